@@ -1,0 +1,38 @@
+# Every target prepares the toolchain by itself (scripts/bootstrap.sh); `make help` lists them.
+RUN := ./scripts/bootstrap.sh
+JOBS ?= 2
+WINDOW ?= calm
+FUZZ_SCALE ?= 20
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install test demo fuzz lint gas size clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: ## Python packages, anvil, Uniswap artifacts
+	@$(RUN)
+
+test: ## every test (TESTS=path to narrow, JOBS=n workers)
+	@$(RUN) python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+
+demo: ## replay real prices against the whole system (WINDOW=name)
+	@$(RUN) python -m ballast.demo --window $(WINDOW)
+
+fuzz: ## the randomised tests with FUZZ_SCALE times their usual budget
+	@BALLAST_FUZZ_SCALE=$(FUZZ_SCALE) $(RUN) python -m pytest -q -n $(JOBS) -m fuzz $(TESTS)
+
+lint: ## ruff and mypy --strict
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check ballast scripts tests
+	@$(RUN) mypy
+
+gas: ## whole-transaction gas on Anvil -> docs/reports/gas.md
+	@$(RUN) python scripts/report.py gas
+
+size: ## deployed bytes -> docs/reports/size.md; fails above 22,000
+	@$(RUN) python scripts/report.py size
+
+clean: ## caches and outputs (keeps the installed toolchain)
+	@rm -rf .build .pytest_cache .ruff_cache .mypy_cache .hypothesis out
