@@ -1,0 +1,28 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Constants
+@notice One definition of every number shared by more than one contract.
+"""
+
+WAD: constant(uint256) = 10**18
+SWAD: constant(int256) = 10**18
+BPS: constant(uint256) = 10_000
+YEAR: constant(uint256) = 365 * 86_400          # [s]; a year is 365 days everywhere
+
+# Coarse money unit of packed words: one millionth of the quote currency.
+MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
+
+MAX_MARKETS: constant(uint256) = 16             # one bit each in the account and window masks
+MAX_VENUES: constant(uint256) = 8
+
+# Stress scenarios of DESIGN §4: (spot shock, vol shock). Immutable; a linear book only sees the spot shock.
+N_STRESS: constant(uint256) = 8
+SPOT_SHOCKS: constant(int256[N_STRESS]) = [
+    -50 * 10**16, -30 * 10**16, -15 * 10**16, 0, 0, 15 * 10**16, 30 * 10**16, 50 * 10**16,
+]                                               # [fraction of spot, WAD]
+VOL_SHOCKS: constant(int256[N_STRESS]) = [
+    60 * 10**16, 40 * 10**16, 20 * 10**16, 30 * 10**16, -30 * 10**16, 10 * 10**16, 30 * 10**16, 50 * 10**16,
+]                                               # [absolute vol, WAD]
+WORST_DOWN: constant(uint256) = 50 * 10**16     # |largest fall|, the worst scenario of a long linear book
+WORST_UP: constant(uint256) = 50 * 10**16       # largest rise, the worst scenario of a short linear book

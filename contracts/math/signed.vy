@@ -1,0 +1,57 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Signed division that says which way it rounds
+@notice Vyper's `//` truncates toward zero. Money code names the direction instead: floor (toward minus infinity),
+        ceil (toward plus infinity), trunc (toward zero). The divisor is always positive.
+"""
+
+from contracts import constants as c
+
+
+@internal
+@pure
+def floor_div(x: int256, y: int256) -> int256:
+    """@notice x / y toward minus infinity; y > 0."""
+    if x >= 0:
+        return x // y
+    return -((y - 1 - x) // y)
+
+
+@internal
+@pure
+def ceil_div(x: int256, y: int256) -> int256:
+    """@notice x / y toward plus infinity; y > 0."""
+    if x <= 0:
+        return -((-x) // y)
+    return (x + (y - 1)) // y
+
+
+@internal
+@pure
+def mul_floor(x: int256, y: int256) -> int256:
+    """@notice x * y / WAD toward minus infinity."""
+    return self.floor_div(x * y, c.SWAD)
+
+
+@internal
+@pure
+def mul_ceil(x: int256, y: int256) -> int256:
+    """@notice x * y / WAD toward plus infinity."""
+    return self.ceil_div(x * y, c.SWAD)
+
+
+@internal
+@pure
+def mul_trunc(x: int256, y: int256) -> int256:
+    """@notice x * y / WAD toward zero."""
+    return (x * y) // c.SWAD
+
+
+@internal
+@pure
+def magnitude(x: int256) -> uint256:
+    """@notice |x|."""
+    if x < 0:
+        return convert(-x, uint256)
+    return convert(x, uint256)
