@@ -1,0 +1,11 @@
+"""One contract wrapper over two backends: in-process revm for speed, JSON-RPC for everything real."""
+
+from ballast.chain.artifacts import Artifact, load, npm
+from ballast.chain.codec import DecodingError, EncodingError, address_of
+from ballast.chain.contract import Chain, Contract, Event, Log, Receipt, Reverted, Tx, reverts
+from ballast.chain.revm import RevmChain
+
+__all__ = [
+    "Artifact", "Chain", "Contract", "DecodingError", "EncodingError", "Event", "Log", "Receipt", "Reverted",
+    "RevmChain", "Tx", "address_of", "load", "npm", "reverts",
+]  # fmt: skip

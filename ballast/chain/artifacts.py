@@ -1,0 +1,241 @@
+"""Compiled contracts: every CamelCase.vy under contracts/, interfaces, and artifacts published on npm.
+
+Compilation runs in-process with the settings in each file's pragmas. Results are cached in .build/ under the hash of
+every source in the import closure, so an unchanged contract is never compiled twice, whichever process asks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ballast.chain.codec import Arguments, EventType, Function, Json
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("BALLAST_BUILD", ROOT / ".build"))
+SIZE_LIMIT = 22_000  # bytes of deployed code; our own limit, below the EVM's 24,576
+_FORMAT = "vyper-0.4.3/3"  # part of every cache key: raise the last number when the stored fields change
+
+
+class UnknownContract(LookupError):
+    """No contract or interface of that name."""
+
+
+class CompilationFailed(ValueError):
+    """The compiler's own message, with file and line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Artifact:
+    """A compiled contract. `runtime` lacks the immutables; `deployed_size` [bytes] counts them."""
+
+    name: str
+    abi: list[Json]
+    bytecode: bytes
+    runtime: bytes
+    layout: Json
+    source_path: Path | None
+    deployed_size: int
+    functions: dict[str, list[Function]] = field(init=False, repr=False)
+    events: dict[tuple[bytes, int], EventType] = field(init=False, repr=False)
+    constructor: Arguments = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        functions: dict[str, list[Function]] = {}
+        events: dict[tuple[bytes, int], EventType] = {}
+        constructor = Arguments([])
+        for entry in self.abi:
+            if entry["type"] == "function":
+                function = Function(entry)
+                functions.setdefault(function.name, []).append(function)
+            elif entry["type"] == "event" and not entry.get("anonymous"):
+                event = EventType(entry)
+                events[event.topic, event.topic_count] = event
+            elif entry["type"] == "constructor":
+                constructor = Arguments(entry["inputs"])
+        object.__setattr__(self, "functions", functions)
+        object.__setattr__(self, "events", events)
+        object.__setattr__(self, "constructor", constructor)
+
+
+@cache
+def contract_paths() -> dict[str, Path]:
+    """Deployable contracts by name; two of the same name are an error."""
+    found: dict[str, Path] = {}
+    for path in sorted((ROOT / "contracts").rglob("[A-Z]*.vy")):
+        if path.stem in found:
+            raise ValueError(f"two contracts are called {path.stem}: {found[path.stem]} and {path}")
+        found[path.stem] = path
+    return found
+
+
+def _source_of(name: str) -> Path:
+    if name.endswith((".vy", ".vyi")):
+        path = ROOT / name
+        if path.is_file():
+            return path
+    elif name in contract_paths():
+        return contract_paths()[name]
+    elif (path := ROOT / "interfaces" / f"{name}.vyi").is_file():
+        return path
+    raise UnknownContract(f"no contract {name!r} under contracts/ and no interface of that name")
+
+
+@cache
+def load(name: str) -> Artifact:
+    """The artifact of a contract or interface name (or of a path from the repository root), compiled if needed."""
+    path = _source_of(name)
+    relative = path.relative_to(ROOT)
+    slot = BUILD / "vyper" / f"{'-'.join(relative.with_suffix('').parts)}{relative.suffix}.json"
+    stored = _read_fresh(slot)
+    if stored is None:
+        with _locked(slot):
+            stored = _read_fresh(slot)
+            if stored is None:
+                stored = _compile(path)
+                _write(slot, stored)
+    return Artifact(
+        name=path.stem,
+        abi=stored["abi"],
+        bytecode=bytes.fromhex(stored["bytecode"]),
+        runtime=bytes.fromhex(stored["runtime"]),
+        layout=stored["layout"],
+        source_path=relative,
+        deployed_size=stored["deployed_size"],
+    )
+
+
+@cache
+def npm(path: str) -> Artifact:
+    """An artifact published in an npm package, e.g. "@uniswap/v3-core/artifacts/contracts/…/UniswapV3Pool.json"."""
+    file = ROOT / "node_modules" / path
+    if not file.is_file():
+        raise UnknownContract(f"node_modules/{path} is missing; run `make install`")
+    document = json.loads(file.read_text())
+    runtime = bytes.fromhex(document["deployedBytecode"].removeprefix("0x"))
+    return Artifact(
+        name=document["contractName"],
+        abi=document["abi"],
+        bytecode=bytes.fromhex(document["bytecode"].removeprefix("0x")),
+        runtime=runtime,
+        layout={},
+        source_path=None,
+        deployed_size=len(runtime),
+    )
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+@cache
+def _current_digest(path: str) -> str | None:
+    try:
+        return _digest(Path(path).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _read_fresh(slot: Path) -> Json | None:
+    """The stored result, if it was made from exactly the sources now on disk."""
+    try:
+        stored: Json = json.loads(slot.read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if stored.get("format") != _FORMAT:
+        return None
+    sources: dict[str, str] = stored["sources"]
+    fresh = all(_current_digest(str(ROOT / path)) == digest for path, digest in sources.items())
+    return stored if fresh else None
+
+
+@contextmanager
+def _locked(slot: Path) -> Iterator[None]:
+    slot.parent.mkdir(parents=True, exist_ok=True)
+    with slot.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(slot: Path, stored: Json) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=slot.parent, delete=False) as file:
+        json.dump(stored, file)
+    os.replace(file.name, slot)
+
+
+def _compile(path: Path) -> Json:
+    from vyper.exceptions import VyperException
+
+    try:
+        return _compiled(path)
+    except VyperException as error:
+        raise CompilationFailed(f"{path.relative_to(ROOT)}: {type(error).__name__}: {error}") from None
+
+
+def _compiled(path: Path) -> Json:
+    """Compile one file; vyper is imported here because it alone takes half a second."""
+    import cbor2
+    from vyper.compiler import CompilerData, outputs_from_compiler_data
+    from vyper.compiler.input_bundle import FilesystemInputBundle
+
+    bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), ROOT])
+    file = bundle.load_file(str(path.relative_to(ROOT)))
+    data = CompilerData(file, bundle)
+    imports = data.resolved_imports.compiler_inputs
+    sources = {str(source.resolved_path): source.contents for source in [file, *imports] if not source.from_builtin}
+    stored: Json = {
+        "format": _FORMAT,
+        "sources": {_key(name): _digest(text.encode()) for name, text in sources.items()},
+        "bytecode": "",
+        "runtime": "",
+        "layout": {},
+        "deployed_size": 0,
+    }
+    if path.suffix == ".vyi":
+        return stored | {"abi": outputs_from_compiler_data(data, ["abi"])["abi"]}
+    out: dict[str, Any] = outputs_from_compiler_data(data, ["abi", "bytecode", "bytecode_runtime", "layout"])
+    bytecode = bytes.fromhex(out["bytecode"].removeprefix("0x"))
+    trailer = int.from_bytes(bytecode[-2:], "big")
+    _, runtime_size, _, immutables_size, _ = cbor2.loads(bytecode[-trailer:-2])
+    return stored | {
+        "abi": out["abi"],
+        "bytecode": bytecode.hex(),
+        "runtime": out["bytecode_runtime"].removeprefix("0x"),
+        "layout": out["layout"],
+        "deployed_size": runtime_size + immutables_size,
+    }
+
+
+def _key(path: str) -> str:
+    """Paths inside the repository are stored relative to it, so that a moved working copy stays warm."""
+    absolute = Path(path).resolve()
+    return str(absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else absolute)
+
+
+def main() -> int:
+    """Compile every contract and print deployed sizes; returns the number of failures."""
+    failures = 0
+    for name, path in sorted(contract_paths().items(), key=lambda item: str(item[1])):
+        try:
+            size = load(name).deployed_size
+        except Exception as error:
+            failures += 1
+            print(f"{path.relative_to(ROOT)}: {type(error).__name__}: {error}", file=sys.stderr)
+            continue
+        print(f"{size:>7,} {'OVER' if size > SIZE_LIMIT else '    '} {path.relative_to(ROOT)}")
+    return failures
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
