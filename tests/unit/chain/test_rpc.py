@@ -1,0 +1,102 @@
+"""What only the JSON-RPC backend does: local keys, estimation, fees, pinned reads, other people's blocks."""
+
+import shutil
+
+import pytest
+from eth_utils.crypto import keccak
+
+from ballast.chain import Reverted
+from ballast.chain.anvil import Anvil, AnvilMissing
+from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
+
+KEEPER_KEY = keccak(text="ballast test keeper")
+
+
+@pytest.fixture
+def chain(node: Anvil) -> RpcChain:
+    return node.chain(estimate_gas=True)
+
+
+def test_add_key_transactions_are_signed_locally(chain: RpcChain) -> None:
+    keeper = chain.add_key(KEEPER_KEY)
+    chain.set_balance(keeper, 10**18)
+    probe = chain.deploy("WrapperProbe", "keeper", 0, sender=keeper)
+    receipt = probe.send("count", 4, sender=keeper)
+    assert receipt.one("Counted").who == keeper
+    assert chain.nonce(keeper) == 2
+    assert chain.balance(keeper) < 10**18
+
+
+def test_submit_and_wait_return_the_same_as_send(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    tx = probe.tx("count", 4)
+    assert chain.wait(chain.submit(tx), tx).value == 4
+
+
+def test_wait_without_inclusion_raises_not_included(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    with pytest.raises(NotIncluded):
+        chain.wait("0x" + "11" * 32, probe.tx("count", 4), timeout=0.01)
+
+
+def test_send_failing_estimate_raises_before_sending(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    nonce = chain.nonce(chain.accounts[0])
+    with pytest.raises(Reverted, match="probe: as asked"):
+        probe.send("fail", 0)
+    assert chain.nonce(chain.accounts[0]) == nonce
+
+
+def test_send_failing_in_its_block_raises_with_hash_and_reason(node: Anvil) -> None:
+    chain = node.chain()
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    with pytest.raises(Reverted, match="probe: as asked") as caught:
+        probe.send("fail", 0)
+    assert caught.value.tx_hash is not None
+
+
+def test_estimate_leaves_room_for_accrual(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    assert chain.estimate(probe.tx("count", 1)) > 1.4 * probe.send("count", 1).gas_used
+
+
+def test_fees_cover_twice_the_base_fee(chain: RpcChain) -> None:
+    max_fee, tip = chain.fees()
+    base = int(chain.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    assert max_fee == 2 * base + tip
+
+
+def test_read_many_pins_one_block(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    pinned = probe.send("count", 1).block_number
+    probe.send("count", 1)
+    assert chain.read_many([probe.tx("total"), probe.tx("sum_of", 1)], pinned) == [1, 111]
+    assert probe.call("total", block=pinned) == 1
+    assert probe.total() == 2
+
+
+def test_request_unknown_method_raises_rpc_error(chain: RpcChain) -> None:
+    with pytest.raises(RpcError, match="no_such_method"):
+        chain.request("no_such_method")
+
+
+def test_anvil_settings_reach_the_chain() -> None:
+    with Anvil(chain_id=10, timestamp=1_650_000_000, accounts=3) as node:
+        chain = node.chain()
+        assert (chain.chain_id, chain.now, len(chain.accounts)) == (10, 1_650_000_000, 3)
+        url = node.url
+    with pytest.raises(OSError, match="Connection refused"):
+        RpcChain(url)
+
+
+def test_anvil_block_time_mines_by_itself() -> None:
+    with Anvil(block_time=1) as node:
+        chain = node.chain()
+        probe = chain.deploy("WrapperProbe", "x", 0)
+        assert probe.send("count", 3).value == 3
+
+
+def test_anvil_binary_missing_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
+    with pytest.raises(AnvilMissing, match="make install"):
+        Anvil().start()
