@@ -1,0 +1,596 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Clearinghouse: the only contract that holds the quote token
+@notice Traders put margin in and take it out. Engines, HedgeManager and Vault move value between buckets, never tokens past
+        them. LP cash is what is left: whatever an account gains, LP cash loses, and the other way round (I4).
+
+        Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades and
+        liquidations; HEDGER funds venues, collects from them and pays keepers; VAULT brings deposits and pays claims;
+        INVENTORY releases reserve to LPs; the governor splits fees and withdraws the protocol's part.
+
+        Invariants: I1 token.balanceOf(self) >= total_units, and all buckets add up to total_units * scale exactly.
+        I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve and fees.
+        Only `withdraw`, `pay_claim`, `fund` and `withdraw_protocol` send tokens, each as the last thing it does.
+
+        The in-progress flag: an operation that spans contracts calls `begin` before anything else and ends with `settle`,
+        `settle_liquidation` or `end`. While it is set no second operation can begin, no token can enter or leave but by the
+        operation itself, and views that value the vault or an account refuse to answer (read-only re-entrancy).
+@custom:kill Nothing can freeze balances. The guardian pauses engines and vault; deposits of margin, withdrawals by
+        accounts without positions and LP claims stay open for good.
+"""
+
+from ethereum.ercs import IERC20
+from ethereum.ercs import IERC20Detailed
+from interfaces import IClearinghouse
+from interfaces import IMargin
+from interfaces import IPriceOracle
+from contracts import constants as c
+from contracts.governance import roles
+from contracts.clearing import ledger
+
+implements: IClearinghouse
+
+initializes: roles
+initializes: ledger
+
+exports: (
+    roles.admin,
+    roles.pending_admin,
+    roles.roles_of,
+    roles.grant_role,
+    roles.revoke_role,
+    roles.renounce_setup,
+    roles.offer_admin,
+    roles.accept_admin,
+)
+
+# At least this much of accrued fees goes to insurance, whatever the governor wants. [bps]
+MIN_INSURANCE_SHARE_BPS: constant(uint256) = 2_000
+# Bounds of the liquidator's part of a penalty. [bps]
+MIN_LIQUIDATOR_SHARE_BPS: constant(uint256) = 2_000
+MAX_LIQUIDATOR_SHARE_BPS: constant(uint256) = 8_000
+
+ASSET: immutable(IERC20)
+ORACLE: immutable(IPriceOracle)
+SCALE: immutable(uint256)       # [WAD per token unit]
+
+# Checks initial margin; set at deployment, later only by the governor.
+margin: public(address)
+# Part of accrued fees that insurance gets. [bps]
+insurance_share_bps: public(uint256)
+# Part of a liquidation penalty that the liquidator gets. [bps]
+liquidator_share_bps: public(uint256)
+# May withdraw an owner's cash (to any receiver).
+is_operator: public(HashMap[address, HashMap[address, bool]])
+# An operation that spans contracts is under way.
+running: transient(bool)
+
+
+@deploy
+def __init__(admin: address, setup: address, asset: address, oracle: address):
+    """
+    @param asset the quote token, at most 18 decimals
+    """
+    roles.__init__(admin, setup)
+    decimals: uint256 = convert(staticcall IERC20Detailed(asset).decimals(), uint256)
+    assert decimals <= 18, "clearing: token decimals"
+    ASSET = IERC20(asset)
+    ORACLE = IPriceOracle(oracle)
+    SCALE = 10**(18 - decimals)
+    self._set_shares(5_000, 5_000)
+
+
+# ------------------------------------------------------------------ permissionless
+
+
+@external
+def deposit(units: uint256, account: address):
+    """
+    @notice Adds margin to an account; never paused.
+    @param units [token units] pulled from the caller
+    """
+    self._deposit(units, account)
+
+
+@external
+def deposit_with_permit(units: uint256, account: address, deadline: uint256, v: uint8, r: bytes32, s: bytes32):
+    """
+    @notice `deposit` after an EIP-2612 permit of exactly `units`.
+    @dev    The permit's failure is ignored: anybody may have submitted it before, and then the allowance is there. Without
+            it the transfer fails.
+    """
+    success: bool = raw_call(
+        ASSET.address,
+        abi_encode(
+            msg.sender, self, units, deadline, v, r, s,
+            method_id=method_id("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)"),
+        ),
+        revert_on_failure=False,
+    )
+    assert success or staticcall ASSET.allowance(msg.sender, self) >= units, "clearing: permit failed"
+    self._deposit(units, account)
+
+
+@external
+def withdraw(units: uint256, receiver: address, account: address):
+    """
+    @notice Takes cash out. Unrealised profit must be realised first; equity must stay at or above initial margin.
+    @param units [token units]
+    @param account the caller, or one that made it its operator
+    """
+    assert msg.sender == account or self.is_operator[account][msg.sender], "clearing: not operator"
+    self._check_idle()
+    self._check_receiver(receiver)
+    assert units > 0, "clearing: zero amount"
+    state: ledger.Account = ledger._load_account(account)
+    amount: int256 = convert(units * SCALE, int256)
+    assert state.cash >= amount, "clearing: insufficient cash"
+    state.cash -= amount
+    ledger._save_account(account, state)
+    ledger._remove_units(units)
+    if state.mask != 0:
+        for market: uint256 in range(c.MAX_MARKETS):
+            if (state.mask >> market) & 1 == 1:
+                mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+                assert mark.fresh, "oracle: stale price"
+        self._check_margin(account, state)
+    log IClearinghouse.Withdrawn(
+        sender=msg.sender, account=account, receiver=receiver, units=units, cash=state.cash
+    )
+    self._send(receiver, units)
+
+
+@external
+def set_operator(operator: address, approved: bool):
+    """
+    @notice Lets another address withdraw the caller's cash.
+    """
+    self.is_operator[msg.sender][operator] = approved
+    log IClearinghouse.OperatorSet(owner=msg.sender, operator=operator, approved=approved)
+
+
+@external
+def collect_fees():
+    """
+    @notice Splits accrued fees between insurance (rounded up) and the protocol.
+    """
+    self._check_idle()
+    vault: ledger.VaultLedger = ledger._load_vault()
+    to_protocol: uint256 = vault.fees * (c.BPS - self.insurance_share_bps) // c.BPS
+    to_insurance: uint256 = vault.fees - to_protocol
+    vault.fees = 0
+    ledger._save_vault(vault)
+    backing: ledger.Backing = ledger._load_backing()
+    backing.insurance += to_insurance
+    backing.protocol += to_protocol
+    ledger._save_backing(backing)
+    log IClearinghouse.FeesCollected(insurance_added=to_insurance, protocol_added=to_protocol)
+
+
+@external
+def fund_insurance(units: uint256):
+    """
+    @notice Gives the caller's tokens to insurance.
+    """
+    self._check_idle()
+    self._pull(units)
+    self._fund_insurance(units)
+
+
+@external
+def absorb_donation():
+    """
+    @notice Moves tokens that were sent without a call into insurance, the only place they can go.
+    @dev    The one use of balanceOf(self) beyond measuring a transfer: it can only add to insurance, and only while no
+            operation is under way, so tokens of a hedge in flight are never mistaken for a gift.
+    """
+    self._check_idle()
+    held: uint256 = staticcall ASSET.balanceOf(self)
+    assert held > ledger.total_units, "clearing: nothing to absorb"
+    units: uint256 = held - ledger.total_units
+    ledger._add_units(units)
+    self._fund_insurance(units)
+
+
+# ------------------------------------------------------------------ privileged: one operation over several contracts
+
+
+@external
+def begin():
+    """
+    @notice Starts an operation; only one can be under way.
+    """
+    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
+    self._check_idle()
+    self.running = True
+
+
+@external
+def end():
+    """
+    @notice Ends an operation that settles no account.
+    """
+    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
+    self._check_begun()
+    self.running = False
+
+
+@external
+def settle(account: address, settlement: IClearinghouse.Settlement) -> int256:
+    """
+    @notice Ends an operation: moves value between the account, LP cash, the reserve and fees, then checks margin.
+    @dev    Whatever does not go to the account, the reserve or fees goes to LP cash, so nothing is created. Fees are floored
+            to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here.
+    @param account the zero address when no account is concerned
+    @return [quote, WAD] the account's cash after
+    """
+    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
+    self._check_begun()
+    self.running = False
+    state: ledger.Account = self._settle(account, settlement)
+    if settlement.check_margin:
+        self._check_margin(account, state)
+    return state.cash
+
+
+@external
+def settle_liquidation(
+    account: address, settlement: IClearinghouse.Settlement, penalty: uint256, liquidator: address
+) -> uint256:
+    """
+    @notice `settle`, then takes a penalty for liquidator and insurance, at most the cash that is left.
+    @param penalty [quote, WAD]
+    @return [quote, WAD] penalty paid
+    """
+    roles._check(roles.Role.ENGINE)
+    self._check_begun()
+    self.running = False
+    state: ledger.Account = self._settle(account, settlement)
+    paid: uint256 = 0
+    if state.cash > 0:
+        paid = min(penalty, convert(state.cash, uint256))
+    if paid > 0:
+        state.cash -= convert(paid, int256)
+        ledger._save_account(account, state)
+        reward: uint256 = paid * self.liquidator_share_bps // c.BPS
+        # loaded after the account was saved: the liquidator may be the account itself
+        gainer: ledger.Account = ledger._load_account(liquidator)
+        gainer.cash += convert(reward, int256)
+        ledger._save_account(liquidator, gainer)
+        ledger._add_insurance(paid - reward)
+        log IClearinghouse.LiquidationPaid(
+            account=account, liquidator=liquidator, reward=reward, insurance=paid - reward
+        )
+    return paid
+
+
+@external
+def release(amount: uint256):
+    """
+    @notice Reserve that Inventory found in excess of the potential becomes LP cash.
+    @param amount [quote, WAD]
+    """
+    roles._check(roles.Role.INVENTORY)
+    change: int256 = convert(amount, int256)
+    vault: ledger.VaultLedger = ledger._settle_vault(-change, change, 0)
+    log IClearinghouse.ReserveReleased(amount=amount, lp=vault.lp, reserve=vault.reserve)
+
+
+@external
+def fund(recipient: address, units: uint256):
+    """
+    @notice Sends LP cash to a venue.
+    @dev    LP cash must cover it: traders' margin is never sent to a venue.
+    @param units [token units]
+    """
+    roles._check(roles.Role.HEDGER)
+    self._check_begun()
+    lp: int256 = ledger._add_lp(-convert(units * SCALE, int256))
+    assert lp >= 0, "clearing: LP cash too low"
+    ledger._remove_units(units)
+    log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=lp)
+    self._send(recipient, units)
+
+
+@external
+def collect(units: uint256):
+    """
+    @notice Books tokens that a venue has sent here as LP cash.
+    @param units [token units]
+    """
+    roles._check(roles.Role.HEDGER)
+    self._receive_lp(units)
+
+
+@external
+def receive_deposit(units: uint256):
+    """
+    @notice Books tokens that the Vault has brought here as LP cash.
+    @param units [token units]
+    """
+    roles._check(roles.Role.VAULT)
+    self._receive_lp(units)
+
+
+@external
+def earmark_claims(amount: uint256) -> uint256:
+    """
+    @notice Sets LP cash aside for redeemed shares.
+    @param amount [quote, WAD]
+    @return [quote, WAD] set aside: `amount` rounded down to whole token units
+    """
+    roles._check(roles.Role.VAULT)
+    self._check_begun()
+    earmarked: uint256 = amount - amount % SCALE
+    lp: int256 = ledger._add_lp(-convert(earmarked, int256))
+    assert lp >= 0, "clearing: LP cash too low"
+    ledger.claims += earmarked
+    log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=lp)
+    return earmarked
+
+
+@external
+def pay_claim(receiver: address, units: uint256):
+    """
+    @notice Pays a redeemed LP out of claims.
+    @param units [token units]
+    """
+    roles._check(roles.Role.VAULT)
+    self._check_begun()
+    self._check_receiver(receiver)
+    claims: uint256 = ledger.claims
+    assert claims >= units * SCALE, "clearing: claims too low"
+    claims -= units * SCALE
+    ledger.claims = claims
+    ledger._remove_units(units)
+    log IClearinghouse.ClaimPaid(receiver=receiver, units=units, claims=claims)
+    self._send(receiver, units)
+
+
+# ------------------------------------------------------------------ privileged: governance
+
+
+@external
+def withdraw_protocol(units: uint256, receiver: address):
+    """
+    @notice Pays the protocol's part of fees out.
+    @param units [token units]
+    """
+    roles._check(roles.Role.GOVERNOR)
+    self._check_idle()
+    self._check_receiver(receiver)
+    backing: ledger.Backing = ledger._load_backing()
+    assert backing.protocol >= units * SCALE, "clearing: protocol too low"
+    backing.protocol -= units * SCALE
+    ledger._save_backing(backing)
+    ledger._remove_units(units)
+    log IClearinghouse.ProtocolWithdrawn(receiver=receiver, units=units)
+    self._send(receiver, units)
+
+
+@external
+def set_margin(margin: address):
+    """
+    @notice Names the contract that checks margin.
+    """
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    assert margin != empty(address), "clearing: zero margin"
+    self.margin = margin
+    log IClearinghouse.MarginSet(margin=margin)
+
+
+@external
+def set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256):
+    """
+    @notice Sets how fees and liquidation penalties are split.
+    """
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    self._set_shares(insurance_share_bps, liquidator_share_bps)
+
+
+# ------------------------------------------------------------------ views
+
+
+@external
+@view
+def account(owner: address) -> (int256, uint256):
+    """
+    @return cash [quote, WAD], and the mask of markets in which the account has a position
+    """
+    state: ledger.Account = ledger._load_account(owner)
+    return state.cash, state.mask
+
+
+@external
+@view
+def vault_ledger() -> (int256, uint256):
+    """
+    @return LP cash and rebate reserve [quote, WAD]
+    """
+    vault: ledger.VaultLedger = ledger._load_vault()
+    return vault.lp, vault.reserve
+
+
+@external
+@view
+def buckets() -> IClearinghouse.Buckets:
+    """
+    @return every bucket but the accounts' cash
+    """
+    vault: ledger.VaultLedger = ledger._load_vault()
+    backing: ledger.Backing = ledger._load_backing()
+    return IClearinghouse.Buckets(
+        lp=vault.lp,
+        reserve=vault.reserve,
+        fees=vault.fees,
+        insurance=backing.insurance,
+        protocol=backing.protocol,
+        claims=ledger.claims,
+        total_units=ledger.total_units,
+    )
+
+
+@external
+@view
+def in_progress() -> bool:
+    """
+    @return whether an operation that spans contracts is under way
+    """
+    return self.running
+
+
+@external
+@view
+def asset() -> address:
+    """
+    @return the quote token
+    """
+    return ASSET.address
+
+
+@external
+@view
+def scale() -> uint256:
+    """
+    @return [WAD per token unit]
+    """
+    return SCALE
+
+
+@external
+@view
+def oracle() -> address:
+    """
+    @return the price oracle that withdrawals of accounts with positions consult
+    """
+    return ORACLE.address
+
+
+# ------------------------------------------------------------------ internal
+
+
+@internal
+@view
+def _check_idle():
+    assert not self.running, "clearing: in progress"
+
+
+@internal
+@view
+def _check_begun():
+    assert self.running, "clearing: not begun"
+
+
+@internal
+@view
+def _check_margin(account: address, state: ledger.Account):
+    """@dev All state of the trade or withdrawal is written; Margin reads cash and mask from the arguments."""
+    if state.mask != 0:
+        assert staticcall IMargin(self.margin).check_initial(
+            account, state.cash, state.mask
+        ), "margin: below initial"
+
+
+@internal
+@view
+def _check_receiver(receiver: address):
+    assert receiver != empty(address) and receiver != self, "clearing: bad receiver"
+
+
+@internal
+def _deposit(units: uint256, account: address):
+    self._check_idle()
+    assert account != empty(address), "clearing: zero account"
+    self._pull(units)
+    state: ledger.Account = ledger._load_account(account)
+    state.cash += convert(units * SCALE, int256)
+    ledger._save_account(account, state)
+    log IClearinghouse.Deposited(sender=msg.sender, account=account, units=units, cash=state.cash)
+
+
+@internal
+def _pull(units: uint256):
+    """@dev Measures what arrives: a token that keeps a fee on transfer would break I1 and is refused."""
+    assert units > 0, "clearing: zero amount"
+    before: uint256 = staticcall ASSET.balanceOf(self)
+    assert extcall ASSET.transferFrom(msg.sender, self, units, default_return_value=True), "clearing: transfer failed"
+    assert staticcall ASSET.balanceOf(self) == before + units, "clearing: amount received"
+    ledger._add_units(units)
+
+
+@internal
+def _send(receiver: address, units: uint256):
+    assert extcall ASSET.transfer(receiver, units, default_return_value=True), "clearing: transfer failed"
+
+
+@internal
+def _fund_insurance(units: uint256):
+    insurance: uint256 = ledger._add_insurance(units * SCALE)
+    log IClearinghouse.InsuranceFunded(sender=msg.sender, units=units, insurance=insurance)
+
+
+@internal
+def _receive_lp(units: uint256):
+    self._check_begun()
+    ledger._add_units(units)
+    assert staticcall ASSET.balanceOf(self) >= ledger.total_units, "clearing: tokens not received"
+    lp: int256 = ledger._add_lp(convert(units * SCALE, int256))
+    log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=lp)
+
+
+@internal
+def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.Account:
+    state: ledger.Account = empty(ledger.Account)
+    fees: uint256 = settlement.fees - settlement.fees % c.MICRO
+    lp: int256 = -settlement.cash - settlement.reserve - convert(fees, int256)
+    if account == empty(address):
+        assert settlement.cash == 0     # dev: cash belongs to an account
+    else:
+        state = ledger._load_account(account)
+        state.cash += settlement.cash
+        state.mask = (state.mask | settlement.opened) & ~settlement.closed
+        if state.cash < 0 and state.mask == 0:
+            lp -= self._cover_bad_debt(account, convert(-state.cash, uint256))
+            state.cash = 0
+        ledger._save_account(account, state)
+    vault: ledger.VaultLedger = ledger._settle_vault(settlement.reserve, lp, fees)
+    log IClearinghouse.Settled(
+        account=account,
+        change=settlement.cash,
+        cash=state.cash,
+        mask=state.mask,
+        fees=fees,
+        lp=vault.lp,
+        reserve=vault.reserve,
+    )
+    return state
+
+
+@internal
+def _cover_bad_debt(account: address, debt: uint256) -> int256:
+    """@return [quote, WAD] what insurance could not pay and LPs bear"""
+    backing: ledger.Backing = ledger._load_backing()
+    by_insurance: uint256 = min(debt, backing.insurance)
+    backing.insurance -= by_insurance
+    ledger._save_backing(backing)
+    log IClearinghouse.BadDebtCovered(account=account, by_insurance=by_insurance, by_lp=debt - by_insurance)
+    return convert(debt - by_insurance, int256)
+
+
+@internal
+def _set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256):
+    assert (
+        insurance_share_bps >= MIN_INSURANCE_SHARE_BPS and insurance_share_bps <= c.BPS
+    ), "clearing: insurance share"
+    assert (
+        liquidator_share_bps >= MIN_LIQUIDATOR_SHARE_BPS and liquidator_share_bps <= MAX_LIQUIDATOR_SHARE_BPS
+    ), "clearing: liquidator share"
+    self.insurance_share_bps = insurance_share_bps
+    self.liquidator_share_bps = liquidator_share_bps
+    log IClearinghouse.SharesSet(
+        insurance_share_bps=insurance_share_bps, liquidator_share_bps=liquidator_share_bps
+    )
