@@ -58,3 +58,10 @@ def sub_floor(x: uint256, y: uint256) -> uint256:
     if x > y:
         return unsafe_sub(x, y)         # x > y
     return 0
+
+
+@internal
+@pure
+def root_down(x: uint256) -> uint256:
+    """@notice sqrt(x), rounded down."""
+    return isqrt(x * c.WAD)

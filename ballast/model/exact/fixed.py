@@ -6,6 +6,8 @@ Every quantity is an ``int`` at the scale its name says (WAD = 1e18 unless said 
 
 from __future__ import annotations
 
+import math
+
 WAD = 10**18
 BPS = 10_000
 YEAR = 365 * 86_400
@@ -107,3 +109,8 @@ def mul_ceil(x: int, y: int) -> int:
 def mul_trunc(x: int, y: int) -> int:
     """Signed x * y / WAD toward zero."""
     return tdiv(s256(x * y), WAD)
+
+
+def root_down(x: int) -> int:
+    """sqrt(x), rounded down."""
+    return math.isqrt(u256(x * WAD))

@@ -1,0 +1,843 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize codesize
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Inventory: the vault's exposures, their price U, and the rebate rule
+@notice Engines report every change of the vault's exposure through `trade`, the HedgeManager through `hedge`.
+        A trade that raises U pays the rise into the rebate reserve R; one that lowers U is paid the fall out of it,
+        scaled by the coverage min(1, R/U) of the start of the block, and only below the low-water mark.
+        Anybody may `sync` a market; anybody may read `quote`, which is `trade` to the wei.
+
+        Blocks. A block is a timestamp. Risk capital E, coverage and the mark are sampled when a block is first touched;
+        prices and volatilities enter U only while no exposure has changed in the block yet. Between two trades
+        of a block U is therefore a function of the exposures alone: no split, no order and no round trip gains.
+
+        Low-water mark. Two windows of running minima of U. A window rolls when it is 60 s old and every active market has
+        had two oracle rounds inside it, so the older of the two always reaches back past the previous round.
+        Changes of U that are not trades move the minima in proportion.
+
+        Invariants: sums = sum over markets, recomputed (I2); R >= coverage * U >= 0 (I3, I5, I6): a rise adds all of
+        itself to R, a fall takes at most coverage times itself.
+@custom:kill Revoke ENGINE and HEDGER: trading and hedging stop at once; deposits and redemptions go on at the
+        last exposures. Nothing is held here.
+"""
+
+from interfaces import IPriceOracle
+from interfaces import IInventory
+from interfaces import IClearinghouse
+from contracts import constants as c
+from contracts.math import wad
+from contracts.math import signed
+from contracts.pricing import potential
+from contracts.governance import roles
+from contracts.inventory import exposure
+from contracts.inventory import stress
+
+implements: IInventory
+
+initializes: roles
+initializes: exposure
+
+exports: (
+    roles.admin,
+    roles.pending_admin,
+    roles.roles_of,
+    roles.grant_role,
+    roles.revoke_role,
+    roles.renounce_setup,
+    roles.offer_admin,
+    roles.accept_admin,
+)
+
+# Word, from the top: aversion u29 | knee u16 | c_lo u14 | c_hi u14 | omega u24 | u_star u20 | u_max u20 | horizon u20 |
+# 1 + rho u15 | funding_max u16 | release_period u20 | sweep_age u16 | borrow_kink u16 | borrow_max u16
+struct Params:
+    weights: potential.Weights  # in steps of: aversion 1e-3; knee, c_lo, c_hi, rho 1e-4; omega, u_star, u_max 1e-6
+    horizon: uint256            # h [s]
+    funding_max: uint256        # [1/year, WAD], steps of 1e-4
+    release_period: uint256     # tau_release [s]
+    sweep_age: uint256          # [s] markets are synchronised together at least this often
+    borrow_kink: uint256        # borrow rate at u* [1/year, WAD], steps of 1e-4
+    borrow_max: uint256         # borrow rate at u = 1 [1/year, WAD], steps of 1e-4
+    root: uint256               # sqrt(h) [sqrt(year), WAD], rounded down; derived
+
+
+# Word, from the top: base u16 | floor u16 | z u16 | tau u16 | deviation u24 | vol_of_vol u24 | vol_floor u24 |
+# vol_z u16 | vol_tau u16
+struct MarketParams:
+    base: uint256               # base half-spread [fraction, WAD], steps of 1e-6
+    floor: uint256              # least spot spread [fraction, WAD], steps of 1e-6
+    z: uint256                  # standard deviations of latency [1, WAD], steps of 1e-3
+    tau: uint256                # tau0, latency beside the age of the round [s]
+    deviation: uint256          # the feed's deviation threshold [fraction, WAD], steps of 1e-6; 0 for a pull feed
+    vol_of_vol: uint256         # xi [absolute vol per sqrt(year), WAD], steps of 1e-6
+    vol_floor: uint256          # least vol spread [absolute vol, WAD], steps of 1e-6
+    vol_z: uint256              # [1, WAD], steps of 1e-3
+    vol_tau: uint256            # tau1 [s]
+
+
+# What one market adds to the sums; a function of its stored words alone.
+struct Share:
+    a: int256
+    b: int256
+    g: int256
+    p: uint256
+    loss: uint256               # [MICRO quote]
+
+
+# A market entered in this block, in memory.
+struct Entry:
+    book: exposure.Book
+    market: exposure.Market
+    share: Share
+    released: uint256           # [quote, WAD] reserve released since the words were loaded, not yet booked
+
+
+struct State:
+    potential: uint256          # [quote, WAD] U at the last marks
+    stressed_loss: uint256      # [quote, WAD]
+    capital: uint256            # [quote, WAD] E of the last opened block
+    value: int256               # [quote, WAD] what the vault holds beside LP cash, at the last marks
+    low: uint256                # [quote, WAD] low-water mark of U
+    coverage: uint256           # [1, WAD]
+
+
+event ParamsChanged:
+    params: Params
+
+event MarketParamsChanged:
+    market: indexed(uint256)
+    params: MarketParams
+
+CAPITAL_FLOOR: constant(uint256) = 1_000 * 10**6        # [MICRO quote] E is never less
+COVERAGE_UNIT: constant(uint256) = 10**9
+WINDOW: constant(uint256) = 60                          # [s] least length of a window of the low-water mark
+NAV_Z: constant(uint256) = 3 * c.WAD                    # spreads on the net book in LP prices (DESIGN §8)
+
+ORACLE: immutable(IPriceOracle)
+CLEARINGHOUSE: immutable(IClearinghouse)
+
+# All of `Params` in one word.
+_params_word: uint256
+# All of `MarketParams` in one word; 0: not listed.
+_market_params_word: HashMap[uint256, uint256]
+# Markets listed so far; ids are 0 .. market_count - 1 and agree across contracts.
+market_count: public(uint256)
+
+
+@deploy
+def __init__(admin: address, setup: address, oracle: address, clearinghouse: address):
+    """
+    @param admin holds GOVERNOR from the start
+    @param setup deployer that wires the system and then renounces
+    """
+    roles.__init__(admin, setup)
+    ORACLE = IPriceOracle(oracle)
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+
+
+# ------------------------------------------------------------------ permissionless
+
+@external
+def sync(market: uint256):
+    """
+    @notice Re-marks one market, and opens the block if nothing has touched it yet.
+    @dev    Once an exposure has changed in this block, a market that has one keeps its mark (class comment).
+    """
+    self._check_listed(market)
+    self._sync(1 << market)
+
+
+@external
+def sync_all():
+    """
+    @notice Re-marks every listed market: what LP actions do before they read a price.
+    """
+    self._sync((1 << self.market_count) - 1)
+
+
+# ------------------------------------------------------------------ engines and hedges
+
+@external
+def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Quote:
+    """
+    @notice Adds a change of exposure to the inventory and prices it.
+    @param mark what PriceOracle.sync answered in this transaction
+    @return what the trader pays beyond the mark value, and the rates that hold from now on
+    """
+    roles._check(roles.Role.ENGINE)
+    self._check_listed(market)
+    book: exposure.Book = exposure.load_book()
+    had_options: bool = book.optioned != 0
+    released: uint256 = 0
+    p: Params = self._params()
+    due: uint256 = self._due(book, market, p)
+    if due != 0:
+        book, released = self._sweep(book, due, p)
+        book.swept_at = block.timestamp
+    e: Entry = empty(Entry)
+    q: IInventory.Quote = empty(IInventory.Quote)
+    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p)
+    self._store(e, market, had_options)
+    log IInventory.ExposureChanged(
+        market=market,
+        delta=e.market.delta,
+        potential=q.potential_after,
+        charge=q.charge,
+        risk_capital=e.book.capital * c.MICRO,
+    )
+    return q
+
+
+@external
+def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256) -> IInventory.Fall:
+    """
+    @notice Adds a hedge's change of exposure: charged nothing, rebated nothing, measured.
+    @param delta [base, WAD] change of the venue's exposure
+    @param book [quote, WAD] change of the venue's equity at mark.price
+    """
+    roles._check(roles.Role.HEDGER)
+    self._check_listed(market)
+    loaded: exposure.Book = exposure.load_book()
+    had_options: bool = loaded.optioned != 0
+    p: Params = self._params()
+    e: Entry = self._enter(loaded, market, mark, p, 0)
+    before: uint256 = self._potential(e.book, p.weights)
+    base: uint256 = min(before, e.book.opening * c.MICRO)
+
+    e = self._shift(e, market, mark, IInventory.Exposure(delta=delta, gamma=0, vega=0), p)
+    e.book.value += book
+    after: uint256 = self._potential(e.book, p.weights)
+    e.book = self._scale_lows(e.book, before, after)
+    e.book.opening = min(e.book.opening, after // c.MICRO)
+    self._store(e, market, had_options)
+
+    lp_cash: int256 = 0
+    reserve: uint256 = 0
+    lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    reserve -= e.released
+    f: IInventory.Fall = IInventory.Fall(
+        fall=wad.sub_floor(base, after),
+        freed=wad.sub_floor(wad.sub_floor(reserve, after), wad.sub_floor(reserve, base)),
+        release=e.released,
+        excess=wad.sub_floor(reserve, after),
+        potential_after=after,
+    )
+    log IInventory.ExposureChanged(
+        market=market,
+        delta=e.market.delta,
+        potential=after,
+        charge=0,
+        risk_capital=e.book.capital * c.MICRO,
+    )
+    return f
+
+
+# ------------------------------------------------------------------ privileged
+
+@external
+def set_market_params(market: uint256, word: uint256):
+    """
+    @notice Changes a market's parameters, or lists the next one, which the oracle has listed already.
+    @param market an id in use, or the next free one
+    @param word packed MarketParams (ballast.model.words packs, `market_params` unpacks)
+    """
+    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    if market == self.market_count and market < c.MAX_MARKETS:
+        self.market_count = market + 1
+    self._check_listed(market)
+    assert not exposure.load_market(market).optioned, "inventory: market has options"
+    self._market_params_word[market] = word
+    p: MarketParams = self._market_params(market)
+    assert (
+        p.base <= 2 * 10**16
+        and p.floor <= 2 * 10**16
+        and p.z <= 10 * c.WAD
+        and p.tau <= 3_600
+        and p.deviation <= 5 * 10**16
+        and p.vol_of_vol <= 10 * c.WAD
+        and p.vol_floor <= 10**17
+        and p.vol_z <= 10 * c.WAD
+        and p.vol_tau <= 43_200
+        and word >> 168 == 0
+    ), "inventory: bad parameter"
+    log MarketParamsChanged(market=market, params=p)
+
+
+@external
+def set_params(word: uint256):
+    """
+    @notice Changes the global parameters; the running sums are recomputed with them.
+    @param word packed Params
+    @dev    U jumps with its parameters: like a re-mark, that may not happen between two trades of a block.
+    """
+    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    b: exposure.Book = exposure.load_book()
+    assert b.changed_at < block.timestamp, "inventory: block has trades"
+    before: uint256 = self._potential(b, self._params().weights)
+    self._params_word = word
+    p: Params = self._params()
+    self._check_params(p)
+    b.sums = empty(potential.Sums)
+    b.loss = 0
+    for i: uint256 in range(c.MAX_MARKETS):
+        if (b.active >> i) & 1 == 1:
+            b = self._moved(b, empty(Share), self._share(exposure.load_market(i), p, i))
+    exposure.save_book(self._scale_lows(b, before, self._potential(b, p.weights)), b.optioned != 0)
+    log ParamsChanged(params=p)
+
+
+# ------------------------------------------------------------------ views
+
+@view
+@external
+def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Quote:
+    """
+    @notice What `trade` would answer now, to the wei.
+    @param mark what PriceOracle.peek answers now
+    """
+    self._check_listed(market)
+    book: exposure.Book = exposure.load_book()
+    released: uint256 = 0
+    p: Params = self._params()
+    due: uint256 = self._due(book, market, p)
+    if due != 0:
+        book, released = self._peek_sweep(book, due, p)
+        book.swept_at = block.timestamp
+    e: Entry = empty(Entry)
+    q: IInventory.Quote = empty(IInventory.Quote)
+    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p)
+    return q
+
+
+@view
+@external
+def valuation(equity: uint256) -> IInventory.Valuation:
+    """
+    @notice What LP prices need, with every market as `sync_all` would leave it now.
+    @param equity [quote, WAD] the equity after the LP action, at which U is asked
+    """
+    book: exposure.Book = exposure.load_book()
+    p: Params = self._params()
+    v: IInventory.Valuation = empty(IInventory.Valuation)
+    for i: uint256 in range(self.market_count, bound=c.MAX_MARKETS):
+        mark: IPriceOracle.Mark = staticcall ORACLE.peek(i)
+        e: Entry = self._enter(book, i, mark, p, v.release)
+        book = e.book
+        v.release = e.released
+        if e.market.delta != 0:
+            s: uint256 = self._spot_spread(self._market_params(i), mark, NAV_Z)
+            v.spread += wad.mul_up(wad.mul_up(signed.magnitude(e.market.delta), mark.price), s)
+        if e.market.vega != 0:
+            s: uint256 = self._vol_spread(self._market_params(i), 0, NAV_Z)
+            v.spread += wad.mul_up(signed.magnitude(e.market.vega), s)
+    lp_cash: int256 = 0
+    lp_cash, v.reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    v.reserve -= v.release
+    capital: uint256 = max(equity, CAPITAL_FLOOR * c.MICRO)
+    v.potential = potential.potential(book.sums, book.loss * c.MICRO, capital, p.weights)
+    v.stressed_loss = book.loss * c.MICRO
+    return v
+
+
+@view
+@external
+def state() -> State:
+    """@notice The inventory as stored: at its last marks, nothing simulated."""
+    book: exposure.Book = exposure.load_book()
+    return State(
+        potential=self._potential(book, self._params().weights),
+        stressed_loss=book.loss * c.MICRO,
+        capital=book.capital * c.MICRO,
+        value=book.value,
+        low=min(book.low_prev, book.low) * c.MICRO,
+        coverage=book.coverage * COVERAGE_UNIT,
+    )
+
+
+@view
+@external
+def book() -> exposure.Book:
+    """@notice Every stored sum and mark, unpacked: what the exact twin is compared with."""
+    return exposure.load_book()
+
+
+@view
+@external
+def market(market: uint256) -> exposure.Market:
+    """@notice The stored exposure of a market and the price and volatility it was last marked at."""
+    return exposure.load_market(market)
+
+
+@view
+@external
+def params() -> Params:
+    return self._params()
+
+
+@view
+@external
+def market_params(market: uint256) -> MarketParams:
+    self._check_listed(market)
+    return self._market_params(market)
+
+
+# ------------------------------------------------------------------ the rule
+
+@internal
+@view
+def _trade(
+    entered: Entry,
+    market: uint256,
+    mark: IPriceOracle.Mark,
+    change: IInventory.Change,
+    p: Params,
+) -> (Entry, IInventory.Quote):
+    """
+    @notice DESIGN §5: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
+    """
+    e: Entry = entered
+    q: IInventory.Quote = empty(IInventory.Quote)
+    q.release = e.released
+    q.potential_before = self._potential(e.book, p.weights)
+    e.market = self._with_stress(e.market, change.stress)
+    e = self._shift(e, market, mark, change.exposure, p)
+    e.book.value += change.book
+    q.potential_after = self._potential(e.book, p.weights)
+
+    if q.potential_after > q.potential_before:
+        q.charge = convert(q.potential_after - q.potential_before, int256)
+        if not change.closing:
+            assert (
+                e.book.loss * c.WAD <= p.weights.u_max * e.book.capital
+            ), "inventory: utilization"
+    elif q.potential_after < q.potential_before:
+        low: uint256 = min(q.potential_before, min(e.book.low_prev, e.book.low) * c.MICRO)
+        if low > q.potential_after:
+            # rebate rounded down
+            q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)
+        e.book.low = min(e.book.low, q.potential_after // c.MICRO)
+
+    x: IInventory.Exposure = change.exposure
+    if change.notional > 0 or x.delta != 0 or x.vega != 0:
+        mp: MarketParams = self._market_params(market)
+        q.half_spread = wad.mul_up(change.notional, mp.base)
+        if x.delta != 0:
+            dollars: uint256 = wad.mul_up(signed.magnitude(x.delta), mark.price)
+            q.half_spread += wad.mul_up(dollars, self._spot_spread(mp, mark, mp.z))
+        if x.vega != 0:
+            q.half_spread += wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))
+
+    q.funding_rate, q.borrow_rate = self._rates(e, p)
+    return e, q
+
+
+@internal
+@view
+def _enter(
+    loaded: exposure.Book,
+    market: uint256,
+    mark: IPriceOracle.Mark,
+    p: Params,
+    released: uint256,
+) -> Entry:
+    """
+    @notice Brings one market into this block, in memory: opens the block on its first touch, and takes the new mark
+            unless an exposure has changed in this block already.
+    @param released reserve that this transaction has released so far and not yet booked
+    """
+    e: Entry = empty(Entry)
+    e.book = loaded
+    e.released = released
+    e.market = exposure.load_market(market)
+    bit: uint256 = 1 << market
+    opens: bool = e.book.opened_at < block.timestamp
+    moved: bool = mark.price != e.market.price or mark.sigma != e.market.sigma
+
+    if e.book.active & bit == 0:
+        # nothing here enters U: the mark can be taken at any time
+        e.market.price = mark.price
+        e.market.sigma = mark.sigma
+        if not opens:
+            return e
+    elif not opens and (not moved or e.book.changed_at == block.timestamp):
+        e.share = self._share(e.market, p, market)
+        return e
+
+    before: uint256 = 0
+    if e.book.capital > 0:
+        before = self._potential(e.book, p.weights)
+    if e.book.active & bit != 0:
+        e.share = self._share(e.market, p, market)
+        if moved:
+            old: Share = e.share
+            e.book.value += signed.mul_floor(
+                e.market.delta, convert(mark.price, int256) - convert(e.market.price, int256)
+            )
+            e.market.price = mark.price
+            e.market.sigma = mark.sigma
+            e.share = self._share(e.market, p, market)
+            e.book = self._moved(e.book, old, e.share)
+
+    lp_cash: int256 = 0
+    reserve: uint256 = 0
+    lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    reserve -= released
+    equity: uint256 = self._micro_equity(lp_cash + convert(released, int256) + e.book.value)
+    if not opens:
+        e.book.capital = min(e.book.capital, equity)
+    elif e.book.opened_at == 0:
+        e.book.capital = equity
+    else:
+        e.book.capital = min(e.book.equity, equity)
+    e.book.equity = equity
+
+    after: uint256 = self._potential(e.book, p.weights)
+    e.book = self._scale_lows(e.book, before, after)
+    e.book.opening = after // c.MICRO
+    if mark.prev_updated_at >= e.book.window_at:
+        e.book.pending &= ~bit
+    if opens:
+        if e.book.opened_at != 0:
+            elapsed: uint256 = min(block.timestamp - e.book.opened_at, p.release_period)
+            due: uint256 = wad.sub_floor(reserve, after) * elapsed // p.release_period
+            e.released += due
+            reserve -= due
+        if e.book.pending == 0 and block.timestamp - e.book.window_at >= WINDOW:
+            e.book.low_prev = e.book.low
+            e.book.low = after // c.MICRO
+            e.book.window_at = block.timestamp
+            e.book.pending = e.book.active
+        if e.book.active & ~bit == 0:
+            e.book.swept_at = block.timestamp
+        e.book.opened_at = block.timestamp
+    e.book.coverage = COVERAGE_UNIT
+    if reserve < after:
+        e.book.coverage = reserve * COVERAGE_UNIT // after
+    return e
+
+
+@internal
+@view
+def _shift(
+    entered: Entry, market: uint256, mark: IPriceOracle.Mark, x: IInventory.Exposure, p: Params
+) -> Entry:
+    """
+    @notice Moves a market's exposure in the sums. U sees the frozen price; `value` the gap between it and the mark.
+    """
+    e: Entry = entered
+    if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not e.market.optioned:
+        return e
+    e.market.delta += x.delta
+    e.market.vega += x.vega
+    e.market.gamma += x.gamma
+    e.book.value += signed.mul_floor(
+        x.delta, convert(e.market.price, int256) - convert(mark.price, int256)
+    )
+    bit: uint256 = 1 << market
+    has_greeks: bool = e.market.vega != 0 or e.market.gamma != 0
+    if not has_greeks:
+        for s: int256 in e.market.stress:
+            if s != 0:
+                has_greeks = True
+    e.market.optioned = has_greeks
+    if has_greeks:
+        e.book.optioned |= bit
+    else:
+        e.book.optioned &= ~bit
+    if has_greeks or e.market.delta != 0:
+        if e.book.active & bit == 0 and mark.prev_updated_at < e.book.window_at:
+            e.book.pending |= bit
+        e.book.active |= bit
+    else:
+        e.book.active &= ~bit
+        e.book.pending &= ~bit
+    old: Share = e.share
+    e.share = self._share(e.market, p, market)
+    e.book = self._moved(e.book, old, e.share)
+    e.book.changed_at = block.timestamp
+    return e
+
+
+@internal
+@pure
+def _with_stress(loaded: exposure.Market, increments: DynArray[int256, 8]) -> exposure.Market:
+    """@notice Adds scenario increments [quote, WAD], each rounded down to MICRO: more loss, never less."""
+    m: exposure.Market = loaded
+    if len(increments) > 0:
+        for i: uint256 in range(len(increments), bound=c.N_STRESS):
+            m.stress[i] += signed.floor_div(increments[i], convert(c.MICRO, int256))
+        m.optioned = True
+    return m
+
+
+@internal
+@view
+def _share(m: exposure.Market, p: Params, market: uint256) -> Share:
+    """@notice What a market adds to the sums."""
+    sigma_h: uint256 = m.sigma * p.root // c.WAD
+    a: int256 = potential.delta_term(m.delta, m.price, sigma_h)
+    if not m.optioned:
+        return Share(
+            a=a,
+            b=0,
+            g=0,
+            p=potential.square_term(a, 0, p.weights.rho),
+            loss=stress.linear_loss(m.delta, m.price),
+        )
+    xi_h: uint256 = self._market_params(market).vol_of_vol * p.root // c.WAD
+    b: int256 = potential.vega_term(m.vega, xi_h)
+    return Share(
+        a=a,
+        b=b,
+        g=potential.gamma_term(m.gamma, m.price, sigma_h),
+        p=potential.square_term(a, b, p.weights.rho),
+        loss=stress.vector_loss(m.delta, m.price, m.stress),
+    )
+
+
+@internal
+@pure
+def _moved(loaded: exposure.Book, old: Share, new: Share) -> exposure.Book:
+    """@notice The sums with one market's share replaced."""
+    b: exposure.Book = loaded
+    b.sums.a += new.a - old.a
+    b.sums.p = b.sums.p - old.p + new.p
+    b.loss = b.loss - old.loss + new.loss
+    if old.b != new.b or old.g != new.g:
+        b.sums.b += new.b - old.b
+        b.sums.g += new.g - old.g
+        b.sums.gg = (
+            b.sums.gg - convert(old.g * old.g, uint256) // c.WAD + convert(new.g * new.g, uint256) // c.WAD
+        )
+    return b
+
+
+@internal
+@pure
+def _scale_lows(loaded: exposure.Book, before: uint256, after: uint256) -> exposure.Book:
+    """
+    @notice Moves the running minima in proportion to a change of U that is not a trade, rounded down.
+    @dev    low * MICRO <= before, so the result stays <= after. From U = 0 the minima are 0 and stay there.
+    """
+    b: exposure.Book = loaded
+    if before != after and before > 0:
+        b.low_prev = b.low_prev * after // before
+        b.low = b.low * after // before
+    return b
+
+
+@internal
+@view
+def _potential(b: exposure.Book, w: potential.Weights) -> uint256:
+    """@notice U of the book at this block's E [quote, WAD]; 0 before the first block was opened."""
+    if b.capital == 0:
+        return 0
+    return potential.potential(b.sums, b.loss * c.MICRO, b.capital * c.MICRO, w)
+
+
+@internal
+@pure
+def _micro_equity(equity: int256) -> uint256:
+    """@notice Equity in MICRO, rounded down, not below the floor."""
+    if equity <= 0:
+        return CAPITAL_FLOOR
+    return max(convert(equity, uint256) // c.MICRO, CAPITAL_FLOOR)
+
+
+@internal
+@view
+def _rates(e: Entry, p: Params) -> (int256, uint256):
+    """
+    @notice Funding clamp(dI/dD / h) and the kinked borrow rate, both per year.
+    """
+    capital: uint256 = e.book.capital * c.MICRO
+    if capital == 0:
+        return 0, 0
+    sigma_h: uint256 = e.market.sigma * p.root // c.WAD
+    slope: int256 = potential.delta_price(e.book.sums, e.share.a, sigma_h, capital, p.weights)
+    rate: int256 = slope * convert(c.YEAR, int256) // convert(p.horizon, int256)
+    limit: int256 = convert(p.funding_max, int256)
+    rate = max(-limit, min(limit, rate))
+
+    u: uint256 = min(e.book.loss * c.MICRO * c.WAD // capital, c.WAD)
+    if u <= p.weights.u_star:
+        return rate, p.borrow_kink * u // p.weights.u_star
+    return rate, p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - p.weights.u_star) // (c.WAD - p.weights.u_star)
+
+
+@internal
+@view
+def _spot_spread(mp: MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint256:
+    """
+    @notice max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price.
+    @dev    deviation 0 means a pull feed: the age term alone.
+    @return [fraction of spot, WAD], rounded up.
+    """
+    z_sigma: uint256 = wad.mul_up(z, mark.sigma)
+    age: uint256 = wad.sub_floor(block.timestamp, mark.updated_at)
+    s: uint256 = wad.mul_up(z_sigma, self._sqrt_years_up(age + mp.tau))
+    if mp.deviation > 0 and s > mp.deviation:
+        s = min(s, mp.deviation + wad.mul_up(z_sigma, self._sqrt_years_up(mp.tau)))
+    s = max(s, mp.floor)
+    if mark.half_width > 0 and mark.price > 0:
+        s += wad.div_up(mark.half_width, mark.price)
+    return s
+
+
+@internal
+@view
+def _vol_spread(mp: MarketParams, vol_age: uint256, z: uint256) -> uint256:
+    """@notice max(floor_v, z_v xi sqrt(surface age + tau1)) [absolute vol, WAD], rounded up."""
+    return max(
+        mp.vol_floor, wad.mul_up(wad.mul_up(z, mp.vol_of_vol), self._sqrt_years_up(vol_age + mp.vol_tau))
+    )
+
+
+@internal
+@pure
+def _sqrt_years_up(seconds: uint256) -> uint256:
+    """@notice sqrt(seconds / YEAR) [WAD], rounded up."""
+    return wad.root_down(seconds * c.WAD // c.YEAR) + 1
+
+
+# ------------------------------------------------------------------ sweeps
+
+@internal
+@view
+def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
+    """@notice Mask of the markets to synchronise before this one: the others, if that is overdue and a block starts."""
+    others: uint256 = b.active & ~(1 << market)
+    if b.opened_at < block.timestamp and block.timestamp - b.swept_at > p.sweep_age:
+        return others
+    return 0
+
+
+@internal
+def _sync(mask: uint256):
+    book: exposure.Book = exposure.load_book()
+    had_options: bool = book.optioned != 0
+    released: uint256 = 0
+    book, released = self._sweep(book, mask, self._params())
+    exposure.save_book(book, had_options)
+    if released > 0:
+        extcall CLEARINGHOUSE.release(released)
+
+
+@internal
+def _sweep(loaded: exposure.Book, mask: uint256, p: Params) -> (exposure.Book, uint256):
+    """@notice Enters every market of the mask and stores it; the book and the release are the caller's to store."""
+    book: exposure.Book = loaded
+    released: uint256 = 0
+    for i: uint256 in range(c.MAX_MARKETS):
+        if (mask >> i) & 1 == 1:
+            e: Entry = self._enter(book, i, extcall ORACLE.sync(i), p, released)
+            exposure.save_market(i, e.market)
+            book = e.book
+            released = e.released
+    if book.active & ~mask == 0:
+        book.swept_at = block.timestamp
+    return book, released
+
+
+@internal
+@view
+def _peek_sweep(loaded: exposure.Book, mask: uint256, p: Params) -> (exposure.Book, uint256):
+    """@notice `_sweep` without storing: the view's half."""
+    book: exposure.Book = loaded
+    released: uint256 = 0
+    for i: uint256 in range(c.MAX_MARKETS):
+        if (mask >> i) & 1 == 1:
+            e: Entry = self._enter(book, i, staticcall ORACLE.peek(i), p, released)
+            book = e.book
+            released = e.released
+    if book.active & ~mask == 0:
+        book.swept_at = block.timestamp
+    return book, released
+
+
+# ------------------------------------------------------------------ words
+
+@internal
+def _store(e: Entry, market: uint256, had_options: bool):
+    exposure.save_book(e.book, had_options)
+    exposure.save_market(market, e.market)
+
+
+@internal
+@view
+def _check_listed(market: uint256):
+    assert market < self.market_count, "inventory: not listed"
+
+
+@internal
+@pure
+def _check_params(p: Params):
+    """@notice Ceilings and floors of every parameter."""
+    w: potential.Weights = p.weights
+    assert (
+        w.aversion <= 100 * c.WAD
+        and w.knee > 0
+        and w.knee <= c.WAD
+        and w.c_lo <= w.c_hi
+        and w.c_hi <= c.WAD
+        and w.rho > -c.SWAD
+        and w.rho < c.SWAD
+        and w.omega <= c.WAD
+        and w.u_star > 0
+        and w.u_star < w.u_max
+        and w.u_max < c.WAD
+        and p.horizon >= 3_600
+        and p.horizon <= 864_000
+        and p.funding_max <= 3 * c.WAD
+        and p.release_period >= 3_600
+        and p.release_period <= 864_000
+        and p.sweep_age <= 43_200
+        and p.borrow_kink <= p.borrow_max
+        and p.borrow_max <= 5 * c.WAD
+    ), "inventory: bad parameter"
+
+
+@internal
+@view
+def _params() -> Params:
+    w: uint256 = self._params_word
+    horizon: uint256 = (w >> 99) & (2**20 - 1)
+    return Params(
+        weights=potential.Weights(
+            aversion=(w >> 227) * 10**15,
+            knee=((w >> 211) & (2**16 - 1)) * 10**14,
+            c_lo=((w >> 197) & (2**14 - 1)) * 10**14,
+            c_hi=((w >> 183) & (2**14 - 1)) * 10**14,
+            rho=convert(((w >> 84) & (2**15 - 1)) * 10**14, int256) - c.SWAD,
+            omega=((w >> 159) & (2**24 - 1)) * 10**12,
+            u_star=((w >> 139) & (2**20 - 1)) * 10**12,
+            u_max=((w >> 119) & (2**20 - 1)) * 10**12,
+        ),
+        horizon=horizon,
+        funding_max=((w >> 68) & (2**16 - 1)) * 10**14,
+        release_period=(w >> 48) & (2**20 - 1),
+        sweep_age=(w >> 32) & (2**16 - 1),
+        borrow_kink=((w >> 16) & (2**16 - 1)) * 10**14,
+        borrow_max=(w & (2**16 - 1)) * 10**14,
+        root=wad.root_down(horizon * c.WAD // c.YEAR),
+    )
+
+
+@internal
+@view
+def _market_params(market: uint256) -> MarketParams:
+    w: uint256 = self._market_params_word[market]
+    return MarketParams(
+        base=(w >> 152) * 10**12,
+        floor=((w >> 136) & (2**16 - 1)) * 10**12,
+        z=((w >> 120) & (2**16 - 1)) * 10**15,
+        tau=(w >> 104) & (2**16 - 1),
+        deviation=((w >> 80) & (2**24 - 1)) * 10**12,
+        vol_of_vol=((w >> 56) & (2**24 - 1)) * 10**12,
+        vol_floor=((w >> 32) & (2**24 - 1)) * 10**12,
+        vol_z=((w >> 16) & (2**16 - 1)) * 10**15,
+        vol_tau=w & (2**16 - 1),
+    )

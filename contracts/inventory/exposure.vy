@@ -1,0 +1,187 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Storage of the inventory: packed words in, plain structs out
+@notice Owns every slot of exposures, running sums and marks. `load_*` and `save_*` are the only code that knows
+        where a bit lies; signed fields are stored with a bias of half their range. Everything else works on structs.
+"""
+
+from contracts import constants as c
+from contracts.pricing import potential
+
+struct Book:
+    sums: potential.Sums
+    loss: uint256           # [MICRO quote] sum over markets of the worst scenario, rounded up per market
+    capital: uint256        # [MICRO quote] E of this block
+    equity: uint256         # [MICRO quote] vault equity at this block's checkpoint
+    opened_at: uint256      # [s] start of the block that was last opened
+    value: int256           # [quote, WAD] what the vault holds beside LP cash: claims, marks, venues
+    low_prev: uint256       # [MICRO quote] lowest U of the previous window
+    low: uint256            # [MICRO quote] lowest U of this window
+    opening: uint256        # [MICRO quote] U at the start of this block, lowered by hedges
+    coverage: uint256       # [1e-9] min(1, R/U) at the start of this block
+    window_at: uint256      # [s] start of this window
+    changed_at: uint256     # [s] last change of an exposure
+    swept_at: uint256       # [s] when every active market was last synchronised in one go
+    pending: uint256        # mask of markets whose previous round is older than this window
+    active: uint256         # mask of markets with an exposure
+    optioned: uint256       # mask of markets with vega, gamma or option stress
+
+
+struct Market:
+    delta: int256           # [base, WAD]
+    price: uint256          # [quote/base, WAD] at the last re-mark
+    sigma: uint256          # [1/sqrt(year), WAD] at the last re-mark
+    vega: int256            # [quote per 1.00 vol, WAD]
+    gamma: int256           # [base per quote, WAD]
+    stress: int256[c.N_STRESS]      # [MICRO quote] P&L of each scenario beyond delta
+    optioned: bool
+
+
+BIAS_64: constant(int256) = 2**63
+BIAS_96: constant(int256) = 2**95
+BIAS_128: constant(int256) = 2**127
+MASK_16: constant(uint256) = 2**16 - 1
+MASK_32: constant(uint256) = 2**32 - 1
+MASK_40: constant(uint256) = 2**40 - 1
+MASK_64: constant(uint256) = 2**64 - 1
+MASK_72: constant(uint256) = 2**72 - 1
+MASK_96: constant(uint256) = 2**96 - 1
+MASK_128: constant(uint256) = 2**128 - 1
+
+# a i128 | p u128
+_sum_delta: uint256
+# loss u72 | capital u72 | equity u72 | opened_at u40
+_sum_capital: uint256
+# value i128 | low_prev u64 | low u64
+_sum_value: uint256
+# opening u64 | coverage u32 | window_at u40 | changed_at u40 | swept_at u32 | pending u16 | active u16 | optioned u16
+_sum_block: uint256
+# b i128 | g i128: read and written only while a market has options
+_sum_greeks: uint256
+# gg u128
+_sum_gamma: uint256
+# delta i96 | price u96 | sigma u63 | optioned 1 bit
+_market: HashMap[uint256, uint256]
+# vega i128 | gamma i128, and two words of 4 x i64 scenario P&L: only while the optioned bit is set
+_greeks: HashMap[uint256, uint256]
+_stress: HashMap[uint256, uint256[2]]
+
+
+@internal
+@pure
+def _biased(x: int256, bias: int256) -> uint256:
+    """@notice x + bias, which must lie in [0, 2 bias)."""
+    y: int256 = x + bias
+    assert y >= 0 and y < 2 * bias, "inventory: out of range"
+    return convert(y, uint256)
+
+
+@internal
+@pure
+def _fits(x: uint256, mask: uint256) -> uint256:
+    assert x <= mask, "inventory: out of range"
+    return x
+
+
+@internal
+@view
+def load_book() -> Book:
+    w: uint256 = self._sum_delta
+    b: Book = empty(Book)
+    if w != 0:
+        b.sums.a = convert(w >> 128, int256) - BIAS_128
+        b.sums.p = w & MASK_128
+    w = self._sum_capital
+    b.loss = w >> 184
+    b.capital = (w >> 112) & MASK_72
+    b.equity = (w >> 40) & MASK_72
+    b.opened_at = w & MASK_40
+    w = self._sum_value
+    if w != 0:
+        b.value = convert(w >> 128, int256) - BIAS_128
+        b.low_prev = (w >> 64) & MASK_64
+        b.low = w & MASK_64
+    w = self._sum_block
+    b.opening = w >> 192
+    b.coverage = (w >> 160) & MASK_32
+    b.window_at = (w >> 120) & MASK_40
+    b.changed_at = (w >> 80) & MASK_40
+    b.swept_at = (w >> 48) & MASK_32
+    b.pending = (w >> 32) & MASK_16
+    b.active = (w >> 16) & MASK_16
+    b.optioned = w & MASK_16
+    if b.optioned != 0:
+        w = self._sum_greeks
+        b.sums.b = convert(w >> 128, int256) - BIAS_128
+        b.sums.g = convert(w & MASK_128, int256) - BIAS_128
+        b.sums.gg = self._sum_gamma
+    return b
+
+
+@internal
+def save_book(b: Book, had_options: bool):
+    """@param had_options Whether the greek words were in use when the book was loaded."""
+    self._sum_delta = (self._biased(b.sums.a, BIAS_128) << 128) | self._fits(b.sums.p, MASK_128)
+    self._sum_capital = (
+        (self._fits(b.loss, MASK_72) << 184)
+        | (self._fits(b.capital, MASK_72) << 112)
+        | (self._fits(b.equity, MASK_72) << 40)
+        | b.opened_at
+    )
+    self._sum_value = (
+        (self._biased(b.value, BIAS_128) << 128)
+        | (self._fits(b.low_prev, MASK_64) << 64)
+        | self._fits(b.low, MASK_64)
+    )
+    self._sum_block = (
+        (self._fits(b.opening, MASK_64) << 192)
+        | (b.coverage << 160)
+        | (b.window_at << 120)
+        | (b.changed_at << 80)
+        | (b.swept_at << 48)
+        | (b.pending << 32)
+        | (b.active << 16)
+        | b.optioned
+    )
+    if b.optioned != 0 or had_options:
+        self._sum_greeks = (self._biased(b.sums.b, BIAS_128) << 128) | self._biased(b.sums.g, BIAS_128)
+        self._sum_gamma = self._fits(b.sums.gg, MASK_128)
+
+
+@internal
+@view
+def load_market(market: uint256) -> Market:
+    w: uint256 = self._market[market]
+    m: Market = empty(Market)
+    if w == 0:
+        return m
+    m.delta = convert(w >> 160, int256) - BIAS_96
+    m.price = (w >> 64) & MASK_96
+    m.sigma = (w & MASK_64) >> 1
+    m.optioned = (w & 1) == 1
+    if m.optioned:
+        w = self._greeks[market]
+        m.vega = convert(w >> 128, int256) - BIAS_128
+        m.gamma = convert(w & MASK_128, int256) - BIAS_128
+        words: uint256[2] = self._stress[market]
+        for i: uint256 in range(c.N_STRESS):
+            m.stress[i] = convert((words[i // 4] >> (64 * (i % 4))) & MASK_64, int256) - BIAS_64
+    return m
+
+
+@internal
+def save_market(market: uint256, m: Market):
+    w: uint256 = (
+        (self._biased(m.delta, BIAS_96) << 160)
+        | (self._fits(m.price, MASK_96) << 64)
+        | (self._fits(m.sigma, MASK_64 >> 1) << 1)
+    )
+    if m.optioned:
+        w |= 1
+        self._greeks[market] = (self._biased(m.vega, BIAS_128) << 128) | self._biased(m.gamma, BIAS_128)
+        words: uint256[2] = [0, 0]
+        for i: uint256 in range(c.N_STRESS):
+            words[i // 4] |= self._biased(m.stress[i], BIAS_64) << (64 * (i % 4))
+        self._stress[market] = words
+    self._market[market] = w

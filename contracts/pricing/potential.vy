@@ -1,0 +1,180 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  The potential U of DESIGN §4, and its derivative
+@notice U(inventory) = I + W: what it costs, in quote currency, to carry the present risk for one hedging horizon.
+        Pure functions of running sums, O(1) in the number of markets.
+
+            a = D sigma sqrt(h)   delta P&L of a market over the horizon, one standard deviation
+            b = V xi sqrt(h)      vega P&L
+            g = G sigma^2 min(h, tau) / sqrt(2)   gamma P&L, summed over expiries
+
+            P = sum(a^2 + b^2 + 2 rho a b)              every market on its own
+            M = A^2 + B^2 + 2 rho A B                   all markets as one; A = sum a, B = sum b
+            Var(c) = (1-c) P + c M + (1-c^2) sum(g^2) + c^2 (sum g)^2,   charged at the worse of c_lo and c_hi
+
+            I = huber(lambda, kappa, Var),  W = huber(omega, u_max - u*, (L - u* E)^2)
+            huber(w, k, v) = w v / 2E             while sqrt(v) <= k E
+                           = w k (sqrt(v) - k E / 2)  beyond: the marginal charge stops growing
+
+@dev    Every branch is convex in the inventory, hence U is. All sums are exact integers: a market's share is a function
+        of its stored words alone, so taking it out and putting it back leaves the sum unchanged to the wei.
+"""
+
+from contracts import constants as c
+from contracts.math import wad
+
+SQRT_HALF: constant(int256) = 707_106_781_186_547_524      # 1/sqrt(2), WAD, rounded down
+
+struct Sums:
+    a: int256       # [quote, WAD]
+    b: int256       # [quote, WAD]
+    g: int256       # [quote, WAD]
+    p: uint256      # [quote^2, WAD]
+    gg: uint256     # [quote^2, WAD] sum of squares of the gamma terms
+
+
+struct Weights:
+    aversion: uint256       # lambda, WAD
+    knee: uint256           # kappa, WAD
+    c_lo: uint256           # equicorrelation, low end, WAD
+    c_hi: uint256           # high end, WAD
+    rho: int256             # spot-vol correlation, WAD
+    omega: uint256          # weight of the utilization term, WAD
+    u_star: uint256         # utilization where it starts, WAD
+    u_max: uint256          # utilization where it turns linear and risk-increasing trades stop, WAD
+
+
+@internal
+@pure
+def delta_term(delta: int256, price: uint256, sigma_h: uint256) -> int256:
+    """
+    @notice a = delta * price * sigma sqrt(h), toward zero.
+    @param sigma_h sigma * sqrt(h) [fraction, WAD].
+    """
+    return delta * convert(price, int256) // c.SWAD * convert(sigma_h, int256) // c.SWAD
+
+
+@internal
+@pure
+def vega_term(vega: int256, xi_h: uint256) -> int256:
+    """@notice b = vega * xi sqrt(h), toward zero."""
+    return vega * convert(xi_h, int256) // c.SWAD
+
+
+@internal
+@pure
+def gamma_term(gamma: int256, price: uint256, sigma_h: uint256) -> int256:
+    """@notice g = gamma * price^2 * sigma^2 h / sqrt(2), toward zero; gamma comes scaled by min(h, tau)/h."""
+    dollar_gamma: int256 = gamma * convert(price, int256) // c.SWAD * convert(price, int256) // c.SWAD
+    variance_h: int256 = convert(sigma_h * sigma_h // c.WAD, int256)
+    return dollar_gamma * variance_h // c.SWAD * SQRT_HALF // c.SWAD
+
+
+@internal
+@pure
+def square_term(a: int256, b: int256, rho: int256) -> uint256:
+    """
+    @notice (a^2 + b^2 + 2 rho a b) / WAD, rounded down, at least 0.
+    @dev    Non-negative for |rho| <= 1; the floor only absorbs the rounding of the cross term.
+    """
+    if b == 0:
+        return convert(a * a, uint256) // c.WAD
+    total: int256 = a * a + b * b + 2 * (rho * a // c.SWAD) * b
+    if total <= 0:
+        return 0
+    return convert(total, uint256) // c.WAD
+
+
+@internal
+@pure
+def variance(s: Sums, w: Weights) -> (uint256, uint256):
+    """
+    @notice The worse of Var(c_lo) and Var(c_hi), and the c that gives it.
+    @return [quote^2, WAD], [WAD].
+    """
+    joint: uint256 = self.square_term(s.a, s.b, w.rho)
+    gamma_joint: uint256 = 0
+    if s.g != 0:
+        gamma_joint = convert(s.g * s.g, uint256) // c.WAD
+    low: uint256 = self._mix(w.c_lo, s.p, joint, s.gg, gamma_joint)
+    if w.c_hi == w.c_lo:
+        return low, w.c_lo
+    high: uint256 = self._mix(w.c_hi, s.p, joint, s.gg, gamma_joint)
+    if high >= low:
+        return high, w.c_hi
+    return low, w.c_lo
+
+
+@internal
+@pure
+def _mix(correlation: uint256, own: uint256, joint: uint256, gamma_own: uint256, gamma_joint: uint256) -> uint256:
+    result: uint256 = ((c.WAD - correlation) * own + correlation * joint) // c.WAD
+    if gamma_own != 0:
+        square: uint256 = correlation * correlation // c.WAD
+        result += ((c.WAD - square) * gamma_own + square * gamma_joint) // c.WAD
+    return result
+
+
+@internal
+@pure
+def huber(weight: uint256, knee: uint256, capital: uint256, square: uint256) -> uint256:
+    """
+    @notice Quadratic in sqrt(square) up to knee * capital, linear beyond, continuous with its slope.
+    @param square [quote^2, WAD]. @param capital [quote, WAD], > 0.
+    @return [quote, WAD], rounded down.
+    """
+    limit: uint256 = knee * capital // c.WAD
+    if square <= limit * limit // c.WAD:
+        return weight * square // (2 * capital)
+    root: uint256 = wad.root_down(square)
+    return weight * knee // c.WAD * (root - limit // 2) // c.WAD
+
+
+@internal
+@pure
+def overuse(stressed_loss: uint256, capital: uint256, u_star: uint256) -> uint256:
+    """@notice (L - u* E)^2 / WAD where positive [quote^2, WAD]."""
+    threshold: uint256 = u_star * capital // c.WAD
+    if stressed_loss <= threshold:
+        return 0
+    excess: uint256 = unsafe_sub(stressed_loss, threshold)      # stressed_loss > threshold
+    return excess * excess // c.WAD
+
+
+@internal
+@pure
+def potential(s: Sums, stressed_loss: uint256, capital: uint256, w: Weights) -> uint256:
+    """
+    @notice U = I + W.
+    @param stressed_loss L [quote, WAD]. @param capital E [quote, WAD], > 0.
+    @return [quote, WAD].
+    """
+    worst: uint256 = 0
+    branch: uint256 = 0
+    worst, branch = self.variance(s, w)
+    result: uint256 = self.huber(w.aversion, w.knee, capital, worst)
+    square: uint256 = self.overuse(stressed_loss, capital, w.u_star)
+    if square != 0:
+        result += self.huber(w.omega, w.u_max - w.u_star, capital, square)
+    return result
+
+
+@internal
+@pure
+def delta_price(s: Sums, a: int256, sigma_h: uint256, capital: uint256, w: Weights) -> int256:
+    """
+    @notice dI/dD of one market, delta terms only (no spot-vol cross term), toward zero.
+    @param a the market's own delta term [quote, WAD].
+    @return [quote per quote of dollar delta, WAD] over one horizon; > 0 when more delta costs more.
+    """
+    worst: uint256 = 0
+    branch: uint256 = 0
+    worst, branch = self.variance(s, w)
+    mixed: int256 = (convert(c.WAD - branch, int256) * a + convert(branch, int256) * s.a) // c.SWAD
+    slope: int256 = mixed * convert(sigma_h, int256) // c.SWAD
+    limit: uint256 = w.knee * capital // c.WAD
+    if worst <= limit * limit // c.WAD:
+        return slope * convert(w.aversion, int256) // convert(capital, int256)
+    root: uint256 = wad.root_down(worst)
+    return slope * convert(w.aversion * w.knee // c.WAD, int256) // convert(root, int256)
