@@ -1,0 +1,258 @@
+"""Recorded market data: prices, implied volatility, funding and perp flow, as read-only numpy arrays.
+
+Sources, licences and checks are listed in README.md beside this file. Times are Unix seconds UTC; a bar's time is its
+open. Prices are USD or USDT, volumes are in the base coin, volatilities and rates are fractions.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Asset = Literal["BTC", "ETH"]
+Venue = Literal["spot", "perp"]
+
+ASSETS: tuple[Asset, ...] = ("BTC", "ETH")
+MINUTE = 60  # [s]
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One asset's bars, arrays of shape (n,); `step` [s] between open times except across exchange outages."""
+
+    step: int
+    ts: Ints
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats  # [base]; NaN where the source has none
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def between(self, start: int, end: int) -> Bars:
+        """The bars with start <= ts < end."""
+        part = slice(*np.searchsorted(self.ts, (start, end)).tolist())
+        return Bars(
+            self.step,
+            self.ts[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GmxFlow:
+    """One UTC day of the GMX v2 ETH market on Arbitrum, arrays of shape (1440,), one entry per minute.
+
+    `long_flow` and `short_flow` [ETH] are first differences of open interest, net per minute, first entry 0: opening
+    is positive on either side. `signed_flow` = long_flow − short_flow is what traders as a whole bought.
+    """
+
+    ts: Ints
+    index_price: Floats  # [USD/ETH]
+    pool_value: Floats  # [USD]
+    pool_weth: Floats  # [ETH]
+    pool_usdc: Floats  # [USD]
+    oi_long: Floats  # [ETH]
+    oi_short: Floats  # [ETH]
+    oi_long_usd: Floats  # [USD], at entry prices
+    oi_short_usd: Floats  # [USD], at entry prices
+    pending_pnl: Floats  # [USD], traders' open profit
+    realized_pnl: Floats  # [USD], in that minute
+    impact_pool: Floats  # [ETH]
+
+    @property
+    def long_flow(self) -> Floats:
+        return np.diff(self.oi_long, prepend=self.oi_long[0])
+
+    @property
+    def short_flow(self) -> Floats:
+        return np.diff(self.oi_short, prepend=self.oi_short[0])
+
+    @property
+    def signed_flow(self) -> Floats:
+        return self.long_flow - self.short_flow
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionChain:
+    """Every listed Deribit option of one currency at one moment, arrays of shape (n,); a missing quote is NaN.
+
+    Deribit's options are inverse: bid, ask and mark are in coin. Delta and vega [USD per vol point] are Deribit's.
+    """
+
+    currency: Asset
+    ts: int
+    index_price: Floats  # [USD]
+    expiry: Ints
+    forward: Floats  # [USD], of the same expiry
+    strike: Floats  # [USD]
+    is_call: NDArray[np.bool_]
+    mark_iv: Floats  # [per √year]
+    bid: Floats  # [coin]
+    ask: Floats  # [coin]
+    mark: Floats  # [coin]
+    delta: Floats
+    vega: Floats
+    open_interest: Floats  # [coin]
+    volume_24h: Floats  # [coin]
+
+    def __len__(self) -> int:
+        return len(self.strike)
+
+
+def minute_windows() -> list[str]:
+    """Names of the 1-minute windows, oldest first."""
+    return _windows("bars_1m")
+
+
+def five_minute_windows() -> list[str]:
+    """Names of the 5-minute windows, oldest first."""
+    return _windows("bars_5m")
+
+
+def resolve_window(name: str) -> str:
+    """The 1-minute window that a name or an unambiguous part of it means, e.g. "calm"; LookupError otherwise."""
+    known = minute_windows()
+    matches = [name] if name in known else [window for window in known if name in window]
+    if len(matches) != 1:
+        raise LookupError(f"{name!r} is {'no window' if not matches else 'ambiguous'}; windows: {', '.join(known)}")
+    return matches[0]
+
+
+def minute_window(name: str) -> dict[Asset, Bars]:
+    """Both assets' 1-minute bars of a window, on the same timestamps, without gaps."""
+    window = resolve_window(name)
+    bars = {asset: _bars(next((_HERE / "bars_1m").glob(f"{window}_*_{asset}.csv.gz")), 60) for asset in ASSETS}
+    start = max(int(series.ts[0]) for series in bars.values())
+    end = min(int(series.ts[-1]) for series in bars.values()) + MINUTE
+    return {asset: series.between(start, end) for asset, series in bars.items()}
+
+
+def five_minute_window(name: str, venue: Venue = "spot") -> dict[Asset, Bars]:
+    """The 5-minute bars of a window; in March 2020 the BTC series ends before the ETH one."""
+    found: dict[Asset, Bars] = {}
+    for asset in ASSETS:
+        path = _HERE / "bars_5m" / f"{name}_{venue}_{asset}.csv.gz"
+        if path.is_file():
+            found[asset] = _bars(path, 300)
+    if not found:
+        raise LookupError(f"no 5-minute {venue} bars of {name!r}; windows: {', '.join(five_minute_windows())}")
+    return found
+
+
+def hourly(asset: Asset) -> Bars:
+    """Hourly spot bars 2019-01 … 2026-06, without volume; 20 gaps (59 hours) are exchange outages."""
+    return _bars(_HERE / "bars_1h" / f"spot_{asset}.csv.gz", 3_600)
+
+
+def dvol(asset: Asset) -> Bars:
+    """Daily bars of Deribit's 30-day implied volatility index as a fraction, 2021-03-24 … 2026-04-06."""
+    points = _bars(_HERE / "dvol_1d" / f"{asset}.csv.gz", 86_400)
+    return Bars(
+        step=points.step,
+        ts=points.ts,
+        open=_frozen(points.open / 100.0),
+        high=_frozen(points.high / 100.0),
+        low=_frozen(points.low / 100.0),
+        close=_frozen(points.close / 100.0),
+        volume=points.volume,
+    )
+
+
+@cache
+def funding() -> tuple[Ints, dict[Asset, Floats]]:
+    """8-hourly perp funding: settlement times and rates per interval (longs pay when positive; NaN before listing)."""
+    columns = _table(_HERE / "funding_8h" / "perp.csv.gz")
+    return _integers(columns["ts"]), {"BTC": columns["btc"], "ETH": columns["eth"]}
+
+
+def gmx_days() -> list[str]:
+    """The recorded days, as "YYYY-MM-DD"."""
+    return sorted(path.name.removesuffix(".csv.gz") for path in (_HERE / "gmx_v2").glob("*.csv.gz"))
+
+
+@cache
+def gmx_flow(day: str) -> GmxFlow:
+    """Minute-by-minute state of the GMX v2 ETH market on one recorded day."""
+    path = _HERE / "gmx_v2" / f"{day}.csv.gz"
+    if not path.is_file():
+        raise LookupError(f"no GMX flow of {day!r}; days: {', '.join(gmx_days())}")
+    columns = _table(path)
+    return GmxFlow(
+        ts=_integers(columns["ts"]),
+        index_price=columns["index_price"],
+        pool_value=columns["pool_value_usd"],
+        pool_weth=columns["pool_weth"],
+        pool_usdc=columns["pool_usdc"],
+        oi_long=columns["oi_long_eth"],
+        oi_short=columns["oi_short_eth"],
+        oi_long_usd=columns["oi_long_usd"],
+        oi_short_usd=columns["oi_short_usd"],
+        pending_pnl=columns["pending_pnl_usd"],
+        realized_pnl=columns["realized_pnl_usd"],
+        impact_pool=columns["impact_pool_eth"],
+    )
+
+
+@cache
+def option_chains(currency: Asset) -> tuple[OptionChain, ...]:
+    """Every recorded chain of a currency, oldest first, 2025-12-31 … 2026-05."""
+    columns = _table(_HERE / "deribit_chains" / f"{currency}.csv.gz")
+    chains = []
+    for moment in np.unique(columns["ts"]):
+        part = {name: _frozen(values[columns["ts"] == moment]) for name, values in columns.items() if name != "ts"}
+        is_call = part.pop("is_call") == 1.0
+        expiry = _integers(part.pop("expiry"))
+        chains.append(OptionChain(currency=currency, ts=int(moment), expiry=expiry, is_call=is_call, **part))
+    return tuple(chains)
+
+
+def _windows(folder: str) -> list[str]:
+    names = {path.name.rsplit("_", 2)[0] for path in (_HERE / folder).glob("*.csv.gz")}
+    return sorted(names, key=lambda name: name.removeprefix("calm_"))
+
+
+@cache
+def _bars(path: Path, step: int) -> Bars:
+    columns = _table(path)
+    ts = _integers(columns.pop("ts"))
+    volume = columns.pop("volume", None)
+    missing = _frozen(np.full(len(ts), np.nan))
+    return Bars(step=step, ts=ts, volume=missing if volume is None else volume, **columns)
+
+
+def _table(path: Path) -> dict[str, Floats]:
+    """Columns of a gzip CSV of numbers; float64 holds Unix seconds exactly."""
+    with gzip.open(path, "rt") as file:
+        header = file.readline().strip().split(",")
+        body = np.loadtxt(file, delimiter=",", dtype=np.float64, ndmin=2)
+    return {name: _frozen(np.ascontiguousarray(body[:, i])) for i, name in enumerate(header)}
+
+
+def _integers(values: Floats) -> Ints:
+    whole = values.astype(np.int64)
+    whole.flags.writeable = False
+    return whole
+
+
+def _frozen(values: Floats) -> Floats:
+    values.flags.writeable = False
+    return values
