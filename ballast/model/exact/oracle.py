@@ -1,0 +1,428 @@
+"""Integer twin of the oracle contracts.
+
+Mirrors ``contracts/oracle/PriceOracle.vy``, ``ChainlinkFeed.vy`` and ``variance.vy``, and below them the functions of
+snekmate's ``math.vy`` and Vyper's ``isqrt`` that they use, bit by bit. Names, order and rounding are the contracts'.
+What is not mirrored: roles, and how a word is packed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import isqrt
+from typing import Protocol
+
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, WAD, YEAR, require
+
+U40 = 2**40 - 1
+U64 = 2**64 - 1
+U80 = 2**80 - 1
+U96 = 2**96 - 1
+
+# ── snekmate.utils.math ──
+
+
+def _signed(x: int) -> int:
+    """The low 256 bits of ``x`` as int256: what Vyper's unsafe arithmetic leaves."""
+    x &= 2**256 - 1
+    return x - 2**256 if x >> 255 else x
+
+
+def _unsafe_div(x: int, y: int) -> int:
+    """EVM SDIV: toward zero, 0 if y is 0."""
+    if y == 0:
+        return 0
+    q = abs(x) // abs(y)
+    return _signed(q if (x < 0) == (y < 0) else -q)
+
+
+def wad_ln(x: int) -> int:
+    """ln(x) of a WAD in WAD, snekmate's ``_wad_ln``: 0 for 0, reverts below."""
+    require(x >= 0, "math: wad_ln undefined")
+    if x == 0:
+        return 0
+    k = x.bit_length() - 1 - 96
+    x = ((x << (159 - k)) & (2**256 - 1)) >> 159
+
+    p = _signed(_signed((x + 3_273_285_459_638_523_848_632_254_066_296) * x) >> 96)
+    p = _signed(p + 24_828_157_081_833_163_892_658_089_445_524)
+    p = _signed((_signed(p * x) >> 96) + 43_456_485_725_739_037_958_740_375_743_393)
+    p = _signed((_signed(p * x) >> 96) - 11_111_509_109_440_967_052_023_855_526_967)
+    p = _signed((_signed(p * x) >> 96) - 45_023_709_667_254_063_763_336_534_515_857)
+    p = _signed((_signed(p * x) >> 96) - 14_706_773_417_378_608_786_704_636_184_526)
+    p = _signed(_signed(p * x) - (795_164_235_651_350_426_258_249_787_498 << 96))
+
+    q = _signed(_signed((x + 5_573_035_233_440_673_466_300_451_813_936) * x) >> 96)
+    q = _signed(q + 71_694_874_799_317_883_764_090_561_454_958)
+    q = _signed((_signed(q * x) >> 96) + 283_447_036_172_924_575_727_196_451_306_956)
+    q = _signed((_signed(q * x) >> 96) + 401_686_690_394_027_663_651_624_208_769_553)
+    q = _signed((_signed(q * x) >> 96) + 204_048_457_590_392_012_362_485_061_816_622)
+    q = _signed((_signed(q * x) >> 96) + 31_853_899_698_501_571_402_653_359_427_138)
+    q = _signed((_signed(q * x) >> 96) + 909_429_971_244_387_300_277_376_558_375)
+
+    r = _unsafe_div(p, q)
+    r = _signed(r * 1_677_202_110_996_718_588_342_820_967_067_443_963_516_166)
+    r += _signed(k * 16_597_577_552_685_614_221_487_285_958_193_947_469_193_820_559_219_878_177_908_093_499_208_371)
+    r = _signed(r)
+    r += 600_920_179_829_731_861_736_702_779_321_621_459_595_472_258_049_074_101_567_377_883_020_018_308
+    return _signed(r) >> 174
+
+
+def wad_exp(x: int) -> int:
+    """exp(x) of a WAD in WAD, snekmate's ``_wad_exp``: 0 where the result is below one wei."""
+    if x <= -41_446_531_673_892_822_313:
+        return 0
+    require(x < 135_305_999_368_893_231_589, "math: wad_exp overflow")
+    ln2_96 = 54_916_777_467_707_473_351_141_471_128
+    x = _unsafe_div(_signed(x << 78), 5**18)
+    k = _signed(_unsafe_div(_signed(x << 96), ln2_96) + 2**95) >> 96
+    x = _signed(x - k * ln2_96)
+
+    y = _signed(_signed((x + 1_346_386_616_545_796_478_920_950_773_328) * x) >> 96)
+    y = _signed(y + 57_155_421_227_552_351_082_224_309_758_442)
+    p = _signed(_signed(y + x) - 94_201_549_194_550_492_254_356_042_504_812)
+    p = _signed((_signed(p * y) >> 96) + 28_719_021_644_029_726_153_956_944_680_412_240)
+    p = _signed(_signed(p * x) + (4_385_272_521_454_847_904_659_076_985_693_276 << 96))
+
+    q = _signed(_signed((x - 2_855_989_394_907_223_263_936_484_059_900) * x) >> 96)
+    q = _signed(q + 50_020_603_652_535_783_019_961_831_881_945)
+    q = _signed((_signed(q * x) >> 96) - 533_845_033_583_426_703_283_633_433_725_380)
+    q = _signed((_signed(q * x) >> 96) + 3_604_857_256_930_695_427_073_651_918_091_429)
+    q = _signed((_signed(q * x) >> 96) - 14_423_608_567_350_463_180_887_372_962_807_573)
+    q = _signed((_signed(q * x) >> 96) + 26_449_188_498_355_588_339_934_803_723_976_023)
+
+    r = _unsafe_div(p, q)
+    r = (r * 3_822_833_074_963_236_453_042_738_258_902_158_003_155_416_615_667) & (2**256 - 1)
+    return r >> (195 - k)
+
+
+# ── variance.vy ──
+
+LN2_27 = 693_147_180_559_945_309_417_232_121
+ONE_27 = 10**27
+PADE_MAX_27 = ONE_27 // 16
+NIL_27 = 41 * ONE_27
+MAX_24 = U96
+
+
+def log_return(now: int, before: int, clip: int) -> int:
+    """min(|ln(now / before)|, clip) [WAD], rounded down."""
+    quotient = now * WAD // before if now >= before else before * WAD // now
+    return min(wad_ln(quotient), clip)
+
+
+def forgetting(dt: int, half_life: int) -> int:
+    """1 - 2^(-dt / half_life) [1e27]."""
+    x = dt * LN2_27 // half_life
+    if x >= NIL_27:
+        return ONE_27
+    if x > PADE_MAX_27:
+        return ONE_27 - wad_exp(-(x // 10**9)) * 10**9
+    x2 = x * x // ONE_27
+    even = 1680 * ONE_27 + 180 * x2 + x2 * x2 // ONE_27
+    odd = x * (840 * ONE_27 + 20 * x2) // ONE_27
+    return 2 * odd * ONE_27 // (even + odd)
+
+
+def sample(log_return: int, dt: int) -> int:
+    """r² · YEAR / dt [1/year, 1e24], rounded down."""
+    return log_return * log_return * YEAR // (dt * 10**12)
+
+
+def blend(variance_24: int, sample_24: int, weight_27: int) -> int:
+    """variance · (1 - weight) + sample · weight [1/year, 1e24], rounded up, saturated."""
+    return min((variance_24 * (ONE_27 - weight_27) + sample_24 * weight_27 + (ONE_27 - 1)) // ONE_27, MAX_24)
+
+
+def volatility(fast_24: int, slow_24: int, lowest: int, highest: int) -> int:
+    """min(max(√fast, √slow, lowest), highest) [1/√year, WAD], rounded down."""
+    return min(max(isqrt(max(fast_24, slow_24) * 10**12), lowest), highest)
+
+
+# ── IFeed.vyi, ChainlinkFeed.vy ──
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """``IFeed.Round``; the default is what a feed answers when it has nothing good to say."""
+
+    round_id: int = 0
+    price: int = 0
+    half_width: int = 0
+    updated_at: int = 0
+    ok: bool = False
+
+
+class Feed(Protocol):
+    """Anything a market's price can come from."""
+
+    def latest(self, now: int) -> Round:
+        """The newest round, as the contract answers it in a block at ``now`` [s]."""
+        ...
+
+
+@dataclass(slots=True)
+class FixedFeed:
+    """Twin of ``contracts/testing/FeedDouble.vy``: answers the round it is given."""
+
+    round: Round = Round()
+
+    def latest(self, now: int) -> Round:
+        """The given round."""
+        return self.round
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A round as AggregatorV3 answers it; ``None`` in place of one means that the call failed."""
+
+    round_id: int
+    answer: int
+    started_at: int
+    updated_at: int
+
+
+@dataclass(slots=True)
+class ChainlinkFeed:
+    """Twin of ``ChainlinkFeed.vy`` over the upstream's present answers."""
+
+    decimals: int
+    upstream: Response | None = None
+    has_sequencer: bool = False
+    sequencer: Response | None = None
+    grace_period: int = 0
+
+    def latest(self, now: int) -> Round:
+        """The upstream's newest round in WAD, if it may be believed at ``now``."""
+        if self.has_sequencer and not self._sequencer_ready(now):
+            return Round()
+        return self.round(self.upstream, now)
+
+    def round(self, response: Response | None, now: int) -> Round:
+        """The contract's ``_round``."""
+        scale = 10 ** (18 - self.decimals)
+        if response is None:
+            return Round()
+        if (
+            not 0 < response.round_id <= U80
+            or not 0 < response.answer <= U96 // scale
+            or not 0 < response.updated_at <= now
+        ):
+            return Round()
+        return Round(response.round_id, response.answer * scale, 0, response.updated_at, True)
+
+    def _sequencer_ready(self, now: int) -> bool:
+        up = self.sequencer
+        if up is None:
+            return False
+        return up.answer == 0 and 0 < up.started_at <= now and now - up.started_at > self.grace_period
+
+
+# ── IPriceOracle.vyi, PriceOracle.vy ──
+
+MIN_MAX_AGE = 10
+MAX_MAX_AGE = 26 * 3_600
+MIN_HALF_LIFE = 60
+MAX_HALF_LIFE = 90 * 86_400
+MIN_SIGMA = 10**16
+MAX_SIGMA = 10 * 10**18
+MIN_CLIP = 10**16
+MAX_CLIP = 10**18
+MAX_FEED_STEP_BPS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """``IPriceOracle.Mark``."""
+
+    price: int
+    sigma: int
+    half_width: int
+    round_id: int
+    updated_at: int
+    prev_updated_at: int
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """``IPriceOracle.Params``, in the contract's order."""
+
+    max_age: int = 3_600
+    half_life_fast: int = 3_600
+    half_life_slow: int = 7 * 86_400
+    sigma_floor: int = 10 * 10**16
+    sigma_cap: int = 5 * WAD
+    return_clip: int = 20 * 10**16
+    initial_sigma: int = 60 * 10**16
+    has_half_width: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Recorded variances [1/year, 1e24] and the volatility [WAD] they imply."""
+
+    fast_24: int
+    slow_24: int
+    sigma: int
+
+
+@dataclass(slots=True)
+class Market:
+    """All words of one market."""
+
+    feed: Feed
+    params: Params
+    mark: Mark
+    estimate: Estimate
+    halted: bool = False
+    half_width: int = 0  # the word of its own; the mark shows it only if has_half_width
+
+
+@dataclass(slots=True)
+class PriceOracle:
+    """Twin of ``PriceOracle.vy``. ``now`` is the block's time."""
+
+    markets: list[Market] = field(default_factory=list)
+
+    def sync(self, market: int, now: int) -> Mark:
+        """Record the newest good round and answer the mark."""
+        m = self._load(market)
+        mark, estimate, accepted = self._evaluate(m, now)
+        if accepted:
+            self._record(m, mark, estimate)
+        return mark
+
+    def list_market(self, feed: Feed, params: Params, now: int) -> int:
+        """List a market; its feed must answer a good round."""
+        _check_params(params)
+        market = len(self.markets)
+        require(market < MAX_MARKETS, "oracle: too many markets")
+        round_ = _read(feed, now)
+        require(round_.ok, "oracle: feed has no good round")
+        seed_24 = params.initial_sigma * params.initial_sigma // 10**12
+        mark = Mark(
+            price=round_.price,
+            sigma=params.initial_sigma,
+            half_width=round_.half_width if params.has_half_width else 0,
+            round_id=round_.round_id,
+            updated_at=round_.updated_at,
+            prev_updated_at=0,
+            fresh=False,
+        )
+        estimate = Estimate(seed_24, seed_24, params.initial_sigma)
+        m = Market(feed, params, mark, estimate)
+        self.markets.append(m)
+        self._record(m, mark, estimate)
+        return market
+
+    def set_params(self, market: int, params: Params) -> None:
+        """Set parameters; sigma is brought inside the new floor and cap at once."""
+        _check_params(params)
+        m = self._load(market)
+        if not m.params.has_half_width:
+            m.half_width = 0
+        m.params = params
+        e = m.estimate
+        sigma = volatility(e.fast_24, e.slow_24, params.sigma_floor, params.sigma_cap)
+        m.estimate = replace(e, sigma=sigma)
+
+    def set_feed(self, market: int, feed: Feed, now: int) -> None:
+        """Replace the feed and record its round."""
+        m = self._load(market)
+        mark = self._load_mark(m)
+        round_ = _read(feed, now)
+        require(round_.ok, "oracle: feed has no good round")
+        require(round_.updated_at > mark.updated_at, "oracle: round is not newer")
+        if now - mark.updated_at <= m.params.max_age:
+            step = abs(round_.price - mark.price)
+            require(step * BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees")
+        m.feed = feed
+        mark, estimate = _advance(m.params, mark, m.estimate, round_)
+        self._record(m, mark, estimate)
+
+    def set_halted(self, market: int, halted: bool) -> None:
+        """``halt`` and ``resume``."""
+        self._load(market).halted = halted
+
+    def peek(self, market: int, now: int) -> Mark:
+        """What ``sync`` would answer at ``now``."""
+        return self._evaluate(self._load(market), now)[0]
+
+    def last(self, market: int, now: int) -> Mark:
+        """The last recorded mark; fresh if not halted and not too old."""
+        m = self._load(market)
+        mark = self._load_mark(m)
+        fresh = not m.halted and now - mark.updated_at <= m.params.max_age
+        return replace(mark, sigma=m.estimate.sigma, fresh=fresh)
+
+    def estimate(self, market: int) -> Estimate:
+        """Recorded variances and sigma."""
+        return self._load(market).estimate
+
+    def _load(self, market: int) -> Market:
+        require(market < len(self.markets), "oracle: not listed")
+        return self.markets[market]
+
+    def _load_mark(self, m: Market) -> Mark:
+        half_width = m.half_width if m.params.has_half_width else 0
+        return replace(m.mark, sigma=0, half_width=half_width, fresh=False)
+
+    def _evaluate(self, m: Market, now: int) -> tuple[Mark, Estimate, bool]:
+        mark = self._load_mark(m)
+        estimate = m.estimate
+        round_ = _read(m.feed, now)
+        accepted = round_.ok and round_.round_id > mark.round_id and round_.updated_at > mark.updated_at
+        if accepted:
+            mark, estimate = _advance(m.params, mark, estimate, round_)
+        fresh = round_.ok and not m.halted and now - mark.updated_at <= m.params.max_age
+        return replace(mark, sigma=estimate.sigma, fresh=fresh), estimate, accepted
+
+    def _record(self, m: Market, mark: Mark, estimate: Estimate) -> None:
+        m.mark = mark
+        m.estimate = estimate
+        if m.params.has_half_width:
+            m.half_width = mark.half_width
+
+
+def _advance(params: Params, mark: Mark, estimate: Estimate, round_: Round) -> tuple[Mark, Estimate]:
+    dt = round_.updated_at - mark.updated_at
+    sample_24 = sample(log_return(round_.price, mark.price, params.return_clip), dt)
+    fast_24 = blend(estimate.fast_24, sample_24, forgetting(dt, params.half_life_fast))
+    slow_24 = blend(estimate.slow_24, sample_24, forgetting(dt, params.half_life_slow))
+    sigma = volatility(fast_24, slow_24, params.sigma_floor, params.sigma_cap)
+    mark = Mark(
+        price=round_.price,
+        sigma=sigma,
+        half_width=round_.half_width if params.has_half_width else 0,
+        round_id=round_.round_id,
+        updated_at=round_.updated_at,
+        prev_updated_at=mark.updated_at,
+        fresh=False,
+    )
+    return mark, Estimate(fast_24, slow_24, sigma)
+
+
+def _read(feed: Feed, now: int) -> Round:
+    r = feed.latest(now)
+    if (
+        not r.ok
+        or r.round_id > U80
+        or not 0 < r.price <= U96
+        or r.half_width > U96
+        or not 0 < r.updated_at <= min(now, U40)
+    ):
+        return Round()
+    return r
+
+
+def _check_params(p: Params) -> None:
+    require(MIN_MAX_AGE <= p.max_age <= MAX_MAX_AGE, "oracle: age out of bounds")
+    require(
+        MIN_HALF_LIFE <= p.half_life_fast <= p.half_life_slow <= MAX_HALF_LIFE,
+        "oracle: half-life out of bounds",
+    )
+    require(
+        MIN_SIGMA <= p.sigma_floor <= p.initial_sigma <= p.sigma_cap <= MAX_SIGMA,
+        "oracle: sigma out of bounds",
+    )
+    require(MIN_CLIP <= p.return_clip <= MAX_CLIP, "oracle: clip out of bounds")

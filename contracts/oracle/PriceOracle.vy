@@ -1,0 +1,531 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  PriceOracle: the price and the realised volatility of every market
+@notice Each market has one feed. `sync` reads it, and records its round if that is good and strictly newer than the recorded
+        one, in round id and in time; only then does the variance estimate move, by the return between two recorded rounds
+        over the time between them. So volatility cannot be moved by calling more often, and one round counts once.
+
+        Actors: anyone syncs and reads. SETUP and GOVERNOR list markets and set parameters inside the bounds below; GOVERNOR
+        replaces a feed and lifts a halt; GUARDIAN halts.
+
+        Invariants:
+        - `peek` answers what `sync` would answer in this block, to the wei;
+        - `sync`, `peek` and `last` never revert for a listed market, whatever its feed does;
+        - a listed market has a price > 0 and a round whose time never goes back;
+        - a mark is fresh only if the feed answered a good round just now (in `last`: if the age allows), it is at most
+          max_age old and the market is not halted.
+@dev    Words of a market, by what changes together:
+            config    feed u160 | max_age u32 | has_half_width u1 | halted u1
+            tuning    half_life_fast u32 | half_life_slow u32 | sigma_floor u64 | sigma_cap u64 | return_clip u64
+            round     price u96 | round_id u80 | updated_at u40 | prev_updated_at u40
+            variance  fast u96 (1e-24) | slow u96 (1e-24) | sigma u64
+            width     half_width u96, only with has_half_width
+        lowest bits first. A sync of a known round reads config, round and variance and writes nothing.
+@custom:kill halt(market): every mark of the market says fresh = False until GOVERNOR resumes it.
+"""
+
+from interfaces import IFeed
+from interfaces import IPriceOracle
+
+implements: IPriceOracle
+
+from contracts import constants as c
+from contracts.governance import roles
+from contracts.oracle import variance
+
+initializes: roles
+
+exports: (
+    roles.admin,
+    roles.pending_admin,
+    roles.roles_of,
+    roles.grant_role,
+    roles.revoke_role,
+    roles.renounce_setup,
+    roles.offer_admin,
+    roles.accept_admin,
+)
+
+
+struct Config:
+    feed: address
+    max_age: uint256            # [s]
+    has_half_width: bool
+    halted: bool
+
+struct Tuning:
+    half_life_fast: uint256     # [s]
+    half_life_slow: uint256     # [s]
+    sigma_floor: uint256        # [1/sqrt(year), WAD]
+    sigma_cap: uint256          # [1/sqrt(year), WAD]
+    return_clip: uint256        # [log return, WAD]
+
+struct Estimate:
+    fast_24: uint256            # [1/year, 1e24] variance, fast half-life
+    slow_24: uint256            # [1/year, 1e24] variance, slow half-life
+    sigma: uint256              # [1/sqrt(year), WAD]
+
+
+WORD_5: constant(uint256) = 160                     # [bytes] of an IFeed.Round
+# What a feed may burn before it counts as dead: more than ChainlinkFeed needs when its upstream burns all it is given.
+FEED_GAS: constant(uint256) = 400_000
+
+# Immutable bounds of the parameters.
+MIN_MAX_AGE: constant(uint256) = 10
+MAX_MAX_AGE: constant(uint256) = 26 * 3_600         # [s] the slowest heartbeats in use are a day
+MIN_HALF_LIFE: constant(uint256) = 60
+MAX_HALF_LIFE: constant(uint256) = 90 * 86_400
+MIN_SIGMA: constant(uint256) = 10**16               # 1 %
+MAX_SIGMA: constant(uint256) = 10 * 10**18          # 1,000 %
+MIN_CLIP: constant(uint256) = 10**16
+MAX_CLIP: constant(uint256) = 10**18
+MAX_FEED_STEP_BPS: constant(uint256) = 500          # a new feed may differ from a mark that is not old by this
+
+U32: constant(uint256) = 2**32 - 1
+U40: constant(uint256) = 2**40 - 1
+U64: constant(uint256) = 2**64 - 1
+U80: constant(uint256) = 2**80 - 1
+U96: constant(uint256) = 2**96 - 1
+U160: constant(uint256) = 2**160 - 1
+
+# Listed markets are 0 .. market_count - 1.
+market_count: public(uint256)
+# Where the price comes from and when it may be used; zero if not listed.
+_configs: uint256[c.MAX_MARKETS]
+# The last accepted round; read and written by every new round.
+_rounds: uint256[c.MAX_MARKETS]
+# The variance estimates and the volatility they imply; stored so that a known round costs no square root.
+_estimates: uint256[c.MAX_MARKETS]
+# How the estimate moves; read on new rounds only.
+_tunings: uint256[c.MAX_MARKETS]
+# The provider's confidence in the last accepted round; used only where has_half_width.
+_half_widths: uint256[c.MAX_MARKETS]
+
+
+@deploy
+def __init__(admin: address, setup: address):
+    """
+    @param admin  governor from the start
+    @param setup  may list markets and set parameters until it renounces
+    """
+    roles.__init__(admin, setup)
+
+
+# ── Permissionless ──
+
+
+@external
+def sync(market: uint256) -> IPriceOracle.Mark:
+    """
+    @notice Records the newest good round of a market and answers its mark.
+    @dev The only call out is a gas-bounded static call whose failure is an answer: nothing here can revert for a listed market.
+    @param market  index
+    @return the mark after recording
+    """
+    config: Config = self._load_config(market)
+    mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
+    estimate: Estimate = empty(Estimate)
+    accepted: bool = False
+    mark, estimate, accepted = self._evaluate(market, config)
+    if accepted:
+        self._record(market, config, mark, estimate)
+    return mark
+
+
+# ── Privileged ──
+
+
+@external
+def list_market(feed: address, params: IPriceOracle.Params) -> uint256:
+    """
+    @notice Lists a market under the next index. Its feed must answer a good round now, so that every listed market has a price.
+    @param feed    an IFeed
+    @param params  see IPriceOracle.Params; inside the immutable bounds
+    @return the market's index
+    """
+    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    self._check_params(params)
+    market: uint256 = self.market_count
+    assert market < c.MAX_MARKETS, "oracle: too many markets"
+    self.market_count = market + 1
+
+    config: Config = Config(
+        feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False
+    )
+    round: IFeed.Round = self._read(feed)
+    assert round.ok, "oracle: feed has no good round"
+    # WAD^2 = 1e36; a variance is kept at 1e24
+    seed_24: uint256 = params.initial_sigma * params.initial_sigma // 10**12
+
+    self._save_config(market, config)
+    self._save_tuning(market, params)
+    log IPriceOracle.MarketListed(market=market, feed=feed, params=params)
+    self._record(
+        market,
+        config,
+        IPriceOracle.Mark(
+            price=round.price,
+            sigma=params.initial_sigma,
+            half_width=round.half_width if config.has_half_width else 0,
+            round_id=round.round_id,
+            updated_at=round.updated_at,
+            prev_updated_at=0,
+            fresh=False,
+        ),
+        Estimate(fast_24=seed_24, slow_24=seed_24, sigma=params.initial_sigma),
+    )
+    return market
+
+
+@external
+def set_params(market: uint256, params: IPriceOracle.Params):
+    """
+    @notice Sets a market's parameters. The variances stay; sigma is brought inside the new floor and cap at once.
+    @param params  see IPriceOracle.Params; initial_sigma is checked but has no effect
+    """
+    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    self._check_params(params)
+    config: Config = self._load_config(market)
+    if not config.has_half_width:
+        self._half_widths[market] = 0               # what an earlier setting left there is not this round's
+    config.max_age = params.max_age
+    config.has_half_width = params.has_half_width
+    self._save_config(market, config)
+    self._save_tuning(market, params)
+    estimate: Estimate = self._load_estimate(market)
+    estimate.sigma = variance.volatility(
+        estimate.fast_24, estimate.slow_24, params.sigma_floor, params.sigma_cap
+    )
+    self._save_estimate(market, estimate)
+    log IPriceOracle.ParamsSet(market=market, params=params, sigma=estimate.sigma)
+
+
+@external
+def set_feed(market: uint256, feed: address):
+    """
+    @notice Replaces a market's feed, and records the new feed's round.
+    @dev Round ids of two feeds do not compare, so only the time must be strictly newer. While the recorded mark is not old the new
+         price must agree with it: a governor cannot reprice a living market.
+    @param feed  an IFeed whose newest round is good
+    """
+    roles._check(roles.Role.GOVERNOR)
+    config: Config = self._load_config(market)
+    previous_feed: address = config.feed
+    mark: IPriceOracle.Mark = self._load_mark(market, config)
+    estimate: Estimate = self._load_estimate(market)
+    round: IFeed.Round = self._read(feed)
+    assert round.ok, "oracle: feed has no good round"
+    assert round.updated_at > mark.updated_at, "oracle: round is not newer"
+    if block.timestamp - mark.updated_at <= config.max_age:
+        step: uint256 = max(round.price, mark.price) - min(round.price, mark.price)
+        assert step * c.BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees"
+
+    config.feed = feed
+    self._save_config(market, config)
+    log IPriceOracle.FeedSet(market=market, feed=feed, previous_feed=previous_feed)
+    mark, estimate = self._advance(market, config, mark, estimate, round)
+    self._record(market, config, mark, estimate)
+
+
+@external
+def halt(market: uint256):
+    """@notice No mark of the market is fresh until GOVERNOR resumes it; rounds are still recorded."""
+    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)
+    self._set_halted(market, True)
+
+
+@external
+def resume(market: uint256):
+    """@notice Ends a halt."""
+    roles._check(roles.Role.GOVERNOR)
+    self._set_halted(market, False)
+
+
+# ── Views ──
+
+
+@view
+@external
+def peek(market: uint256) -> IPriceOracle.Mark:
+    """
+    @notice What `sync` would answer now.
+    @param market  index
+    @return the mark that a sync would leave
+    """
+    mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
+    estimate: Estimate = empty(Estimate)
+    accepted: bool = False
+    mark, estimate, accepted = self._evaluate(market, self._load_config(market))
+    return mark
+
+
+@view
+@external
+def last(market: uint256) -> IPriceOracle.Mark:
+    """
+    @notice The last recorded mark, from storage alone; fresh if not halted and not too old.
+    @param market  index
+    @return the mark of the last sync
+    """
+    config: Config = self._load_config(market)
+    mark: IPriceOracle.Mark = self._load_mark(market, config)
+    mark.sigma = self._load_estimate(market).sigma
+    mark.fresh = not config.halted and block.timestamp - mark.updated_at <= config.max_age
+    return mark
+
+
+@view
+@external
+def config(market: uint256) -> Config:
+    """@return feed, max_age [s], has_half_width, halted"""
+    return self._load_config(market)
+
+
+@view
+@external
+def tuning(market: uint256) -> Tuning:
+    """@return half-lives [s], floor and cap of sigma [1/sqrt(year), WAD], clip of a log return [WAD]"""
+    self._load_config(market)
+    return self._load_tuning(market)
+
+
+@view
+@external
+def estimate(market: uint256) -> Estimate:
+    """@return recorded variances [1/year, 1e24] and sigma [1/sqrt(year), WAD]"""
+    self._load_config(market)
+    return self._load_estimate(market)
+
+
+# ── Internal ──
+
+
+@internal
+@view
+def _evaluate(market: uint256, config: Config) -> (IPriceOracle.Mark, Estimate, bool):
+    """
+    @dev What a sync in this block leaves: mark, estimate, and whether a new round was accepted. `sync` and `peek` share it, hence
+         agree.
+    """
+    mark: IPriceOracle.Mark = self._load_mark(market, config)
+    estimate: Estimate = self._load_estimate(market)
+    round: IFeed.Round = self._read(config.feed)
+    accepted: bool = round.ok and round.round_id > mark.round_id and round.updated_at > mark.updated_at
+    if accepted:
+        mark, estimate = self._advance(market, config, mark, estimate, round)
+    mark.sigma = estimate.sigma
+    # updated_at <= now: every accepted round was, at its time
+    mark.fresh = round.ok and not config.halted and block.timestamp - mark.updated_at <= config.max_age
+    return mark, estimate, accepted
+
+
+@internal
+@view
+def _advance(
+    market: uint256,
+    config: Config,
+    mark: IPriceOracle.Mark,
+    estimate: Estimate,
+    round: IFeed.Round,
+) -> (IPriceOracle.Mark, Estimate):
+    """@dev The round after `mark`: round.updated_at > mark.updated_at, both prices in [1, 2^96)."""
+    tuning: Tuning = self._load_tuning(market)
+    dt: uint256 = round.updated_at - mark.updated_at
+    sample_24: uint256 = variance.sample(
+        variance.log_return(round.price, mark.price, tuning.return_clip), dt
+    )
+    fast_24: uint256 = variance.blend(
+        estimate.fast_24, sample_24, variance.forgetting(dt, tuning.half_life_fast)
+    )
+    slow_24: uint256 = variance.blend(
+        estimate.slow_24, sample_24, variance.forgetting(dt, tuning.half_life_slow)
+    )
+    sigma: uint256 = variance.volatility(fast_24, slow_24, tuning.sigma_floor, tuning.sigma_cap)
+    return IPriceOracle.Mark(
+        price=round.price,
+        sigma=sigma,
+        half_width=round.half_width if config.has_half_width else 0,
+        round_id=round.round_id,
+        updated_at=round.updated_at,
+        prev_updated_at=mark.updated_at,
+        fresh=False,
+    ), Estimate(fast_24=fast_24, slow_24=slow_24, sigma=sigma)
+
+
+@internal
+@view
+def _read(feed: address) -> IFeed.Round:
+    """
+    @dev The feed's newest round if it is good and fits the words, else nothing. Words are decoded as plain 256-bit numbers, because
+         decoding a bool reverts on any word but 0 and 1.
+    """
+    answered: bool = False
+    response: Bytes[WORD_5] = b""
+    answered, response = raw_call(
+        feed,
+        method_id("latest()"),
+        max_outsize=WORD_5,
+        gas=FEED_GAS,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if not answered or len(response) != WORD_5:
+        return empty(IFeed.Round)
+    round_id: uint256 = 0
+    price: uint256 = 0
+    half_width: uint256 = 0
+    updated_at: uint256 = 0
+    ok: uint256 = 0
+    round_id, price, half_width, updated_at, ok = abi_decode(
+        response, (uint256, uint256, uint256, uint256, uint256)
+    )
+    if (
+        ok != 1
+        or round_id > U80
+        or price == 0 or price > U96
+        or half_width > U96
+        or updated_at == 0 or updated_at > min(block.timestamp, U40)
+    ):
+        return empty(IFeed.Round)
+    return IFeed.Round(
+        round_id=round_id, price=price, half_width=half_width, updated_at=updated_at, ok=True
+    )
+
+
+@internal
+def _record(market: uint256, config: Config, mark: IPriceOracle.Mark, estimate: Estimate):
+    self._save_mark(market, config, mark)
+    self._save_estimate(market, estimate)
+    log IPriceOracle.RoundAccepted(
+        market=market,
+        round_id=mark.round_id,
+        price=mark.price,
+        sigma=estimate.sigma,
+        updated_at=mark.updated_at,
+    )
+
+
+@internal
+def _set_halted(market: uint256, halted: bool):
+    config: Config = self._load_config(market)
+    config.halted = halted
+    self._save_config(market, config)
+    log IPriceOracle.HaltSet(market=market, halted=halted, by=msg.sender)
+
+
+@internal
+@pure
+def _check_params(params: IPriceOracle.Params):
+    assert MIN_MAX_AGE <= params.max_age and params.max_age <= MAX_MAX_AGE, "oracle: age out of bounds"
+    assert (
+        MIN_HALF_LIFE <= params.half_life_fast
+        and params.half_life_fast <= params.half_life_slow
+        and params.half_life_slow <= MAX_HALF_LIFE
+    ), "oracle: half-life out of bounds"
+    assert (
+        MIN_SIGMA <= params.sigma_floor
+        and params.sigma_floor <= params.initial_sigma
+        and params.initial_sigma <= params.sigma_cap
+        and params.sigma_cap <= MAX_SIGMA
+    ), "oracle: sigma out of bounds"
+    assert MIN_CLIP <= params.return_clip and params.return_clip <= MAX_CLIP, "oracle: clip out of bounds"
+
+
+# ── Words ──
+
+
+@internal
+@view
+def _load_config(market: uint256) -> Config:
+    word: uint256 = 0
+    if market < c.MAX_MARKETS:
+        word = self._configs[market]
+    assert word != 0, "oracle: not listed"
+    return Config(
+        feed=convert(word & U160, address),
+        max_age=(word >> 160) & U32,
+        has_half_width=(word >> 192) & 1 != 0,
+        halted=(word >> 193) & 1 != 0,
+    )
+
+
+@internal
+def _save_config(market: uint256, config: Config):
+    # _check_params bounds max_age
+    self._configs[market] = (
+        convert(config.feed, uint256)
+        | (config.max_age << 160)
+        | (convert(config.has_half_width, uint256) << 192)
+        | (convert(config.halted, uint256) << 193)
+    )
+
+
+@internal
+@view
+def _load_tuning(market: uint256) -> Tuning:
+    word: uint256 = self._tunings[market]
+    return Tuning(
+        half_life_fast=word & U32,
+        half_life_slow=(word >> 32) & U32,
+        sigma_floor=(word >> 64) & U64,
+        sigma_cap=(word >> 128) & U64,
+        return_clip=word >> 192,
+    )
+
+
+@internal
+def _save_tuning(market: uint256, params: IPriceOracle.Params):
+    # _check_params bounds every field
+    self._tunings[market] = (
+        params.half_life_fast
+        | (params.half_life_slow << 32)
+        | (params.sigma_floor << 64)
+        | (params.sigma_cap << 128)
+        | (params.return_clip << 192)
+    )
+
+
+@internal
+@view
+def _load_mark(market: uint256, config: Config) -> IPriceOracle.Mark:
+    """@dev sigma and fresh are the caller's to fill."""
+    word: uint256 = self._rounds[market]
+    half_width: uint256 = 0
+    if config.has_half_width:
+        half_width = self._half_widths[market]
+    return IPriceOracle.Mark(
+        price=word & U96,
+        sigma=0,
+        half_width=half_width,
+        round_id=(word >> 96) & U80,
+        updated_at=(word >> 176) & U40,
+        prev_updated_at=word >> 216,
+        fresh=False,
+    )
+
+
+@internal
+def _save_mark(market: uint256, config: Config, mark: IPriceOracle.Mark):
+    # _read bounds every field, prev_updated_at was an updated_at
+    self._rounds[market] = (
+        mark.price | (mark.round_id << 96) | (mark.updated_at << 176) | (mark.prev_updated_at << 216)
+    )
+    if config.has_half_width:
+        self._half_widths[market] = mark.half_width
+
+
+@internal
+@view
+def _load_estimate(market: uint256) -> Estimate:
+    word: uint256 = self._estimates[market]
+    return Estimate(fast_24=word & U96, slow_24=(word >> 96) & U96, sigma=word >> 192)
+
+
+@internal
+def _save_estimate(market: uint256, estimate: Estimate):
+    # blend saturates at U96; sigma <= MAX_SIGMA < 2^64
+    self._estimates[market] = estimate.fast_24 | (estimate.slow_24 << 96) | (estimate.sigma << 192)
