@@ -13,8 +13,8 @@ KEEPER_KEY = keccak(text="ballast test keeper")
 
 
 @pytest.fixture
-def chain(node: Anvil) -> RpcChain:
-    return node.chain(estimate_gas=True)
+def chain(anvil_node: Anvil) -> RpcChain:
+    return anvil_node.chain(estimate_gas=True)
 
 
 def test_add_key_transactions_are_signed_locally(chain: RpcChain) -> None:
@@ -47,8 +47,8 @@ def test_send_failing_estimate_raises_before_sending(chain: RpcChain) -> None:
     assert chain.nonce(chain.accounts[0]) == nonce
 
 
-def test_send_failing_in_its_block_raises_with_hash_and_reason(node: Anvil) -> None:
-    chain = node.chain()
+def test_send_failing_in_its_block_raises_with_hash_and_reason(anvil_node: Anvil) -> None:
+    chain = anvil_node.chain()
     probe = chain.deploy("WrapperProbe", "x", 0)
     with pytest.raises(Reverted, match="probe: as asked") as caught:
         probe.send("fail", 0)
