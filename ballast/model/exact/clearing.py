@@ -1,0 +1,265 @@
+"""Integer twin of ``contracts/clearing/Clearinghouse.vy`` and ``ledger.vy``.
+
+Names, order and rounding are the contract's. Not mirrored: roles, operators, the token itself (``deposit`` and its like
+assume that the transfer went through) and the packing of words; their ranges are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, require
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import Buckets, Settlement
+
+MAX_I128 = 2**127 - 1
+MAX_I96 = 2**95 - 1
+U96 = 2**96 - 1
+U128 = 2**128 - 1
+U64 = 2**64 - 1
+
+
+class Margin(Protocol):
+    """What the Clearinghouse asks of Margin."""
+
+    def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:
+        """Whether equity is at or above the initial requirement."""
+
+
+class Oracle(Protocol):
+    """What the Clearinghouse asks of PriceOracle."""
+
+    def sync(self, market: int, now: int) -> Mark:
+        """Record a market's newest round."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One account's word: cash [quote, WAD] and the mask of its markets."""
+
+    cash: int = 0
+    mask: int = 0
+
+
+@dataclass(slots=True)
+class Clearinghouse:
+    """The ledger. ``scale`` is [WAD per token unit]; every other amount is [quote, WAD] but ``total_units``."""
+
+    scale: int
+    margin: Margin | None = None
+    oracle: Oracle | None = None
+    accounts: dict[str, Account] = field(default_factory=dict)
+    lp: int = 0
+    reserve: int = 0
+    fees: int = 0
+    insurance: int = 0
+    protocol: int = 0
+    claims: int = 0
+    total_units: int = 0
+    insurance_share_bps: int = 5_000
+    liquidator_share_bps: int = 5_000
+    running: bool = False
+
+    # ── permissionless ──
+
+    def deposit(self, units: int, account: str) -> None:
+        """Add margin to an account."""
+        self._check_idle()
+        require(units > 0, "clearing: zero amount")
+        self.total_units += units
+        state = self._load_account(account)
+        state.cash += units * self.scale
+        self._save_account(account, state)
+
+    def withdraw(self, units: int, account: str, now: int) -> None:
+        """Take cash out, keeping initial margin."""
+        self._check_idle()
+        require(units > 0, "clearing: zero amount")
+        state = self._load_account(account)
+        require(state.cash >= units * self.scale, "clearing: insufficient cash")
+        require(units <= self.total_units, "clearing: tokens at venues")
+        state.cash -= units * self.scale
+        if state.mask != 0:
+            assert self.oracle is not None
+            for market in range(MAX_MARKETS):
+                if state.mask >> market & 1:
+                    require(self.oracle.sync(market, now).fresh, "oracle: stale price")
+            self._check_margin(account, state, now)
+        self._save_account(account, state)
+        self._remove_units(units)
+
+    def collect_fees(self) -> None:
+        """Split accrued fees between insurance (rounded up) and the protocol."""
+        self._check_idle()
+        to_protocol = self.fees * (BPS - self.insurance_share_bps) // BPS
+        self._save_backing(self.insurance + self.fees - to_protocol, self.protocol + to_protocol)
+        self.fees = 0
+
+    def fund_insurance(self, units: int) -> None:
+        """Give tokens to insurance; also what ``absorb_donation`` does with a surplus."""
+        self._check_idle()
+        require(units > 0, "clearing: zero amount")
+        self.total_units += units
+        self._save_backing(self.insurance + units * self.scale, self.protocol)
+
+    # ── one operation over several contracts ──
+
+    def begin(self) -> None:
+        """Start an operation."""
+        self._check_idle()
+        self.running = True
+
+    def end(self) -> None:
+        """End an operation that settles no account."""
+        self._check_begun()
+        self.running = False
+
+    def settle(self, account: str | None, settlement: Settlement, now: int) -> int:
+        """End an operation: move value between account, LP cash, reserve and fees, then check margin."""
+        self._check_begun()
+        self.running = False
+        state = self._settle(account, settlement)
+        if settlement.check_margin:
+            assert account is not None
+            self._check_margin(account, state, now)
+        return state.cash
+
+    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int:
+        """``settle``, then a penalty for liquidator and insurance, at most the cash that is left."""
+        self._check_begun()
+        self.running = False
+        state = self._settle(account, settlement)
+        paid = min(penalty, max(state.cash, 0))
+        if paid > 0:
+            state.cash -= paid
+            self._save_account(account, state)
+            reward = paid * self.liquidator_share_bps // BPS
+            gainer = self._load_account(liquidator)
+            gainer.cash += reward
+            self._save_account(liquidator, gainer)
+            self._save_backing(self.insurance + paid - reward, self.protocol)
+        return paid
+
+    def release(self, amount: int) -> None:
+        """Excess reserve becomes LP cash."""
+        self._settle_vault(-amount, amount, 0)
+
+    def fund(self, units: int) -> None:
+        """LP cash goes to a venue."""
+        self._check_begun()
+        require(self.lp >= units * self.scale, "clearing: LP cash too low")
+        self._remove_units(units)
+        self._settle_vault(0, -units * self.scale, 0)
+
+    def collect(self, units: int) -> None:
+        """Tokens from a venue or the Vault become LP cash."""
+        self._check_begun()
+        self.total_units += units
+        self._settle_vault(0, units * self.scale, 0)
+
+    receive_deposit = collect
+
+    def earmark_claims(self, amount: int) -> int:
+        """LP cash is set aside for redeemed shares, in whole token units."""
+        self._check_begun()
+        earmarked = amount - amount % self.scale
+        require(self.lp >= earmarked, "clearing: LP cash too low")
+        self._settle_vault(0, -earmarked, 0)
+        self.claims += earmarked
+        return earmarked
+
+    def pay_claim(self, units: int) -> None:
+        """A redeemed LP is paid."""
+        self._check_begun()
+        require(self.claims >= units * self.scale, "clearing: claims too low")
+        self._remove_units(units)
+        self.claims -= units * self.scale
+
+    def withdraw_protocol(self, units: int) -> None:
+        """The protocol's part leaves."""
+        self._check_idle()
+        require(self.protocol >= units * self.scale, "clearing: protocol too low")
+        self._remove_units(units)
+        self.protocol -= units * self.scale
+
+    # ── views ──
+
+    def account(self, owner: str) -> tuple[int, int]:
+        """Cash and mask."""
+        state = self._load_account(owner)
+        return state.cash, state.mask
+
+    def vault_ledger(self) -> tuple[int, int]:
+        """LP cash and reserve."""
+        return self.lp, self.reserve
+
+    def buckets(self) -> Buckets:
+        """Every bucket but the accounts' cash."""
+        return Buckets(self.lp, self.reserve, self.fees, self.insurance, self.protocol, self.claims, self.total_units)
+
+    def imbalance(self) -> int:
+        """Invariant I1: all buckets minus total_units · scale; 0 always. [WAD]"""
+        cash = sum(account.cash for account in self.accounts.values())
+        buckets = self.lp + self.reserve + self.fees + self.insurance + self.protocol + self.claims
+        return cash + buckets - self.total_units * self.scale
+
+    # ── internal ──
+
+    def _check_idle(self) -> None:
+        require(not self.running, "clearing: in progress")
+
+    def _check_begun(self) -> None:
+        require(self.running, "clearing: not begun")
+
+    def _check_margin(self, account: str, state: Account, now: int) -> None:
+        if state.mask != 0:
+            assert self.margin is not None
+            require(self.margin.check_initial(account, state.cash, state.mask, now), "margin: below initial")
+
+    def _load_account(self, owner: str) -> Account:
+        stored = self.accounts.get(owner)
+        return Account(stored.cash, stored.mask) if stored else Account()
+
+    def _save_account(self, owner: str, account: Account) -> None:
+        require(-MAX_I128 <= account.cash <= MAX_I128, "clearing: cash range")
+        self.accounts[owner] = Account(account.cash, account.mask)
+
+    def _save_backing(self, insurance: int, protocol: int) -> None:
+        require(insurance <= U128 and protocol <= U128, "clearing: insurance range")
+        self.insurance, self.protocol = insurance, protocol
+
+    def _remove_units(self, units: int) -> None:
+        require(units <= self.total_units, "clearing: tokens at venues")
+        self.total_units -= units
+
+    def _settle_vault(self, reserve: int, lp: int, fees: int) -> None:
+        require(self.reserve + reserve >= 0, "clearing: reserve exhausted")
+        require(-MAX_I96 <= self.lp + lp <= MAX_I96, "clearing: LP cash range")
+        require(self.reserve + reserve <= U96, "clearing: reserve range")
+        require((self.fees + fees) // MICRO <= U64, "clearing: fees range")
+        self.lp += lp
+        self.reserve += reserve
+        self.fees += fees
+
+    def _settle(self, account: str | None, settlement: Settlement) -> Account:
+        state = Account()
+        fees = settlement.fees - settlement.fees % MICRO
+        lp = -settlement.cash - settlement.reserve - fees
+        if account is None:
+            require(settlement.cash == 0, "")
+        else:
+            state = self._load_account(account)
+            state.cash += settlement.cash
+            state.mask = (state.mask | settlement.opened) & ~settlement.closed
+            if state.cash < 0 and state.mask == 0:
+                lp -= self._cover_bad_debt(-state.cash)
+                state.cash = 0
+            self._save_account(account, state)
+        self._settle_vault(settlement.reserve, lp, fees)
+        return state
+
+    def _cover_bad_debt(self, debt: int) -> int:
+        by_insurance = min(debt, self.insurance)
+        self.insurance -= by_insurance
+        return debt - by_insurance

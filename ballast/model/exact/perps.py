@@ -1,0 +1,540 @@
+"""Integer twin of ``contracts/perps/PerpEngine.vy`` and its modules ``markets.vy``, ``funding.vy``, ``positions.vy``.
+
+Names, order and rounding are the contract's. Not mirrored: roles, events and the packing of words; their ranges
+and units are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ballast.model.exact.fixed import (
+    BPS,
+    MAX_MARKETS,
+    MICRO,
+    YEAR,
+    ceil_div,
+    floor_div,
+    mul_ceil,
+    mul_div_up,
+    mul_down,
+    mul_floor,
+    mul_up,
+    require,
+    tdiv,
+)
+from ballast.model.exact.margin import Oracle as LastMarks
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import (
+    Change,
+    Exposure,
+    Health,
+    Leg,
+    MarketParams,
+    Outcome,
+    Quote,
+    Settlement,
+)
+
+# ── markets.vy ──
+
+MIN_MAINTENANCE_BPS = 50
+MIN_INITIAL_BPS = 100
+MAX_FEE_SHARE_BPS = 5_000
+MAX_PENALTY_BPS = 500
+BASE_UNIT = 10**12
+SIZE_UNIT = 10**9
+MASK_48 = 2**48 - 1
+MASK_64 = 2**64 - 1
+
+
+NO_PARAMS = MarketParams(0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Parameters and switches of a market."""
+
+    params: MarketParams = NO_PARAMS
+    listed: bool = False
+    paused: bool = False
+
+
+def stored_params(params: MarketParams) -> MarketParams:
+    """What ``markets._save`` keeps: bounds checked, caps and minimum rounded down to their units."""
+    require(MIN_INITIAL_BPS <= params.initial_bps <= BPS, "perps: initial margin")
+    require(MIN_MAINTENANCE_BPS <= params.maintenance_bps < params.initial_bps, "perps: maintenance margin")
+    require(params.fee_share_bps <= MAX_FEE_SHARE_BPS, "perps: fee share")
+    require(params.penalty_bps <= min(MAX_PENALTY_BPS, params.maintenance_bps - 1), "perps: penalty")
+    require(params.cap_base // BASE_UNIT <= MASK_64, "perps: cap range")
+    require(params.cap_quote // MICRO <= MASK_64, "perps: cap range")
+    require(params.min_size // SIZE_UNIT <= MASK_48, "perps: minimum size range")
+    return replace(
+        params,
+        cap_base=params.cap_base - params.cap_base % BASE_UNIT,
+        cap_quote=params.cap_quote - params.cap_quote % MICRO,
+        min_size=params.min_size - params.min_size % SIZE_UNIT,
+    )
+
+
+# ── funding.vy ──
+
+FUNDING_UNIT = 10**12
+BORROW_UNIT = 10**13
+MAX_FUNDING = 2**23 - 1
+MAX_BORROW = 2**16 - 1
+MAX_I144 = 2**143 - 1
+MAX_I56 = 2**55 - 1
+MASK_92 = 2**92 - 1
+ACCRUAL_DIVISOR = YEAR * 10**27
+NANO = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Open interest [base, WAD], rates [1/year, WAD], claims [1e-27 quote], indices [1e-9 quote per base]."""
+
+    long: int = 0
+    short: int = 0
+    time: int = 0
+    funding_rate: int = 0
+    borrow_rate: int = 0
+    claims: int = 0
+    index_long: int = 0
+    index_short: int = 0
+
+
+def accrue(book: Book, price: int, now: int) -> Book:
+    """Move indices and claims to ``now`` at the stored rates and this mark."""
+    time = now - book.time
+    if time == 0:
+        return book
+    borrow = owed_per_base(book.borrow_rate, price, time)
+    change_long = change_short = borrow
+    if book.funding_rate > 0 and book.short > 0:
+        pay = owed_per_base(book.funding_rate, price, time)
+        change_short += pay
+        change_long -= received_per_base(pay, book.short, book.long)
+    elif book.funding_rate < 0 and book.long > 0:
+        pay = owed_per_base(-book.funding_rate, price, time)
+        change_long += pay
+        change_short -= received_per_base(pay, book.long, book.short)
+    return replace(
+        book,
+        time=now,
+        index_long=book.index_long + change_long,
+        index_short=book.index_short + change_short,
+        claims=book.claims + book.long * change_long + book.short * change_short,
+    )
+
+
+def owed_per_base(rate: int, price: int, time: int) -> int:
+    """rate · price · time / year [1e-9 quote per base], rounded up."""
+    return -(-(rate * price * time) // ACCRUAL_DIVISOR)
+
+
+def received_per_base(pay: int, payers: int, receivers: int) -> int:
+    """pay · min(1, payers/receivers) [1e-9 quote per base], rounded down; 0 without receivers."""
+    if receivers == 0:
+        return 0
+    return pay if payers >= receivers else pay * payers // receivers
+
+
+def stored_funding(funding_rate: int) -> int:
+    """Truncated toward zero to whole units and kept in range [1/year, WAD]."""
+    return max(-MAX_FUNDING, min(MAX_FUNDING, tdiv(funding_rate, FUNDING_UNIT))) * FUNDING_UNIT
+
+
+def stored_borrow(borrow_rate: int) -> int:
+    """Rounded down to whole units and kept in range [1/year, WAD]."""
+    return min(borrow_rate // BORROW_UNIT, MAX_BORROW) * BORROW_UNIT
+
+
+def claims_wad(claims: int) -> int:
+    """[quote, WAD], rounded down."""
+    return floor_div(claims, NANO)
+
+
+def check_book(book: Book) -> None:
+    """The ranges that ``funding._save`` asserts."""
+    require(book.long <= MASK_92 and book.short <= MASK_92, "perps: open interest range")
+    require(abs(book.claims) <= MAX_I144, "perps: claims range")
+    require(abs(book.index_long) <= MAX_I56 and abs(book.index_short) <= MAX_I56, "perps: index range")
+
+
+# ── positions.vy ──
+
+MAX_I96 = 2**95 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Size [base, WAD], cost [quote, WAD], index at entry [1e-9 quote per base]."""
+
+    size: int = 0
+    cost: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A position after a trade, what it realised and owed [quote, WAD], and its change of K [1e-27 quote]."""
+
+    position: Position
+    realised: int
+    owed: int
+    claims: int
+
+
+def accrued(position: Position, index_long: int, index_short: int) -> int:
+    """What the position owes, exactly [1e-27 quote]."""
+    index = index_long if position.size >= 0 else index_short
+    return abs(position.size) * (index - position.index)
+
+
+def owed(position: Position, index_long: int, index_short: int) -> int:
+    """What the position owes, rounded up [quote, WAD]."""
+    return ceil_div(accrued(position, index_long, index_short), NANO)
+
+
+def apply(position: Position, size_delta: int, price: int, index_long: int, index_short: int) -> Touch:
+    """The position after a trade at mark: average cost, flips closed whole first."""
+    size, cost, opened, realised = position.size, position.cost, size_delta, 0
+    exact = accrued(position, index_long, index_short)
+    if size != 0 and (size > 0) != (size_delta > 0):
+        closed, cost_closed = size, cost
+        if abs(size_delta) < abs(size):
+            closed = -size_delta
+            cost_closed = ceil_div(cost * abs(closed), abs(size))
+        realised = mul_floor(closed, price) - cost_closed
+        cost -= cost_closed
+        size -= closed
+        opened = size_delta + closed
+    if opened != 0:
+        cost += mul_ceil(opened, price)
+        size += opened
+    index = index_long if size > 0 else index_short if size < 0 else 0
+    return Touch(
+        Position(size, cost, index),
+        realised,
+        ceil_div(exact, NANO),
+        (cost - position.cost) * NANO - exact,
+    )
+
+
+def check_position(position: Position) -> None:
+    """The ranges that ``positions._save`` asserts."""
+    require(abs(position.size) <= MAX_I96, "perps: size range")
+    require(abs(position.cost) <= MAX_I96, "perps: cost range")
+
+
+# ── PerpEngine.vy ──
+
+MAX_SIZE = 2**95 - 1
+MAX_LIMIT = 2**128
+NO_LIMIT = 2**256 - 1
+
+
+class Ledger(Protocol):
+    """What PerpEngine asks of the Clearinghouse."""
+
+    running: bool
+
+    def begin(self) -> None: ...
+    def account(self, owner: str) -> tuple[int, int]: ...
+    def settle(self, account: str | None, settlement: Settlement, now: int) -> int: ...
+    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int: ...
+
+
+class Oracle(LastMarks, Protocol):
+    """What PerpEngine asks of PriceOracle."""
+
+    def sync(self, market: int, now: int) -> Mark: ...
+    def peek(self, market: int, now: int) -> Mark: ...
+
+
+class Inventory(Protocol):
+    """What PerpEngine asks of Inventory; ``quote`` must leave no trace."""
+
+    def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
+    def quote(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
+
+
+class Margin(Protocol):
+    """What PerpEngine asks of Margin."""
+
+    def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A trade in memory: everything but Inventory's answer."""
+
+    account: str
+    market: int
+    params: MarketParams
+    book: Book
+    position: Position
+    realised: int
+    owed: int
+    closing: bool
+
+
+@dataclass(slots=True)
+class PerpEngine:
+    """Twin of ``PerpEngine.vy``. ``now`` is the block's time."""
+
+    clearinghouse: Ledger
+    inventory: Inventory
+    oracle: Oracle
+    margin: Margin | None = None
+    configs: dict[int, Config] = field(default_factory=dict)
+    books: dict[int, Book] = field(default_factory=dict)
+    positions: dict[tuple[str, int], Position] = field(default_factory=dict)
+
+    def trade(self, account: str, market: int, size_delta: int, limit_price: int, deadline: int, now: int) -> Outcome:
+        """Change the account's position."""
+        require(now <= deadline, "perps: expired")
+        self.clearinghouse.begin()
+        mark = self.oracle.sync(market, now)
+        plan, change = self._plan(account, market, size_delta, mark, now)
+        if not plan.closing:
+            self._sync_others(account, market, now)
+        answer = self.inventory.trade(market, mark, change, now)
+        outcome = self._conclude(plan, answer, mark.price)
+        _check_limit(size_delta, limit_price, outcome)
+        self._save(plan, outcome)
+        self.clearinghouse.settle(account, _settlement(plan, outcome, answer.release), now)
+        return outcome
+
+    def liquidate(self, account: str, market: int, liquidator: str, now: int) -> int:
+        """Close the whole position of an account below maintenance; the penalty paid."""
+        self.clearinghouse.begin()
+        mark = self.oracle.sync(market, now)
+        size = self.position(account, market).size
+        require(size != 0, "perps: no position")
+        self._sync_others(account, market, now)
+        assert self.margin is not None
+        health = self.margin.assess(account, *self.clearinghouse.account(account), now)
+        require(health.equity < health.maintenance, "perps: account is healthy")
+        plan, change = self._plan(account, market, -size, mark, now)
+        answer = self.inventory.trade(market, mark, change, now)
+        outcome = self._conclude(plan, answer, mark.price)
+        self._save(plan, outcome)
+        penalty = mul_div_up(change.notional, plan.params.penalty_bps, BPS)
+        return self.clearinghouse.settle_liquidation(
+            account, _settlement(plan, outcome, answer.release), penalty, liquidator
+        )
+
+    def sync(self, market: int, now: int) -> None:
+        """Accrue a market to now and take over the rates of now."""
+        self.clearinghouse.begin()
+        mark = self.oracle.sync(market, now)
+        self._check_tradable(market, mark)
+        before = self.book(market)
+        book = accrue(before, mark.price, now)
+        change = Change(book=claims_wad(book.claims) - claims_wad(before.claims))
+        answer = self.inventory.trade(market, mark, change, now)
+        require(answer.charge == 0 and answer.half_spread == 0, "")
+        self._save_book(
+            market,
+            replace(
+                book,
+                funding_rate=stored_funding(answer.funding_rate),
+                borrow_rate=stored_borrow(answer.borrow_rate),
+            ),
+        )
+        self.clearinghouse.settle(None, Settlement(reserve=-answer.release), now)
+
+    def list_market(self, market: int, params: MarketParams, now: int) -> None:
+        """Open a market."""
+        require(market < MAX_MARKETS, "perps: not listed")
+        require(not self.config(market).listed, "perps: already listed")
+        self.configs[market] = Config(stored_params(params), listed=True)
+        self.books[market] = Book(time=now)
+
+    def set_params(self, market: int, params: MarketParams) -> None:
+        """Replace a market's parameters."""
+        config = self.config(market)
+        require(config.listed, "perps: not listed")
+        self.configs[market] = replace(config, params=stored_params(params))
+
+    def set_paused(self, market: int, paused: bool) -> None:
+        """``pause`` and ``unpause``."""
+        config = self.config(market)
+        require(config.listed, "perps: not listed")
+        self.configs[market] = replace(config, paused=paused)
+
+    # ── views ──
+
+    def quote(self, account: str, market: int, size_delta: int, now: int) -> Outcome:
+        """What ``trade`` would do now."""
+        require(not self.clearinghouse.running, "clearing: in progress")
+        mark = self.oracle.peek(market, now)
+        plan, change = self._plan(account, market, size_delta, mark, now)
+        return self._conclude(plan, self.inventory.quote(market, mark, change, now), mark.price)
+
+    def legs(self, account: str, mask: int, now: int) -> list[Leg]:
+        """The account's positions in the markets of ``mask``, accrued to now at the last recorded mark."""
+        result = []
+        for market in range(MAX_MARKETS):
+            if not mask >> market & 1:
+                continue
+            position, book, params = (
+                self.position(account, market), self.book(market), self.config(market).params,
+            )  # fmt: skip
+            if book.time != now:
+                book = accrue(book, self.oracle.last(market, now).price, now)
+            result.append(
+                Leg(
+                    market,
+                    position.size,
+                    position.cost,
+                    owed(position, book.index_long, book.index_short),
+                    params.initial_bps,
+                    params.maintenance_bps,
+                )
+            )
+        return result
+
+    def book_value(self, now: int) -> int:
+        """What traders owe the vault in all markets, marks included [quote, WAD], rounded down."""
+        value = 0
+        for market, config in sorted(self.configs.items()):
+            book = self.book(market)
+            if not config.listed or (book.long == 0 and book.short == 0):
+                continue
+            price = self.oracle.peek(market, now).price
+            book = accrue(book, price, now)
+            value += claims_wad(book.claims) - mul_ceil(book.long - book.short, price)
+        return value
+
+    def position(self, account: str, market: int) -> Position:
+        """The stored position."""
+        return self.positions.get((account, market), Position())
+
+    def book(self, market: int) -> Book:
+        """The stored aggregates."""
+        return self.books.get(market, Book())
+
+    def config(self, market: int) -> Config:
+        """Parameters and switches."""
+        return self.configs.get(market, Config())
+
+    def disagreement(self, market: int) -> tuple[int, int, int]:
+        """Invariant I2: long, short and claims minus their sums over positions; zeros always."""
+        book = self.book(market)
+        held = [position for (_, m), position in self.positions.items() if m == market]
+        return (
+            book.long - sum(p.size for p in held if p.size > 0),
+            book.short + sum(p.size for p in held if p.size < 0),
+            book.claims - sum(p.cost * NANO + accrued(p, book.index_long, book.index_short) for p in held),
+        )
+
+    # ── internal ──
+
+    def _plan(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> tuple[Plan, Change]:
+        """Load, accrue and apply the trade at mark; refuse what is refused whatever Inventory answers."""
+        require(size_delta != 0, "perps: zero size")
+        require(abs(size_delta) <= MAX_SIZE, "perps: size range")
+        config = self._check_tradable(market, mark)
+        book = self.book(market)
+        claims_before = claims_wad(book.claims)
+        book = accrue(book, mark.price, now)
+        before = self.position(account, market)
+        touch = apply(before, size_delta, mark.price, book.index_long, book.index_short)
+        after = touch.position.size
+        book = replace(
+            book,
+            long=book.long - max(before.size, 0) + max(after, 0),
+            short=book.short - max(-before.size, 0) + max(-after, 0),
+            claims=book.claims + touch.claims,
+        )
+        closing = (before.size > 0 and size_delta < 0 and after >= 0) or (
+            before.size < 0 and size_delta > 0 and after <= 0
+        )
+        if not closing:
+            require(not config.paused, "perps: paused")
+            _check_caps(config.params, after, book, mark.price)
+        return (
+            Plan(account, market, config.params, book, touch.position, touch.realised, touch.owed, closing),
+            Change(
+                exposure=Exposure(delta=-size_delta),
+                notional=mul_up(abs(size_delta), mark.price),
+                book=claims_wad(book.claims) - claims_before,
+                closing=closing,
+            ),
+        )
+
+    def _conclude(self, plan: Plan, answer: Quote, price: int) -> Outcome:
+        """Add what Inventory answered to the plan."""
+        return Outcome(
+            price=price,
+            size=plan.position.size,
+            cost=plan.position.cost,
+            realised=plan.realised,
+            owed=plan.owed,
+            half_spread=answer.half_spread,
+            charge=answer.charge,
+            fees=answer.half_spread * plan.params.fee_share_bps // BPS,
+            cash=plan.realised - plan.owed - answer.half_spread - answer.charge,
+            funding_rate=stored_funding(answer.funding_rate),
+            borrow_rate=stored_borrow(answer.borrow_rate),
+        )
+
+    def _save(self, plan: Plan, outcome: Outcome) -> None:
+        self._save_book(
+            plan.market,
+            replace(plan.book, funding_rate=outcome.funding_rate, borrow_rate=outcome.borrow_rate),
+        )
+        check_position(plan.position)
+        self.positions[plan.account, plan.market] = plan.position
+
+    def _save_book(self, market: int, book: Book) -> None:
+        check_book(book)
+        self.books[market] = book
+
+    def _check_tradable(self, market: int, mark: Mark) -> Config:
+        config = self.config(market)
+        require(config.listed, "perps: not listed")
+        require(mark.fresh, "oracle: stale price")
+        return config
+
+    def _sync_others(self, account: str, market: int, now: int) -> None:
+        """Take new marks for every other market in which the account has a position."""
+        _, mask = self.clearinghouse.account(account)
+        for other in range(MAX_MARKETS):
+            if other != market and mask >> other & 1:
+                require(self.oracle.sync(other, now).fresh, "oracle: stale price")
+
+
+def _settlement(plan: Plan, outcome: Outcome, release: int) -> Settlement:
+    bit = 1 << plan.market
+    return Settlement(
+        cash=outcome.cash,
+        reserve=outcome.charge - release,
+        fees=outcome.fees,
+        opened=bit if plan.position.size else 0,
+        closed=0 if plan.position.size else bit,
+        check_margin=not plan.closing,
+    )
+
+
+def _check_caps(params: MarketParams, size: int, book: Book, price: int) -> None:
+    interest = book.short if size < 0 else book.long
+    require(abs(size) >= params.min_size, "perps: below minimum size")
+    require(interest <= params.cap_base, "perps: base cap")
+    require(mul_up(interest, price) <= params.cap_quote, "perps: quote cap")
+
+
+def _check_limit(size_delta: int, limit_price: int, outcome: Outcome) -> None:
+    """Buying must cost at most, selling must bring at least, size · limit, spread and charge included."""
+    limit = min(limit_price, MAX_LIMIT)
+    extra = outcome.half_spread + outcome.charge
+    size = abs(size_delta)
+    if size_delta > 0:
+        require(mul_up(size, outcome.price) + extra <= mul_down(size, limit), "perps: limit price")
+    else:
+        proceeds = mul_down(size, outcome.price) - extra
+        require(limit == 0 or proceeds >= mul_up(size, limit), "perps: limit price")
