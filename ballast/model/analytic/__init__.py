@@ -1,0 +1,1 @@
+"""Floating-point model: formulas in numpy, for study, tuning and tolerance tests of the exact twin."""
