@@ -36,7 +36,9 @@ install() {
     "$root/.tools/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION"
   fi
   printf 'ballast: installing Python packages\n' >&2
-  (cd "$root" && "$root/.tools/bin/uv" sync --locked --quiet --python "$python")
+  # The second attempt serves machines whose certificates live in the system store alone.
+  (cd "$root" && "$root/.tools/bin/uv" sync --locked --quiet --python "$python" 2>/dev/null) \
+    || (cd "$root" && UV_SYSTEM_CERTS=1 "$root/.tools/bin/uv" sync --locked --quiet --python "$python")
 
   command -v npm >/dev/null || fail "npm (Node >= 20) is needed for anvil and the Uniswap artifacts"
   printf 'ballast: installing anvil and Uniswap artifacts\n' >&2
