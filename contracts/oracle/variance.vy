@@ -34,11 +34,12 @@ def log_return(now: uint256, before: uint256, clip: uint256) -> uint256:
     @param clip    [WAD]
     @return [WAD] rounded down
     """
+    # prices are > 0 and times WAD below 2^156
     quotient: uint256 = 0
     if now >= before:
-        quotient = now * c.WAD // before
+        quotient = unsafe_div(unsafe_mul(now, c.WAD), before)
     else:
-        quotient = before * c.WAD // now
+        quotient = unsafe_div(unsafe_mul(before, c.WAD), now)
     # quotient is in [WAD, 2^156), where ln is defined and >= 0
     return min(convert(snek._wad_ln(convert(quotient, int256)), uint256), clip)
 
@@ -55,16 +56,20 @@ def forgetting(dt: uint256, half_life: uint256) -> uint256:
     @param half_life  [s] >= 1
     @return [1e27] in (0, 1]
     """
-    x: uint256 = dt * LN2_27 // half_life
+    # dt * LN2_27 < 2^40 * 2^90
+    x: uint256 = unsafe_div(unsafe_mul(dt, LN2_27), half_life)
     if x >= NIL_27:
         return ONE_27
     if x > PADE_MAX_27:
         # exp(-x) in WAD, times 1e9
         return ONE_27 - convert(snek._wad_exp(-convert(x // 10**9, int256)), uint256) * 10**9
-    x2: uint256 = x * x // ONE_27
-    even: uint256 = 1680 * ONE_27 + 180 * x2 + x2 * x2 // ONE_27
-    odd: uint256 = x * (840 * ONE_27 + 20 * x2) // ONE_27
-    return 2 * odd * ONE_27 // (even + odd)
+    # x <= 2^86, so x2 <= 2^82 and no term or product reaches 2^192
+    x2: uint256 = unsafe_div(unsafe_mul(x, x), ONE_27)
+    even: uint256 = unsafe_add(
+        unsafe_add(1680 * ONE_27, unsafe_mul(180, x2)), unsafe_div(unsafe_mul(x2, x2), ONE_27)
+    )
+    odd: uint256 = unsafe_div(unsafe_mul(x, unsafe_add(840 * ONE_27, unsafe_mul(20, x2))), ONE_27)
+    return unsafe_div(unsafe_mul(odd, 2 * ONE_27), unsafe_add(even, odd))
 
 
 @internal
@@ -76,7 +81,8 @@ def sample(log_return: uint256, dt: uint256) -> uint256:
     @param dt          [s] >= 1
     @return [1/year, 1e24] rounded down
     """
-    return log_return * log_return * c.YEAR // (dt * 10**12)
+    # r^2 * YEAR < 2^145 and dt * 1e12 < 2^80, dt > 0
+    return unsafe_div(unsafe_mul(unsafe_mul(log_return, log_return), c.YEAR), unsafe_mul(dt, 10**12))
 
 
 @internal
@@ -86,8 +92,17 @@ def blend(variance_24: uint256, sample_24: uint256, weight_27: uint256) -> uint2
     @notice variance * (1 - weight) + sample * weight, saturated at MAX_24.
     @return [1/year, 1e24] rounded up: an estimate never decays faster than it should
     """
+    # variance < 2^96, sample < 2^105 (r <= 1, dt >= 1), weights <= 2^90: the sum is below 2^196
     return min(
-        (variance_24 * (ONE_27 - weight_27) + sample_24 * weight_27 + (ONE_27 - 1)) // ONE_27,
+        unsafe_div(
+            unsafe_add(
+                unsafe_add(
+                    unsafe_mul(variance_24, unsafe_sub(ONE_27, weight_27)), unsafe_mul(sample_24, weight_27)
+                ),
+                ONE_27 - 1,
+            ),
+            ONE_27,
+        ),
         MAX_24,
     )
 
@@ -99,4 +114,5 @@ def volatility(fast_24: uint256, slow_24: uint256, lowest: uint256, highest: uin
     @notice min(max(sqrt(fast), sqrt(slow), lowest), highest).
     @return [1/sqrt(year), WAD] rounded down
     """
-    return min(max(isqrt(max(fast_24, slow_24) * 10**12), lowest), highest)
+    # variances < 2^96
+    return min(max(isqrt(unsafe_mul(max(fast_24, slow_24), 10**12)), lowest), highest)
