@@ -147,7 +147,7 @@ def sync(market: uint256):
     @dev    Once an exposure has changed in this block, a market that has one keeps its mark (class comment).
     """
     self._check_listed(market)
-    self._sync(1 << market)
+    self._sync((1 << market) | self._due(exposure.load_book(), market, self._params()))
 
 
 @external
@@ -207,8 +207,7 @@ def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256)
     before: uint256 = self._potential(e.book, p.weights)
     base: uint256 = min(before, e.book.opening * c.MICRO)
 
-    e = self._shift(e, market, mark, IInventory.Exposure(delta=delta, gamma=0, vega=0), p)
-    e.book.value += book
+    e = self._shift(e, market, mark, IInventory.Exposure(delta=delta, gamma=0, vega=0), book, p)
     after: uint256 = self._potential(e.book, p.weights)
     e.book = self._scale_lows(e.book, before, after)
     e.book.opening = min(e.book.opening, after // c.MICRO)
@@ -403,8 +402,7 @@ def _trade(
     q.release = e.released
     q.potential_before = self._potential(e.book, p.weights)
     e.market = self._with_stress(e.market, change.stress)
-    e = self._shift(e, market, mark, change.exposure, p)
-    e.book.value += change.book
+    e = self._shift(e, market, mark, change.exposure, change.book, p)
     q.potential_after = self._potential(e.book, p.weights)
 
     if q.potential_after > q.potential_before:
@@ -522,20 +520,26 @@ def _enter(
 @internal
 @view
 def _shift(
-    entered: Entry, market: uint256, mark: IPriceOracle.Mark, x: IInventory.Exposure, p: Params
+    entered: Entry,
+    market: uint256,
+    mark: IPriceOracle.Mark,
+    x: IInventory.Exposure,
+    book: int256,
+    p: Params,
 ) -> Entry:
     """
-    @notice Moves a market's exposure in the sums. U sees the frozen price; `value` the gap between it and the mark.
+    @notice Moves a market's exposure in the sums, and its worth: `book` is measured at the mark, the sums at the frozen
+            price, so the gap between the two goes into `value` and the next re-mark closes it.
     """
     e: Entry = entered
+    e.book.value += book + signed.mul_floor(
+        x.delta, convert(e.market.price, int256) - convert(mark.price, int256)
+    )
     if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not e.market.optioned:
         return e
     e.market.delta += x.delta
     e.market.vega += x.vega
     e.market.gamma += x.gamma
-    e.book.value += signed.mul_floor(
-        x.delta, convert(e.market.price, int256) - convert(mark.price, int256)
-    )
     bit: uint256 = 1 << market
     has_greeks: bool = e.market.vega != 0 or e.market.gamma != 0
     if not has_greeks:
@@ -708,10 +712,9 @@ def _sqrt_years_up(seconds: uint256) -> uint256:
 @internal
 @view
 def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
-    """@notice Mask of the markets to synchronise before this one: the others, if that is overdue and a block starts."""
-    others: uint256 = b.active & ~(1 << market)
-    if b.opened_at < block.timestamp and block.timestamp - b.swept_at > p.sweep_age:
-        return others
+    """@notice Mask of the other markets, if synchronising them is overdue and no exposure has changed in this block."""
+    if b.changed_at < block.timestamp and block.timestamp - b.swept_at > p.sweep_age:
+        return b.active & ~(1 << market)
     return 0
 
 

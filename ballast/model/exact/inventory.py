@@ -1,0 +1,605 @@
+"""Integer twin of ``contracts/inventory/Inventory.vy`` and its modules: quote, low-water mark, coverage, release.
+
+Names, order and rounding are the contract's. Not mirrored: roles, and how a word is packed (its fields' scales are).
+``now`` is the block's timestamp; a block is a timestamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ballast.model.exact.fixed import (
+    MAX_MARKETS,
+    MICRO,
+    SPOT_SHOCKS,
+    WAD,
+    WORST_DOWN,
+    WORST_UP,
+    YEAR,
+    div_up,
+    floor_div,
+    mul_floor,
+    mul_up,
+    require,
+    root_down,
+    sub_floor,
+    tdiv,
+)
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.potential import (
+    Sums,
+    Weights,
+    delta_price,
+    delta_term,
+    gamma_term,
+    potential,
+    square_term,
+    vega_term,
+)
+
+CAPITAL_FLOOR = 1_000 * 10**6
+COVERAGE_UNIT = 10**9
+WINDOW = 60
+NAV_Z = 3 * WAD
+LINEAR_UNIT = WAD * WAD * MICRO
+
+
+class Oracle(Protocol):
+    """What the inventory needs of the oracle twin."""
+
+    def sync(self, market: int, now: int) -> Mark:
+        """Record the newest good round and answer the mark."""
+        ...
+
+    def peek(self, market: int, now: int) -> Mark:
+        """Answer what ``sync`` would, storing nothing."""
+        ...
+
+
+class Ledger(Protocol):
+    """What the inventory needs of the clearinghouse twin."""
+
+    def vault_ledger(self) -> tuple[int, int]:
+        """LP cash and rebate reserve [quote, WAD]."""
+        ...
+
+    def release(self, amount: int) -> None:
+        """Move reserve to LP cash [quote, WAD]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Global parameters; see the contract's ``Params`` for units."""
+
+    weights: Weights
+    horizon: int
+    funding_max: int
+    release_period: int
+    sweep_age: int
+    borrow_kink: int
+    borrow_max: int
+
+    @property
+    def root(self) -> int:
+        """sqrt(h) [sqrt(year), WAD], rounded down."""
+        return root_down(self.horizon * WAD // YEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketParams:
+    """Spread parameters of a market; see the contract's ``MarketParams`` for units."""
+
+    base: int
+    floor: int
+    z: int
+    tau: int
+    deviation: int
+    vol_of_vol: int
+    vol_floor: int
+    vol_z: int
+    vol_tau: int
+
+
+@dataclass(slots=True)
+class Book:
+    """Running sums and marks; money in MICRO except ``value`` (WAD)."""
+
+    sums: Sums = field(default_factory=Sums)
+    loss: int = 0
+    capital: int = 0
+    equity: int = 0
+    opened_at: int = 0
+    value: int = 0
+    low_prev: int = 0
+    low: int = 0
+    opening: int = 0
+    coverage: int = 0
+    window_at: int = 0
+    changed_at: int = 0
+    swept_at: int = 0
+    pending: int = 0
+    active: int = 0
+    optioned: int = 0
+
+    def copy(self) -> Book:
+        """An independent copy."""
+        return replace(self, sums=replace(self.sums))
+
+
+@dataclass(slots=True)
+class Market:
+    """Exposure of a market and the mark it enters U with."""
+
+    delta: int = 0
+    price: int = 0
+    sigma: int = 0
+    vega: int = 0
+    gamma: int = 0
+    stress: list[int] = field(default_factory=lambda: [0] * 8)
+    optioned: bool = False
+
+    def copy(self) -> Market:
+        """An independent copy."""
+        return replace(self, stress=list(self.stress))
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A change of the vault's greeks."""
+
+    delta: int = 0
+    gamma: int = 0
+    vega: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a trade adds to the vault; see ``IInventory.Change``."""
+
+    exposure: Exposure = field(default_factory=Exposure)
+    stress: tuple[int, ...] = ()
+    notional: int = 0
+    book: int = 0
+    vol_age: int = 0
+    closing: bool = False
+
+
+@dataclass(slots=True)
+class Quote:
+    """What the trader pays beyond the mark value; see ``IInventory.Quote``."""
+
+    charge: int = 0
+    half_spread: int = 0
+    release: int = 0
+    funding_rate: int = 0
+    borrow_rate: int = 0
+    potential_before: int = 0
+    potential_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """What a hedge achieved; see ``IInventory.Fall``."""
+
+    fall: int
+    freed: int
+    release: int
+    excess: int
+    potential_after: int
+
+
+@dataclass(slots=True)
+class Valuation:
+    """What LP prices need; see ``IInventory.Valuation``."""
+
+    spread: int = 0
+    potential: int = 0
+    release: int = 0
+    reserve: int = 0
+    stressed_loss: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one market adds to the sums."""
+
+    a: int = 0
+    b: int = 0
+    g: int = 0
+    p: int = 0
+    loss: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """A market entered in this block."""
+
+    book: Book
+    market: Market
+    share: Share = field(default_factory=Share)
+    released: int = 0
+
+
+def linear_loss(delta: int, price: int) -> int:
+    """Loss of a market without options in its worst scenario, rounded up [MICRO]."""
+    shock = WORST_UP if delta < 0 else WORST_DOWN
+    return (abs(delta) * price * shock + LINEAR_UNIT - 1) // LINEAR_UNIT
+
+
+def vector_loss(delta: int, price: int, stress: list[int]) -> int:
+    """Loss of a market with options in its worst scenario, rounded up [MICRO]."""
+    dollar_delta = tdiv(delta * price, WAD)
+    worst = 0
+    for shock, option_pnl in zip(SPOT_SHOCKS, stress, strict=True):
+        worst = min(worst, tdiv(dollar_delta * shock, WAD) + option_pnl * MICRO)
+    if worst == 0:
+        return 0
+    return (-worst + 2 + MICRO - 1) // MICRO
+
+
+def sqrt_years_up(seconds: int) -> int:
+    """sqrt(seconds / YEAR) [WAD], rounded up."""
+    return root_down(seconds * WAD // YEAR) + 1
+
+
+def spot_spread(mp: MarketParams, mark: Mark, z: int, now: int) -> int:
+    """max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price [WAD], up."""
+    z_sigma = mul_up(z, mark.sigma)
+    age = sub_floor(now, mark.updated_at)
+    s = mul_up(z_sigma, sqrt_years_up(age + mp.tau))
+    if mp.deviation > 0 and s > mp.deviation:
+        s = min(s, mp.deviation + mul_up(z_sigma, sqrt_years_up(mp.tau)))
+    s = max(s, mp.floor)
+    if mark.half_width > 0 and mark.price > 0:
+        s += div_up(mark.half_width, mark.price)
+    return s
+
+
+def vol_spread(mp: MarketParams, vol_age: int, z: int) -> int:
+    """max(floor_v, z_v xi sqrt(surface age + tau1)) [absolute vol, WAD], rounded up."""
+    return max(mp.vol_floor, mul_up(mul_up(z, mp.vol_of_vol), sqrt_years_up(vol_age + mp.vol_tau)))
+
+
+@dataclass(slots=True)
+class Inventory:
+    """The inventory of one deployment, mutable."""
+
+    oracle: Oracle
+    clearinghouse: Ledger
+    params: Params
+    market_params: list[MarketParams] = field(default_factory=list)
+    book: Book = field(default_factory=Book)
+    markets: list[Market] = field(default_factory=list)
+
+    @property
+    def market_count(self) -> int:
+        """Markets listed so far."""
+        return len(self.market_params)
+
+    # ── permissionless ──
+
+    def sync(self, market: int, now: int) -> None:
+        """Re-mark one market, and open the block if nothing has touched it yet."""
+        self._check_listed(market)
+        self._sync((1 << market) | self._due(self.book, market, now), now)
+
+    def sync_all(self, now: int) -> None:
+        """Re-mark every listed market."""
+        self._sync((1 << self.market_count) - 1, now)
+
+    # ── engines and hedges ──
+
+    def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
+        """Add a change of exposure and price it."""
+        self._check_listed(market)
+        released = 0
+        book = self.book.copy()
+        due = self._due(book, market, now)
+        stored: dict[int, Market] = {}
+        if due != 0:
+            book, released, stored = self._sweep(book, due, now, peek=False)
+            book.swept_at = now
+        e = self._enter(book, market, mark, released, now)
+        q = self._trade(e, market, mark, change, now)
+        for i, m in stored.items():
+            self.markets[i] = m
+        self._store(e, market)
+        return q
+
+    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall:
+        """Add a hedge's change of exposure: charged nothing, rebated nothing, measured."""
+        self._check_listed(market)
+        e = self._enter(self.book.copy(), market, mark, 0, now)
+        before = self._potential(e.book)
+        base = min(before, e.book.opening * MICRO)
+        self._shift(e, market, mark, Exposure(delta=delta), book, now)
+        after = self._potential(e.book)
+        _scale_lows(e.book, before, after)
+        e.book.opening = min(e.book.opening, after // MICRO)
+        self._store(e, market)
+        _, reserve = self.clearinghouse.vault_ledger()
+        reserve -= e.released
+        return Fall(
+            fall=sub_floor(base, after),
+            freed=sub_floor(sub_floor(reserve, after), sub_floor(reserve, base)),
+            release=e.released,
+            excess=sub_floor(reserve, after),
+            potential_after=after,
+        )
+
+    # ── privileged ──
+
+    def set_market_params(self, market: int, params: MarketParams) -> None:
+        """Change a market's parameters, or list the next one."""
+        if market == self.market_count and market < MAX_MARKETS:
+            self.market_params.append(params)
+            self.markets.append(Market())
+        self._check_listed(market)
+        require(not self.markets[market].optioned, "inventory: market has options")
+        self.market_params[market] = params
+
+    def set_params(self, params: Params, now: int) -> None:
+        """Change the global parameters and recompute the sums with them."""
+        require(self.book.changed_at < now, "inventory: block has trades")
+        b = self.book
+        before = self._potential(b)
+        self.params = params
+        b.sums = Sums()
+        b.loss = 0
+        for i in range(MAX_MARKETS):
+            if (b.active >> i) & 1:
+                _moved(b, Share(), self._share(self.markets[i], i))
+        _scale_lows(b, before, self._potential(b))
+
+    # ── views ──
+
+    def quote(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
+        """What ``trade`` would answer now."""
+        self._check_listed(market)
+        released = 0
+        book = self.book.copy()
+        due = self._due(book, market, now)
+        if due != 0:
+            book, released, _ = self._sweep(book, due, now, peek=True)
+            book.swept_at = now
+        return self._trade(self._enter(book, market, mark, released, now), market, mark, change, now)
+
+    def valuation(self, equity: int, now: int) -> Valuation:
+        """What LP prices need, as ``sync_all`` would leave every market; ``equity`` after the action [quote, WAD]."""
+        book = self.book.copy()
+        v = Valuation()
+        for i in range(self.market_count):
+            mark = self.oracle.peek(i, now)
+            e = self._enter(book, i, mark, v.release, now)
+            book, v.release = e.book, e.released
+            if e.market.delta != 0:
+                s = spot_spread(self.market_params[i], mark, NAV_Z, now)
+                v.spread += mul_up(mul_up(abs(e.market.delta), mark.price), s)
+            if e.market.vega != 0:
+                v.spread += mul_up(abs(e.market.vega), vol_spread(self.market_params[i], 0, NAV_Z))
+        _, v.reserve = self.clearinghouse.vault_ledger()
+        v.reserve -= v.release
+        capital = max(equity, CAPITAL_FLOOR * MICRO)
+        v.potential = potential(book.sums, book.loss * MICRO, capital, self.params.weights)
+        v.stressed_loss = book.loss * MICRO
+        return v
+
+    def potential(self) -> int:
+        """U as stored, at the last marks [quote, WAD]."""
+        return self._potential(self.book)
+
+    # ── the rule ──
+
+    def _trade(self, e: Entry, market: int, mark: Mark, change: Change, now: int) -> Quote:
+        q = Quote(release=e.released, potential_before=self._potential(e.book))
+        _with_stress(e.market, change.stress)
+        self._shift(e, market, mark, change.exposure, change.book, now)
+        q.potential_after = self._potential(e.book)
+
+        if q.potential_after > q.potential_before:
+            q.charge = q.potential_after - q.potential_before
+            if not change.closing:
+                require(e.book.loss * WAD <= self.params.weights.u_max * e.book.capital, "inventory: utilization")
+        elif q.potential_after < q.potential_before:
+            low = min(q.potential_before, min(e.book.low_prev, e.book.low) * MICRO)
+            if low > q.potential_after:
+                q.charge = -((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT)
+            e.book.low = min(e.book.low, q.potential_after // MICRO)
+
+        x = change.exposure
+        if change.notional > 0 or x.delta != 0 or x.vega != 0:
+            mp = self.market_params[market]
+            q.half_spread = mul_up(change.notional, mp.base)
+            if x.delta != 0:
+                dollars = mul_up(abs(x.delta), mark.price)
+                q.half_spread += mul_up(dollars, spot_spread(mp, mark, mp.z, now))
+            if x.vega != 0:
+                q.half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))
+
+        q.funding_rate, q.borrow_rate = self._rates(e)
+        return q
+
+    def _enter(self, book: Book, market: int, mark: Mark, released: int, now: int) -> Entry:
+        """Bring one market into this block; ``book`` is consumed, the stored market is not changed."""
+        e = Entry(book=book, market=self.markets[market].copy(), released=released)
+        b, m = e.book, e.market
+        bit = 1 << market
+        opens = b.opened_at < now
+        moved = mark.price != m.price or mark.sigma != m.sigma
+
+        if not b.active & bit:
+            m.price, m.sigma = mark.price, mark.sigma
+            if not opens:
+                return e
+        elif not opens and (not moved or b.changed_at == now):
+            e.share = self._share(m, market)
+            return e
+
+        before = self._potential(b) if b.capital > 0 else 0
+        if b.active & bit:
+            e.share = self._share(m, market)
+            if moved:
+                old = e.share
+                b.value += mul_floor(m.delta, mark.price - m.price)
+                m.price, m.sigma = mark.price, mark.sigma
+                e.share = self._share(m, market)
+                _moved(b, old, e.share)
+
+        lp_cash, reserve = self.clearinghouse.vault_ledger()
+        reserve -= released
+        equity = _micro_equity(lp_cash + released + b.value)
+        if not opens:
+            b.capital = min(b.capital, equity)
+        elif b.opened_at == 0:
+            b.capital = equity
+        else:
+            b.capital = min(b.equity, equity)
+        b.equity = equity
+
+        after = self._potential(b)
+        _scale_lows(b, before, after)
+        b.opening = after // MICRO
+        if mark.prev_updated_at >= b.window_at:
+            b.pending &= ~bit
+        if opens:
+            if b.opened_at != 0:
+                elapsed = min(now - b.opened_at, self.params.release_period)
+                due = sub_floor(reserve, after) * elapsed // self.params.release_period
+                e.released += due
+                reserve -= due
+            if b.pending == 0 and now - b.window_at >= WINDOW:
+                b.low_prev = b.low
+                b.low = after // MICRO
+                b.window_at = now
+                b.pending = b.active
+            if not b.active & ~bit:
+                b.swept_at = now
+            b.opened_at = now
+        b.coverage = COVERAGE_UNIT
+        if reserve < after:
+            b.coverage = reserve * COVERAGE_UNIT // after
+        return e
+
+    def _shift(self, e: Entry, market: int, mark: Mark, x: Exposure, book: int, now: int) -> None:
+        b, m = e.book, e.market
+        b.value += book + mul_floor(x.delta, m.price - mark.price)
+        if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not m.optioned:
+            return
+        m.delta += x.delta
+        m.vega += x.vega
+        m.gamma += x.gamma
+        bit = 1 << market
+        m.optioned = m.vega != 0 or m.gamma != 0 or any(m.stress)
+        b.optioned = b.optioned | bit if m.optioned else b.optioned & ~bit
+        if m.optioned or m.delta != 0:
+            if not b.active & bit and mark.prev_updated_at < b.window_at:
+                b.pending |= bit
+            b.active |= bit
+        else:
+            b.active &= ~bit
+            b.pending &= ~bit
+        old = e.share
+        e.share = self._share(m, market)
+        _moved(b, old, e.share)
+        b.changed_at = now
+
+    def _share(self, m: Market, market: int) -> Share:
+        p = self.params
+        sigma_h = m.sigma * p.root // WAD
+        a = delta_term(m.delta, m.price, sigma_h)
+        if not m.optioned:
+            return Share(a=a, p=square_term(a, 0, p.weights.rho), loss=linear_loss(m.delta, m.price))
+        b = vega_term(m.vega, self.market_params[market].vol_of_vol * p.root // WAD)
+        return Share(
+            a=a,
+            b=b,
+            g=gamma_term(m.gamma, m.price, sigma_h),
+            p=square_term(a, b, p.weights.rho),
+            loss=vector_loss(m.delta, m.price, m.stress),
+        )
+
+    def _potential(self, b: Book) -> int:
+        if b.capital == 0:
+            return 0
+        return potential(b.sums, b.loss * MICRO, b.capital * MICRO, self.params.weights)
+
+    def _rates(self, e: Entry) -> tuple[int, int]:
+        p = self.params
+        capital = e.book.capital * MICRO
+        if capital == 0:
+            return 0, 0
+        sigma_h = e.market.sigma * p.root // WAD
+        slope = delta_price(e.book.sums, e.share.a, sigma_h, capital, p.weights)
+        rate = tdiv(slope * YEAR, p.horizon)
+        rate = max(-p.funding_max, min(p.funding_max, rate))
+        u_star = p.weights.u_star
+        u = min(e.book.loss * MICRO * WAD // capital, WAD)
+        if u <= u_star:
+            return rate, p.borrow_kink * u // u_star
+        return rate, p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - u_star) // (WAD - u_star)
+
+    # ── sweeps ──
+
+    def _due(self, b: Book, market: int, now: int) -> int:
+        if b.changed_at < now and now - b.swept_at > self.params.sweep_age:
+            return b.active & ~(1 << market)
+        return 0
+
+    def _sync(self, mask: int, now: int) -> None:
+        book, released, stored = self._sweep(self.book.copy(), mask, now, peek=False)
+        self.book = book
+        for i, m in stored.items():
+            self.markets[i] = m
+        if released > 0:
+            self.clearinghouse.release(released)
+
+    def _sweep(self, book: Book, mask: int, now: int, *, peek: bool) -> tuple[Book, int, dict[int, Market]]:
+        released = 0
+        stored: dict[int, Market] = {}
+        for i in range(MAX_MARKETS):
+            if (mask >> i) & 1:
+                mark = self.oracle.peek(i, now) if peek else self.oracle.sync(i, now)
+                e = self._enter(book, i, mark, released, now)
+                stored[i] = e.market
+                book, released = e.book, e.released
+        if not book.active & ~mask:
+            book.swept_at = now
+        return book, released, stored
+
+    def _store(self, e: Entry, market: int) -> None:
+        self.book = e.book
+        self.markets[market] = e.market
+
+    def _check_listed(self, market: int) -> None:
+        require(market < self.market_count, "inventory: not listed")
+
+
+def _with_stress(m: Market, increments: tuple[int, ...]) -> None:
+    if increments:
+        for i, x in enumerate(increments):
+            m.stress[i] += floor_div(x, MICRO)
+        m.optioned = True
+
+
+def _moved(b: Book, old: Share, new: Share) -> None:
+    b.sums.a += new.a - old.a
+    b.sums.p = b.sums.p - old.p + new.p
+    b.loss = b.loss - old.loss + new.loss
+    if old.b != new.b or old.g != new.g:
+        b.sums.b += new.b - old.b
+        b.sums.g += new.g - old.g
+        b.sums.gg = b.sums.gg - old.g * old.g // WAD + new.g * new.g // WAD
+
+
+def _scale_lows(b: Book, before: int, after: int) -> None:
+    if before != after and before > 0:
+        b.low_prev = b.low_prev * after // before
+        b.low = b.low * after // before
+
+
+def _micro_equity(equity: int) -> int:
+    if equity <= 0:
+        return CAPITAL_FLOOR
+    return max(equity // MICRO, CAPITAL_FLOOR)

@@ -1,0 +1,29 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  LedgerDouble: LP cash and reserve that a test sets
+@notice Stands in for the Clearinghouse where the inventory alone is tested.
+@custom:kill Testing only.
+"""
+
+lp: int256
+reserve: uint256
+
+
+@external
+def set_ledger(lp: int256, reserve: uint256):
+    self.lp = lp
+    self.reserve = reserve
+
+
+@external
+def release(amount: uint256):
+    self.reserve -= amount
+    self.lp += convert(amount, int256)
+
+
+@view
+@external
+def vault_ledger() -> (int256, uint256):
+    return self.lp, self.reserve
