@@ -417,7 +417,9 @@ def _plan(
         exposure=IInventory.Exposure(delta=-size_delta, gamma=0, vega=0),
         stress=[],
         notional=wad.mul_up(signed.magnitude(size_delta), mark.price),
-        book=funding._claims_wad(book.claims) - claims_before,
+        book=funding._claims_wad(book.claims)
+        - claims_before
+        + signed.mul_floor(-size_delta, convert(mark.price, int256)),
         vol_age=0,
         closing=closing,
     )

@@ -462,7 +462,7 @@ class PerpEngine:
             Change(
                 exposure=Exposure(delta=-size_delta),
                 notional=mul_up(abs(size_delta), mark.price),
-                book=claims_wad(book.claims) - claims_before,
+                book=claims_wad(book.claims) - claims_before + mul_floor(-size_delta, mark.price),
                 closing=closing,
             ),
         )
