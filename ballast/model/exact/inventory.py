@@ -37,6 +37,9 @@ from ballast.model.exact.potential import (
     square_term,
     vega_term,
 )
+from ballast.model.exact.structs import Change, Exposure, Quote
+from ballast.model.words import InventoryMarketParams as MarketParams
+from ballast.model.words import InventoryParams
 
 CAPITAL_FLOOR = 1_000 * 10**6
 COVERAGE_UNIT = 10**9
@@ -81,25 +84,23 @@ class Params:
     borrow_kink: int
     borrow_max: int
 
+    @classmethod
+    def of(cls, p: InventoryParams) -> Params:
+        """The same parameters as a deployment's configuration holds them."""
+        return cls(
+            weights=Weights(p.aversion, p.knee, p.c_lo, p.c_hi, p.rho, p.omega, p.u_star, p.u_max),
+            horizon=p.horizon,
+            funding_max=p.funding_max,
+            release_period=p.release_period,
+            sweep_age=p.sweep_age,
+            borrow_kink=p.borrow_kink,
+            borrow_max=p.borrow_max,
+        )
+
     @property
     def root(self) -> int:
         """sqrt(h) [sqrt(year), WAD], rounded down."""
         return root_down(self.horizon * WAD // YEAR)
-
-
-@dataclass(frozen=True, slots=True)
-class MarketParams:
-    """Spread parameters of a market; see the contract's ``MarketParams`` for units."""
-
-    base: int
-    floor: int
-    z: int
-    tau: int
-    deviation: int
-    vol_of_vol: int
-    vol_floor: int
-    vol_z: int
-    vol_tau: int
 
 
 @dataclass(slots=True)
@@ -143,40 +144,6 @@ class Market:
     def copy(self) -> Market:
         """An independent copy."""
         return replace(self, stress=list(self.stress))
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """A change of the vault's greeks."""
-
-    delta: int = 0
-    gamma: int = 0
-    vega: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a trade adds to the vault; see ``IInventory.Change``."""
-
-    exposure: Exposure = field(default_factory=Exposure)
-    stress: tuple[int, ...] = ()
-    notional: int = 0
-    book: int = 0
-    vol_age: int = 0
-    closing: bool = False
-
-
-@dataclass(slots=True)
-class Quote:
-    """What the trader pays beyond the mark value; see ``IInventory.Quote``."""
-
-    charge: int = 0
-    half_spread: int = 0
-    release: int = 0
-    funding_rate: int = 0
-    borrow_rate: int = 0
-    potential_before: int = 0
-    potential_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,33 +360,43 @@ class Inventory:
     # ── the rule ──
 
     def _trade(self, e: Entry, market: int, mark: Mark, change: Change, now: int) -> Quote:
-        q = Quote(release=e.released, potential_before=self._potential(e.book))
+        before = self._potential(e.book)
         _with_stress(e.market, change.stress)
         self._shift(e, market, mark, change.exposure, change.book, now)
-        q.potential_after = self._potential(e.book)
+        after = self._potential(e.book)
 
-        if q.potential_after > q.potential_before:
-            q.charge = q.potential_after - q.potential_before
+        charge = 0
+        if after > before:
+            charge = after - before
             if not change.closing:
                 require(e.book.loss * WAD <= self.params.weights.u_max * e.book.capital, "inventory: utilization")
-        elif q.potential_after < q.potential_before:
-            low = min(q.potential_before, min(e.book.low_prev, e.book.low) * MICRO)
-            if low > q.potential_after:
-                q.charge = -((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT)
-            e.book.low = min(e.book.low, q.potential_after // MICRO)
+        elif after < before:
+            low = min(before, min(e.book.low_prev, e.book.low) * MICRO)
+            if low > after:
+                charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)
+            e.book.low = min(e.book.low, after // MICRO)
 
+        half_spread = 0
         x = change.exposure
         if change.notional > 0 or x.delta != 0 or x.vega != 0:
             mp = self.market_params[market]
-            q.half_spread = mul_up(change.notional, mp.base)
+            half_spread = mul_up(change.notional, mp.base)
             if x.delta != 0:
                 dollars = mul_up(abs(x.delta), mark.price)
-                q.half_spread += mul_up(dollars, spot_spread(mp, mark, mp.z, now))
+                half_spread += mul_up(dollars, spot_spread(mp, mark, mp.z, now))
             if x.vega != 0:
-                q.half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))
+                half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))
 
-        q.funding_rate, q.borrow_rate = self._rates(e)
-        return q
+        funding_rate, borrow_rate = self._rates(e)
+        return Quote(
+            charge=charge,
+            half_spread=half_spread,
+            release=e.released,
+            funding_rate=funding_rate,
+            borrow_rate=borrow_rate,
+            potential_before=before,
+            potential_after=after,
+        )
 
     def _enter(self, book: Book, market: int, mark: Mark, released: int, now: int) -> Entry:
         """Bring one market into this block; ``book`` is consumed, the stored market is not changed."""

@@ -1,0 +1,145 @@
+"""An Inventory alone, with doubles for oracle and ledger, beside its exact twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ballast.chain import Contract, RevmChain
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.inventory import Inventory, MarketParams, Params
+from ballast.model.exact.oracle import Mark
+from ballast.model.roles import Role
+from ballast.model.words import InventoryParams
+
+DEFAULT = InventoryParams(
+    aversion=8 * WAD,
+    knee=WAD // 10,
+    c_lo=0,
+    c_hi=WAD,
+    omega=WAD // 50,
+    u_star=6 * WAD // 10,
+    u_max=9 * WAD // 10,
+    horizon=86_400,
+    rho=-3 * WAD // 10,
+    funding_max=75 * WAD // 100,
+    release_period=86_400,
+    sweep_age=900,
+    borrow_kink=2 * WAD // 100,
+    borrow_max=50 * WAD // 100,
+)
+ETH = MarketParams(
+    base=10**14,
+    floor=2 * 10**14,
+    z=2 * WAD,
+    tau=3,
+    deviation=10**15,
+    vol_of_vol=7 * 10**17,
+    vol_floor=4 * 10**15,
+    vol_z=WAD,
+    vol_tau=60,
+)
+
+
+@dataclass(slots=True)
+class TwinOracle:
+    """The twin's half of OracleDouble."""
+
+    marks: dict[int, Mark] = field(default_factory=dict)
+
+    def sync(self, market: int, now: int) -> Mark:
+        return self.marks[market]
+
+    def peek(self, market: int, now: int) -> Mark:
+        return self.marks[market]
+
+
+@dataclass(slots=True)
+class TwinLedger:
+    """The twin's half of LedgerDouble."""
+
+    lp: int = 0
+    reserve: int = 0
+
+    def vault_ledger(self) -> tuple[int, int]:
+        return self.lp, self.reserve
+
+    def release(self, amount: int) -> None:
+        self.lp += amount
+        self.reserve -= amount
+
+
+@dataclass(slots=True)
+class Bench:
+    """Contract and twin, driven together."""
+
+    chain: RevmChain
+    contract: Contract
+    oracle: Contract
+    ledger: Contract
+    twin: Inventory
+    engine: str
+    rounds: dict[int, int] = field(default_factory=dict)
+
+    def set_mark(self, market: int, price: int, sigma: int, *, new_round: bool = True) -> Mark:
+        old = self.twin.oracle.marks.get(market)  # type: ignore[attr-defined]
+        prev = old.updated_at if old and new_round else (old.prev_updated_at if old else 0)
+        mark = Mark(
+            price=price,
+            sigma=sigma,
+            half_width=0,
+            round_id=(old.round_id + 1 if old else 1),
+            updated_at=self.chain.now if new_round or not old else old.updated_at,
+            prev_updated_at=prev,
+            fresh=True,
+        )
+        self.twin.oracle.marks[market] = mark  # type: ignore[attr-defined]
+        self.oracle.send("set_mark", market, words(mark))
+        return mark
+
+    def set_ledger(self, lp: int, reserve: int) -> None:
+        self.ledger.send("set_ledger", lp, reserve)
+        self.twin.clearinghouse.lp, self.twin.clearinghouse.reserve = lp, reserve  # type: ignore[attr-defined]
+
+    def mark(self, market: int) -> Mark:
+        found: Mark = self.twin.oracle.peek(market, self.chain.now)
+        return found
+
+
+def words(mark: Mark) -> tuple[Any, ...]:
+    """A twin's mark as the ABI's tuple."""
+    return (
+        mark.price, mark.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, mark.fresh,
+    )  # fmt: skip
+
+
+def make_bench(params: InventoryParams = DEFAULT, markets: tuple[MarketParams, ...] = (ETH, ETH)) -> Bench:
+    chain = RevmChain()
+    admin, setup, engine = chain.accounts[0], chain.accounts[1], chain.accounts[2]
+    oracle = chain.deploy("OracleDouble")
+    ledger = chain.deploy("LedgerDouble")
+    contract = chain.deploy("Inventory", admin, setup, oracle.address, ledger.address, sender=setup)
+    contract.send("grant_role", engine, int(Role.ENGINE | Role.HEDGER), sender=admin)
+    contract.send("set_params", params.pack(), sender=setup)
+    twin = Inventory(TwinOracle(), TwinLedger(), Params.of(params))
+    bench = Bench(chain, contract, oracle, ledger, twin, engine)
+    for i, market in enumerate(markets):
+        contract.send("set_market_params", i, market.pack(), sender=setup)
+        twin.set_market_params(i, market)
+        bench.set_mark(i, 2_000 * WAD, 6 * WAD // 10)
+    return bench
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Two identical markets at 2,000 and 60 % vol, 10 m of LP cash, sampled twice so that it counts."""
+    b = make_bench()
+    b.set_ledger(10_000_000 * WAD, 0)
+    for _ in range(2):
+        b.chain.warp(12)
+        b.contract.send("sync_all")
+        b.twin.sync_all(b.chain.now)
+    b.chain.warp(61)
+    return b
