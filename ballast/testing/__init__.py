@@ -1,0 +1,1 @@
+"""Systems under test, built the same way by unit tests, integration tests and searches."""

@@ -1,0 +1,322 @@
+"""The whole system around a hedge: real contracts, a real Uniswap v3 pool, a feed the test writes."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from enum import IntFlag, auto
+from typing import Any
+
+from ballast.chain import Chain, Contract, Receipt
+from ballast.chain.uniswap import Pool, Uniswap
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueParams
+from ballast.model.exact.oracle import Params, Round
+from ballast.model.exact.structs import MarketParams
+from ballast.model.roles import Role
+
+PRICE = 2_000 * WAD
+MARKET = 0
+TWAP_WINDOW = 300
+BP = WAD // 10_000
+LP_CASH = 10_000_000  # [quote]
+FOREVER = 2**255
+
+
+def _packed(*fields: tuple[int, int]) -> int:
+    """A word of (value, bits), the first field on top."""
+    word = 0
+    for value, bits in fields:
+        assert 0 <= value < 1 << bits
+        word = word << bits | value
+    return word
+
+
+# Defaults of DESIGN §4 and §5 in the steps of Inventory's words; the comments are in real units.
+INVENTORY_PARAMS = _packed(
+    (8_000, 29),  # aversion 8
+    (1_000, 16),  # knee 0.1
+    (0, 14),  # c_lo 0
+    (10_000, 14),  # c_hi 1
+    (20_000, 24),  # omega 0.02
+    (600_000, 20),  # u* 0.6
+    (900_000, 20),  # u_max 0.9
+    (86_400, 20),  # horizon 1 day
+    (7_000, 15),  # rho -0.3
+    (7_500, 16),  # funding at most 75 %
+    (86_400, 20),  # release over 1 day
+    (3_600, 16),  # sweep hourly
+    (1_000, 16),  # borrow 10 % at the kink
+    (5_000, 16),  # borrow 50 % at u = 1
+)
+INVENTORY_MARKET_PARAMS = _packed(
+    (100, 16),  # base 1 bp
+    (200, 16),  # floor 2 bp
+    (2_000, 16),  # z 2
+    (3, 16),  # tau 3 s
+    (0, 24),  # pull feed
+    (700_000, 24),  # vol of vol 0.7
+    (4_000, 24),  # vol floor 0.4 points
+    (1_000, 16),  # z_v 1
+    (60, 16),  # tau_v 60 s
+)
+ENGINE_PARAMS = MarketParams(
+    initial_bps=500,
+    maintenance_bps=300,
+    fee_share_bps=1_000,
+    penalty_bps=100,
+    cap_base=1_000_000 * WAD,
+    cap_quote=1_000_000_000 * WAD,
+    min_size=WAD // 1000,
+)
+
+
+class Manner(IntFlag):
+    """``HedgeVenueDouble.Manner``: same order, same bits."""
+
+    REFUSES = auto()
+    OVERCHARGES = auto()
+    FILLS_HALF = auto()
+    FILLS_NOTHING = auto()
+    OVERSTATES = auto()
+    OVERFILLS = auto()
+    INVENTS_EQUITY = auto()
+    ASKS_TOO_MUCH = auto()
+    MOVES_PRICE = auto()
+    LOSES_ALL = auto()
+    VIEWS_REVERT = auto()
+    VIEWS_BURN_GAS = auto()
+    VIEWS_GARBAGE = auto()
+    VIEWS_SILENT = auto()
+    VIEWS_SHOUT = auto()
+    RE_ENTERS = auto()
+
+
+@dataclass
+class World:
+    """Handles of a deployment; roles are the chain's first accounts."""
+
+    chain: Chain
+    governor: str
+    setup: str
+    guardian: str
+    lp: str
+    trader: str
+    keeper: str
+    whale: str
+    quote: Contract
+    base: Contract
+    feed: Contract
+    oracle: Contract
+    clearinghouse: Contract
+    inventory: Contract
+    manager: Contract
+    engine: Contract | None = None
+    margin: Contract | None = None
+    vault: Contract | None = None
+    uniswap: Uniswap | None = None
+    pool: Pool | None = None
+    venue: Contract | None = None
+    double: Contract | None = None
+    price: int = PRICE
+
+    # ---- units
+
+    @property
+    def scale(self) -> int:
+        return int(self.clearinghouse.scale())
+
+    def units(self, wad: int) -> int:
+        return wad // self.scale
+
+    def base_units(self, wad: int) -> int:
+        return int(wad // 10 ** (18 - self.base.decimals()))
+
+    # ---- time and price
+
+    def push(self, price: int | None = None) -> None:
+        """A new round now."""
+        if price is not None:
+            self.price = price
+        last = self.feed.latest()
+        self.feed.set_round.send(astuple(Round(last.round_id + 1, self.price, 0, self.chain.now, True)))
+
+    def next_block(self, seconds: int = 61, price: int | None = None) -> None:
+        """A later block with a fresh round."""
+        self.chain.warp(seconds)
+        self.push(price)
+
+    # ---- actors
+
+    def deposit_lp(self, amount: int, owner: str | None = None) -> None:
+        assert self.vault is not None
+        owner = owner or self.lp
+        units = self.units(amount)
+        self.quote.mint.send(owner, units)
+        self.quote.approve.send(self.vault, units, sender=owner)
+        self.vault.deposit.send(units, owner, sender=owner)
+
+    def deposit_margin(self, amount: int, owner: str) -> None:
+        units = self.units(amount)
+        self.quote.mint.send(owner, units)
+        self.quote.approve.send(self.clearinghouse, units, sender=owner)
+        self.clearinghouse.deposit.send(units, owner, sender=owner)
+
+    def trade(self, size: int, owner: str | None = None) -> Receipt:
+        assert self.engine is not None
+        limit = NO_LIMIT if size > 0 else 0
+        return self.engine.trade.send(MARKET, size, limit, FOREVER, sender=owner or self.trader)
+
+    def rebalance(self, size: int, limit: int | None = None, venue_id: int = 0, sender: str | None = None) -> Receipt:
+        if limit is None:
+            limit = NO_LIMIT if size > 0 else 0
+        return self.manager.rebalance.send(venue_id, MARKET, size, limit, sender=sender or self.keeper)
+
+    # ---- readings
+
+    def cash(self, owner: str) -> int:
+        return int(self.clearinghouse.account(owner)[0])
+
+    def lp_cash(self) -> int:
+        return int(self.clearinghouse.vault_ledger()[0])
+
+    def reserve(self) -> int:
+        return int(self.clearinghouse.vault_ledger()[1])
+
+    def book_value(self) -> int:
+        return int(self.engine.book_value()) if self.engine else 0
+
+    def nav(self) -> int:
+        """LP cash, claims on traders, venues at the oracle's price [quote, WAD]; what I10 is about."""
+        return self.lp_cash() + self.book_value() + int(self.manager.equity())
+
+    def potential(self) -> int:
+        return int(self.inventory.state().potential)
+
+    def tokens_of(self, owner: Any) -> tuple[int, int]:
+        return int(self.quote.balanceOf(owner)), int(self.base.balanceOf(owner))
+
+    # ---- parameters
+
+    def set_rule(self, **changes: int) -> Rule:
+        rule = replace(Rule(), **changes)
+        self.manager.set_rule.send(astuple(rule), sender=self.setup)
+        return rule
+
+    def set_venue_params(self, venue_id: int = 0, **changes: int) -> VenueParams:
+        params = replace(VenueParams(), **changes)
+        self.manager.set_venue_params.send(venue_id, astuple(params), sender=self.setup)
+        return params
+
+    def list_venue(self, venue: Contract, **changes: int) -> int:
+        params = replace(VenueParams(), **changes)
+        self.manager.list_venue.send(venue, MARKET, astuple(params), sender=self.setup)
+        return int(self.manager.venue_count()) - 1
+
+    def dictate(self, fall: Fall) -> None:
+        """What an Inventory double answers."""
+        self.inventory.set_answer.send(astuple(fall))
+
+
+def tokens(chain: Chain, quote_decimals: int, base_decimals: int, base_is_token0: bool) -> tuple[Contract, Contract]:
+    """Two tokens in the wanted order of addresses."""
+    quote = chain.deploy("TestToken", "Quote", "QUOTE", quote_decimals)
+    while True:
+        base = chain.deploy("TestToken", "Base", "BASE", base_decimals)
+        if (int(base.address, 16) < int(quote.address, 16)) == base_is_token0:
+            return quote, base
+
+
+def build(
+    chain: Chain,
+    *,
+    quote_decimals: int = 6,
+    base_decimals: int = 18,
+    base_is_token0: bool = True,
+    price: int = PRICE,
+    inventory_double: bool = False,
+) -> World:
+    """Everything but venues; LPs hold 10m unless Inventory is a double (then LP cash is what the test collects)."""
+    governor, setup, guardian, lp, trader, keeper, whale = chain.accounts[:7]
+    quote, base = tokens(chain, quote_decimals, base_decimals, base_is_token0)
+    feed = chain.deploy("FeedDouble")
+    oracle = chain.deploy("PriceOracle", governor, setup)
+    clearinghouse = chain.deploy("Clearinghouse", governor, setup, quote, oracle)
+    if inventory_double:
+        inventory = chain.deploy("HedgeInventoryDouble")
+    else:
+        inventory = chain.deploy("Inventory", governor, setup, oracle, clearinghouse)
+    manager = chain.deploy("HedgeManager", governor, setup, clearinghouse, inventory, oracle)
+    w = World(
+        chain, governor, setup, guardian, lp, trader, keeper, whale,
+        quote, base, feed, oracle, clearinghouse, inventory, manager, price=price,
+    )  # fmt: skip
+    w.push()
+    oracle.list_market.send(feed, astuple(Params()), sender=setup)
+    clearinghouse.grant_role.send(manager, Role.HEDGER, sender=setup)
+    manager.grant_role.send(guardian, Role.GUARDIAN, sender=setup)
+    manager.set_rule.send(astuple(Rule()), sender=setup)
+    if inventory_double:
+        w.engine, w.margin = None, None
+        w.vault = chain.deploy("LpDouble", clearinghouse)
+        clearinghouse.grant_role.send(w.vault, Role.VAULT, sender=setup)
+    else:
+        w.engine = chain.deploy("PerpEngine", governor, setup, clearinghouse, inventory, oracle)
+        w.margin = chain.deploy("Margin", clearinghouse, w.engine, oracle)
+        w.vault = chain.deploy(
+            "Vault", governor, setup, clearinghouse, inventory, oracle, w.engine, manager, "Ballast LP", "bLP"
+        )
+        clearinghouse.set_margin.send(w.margin, sender=setup)
+        clearinghouse.grant_role.send(w.engine, Role.ENGINE, sender=setup)
+        clearinghouse.grant_role.send(w.vault, Role.VAULT, sender=setup)
+        clearinghouse.grant_role.send(inventory, Role.INVENTORY, sender=setup)
+        inventory.grant_role.send(w.engine, Role.ENGINE, sender=setup)
+        inventory.grant_role.send(manager, Role.HEDGER, sender=setup)
+        inventory.set_params.send(INVENTORY_PARAMS, sender=setup)
+        inventory.set_market_params.send(MARKET, INVENTORY_MARKET_PARAMS, sender=setup)
+        w.engine.list_market.send(MARKET, astuple(ENGINE_PARAMS), sender=setup)
+    w.deposit_lp(LP_CASH * WAD)
+    if not inventory_double:
+        for _ in range(2):  # risk capital is the lesser of this block's equity and the previous one's
+            w.next_block()
+            inventory.sync_all.send()
+    return w
+
+
+def add_double(w: World, **changes: int) -> Contract:
+    """A venue with manners, listed."""
+    w.double = w.chain.deploy("HedgeVenueDouble", w.clearinghouse, w.quote, w.scale, w.price)
+    w.list_venue(w.double, **changes)
+    return w.double
+
+
+def add_uniswap(
+    w: World,
+    *,
+    fees: tuple[int, ...] = (500,),
+    base_depth: int = 100_000 * WAD,
+    **changes: int,
+) -> Contract:
+    """A real pool per fee tier, deep around the price and with history, and the venue on it, listed."""
+    w.uniswap = Uniswap.deploy(w.chain)
+    for fee in fees:
+        pool = w.uniswap.create_pool(w.base, w.quote, fee, w.price, observation_cardinality=20)
+        deepen(w, pool, base_depth)
+        w.pool = w.pool or pool
+    w.chain.warp(TWAP_WINDOW + 1)
+    w.push()
+    w.venue = w.chain.deploy(
+        "UniswapV3Venue", w.manager, w.clearinghouse, w.base, w.uniswap.router, list(fees), TWAP_WINDOW
+    )
+    w.list_venue(w.venue, **changes)
+    return w.venue
+
+
+def deepen(w: World, pool: Pool, base_depth: int) -> int:
+    """Liquidity of about `base_depth` base and its worth in quote within 20 % of the price."""
+    return pool.add_liquidity(
+        w.base_units(base_depth),
+        w.units(base_depth * w.price // WAD),
+        lower_wad=w.price * 8 // 10,
+        upper_wad=w.price * 12 // 10,
+        provider=w.chain.accounts[9],
+    )
