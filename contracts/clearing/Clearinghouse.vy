@@ -289,8 +289,7 @@ def fund(recipient: address, units: uint256):
     """
     roles._check(roles.Role.HEDGER)
     self._check_begun()
-    lp: int256 = ledger._add_lp(-convert(units * SCALE, int256))
-    assert lp >= 0, "clearing: LP cash too low"
+    lp: int256 = self._spend_lp(units * SCALE)
     ledger._remove_units(units)
     log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=lp)
     self._send(recipient, units)
@@ -326,8 +325,7 @@ def earmark_claims(amount: uint256) -> uint256:
     roles._check(roles.Role.VAULT)
     self._check_begun()
     earmarked: uint256 = amount - amount % SCALE
-    lp: int256 = ledger._add_lp(-convert(earmarked, int256))
-    assert lp >= 0, "clearing: LP cash too low"
+    lp: int256 = self._spend_lp(earmarked)
     ledger.claims += earmarked
     log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=lp)
     return earmarked
@@ -540,6 +538,17 @@ def _receive_lp(units: uint256):
     assert staticcall ASSET.balanceOf(self) >= ledger.total_units, "clearing: tokens not received"
     lp: int256 = ledger._add_lp(convert(units * SCALE, int256))
     log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=lp)
+
+
+@internal
+def _spend_lp(amount: uint256) -> int256:
+    """
+    @dev    Spending nothing is always possible: LP cash may be negative while venues hold the money.
+    @return [quote, WAD] LP cash after
+    """
+    lp: int256 = ledger._add_lp(-convert(amount, int256))
+    assert lp >= 0 or amount == 0, "clearing: LP cash too low"
+    return lp
 
 
 @internal

@@ -148,9 +148,8 @@ class Clearinghouse:
     def fund(self, units: int) -> None:
         """LP cash goes to a venue."""
         self._check_begun()
-        require(self.lp >= units * self.scale, "clearing: LP cash too low")
+        self._spend_lp(units * self.scale)
         self._remove_units(units)
-        self._settle_vault(0, -units * self.scale, 0)
 
     def collect(self, units: int) -> None:
         """Tokens from a venue or the Vault become LP cash."""
@@ -164,8 +163,7 @@ class Clearinghouse:
         """LP cash is set aside for redeemed shares, in whole token units."""
         self._check_begun()
         earmarked = amount - amount % self.scale
-        require(self.lp >= earmarked, "clearing: LP cash too low")
-        self._settle_vault(0, -earmarked, 0)
+        self._spend_lp(earmarked)
         self.claims += earmarked
         return earmarked
 
@@ -241,6 +239,10 @@ class Clearinghouse:
         self.lp += lp
         self.reserve += reserve
         self.fees += fees
+
+    def _spend_lp(self, amount: int) -> None:
+        self._settle_vault(0, -amount, 0)
+        require(self.lp >= 0 or amount == 0, "clearing: LP cash too low")
 
     def _settle(self, account: str | None, settlement: Settlement) -> Account:
         state = Account()

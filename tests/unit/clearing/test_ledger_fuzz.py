@@ -1,0 +1,160 @@
+"""I1 and I13 at the Clearinghouse: over random sequences the twin agrees to the wei and every token is counted."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ballast.chain import Contract, Receipt, RevmChain
+from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.structs import Settlement
+from ballast.model.roles import Role
+
+WAD = 10**18
+ZERO = "0x" + "00" * 20
+BUDGET = 200 * int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
+
+fractions = st.integers(0, 10**6)
+"""Of what is there, in millionths: every amount an action needs is derived from the state, so no input is invalid."""
+
+actions = st.tuples(
+    st.sampled_from(
+        [
+            "deposit", "withdraw", "settle", "settle", "settle", "liquidate", "fund", "collect", "receive", "earmark",
+            "claim", "release", "fees", "insure", "donate", "protocol",
+        ]
+    ),
+    st.integers(0, 2),
+    fractions,
+    fractions,
+    st.integers(-(10**21), 10**21),
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """Contract and twin side by side; every action happens to both."""
+
+    chain: RevmChain
+    token: Contract
+    contract: Contract
+    operation: Contract
+    twin: Clearinghouse
+    accounts: list[str]
+    venue: str
+    governor: str
+
+    @classmethod
+    def build(cls, decimals: int) -> World:
+        chain = RevmChain()
+        governor, venue, *accounts = chain.accounts[:5]
+        token = chain.deploy("TestToken", "Test Dollar", "TUSD", decimals)
+        contract = chain.deploy("Clearinghouse", governor, ZERO, token, ZERO)
+        operation = chain.deploy("Operation")
+        roles = Role.ENGINE | Role.HEDGER | Role.VAULT | Role.INVENTORY
+        contract.grant_role.send(operation, roles, sender=governor)
+        for account in (*accounts, venue):
+            token.mint.send(account, 10**12 * 10**decimals)
+            token.approve.send(contract, 2**256 - 1, sender=account)
+        return cls(chain, token, contract, operation, Clearinghouse(10 ** (18 - decimals)), accounts, venue, governor)
+
+    def run(self, *calls: tuple[Any, ...]) -> Receipt:
+        txs = [(self.contract.address, self.contract.tx(name, *arguments).data) for name, *arguments in calls]
+        return self.operation.run.send(txs)
+
+    def within(self, *calls: tuple[Any, ...]) -> Receipt:
+        """As one operation, on both sides."""
+        self.twin.begin()
+        return self.run(("begin",), *calls, ("end",))
+
+    def units(self, amount: int, fraction: int) -> int:
+        """Whole token units in a fraction of a WAD amount, as many as the ledger holds."""
+        return min(max(amount, 0) * fraction // 10**6 // self.twin.scale, self.twin.total_units)
+
+    def act(self, kind: str, who: int, x: int, y: int, change: int) -> None:
+        contract, twin, account = self.contract, self.twin, self.accounts[who]
+        if kind == "deposit":
+            contract.deposit.send(x + 1, account, sender=account)
+            twin.deposit(x + 1, account)
+        elif kind == "withdraw":
+            units = self.units(twin.account(account)[0], x)
+            if units == 0 or twin.account(account)[1]:  # margin of open positions is tested with the engine
+                return
+            contract.withdraw.send(units, account, account, sender=account)
+            twin.withdraw(units, account, self.chain.now)
+        elif kind in ("settle", "liquidate"):
+            # a position while the change is odd; a loss may be larger than the cash
+            bit = {"opened": 1} if change % 2 and kind == "settle" else {"closed": 1}
+            settlement = Settlement(change, x * 10**9 - twin.reserve * y // 10**6, y * 10**13 + x, **bit)
+            self.twin.begin()
+            if kind == "settle":
+                self.run(("begin",), ("settle", account, astuple(settlement)))
+                twin.settle(account, settlement, self.chain.now)
+            else:
+                liquidator = self.accounts[(who + x) % 3]
+                self.run(("begin",), ("settle_liquidation", account, astuple(settlement), y * 10**15, liquidator))
+                twin.settle_liquidation(account, settlement, y * 10**15, liquidator)
+        elif kind == "fund":
+            units = self.units(twin.lp, x)
+            self.within(("fund", self.venue, units))
+            twin.fund(units)
+            twin.end()
+        elif kind in ("collect", "receive"):
+            units = x * 10**6 // twin.scale
+            self.token.transfer.send(contract, units, sender=self.venue)
+            self.within(("collect" if kind == "collect" else "receive_deposit", units))
+            twin.collect(units)
+            twin.end()
+        elif kind == "earmark":
+            amount = max(twin.lp, 0) * x // 10**6
+            self.within(("earmark_claims", amount))
+            twin.earmark_claims(amount)
+            twin.end()
+        elif kind == "claim":
+            units = self.units(twin.claims, x)
+            self.within(("pay_claim", account, units))
+            twin.pay_claim(units)
+            twin.end()
+        elif kind == "release":
+            amount = twin.reserve * x // 10**6
+            self.run(("release", amount))
+            twin.release(amount)
+        elif kind == "fees":
+            contract.collect_fees.send()
+            twin.collect_fees()
+        elif kind == "insure":
+            contract.fund_insurance.send(x + 1, sender=self.venue)
+            twin.fund_insurance(x + 1)
+        elif kind == "donate":
+            self.token.transfer.send(contract, x + 1, sender=self.venue)
+            contract.absorb_donation.send(sender=account)
+            twin.fund_insurance(x + 1)
+        elif kind == "protocol":
+            units = self.units(twin.protocol, x)
+            contract.withdraw_protocol.send(units, self.venue, sender=self.governor)
+            twin.withdraw_protocol(units)
+
+    def check(self) -> None:
+        assert tuple(self.contract.buckets()) == astuple(self.twin.buckets())
+        for account in self.accounts:
+            assert tuple(self.contract.account(account)) == self.twin.account(account)
+        assert self.twin.imbalance() == 0
+        assert self.token.balanceOf(self.contract) == self.twin.total_units
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("decimals", [6, 8, 18])
+@settings(max_examples=BUDGET, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sequence=st.lists(actions, max_size=25))
+def test_ledger_random_sequence_equals_twin_and_balances(
+    decimals: int, sequence: list[tuple[str, int, int, int, int]]
+) -> None:
+    world = World.build(decimals)
+    for action in sequence:
+        world.act(*action)
+        world.check()
