@@ -1,0 +1,639 @@
+"""Integer twin of ``contracts/vault/Vault.vy``, ``epochs.vy`` and ``shares.vy``.
+
+Names, order and rounding are the contracts'. Not mirrored: roles, allowances and operators, permit, the token itself
+(``deposit`` assumes that the transfer went through) and the packing of words; their ranges are.
+``now`` is the block's time [s]. A call that raises must be undone by the caller, like a transaction (``System.attempt``).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ballast.model.exact.fixed import WAD, div_up, mul_div_down, mul_div_up, require, s256, sub_floor, u256
+
+PRODUCT_START = 10**54
+PRODUCT_MIN = 10**18
+MAX_WALK = 3
+U32 = 2**32 - 1
+U128 = 2**128 - 1
+
+VIRTUAL_SHARES = WAD
+VIRTUAL_ASSETS = WAD
+
+MAX_CAP = 10**10 * WAD
+MIN_U_REDEEM = 10 * 10**16
+MAX_U_REDEEM = 90 * 10**16
+MIN_EPOCH = 3_600
+MAX_EPOCH = 14 * 86_400
+MAX_SUPPLY = U128
+
+ESCROW = "vault"  # the vault's own account, which holds the shares of pending requests
+
+
+class Mark(Protocol):
+    """What the Vault reads of a mark."""
+
+    @property
+    def updated_at(self) -> int: ...
+    @property
+    def fresh(self) -> bool: ...
+
+
+class InventoryValuation(Protocol):
+    """IInventory.Valuation."""
+
+    @property
+    def spread(self) -> int: ...
+    @property
+    def potential(self) -> int: ...
+    @property
+    def release(self) -> int: ...
+    @property
+    def reserve(self) -> int: ...
+    @property
+    def stressed_loss(self) -> int: ...
+
+
+class Clearinghouse(Protocol):
+    """What the Vault asks of the Clearinghouse."""
+
+    @property
+    def scale(self) -> int: ...
+    @property
+    def running(self) -> bool: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+    def vault_ledger(self) -> tuple[int, int]: ...
+    def receive_deposit(self, units: int) -> None: ...
+    def earmark_claims(self, amount: int) -> int: ...
+    def pay_claim(self, units: int) -> None: ...
+
+
+class Inventory(Protocol):
+    """What the Vault asks of Inventory."""
+
+    @property
+    def market_count(self) -> int: ...
+    def sync_all(self, now: int) -> None: ...
+    def valuation(self, equity: int, now: int) -> InventoryValuation: ...
+
+
+class Oracle(Protocol):
+    """What the Vault asks of PriceOracle."""
+
+    def peek(self, market: int, now: int) -> Mark: ...
+    def last(self, market: int, now: int) -> Mark: ...
+
+
+class PerpEngine(Protocol):
+    """What the Vault asks of PerpEngine."""
+
+    def book_value(self, now: int) -> int: ...
+
+
+class HedgeManager(Protocol):
+    """What the Vault asks of HedgeManager."""
+
+    def equity(self, now: int) -> int: ...
+
+
+def mul_div(x: int, y: int, z: int) -> int:
+    """x * y / z rounded down, with a product of 512 bits (snekmate's ``_mul_div``)."""
+    require(z != 0, "math: mul_div division by zero")
+    require(x * y // z < 2**256, "math: mul_div overflow")
+    return x * y // z
+
+
+# ── shares.vy ──
+
+
+def shares_down(assets: int, supply: int, nav: int) -> int:
+    """Shares that ``assets`` [quote, WAD] buy at ``nav``, rounded down."""
+    return mul_div_down(assets, u256(supply + VIRTUAL_SHARES), u256(nav + VIRTUAL_ASSETS))
+
+
+def assets_down(shares: int, supply: int, nav: int) -> int:
+    """Assets [quote, WAD] that ``shares`` are worth at ``nav``, rounded down."""
+    return mul_div_down(shares, u256(nav + VIRTUAL_ASSETS), u256(supply + VIRTUAL_SHARES))
+
+
+def assets_up(shares: int, supply: int, nav: int) -> int:
+    """Assets [quote, WAD] that ``shares`` cost at ``nav``, rounded up."""
+    return mul_div_up(shares, u256(nav + VIRTUAL_ASSETS), u256(supply + VIRTUAL_SHARES))
+
+
+def ask_nav(nav: int, spread: int, reserve: int, potential: int) -> int:
+    """NAV at which deposits enter."""
+    return u256(nav + spread + sub_floor(reserve, potential))
+
+
+def bid_nav(nav: int, spread: int, uncovered: int) -> int:
+    """NAV at which redemptions leave, before the rise of U that they cause."""
+    return sub_floor(nav, u256(spread + uncovered))
+
+
+# ── epochs.vy ──
+
+
+@dataclass(slots=True)
+class Pool:
+    """Shares that wait, and the epoch they wait for."""
+
+    pending: int
+    epoch: int
+    ends_at: int
+    step: int
+
+
+@dataclass(slots=True)
+class Index:
+    """Running product Z and assets A of a generation."""
+
+    product: int
+    generation: int
+    assets: int
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Shares, the step they came in at, and the epoch of the newest request among them."""
+
+    shares: int = 0
+    since: int = 0
+    request: int = 0
+
+
+@dataclass(slots=True)
+class Record:
+    """What a controller's requests have become."""
+
+    settled: Ticket = field(default_factory=Ticket)
+    late: Ticket = field(default_factory=Ticket)
+    claim_shares: int = 0
+    claim_assets: int = 0
+
+
+@dataclass(slots=True)
+class Epochs:
+    """Twin of ``epochs.vy``."""
+
+    pool: Pool
+    incoming: int = 0
+    indices: dict[int, Index] = field(default_factory=lambda: {1: Index(PRODUCT_START, 0, 0)})
+    closings: dict[int, tuple[int, int]] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+
+    @classmethod
+    def starting(cls, ends_at: int) -> Epochs:
+        """The constructor."""
+        return cls(Pool(pending=0, epoch=1, ends_at=ends_at, step=1))
+
+    def request(self, controller: str, shares: int, now: int) -> int:
+        """Add shares to the pool, or to the next one if the epoch is over; the epoch they belong to."""
+        pool = self.pool
+        record = self.record(controller)
+        request = pool.epoch
+        if now < pool.ends_at:
+            require(pool.pending + shares <= U128, "")
+            pool.pending += shares
+            record.settled.shares += shares
+            record.settled.request = request
+        else:
+            self.incoming += shares
+            request += 1
+            record.late = Ticket(record.late.shares + shares, pool.step + 1, request)
+        self.save_record(controller, record)
+        return request
+
+    def advance(self, filled: int, paid: int, length: int, now: int) -> None:
+        """Fill the pool and open the next epoch."""
+        pool = self.pool
+        if filled > 0 or self.incoming > 0:
+            last = self.indices[pool.step]
+            index = Index(last.product, last.generation, last.assets)
+            if filled > 0:
+                index.assets += mul_div(index.product, paid, pool.pending)
+                index.product = mul_div(index.product, pool.pending - filled, pool.pending)
+                if index.product < PRODUCT_MIN:
+                    self.closings[index.generation] = index.product, index.assets
+                    index = Index(PRODUCT_START, index.generation + 1, 0)
+            pool.step += 1
+            self.indices[pool.step] = index
+        pool.pending = pool.pending - filled + self.incoming
+        self.incoming = 0
+        pool.epoch += 1
+        pool.ends_at = max(pool.ends_at + length, now)
+        require(pool.pending <= U128 and (pool.epoch | pool.ends_at | pool.step) <= U32, "")
+
+    def record(self, controller: str) -> Record:
+        """What a controller's requests have become by now; a copy."""
+        record = deepcopy(self.records.get(controller, Record()))
+        self._settle(record, record.settled)
+        if record.late.request != 0 and record.late.request <= self.pool.epoch:
+            rest = record.settled.shares
+            self._settle(record, record.late)
+            record.settled.shares += rest
+            record.late = Ticket()
+        return record
+
+    def save_record(self, controller: str, record: Record) -> None:
+        """Keep a record; the id of a ticket only while anything can be asked about it."""
+        require(record.claim_shares <= U128 and record.claim_assets <= U128, "")
+        require(record.late.shares <= U128 and record.settled.shares <= U128, "")
+        saved = deepcopy(record)
+        if saved.settled.shares == 0 and saved.claim_shares == 0 and saved.claim_assets == 0:
+            saved.settled = Ticket()
+        self.records[controller] = saved
+
+    def _settle(self, record: Record, ticket: Ticket) -> None:
+        rest, assets = self._walk(ticket.shares, ticket.since)
+        record.claim_shares += ticket.shares - rest
+        record.claim_assets += assets
+        record.settled = Ticket(rest, self.pool.step, ticket.request)
+
+    def _walk(self, shares: int, since: int) -> tuple[int, int]:
+        """Shares left and assets owed by now, of shares that came in at step ``since``."""
+        if shares == 0 or since >= self.pool.step:
+            return shares, 0
+        start = self.indices[since]
+        newest = self.indices[self.pool.step]
+        rest, assets = shares, 0
+        for _ in range(MAX_WALK):
+            if start.generation == newest.generation:
+                assets += mul_div(rest, newest.assets - start.assets, start.product)
+                rest = mul_div(rest, newest.product, start.product)
+                break
+            product, closing_assets = self.closings[start.generation]
+            assets += mul_div(rest, closing_assets - start.assets, start.product)
+            rest = mul_div(rest, product, start.product)
+            if rest == 0:
+                break
+            start = Index(PRODUCT_START, start.generation + 1, 0)
+        return rest, assets
+
+
+# ── Vault.vy ──
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """IVault.Params."""
+
+    deposit_cap: int = MAX_CAP
+    u_redeem: int = 60 * 10**16
+    epoch_length: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """IVault.Position."""
+
+    pending: int
+    late: int
+    claimable_shares: int
+    claimable_assets: int
+    request_id: int
+    late_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """IVault.Epoch."""
+
+    id: int
+    ends_at: int
+    pending: int
+    incoming: int
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """IVault.Valuation."""
+
+    nav: int
+    ask: int
+    bid: int
+    supply: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What a price is made from."""
+
+    net: int
+    nav: int
+    lp: int
+
+
+@dataclass(slots=True)
+class Vault:
+    """Twin of ``Vault.vy``; ``build`` is the constructor."""
+
+    clearinghouse: Clearinghouse
+    inventory: Inventory
+    oracle: Oracle
+    perp_engine: PerpEngine
+    hedge_manager: HedgeManager
+    epochs: Epochs
+    params: Params = Params()
+    paused: bool = False
+    supply: int = 0
+    balances: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        clearinghouse: Clearinghouse,
+        inventory: Inventory,
+        oracle: Oracle,
+        perp_engine: PerpEngine,
+        hedge_manager: HedgeManager,
+        now: int,
+    ) -> Vault:
+        """A new vault, whose first epoch ends in a day."""
+        epochs = Epochs.starting(now + 86_400)
+        return cls(clearinghouse, inventory, oracle, perp_engine, hedge_manager, epochs)
+
+    # ── in ──
+
+    def deposit(self, assets: int, receiver: str, now: int) -> int:
+        """Bring assets [token units] in at the ask; the shares minted."""
+        return self.deposit_at_least(assets, receiver, 0, now)
+
+    def deposit_at_least(self, assets: int, receiver: str, min_shares: int, now: int) -> int:
+        """``deposit`` that reverts below ``min_shares``."""
+        self._check_entry(assets, receiver)
+        funds = self._begin(0, now)
+        minted = self._deposit_shares(u256(assets * self.clearinghouse.scale), funds, now)
+        require(minted >= max(min_shares, 1), "vault: too few shares")
+        self._enter(assets, minted, receiver, funds)
+        return minted
+
+    def mint(self, shares: int, receiver: str, now: int) -> int:
+        """Mint exactly ``shares``; the token units they cost."""
+        self._check_entry(shares, receiver)
+        funds = self._begin(0, now)
+        assets = self._mint_units(shares, funds, self.inventory.valuation(funds.nav, now), now)
+        self._enter(assets, shares, receiver, funds)
+        return assets
+
+    # ── out ──
+
+    def request_redeem(self, shares: int, controller: str, owner: str, now: int) -> int:
+        """Hand shares over for redemption; the epoch they belong to."""
+        self._check_amount(shares)
+        self._check_receiver(controller)
+        self._move(owner, ESCROW, shares)
+        return self.epochs.request(controller, shares, now)
+
+    def process_epoch(self, now: int) -> tuple[int, int]:
+        """Price the queue, burn what can be paid, open the next epoch; shares filled and quote paid [WAD]."""
+        pool = self.epochs.pool
+        require(now >= pool.ends_at, "vault: epoch not over")
+        filled = paid = 0
+        if pool.pending > 0:
+            funds = self._begin(pool.ends_at, now)
+            filled, paid = self._fill(pool.pending, funds, self.inventory.valuation(funds.nav, now), now)
+            if filled > 0:
+                self._burn(ESCROW, filled)
+                self.clearinghouse.earmark_claims(paid)
+            self.clearinghouse.end()
+        self.epochs.advance(filled, paid, self.params.epoch_length, now)
+        return filled, paid
+
+    def redeem(self, shares: int, controller: str) -> int:
+        """Claim by shares; the token units paid."""
+        return self._claim(shares, 0, controller)[1]
+
+    def withdraw(self, assets: int, controller: str) -> int:
+        """Claim by token units; the shares of the claim used up."""
+        return self._claim(0, assets, controller)[0]
+
+    # ── the share ──
+
+    def transfer(self, owner: str, to: str, amount: int) -> None:
+        """Send shares, but not to the vault."""
+        self._check_receiver(to)
+        self._move(owner, to, amount)
+
+    # ── views ──
+
+    def total_assets(self, now: int) -> int:
+        """NAV at mid [token units], rounded down."""
+        return self._funds_view(now).nav // self.clearinghouse.scale
+
+    def convert_to_shares(self, assets: int, now: int) -> int:
+        """At mid NAV."""
+        return shares_down(u256(assets * self.clearinghouse.scale), self.supply, self._funds_view(now).nav)
+
+    def convert_to_assets(self, shares: int, now: int) -> int:
+        """At mid NAV."""
+        return assets_down(shares, self.supply, self._funds_view(now).nav) // self.clearinghouse.scale
+
+    def preview_deposit(self, assets: int, now: int) -> int:
+        """What ``deposit`` would mint now."""
+        return self._deposit_shares(u256(assets * self.clearinghouse.scale), self._funds_view(now), now)
+
+    def preview_mint(self, shares: int, now: int) -> int:
+        """What ``mint`` would take now."""
+        funds = self._funds_view(now)
+        return self._mint_units(shares, funds, self.inventory.valuation(funds.nav, now), now)
+
+    def max_deposit(self, now: int) -> int:
+        """Token units that may still come in."""
+        return self._room(now)[0] // self.clearinghouse.scale
+
+    def max_mint(self, now: int) -> int:
+        """Shares a mint of which stays within ``max_deposit``."""
+        room, funds = self._room(now)
+        if room == 0 or funds is None:
+            return 0
+        v = self.inventory.valuation(funds.nav, now)
+        room -= room % self.clearinghouse.scale
+        return shares_down(room, self.supply, ask_nav(funds.nav, v.spread, v.reserve, 0))
+
+    def max_redeem(self, controller: str) -> int:
+        """Shares claimable."""
+        return self.epochs.record(controller).claim_shares
+
+    def max_withdraw(self, controller: str) -> int:
+        """Token units claimable."""
+        return self.epochs.record(controller).claim_assets // self.clearinghouse.scale
+
+    def pending_redeem_request(self, request_id: int, controller: str) -> int:
+        """Shares of a request that are not yet redeemed."""
+        record = self.epochs.record(controller)
+        if request_id == record.settled.request:
+            return record.settled.shares
+        if request_id == record.late.request:
+            return record.late.shares
+        return 0
+
+    def claimable_redeem_request(self, request_id: int, controller: str) -> int:
+        """Shares of a request that are redeemed and not yet claimed."""
+        record = self.epochs.record(controller)
+        return record.claim_shares if request_id == record.settled.request else 0
+
+    def preview_epoch(self, now: int) -> tuple[int, int]:
+        """What processing would fill and pay if the epoch ended now."""
+        if self.epochs.pool.pending == 0:
+            return 0, 0
+        funds = self._funds_view(now)
+        return self._fill(self.epochs.pool.pending, funds, self.inventory.valuation(funds.nav, now), now)
+
+    def valuation(self, now: int) -> Valuation:
+        """The prices of infinitesimal entries and exits."""
+        funds = self._funds_view(now)
+        v = self.inventory.valuation(funds.nav, now)
+        return Valuation(
+            nav=funds.net,
+            ask=ask_nav(funds.nav, v.spread, v.reserve, v.potential),
+            bid=bid_nav(funds.nav, v.spread, sub_floor(v.potential, v.reserve)),
+            supply=self.supply,
+            available=self._available(funds, v.stressed_loss),
+        )
+
+    def epoch(self) -> Epoch:
+        """The epoch that will be processed next."""
+        pool = self.epochs.pool
+        return Epoch(pool.epoch, pool.ends_at, pool.pending, self.epochs.incoming)
+
+    def position(self, controller: str) -> Position:
+        """Everything that a controller has requested and not claimed."""
+        r = self.epochs.record(controller)
+        return Position(
+            r.settled.shares, r.late.shares, r.claim_shares, r.claim_assets, r.settled.request, r.late.request
+        )
+
+    # ── internal: prices ──
+
+    def _begin(self, newer_than: int, now: int) -> Funds:
+        self.clearinghouse.begin()
+        self.inventory.sync_all(now)
+        oldest = self._oldest_price(now, synced=True)
+        require(oldest > 0, "oracle: stale price")
+        require(oldest >= newer_than, "vault: price older than epoch")
+        return self._funds(0, now)
+
+    def _funds_view(self, now: int) -> Funds:
+        require(not self.clearinghouse.running, "clearing: in progress")
+        return self._funds(self._due(now), now)
+
+    def _due(self, now: int) -> int:
+        return self.inventory.valuation(0, now).release
+
+    def _funds(self, due: int, now: int) -> Funds:
+        lp = self.clearinghouse.vault_ledger()[0] + due
+        net = s256(lp + self.perp_engine.book_value(now) + self.hedge_manager.equity(now))
+        return Funds(net=net, nav=max(net, 0), lp=lp)
+
+    def _deposit_shares(self, amount: int, funds: Funds, now: int) -> int:
+        v = self.inventory.valuation(u256(funds.nav + amount), now)
+        return shares_down(amount, self.supply, ask_nav(funds.nav, v.spread, v.reserve, v.potential))
+
+    def _mint_units(self, shares: int, funds: Funds, v: InventoryValuation, now: int) -> int:
+        most = self._units_up(assets_up(shares, self.supply, ask_nav(funds.nav, v.spread, v.reserve, 0)))
+        after = self.inventory.valuation(u256(funds.nav + most * self.clearinghouse.scale), now)
+        ask = ask_nav(funds.nav, v.spread, v.reserve, after.potential)
+        return self._units_up(assets_up(shares, self.supply, ask))
+
+    def _fill(self, queue: int, funds: Funds, v: InventoryValuation, now: int) -> tuple[int, int]:
+        uncovered = sub_floor(v.potential, v.reserve)
+        bid = bid_nav(funds.nav, v.spread, uncovered)
+        if bid == 0:
+            return 0, 0
+        available = self._available(funds, v.stressed_loss)
+        filled = queue
+        paid = self._payout(queue, funds.nav, bid, uncovered, now)
+        if paid > available:
+            filled = mul_div_down(queue, available, paid)
+            paid = min(available, self._payout(filled, funds.nav, bid, uncovered, now))
+        paid -= paid % self.clearinghouse.scale
+        if paid == 0:
+            return 0, 0
+        return filled, paid
+
+    def _payout(self, shares: int, nav: int, bid: int, uncovered: int, now: int) -> int:
+        gross = assets_down(shares, self.supply, bid)
+        after = self.inventory.valuation(sub_floor(nav, gross), now)
+        return sub_floor(gross, sub_floor(sub_floor(after.potential, after.reserve), uncovered))
+
+    def _available(self, funds: Funds, stressed_loss: int) -> int:
+        return min(max(funds.lp, 0), sub_floor(funds.nav, div_up(stressed_loss, self.params.u_redeem)))
+
+    def _room(self, now: int) -> tuple[int, Funds | None]:
+        if self.paused or self.clearinghouse.running or self._oldest_price(now, synced=False) == 0:
+            return 0, None
+        funds = self._funds(self._due(now), now)
+        if funds.net < 0:
+            return 0, funds
+        return sub_floor(self.params.deposit_cap, funds.nav), funds
+
+    def _oldest_price(self, now: int, *, synced: bool) -> int:
+        oldest = 2**256 - 1
+        for market in range(self.inventory.market_count):
+            mark = self.oracle.last(market, now) if synced else self.oracle.peek(market, now)
+            if not mark.fresh:
+                return 0
+            oldest = min(oldest, mark.updated_at)
+        return oldest
+
+    def _units_up(self, amount: int) -> int:
+        return (amount + self.clearinghouse.scale - 1) // self.clearinghouse.scale
+
+    # ── internal: the rest ──
+
+    def _check_entry(self, amount: int, receiver: str) -> None:
+        require(not self.paused, "vault: deposits paused")
+        self._check_amount(amount)
+        self._check_receiver(receiver)
+
+    def _check_amount(self, amount: int) -> None:
+        require(amount > 0, "vault: zero amount")
+
+    def _check_receiver(self, receiver: str) -> None:
+        require(receiver != ESCROW, "vault: bad receiver")
+
+    def _enter(self, units: int, shares: int, receiver: str, funds: Funds) -> None:
+        require(funds.net >= 0, "vault: insolvent")
+        require(funds.nav + units * self.clearinghouse.scale <= self.params.deposit_cap, "vault: deposit cap")
+        self.supply += shares
+        require(self.supply <= MAX_SUPPLY, "")
+        self.balances[receiver] = self.balances.get(receiver, 0) + shares
+        self.clearinghouse.receive_deposit(units)
+        self.clearinghouse.end()
+
+    def _claim(self, shares: int, assets: int, controller: str) -> tuple[int, int]:
+        self._check_amount(shares | assets)
+        record = self.epochs.record(controller)
+        amount = u256(assets * self.clearinghouse.scale)
+        require(shares <= record.claim_shares and amount <= record.claim_assets, "vault: more than claimable")
+        taken, units = shares, assets
+        if shares > 0:
+            units = record.claim_assets * shares // record.claim_shares // self.clearinghouse.scale
+            amount = units * self.clearinghouse.scale
+        else:
+            taken = mul_div_up(record.claim_shares, amount, record.claim_assets)
+        record.claim_shares -= taken
+        record.claim_assets -= amount
+        if record.claim_shares == 0 and record.claim_assets < self.clearinghouse.scale:
+            record.claim_assets = 0
+        self.epochs.save_record(controller, record)
+        if units > 0:
+            self.clearinghouse.begin()
+            self.clearinghouse.pay_claim(units)
+            self.clearinghouse.end()
+        return taken, units
+
+    def _move(self, owner: str, to: str, amount: int) -> None:
+        require(self.balances.get(owner, 0) >= amount, "erc20: transfer amount exceeds balance")
+        self.balances[owner] -= amount
+        self.balances[to] = self.balances.get(to, 0) + amount
+
+    def _burn(self, owner: str, amount: int) -> None:
+        require(self.balances.get(owner, 0) >= amount, "erc20: burn amount exceeds balance")
+        self.balances[owner] -= amount
+        self.supply -= amount

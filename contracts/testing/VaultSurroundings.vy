@@ -1,0 +1,111 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  VaultSurroundings: inventory, oracle, perp engine and hedge manager of a Vault, answering what they are told
+@notice For tests of the Vault alone, beside a real Clearinghouse where this contract holds INVENTORY and HEDGER:
+        U(E) = curve / max(E, 1,000), convex and falling in E like the real one; everything else is a number.
+        Twin: `Surroundings` in tests/unit/vault/world.py.
+@custom:kill Nothing to kill: never deployed outside tests.
+"""
+
+from interfaces import IClearinghouse
+from interfaces import IInventory
+from interfaces import IPriceOracle
+from contracts import constants as c
+
+CAPITAL_FLOOR: constant(uint256) = 1_000 * c.WAD
+
+CLEARINGHOUSE: immutable(IClearinghouse)
+
+market_count: public(uint256)
+book_value: public(int256)          # [quote, WAD]
+equity: public(uint256)             # [quote, WAD]
+spread: public(uint256)             # [quote, WAD]
+curve: public(uint256)              # [quote^2, WAD]
+stressed_loss: public(uint256)      # [quote, WAD]
+due: public(uint256)                # [quote, WAD] released by the next sync_all
+marks: HashMap[uint256, IPriceOracle.Mark]
+# What the next sync_all makes of a mark; until then only `peek` shows it.
+news: HashMap[uint256, IPriceOracle.Mark]
+
+
+@deploy
+def __init__(clearinghouse: address):
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+
+
+@external
+def set_mark(market: uint256, updated_at: uint256, fresh: bool):
+    """
+    @notice The feed has this round; `sync_all` records it.
+    """
+    self.news[market] = IPriceOracle.Mark(
+        price=c.WAD, sigma=0, half_width=0, round_id=1, updated_at=updated_at, prev_updated_at=0, fresh=fresh
+    )
+    self.market_count = max(self.market_count, market + 1)
+
+
+@external
+def set_values(book_value: int256, equity: uint256, spread: uint256, curve: uint256, stressed_loss: uint256, due: uint256):
+    """
+    @notice Everything that is not a mark.
+    """
+    self.book_value = book_value
+    self.equity = equity
+    self.spread = spread
+    self.curve = curve
+    self.stressed_loss = stressed_loss
+    self.due = due
+
+
+@external
+def settle(lp: int256, reserve: int256, account: address):
+    """
+    @notice Moves money between an account, LP cash and the reserve, as engines do: account loses lp + reserve.
+    """
+    extcall CLEARINGHOUSE.begin()
+    extcall CLEARINGHOUSE.settle(
+        account,
+        IClearinghouse.Settlement(
+            cash=-lp - reserve, reserve=reserve, fees=0, opened=0, closed=0, check_margin=False
+        ),
+    )
+
+
+@external
+def sync_all():
+    for market: uint256 in range(self.market_count, bound=c.MAX_MARKETS):
+        self.marks[market] = self.news[market]
+    due: uint256 = self.due
+    self.due = 0
+    if due > 0:
+        extcall CLEARINGHOUSE.release(due)
+
+
+@external
+@view
+def valuation(equity: uint256) -> IInventory.Valuation:
+    lp: int256 = 0
+    reserve: uint256 = 0
+    lp, reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    return IInventory.Valuation(
+        spread=self.spread,
+        potential=self.curve * c.WAD // max(equity, CAPITAL_FLOOR),
+        release=self.due,
+        reserve=reserve - self.due,
+        stressed_loss=self.stressed_loss,
+    )
+
+
+@external
+@view
+def peek(market: uint256) -> IPriceOracle.Mark:
+    return self.news[market]
+
+
+@external
+@view
+def last(market: uint256) -> IPriceOracle.Mark:
+    return self.marks[market]
