@@ -500,9 +500,12 @@ def test_set_feed_cannot_reprice_a_living_market(
 
 
 def test_set_feed_after_the_old_one_died_takes_any_price(chain: RevmChain, oracle: Contract, governor: str) -> None:
-    chain.warp(PARAMS.max_age + 1)
+    chain.warp(PARAMS.max_age)
     successor = chain.deploy("FeedDouble")
     publish(successor, 7, PRICE // 2, chain.now)
+    with reverts("oracle: feed disagrees"):
+        oracle.set_feed.send(0, successor, sender=governor)
+    chain.warp(1)
     oracle.set_feed.send(0, successor, sender=governor)
     mark = agreed(oracle)
     assert (mark.price, mark.fresh) == (PRICE // 2, True)
