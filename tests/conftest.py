@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from ballast import config
 from ballast.chain import RevmChain
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
+from ballast.system import Sandbox, deploy_system
 
 FUZZ_SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
 
@@ -39,3 +41,33 @@ def anvil_node() -> Iterator[Anvil]:
 def anvil_chain(anvil_node: Anvil) -> RpcChain:
     """A connection to that node: state is shared with the file's other tests, so deploy what you need."""
     return anvil_node.chain()
+
+
+@pytest.fixture
+def chain() -> RevmChain:
+    """The chain that `system` is on."""
+    return RevmChain(keep_logs=True)
+
+
+@pytest.fixture
+def quote_decimals() -> int:
+    """Decimals of the quote token; `@pytest.mark.parametrize("quote_decimals", [6, 8, 18])` overrides it."""
+    return 6
+
+
+@pytest.fixture(scope="session")
+def local_config() -> config.Config:
+    """networks/local.yaml: ETH at 2,000 and BTC at 40,000, with Uniswap venues."""
+    return config.load("local")
+
+
+@pytest.fixture
+def system(chain: RevmChain, local_config: config.Config, quote_decimals: int) -> Sandbox:
+    """All of Ballast, wired, venues and pools included; no LP has deposited yet."""
+    return deploy_system(chain, local_config.with_quote_decimals(quote_decimals))
+
+
+@pytest.fixture
+def bare_system(chain: RevmChain, local_config: config.Config, quote_decimals: int) -> Sandbox:
+    """All of Ballast but venues: nowhere to hedge, and quicker to build."""
+    return deploy_system(chain, local_config.without_venues().with_quote_decimals(quote_decimals))

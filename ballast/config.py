@@ -1,0 +1,478 @@
+"""What a deployment is: `networks/<name>.yaml`, read strictly and translated into the contracts' integers.
+
+The file speaks as people do: fractions (0.0001 is one basis point), whole units of tokens, `30m`, `gwei`. Numbers are
+read as decimals, so 0.1 is exactly a tenth; a value that its packed word cannot hold exactly is an error, not
+a rounding. Unknown keys are errors too. Nothing has a default except what only test networks use.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ballast.chain.artifacts import ROOT
+from ballast.chain.codec import EncodingError, address_of
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, WAD
+from ballast.model.words import InventoryMarketParams, InventoryParams
+
+NETWORKS = ROOT / "networks"
+GWEI = 10**9
+PIPS = 10**6
+ZERO = "0x" + "00" * 20
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class ConfigError(ValueError):
+    """The file does not describe a deployment; the message names file and field."""
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+)\s*([smhd])", value.strip())
+        if match is None:
+            raise ValueError(f"{value!r} is not a duration: write seconds, or 30s, 15m, 1h, 7d")
+        return int(match[1]) * _SECONDS[match[2]]
+    return value
+
+
+def _address(value: object) -> str:
+    if isinstance(value, str) and value.strip().startswith("<"):
+        raise ValueError(f"{value} is a placeholder: fill it in")
+    try:
+        address = address_of(value)
+    except (EncodingError, ValueError):
+        raise ValueError(f"{value!r} is not an address (quote it, so that YAML does not read a number)") from None
+    if isinstance(value, str) and value not in (value.lower(), address):
+        raise ValueError(f"{value} has a wrong checksum")
+    return address
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0)]
+Address = Annotated[str, BeforeValidator(_address)]
+Number = Decimal
+
+Model = TypeVar("Model", bound="Section")
+
+
+def scaled(value: Decimal | int, unit: int, name: str = "value") -> int:
+    """`value` in steps of 1/unit; ValueError if it is not a whole number of them."""
+    result = Decimal(value) * unit
+    whole = int(result)
+    if whole != result:
+        raise ValueError(f"{name} = {value} is finer than 1/{unit}")
+    return whole
+
+
+class Section(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def _scaled(self, name: str, unit: int) -> int:
+        return scaled(getattr(self, name), unit, name)
+
+
+# ---- the world around
+
+
+class TestToken(Section):
+    """A token that anybody may mint, for networks where nothing is worth anything."""
+
+    __test__ = False  # not a test class, whatever pytest thinks
+
+    name: str = Field(max_length=25)
+    symbol: str = Field(max_length=5)
+    decimals: int = Field(ge=0, le=18)
+
+
+class Token(Section):
+    """An ERC-20: one that exists, or a test token; once that is deployed, both."""
+
+    address: Address | None = None
+    test: TestToken | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Token:
+        if self.address is None and self.test is None:
+            raise ValueError("give `address`, or `test` to deploy a token that anybody may mint")
+        return self
+
+
+class TestFeed(Section):
+    """A feed that says what it is told."""
+
+    __test__ = False
+
+    price: Number = Field(gt=0)
+    decimals: int = Field(ge=0, le=18)
+
+
+class Feed(Section):
+    """A Chainlink proxy of base/quote and, on a rollup, the sequencer's uptime feed."""
+
+    aggregator: Address | None = None
+    test: TestFeed | None = None
+    sequencer: Address | None = None
+    grace_period: Seconds = 0
+
+    @model_validator(mode="after")
+    def _one(self) -> Feed:
+        if self.aggregator is None and self.test is None:
+            raise ValueError("give `aggregator`, or `test` to deploy a feed that says what it is told")
+        if self.sequencer is not None and self.grace_period == 0:
+            raise ValueError("a sequencer feed needs a grace_period")
+        return self
+
+
+class Uniswap(Section):
+    """Uniswap v3: the SwapRouter (periphery 1.x) of a deployment, or `test: true` for one of our own."""
+
+    router: Address | None = None
+    test: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Uniswap:
+        if self.router is None and not self.test:
+            raise ValueError("give `router`, or `test: true` to deploy Uniswap")
+        return self
+
+
+class TestPool(Section):
+    """Liquidity that a test network's pool starts with: `base` and as much quote at the feed's price."""
+
+    __test__ = False
+
+    base: Number = Field(gt=0)
+    width: Number = Field(gt=0)  # the range reaches from price / (1 + width) to price * (1 + width)
+
+
+# ---- parameters
+
+
+class Vault(Section):
+    """Share token and limits of the LP side."""
+
+    name: str = Field(min_length=1, max_length=25)
+    symbol: str = Field(min_length=1, max_length=5)
+    deposit_cap: Number  # [quote] NAV above which nobody enters
+    u_redeem: Number
+    epoch_length: Seconds
+
+    def params(self) -> tuple[int, int, int]:
+        """`IVault.Params`."""
+        return self._scaled("deposit_cap", WAD), self._scaled("u_redeem", WAD), self.epoch_length
+
+
+class Clearing(Section):
+    """How fees and liquidation penalties are split."""
+
+    insurance_share: Number
+    liquidator_share: Number
+
+    def shares(self) -> tuple[int, int]:
+        """Arguments of `Clearinghouse.set_shares` [bps]."""
+        return self._scaled("insurance_share", BPS), self._scaled("liquidator_share", BPS)
+
+
+class Inventory(Section):
+    """The potential: DESIGN §4, §5."""
+
+    aversion: Number
+    knee: Number
+    c_lo: Number
+    c_hi: Number
+    rho: Number
+    omega: Number
+    u_star: Number
+    u_max: Number
+    horizon: Seconds
+    funding_max: Number  # [1/year]
+    borrow_kink: Number  # [1/year] at u_star
+    borrow_max: Number  # [1/year] at full utilization
+    release_period: Seconds
+    sweep_age: Seconds
+
+    def params(self) -> InventoryParams:
+        """What `Inventory.set_params` takes, before packing."""
+        return InventoryParams(
+            aversion=self._scaled("aversion", WAD),
+            knee=self._scaled("knee", WAD),
+            c_lo=self._scaled("c_lo", WAD),
+            c_hi=self._scaled("c_hi", WAD),
+            omega=self._scaled("omega", WAD),
+            u_star=self._scaled("u_star", WAD),
+            u_max=self._scaled("u_max", WAD),
+            horizon=self.horizon,
+            rho=self._scaled("rho", WAD),
+            funding_max=self._scaled("funding_max", WAD),
+            release_period=self.release_period,
+            sweep_age=self.sweep_age,
+            borrow_kink=self._scaled("borrow_kink", WAD),
+            borrow_max=self._scaled("borrow_max", WAD),
+        )
+
+
+class Hedging(Section):
+    """What a hedge may cost and what its keeper earns: DESIGN §10."""
+
+    phi: Number
+    eta: Number
+    size_reward: Number  # [fraction of notional]
+    gas_units: int
+    gas_tip_cap: Number  # [gwei]
+    gas_price_cap: Number  # [gwei]
+    gas_market: str  # name of the market whose base is the gas token
+    lp_floor: Number  # [quote]
+    recall_floor: Number  # [quote]
+
+    def rule(self, gas_market: int) -> tuple[int, ...]:
+        """`IHedgeManager.Rule`."""
+        return (
+            self._scaled("phi", BPS),
+            self._scaled("eta", BPS),
+            self._scaled("size_reward", PIPS),
+            self.gas_units,
+            self._scaled("gas_tip_cap", GWEI),
+            self._scaled("gas_price_cap", GWEI),
+            gas_market,
+            self._scaled("lp_floor", WAD),
+            self._scaled("recall_floor", WAD),
+        )
+
+
+class MarketOracle(Section):
+    """When a price may be used, and how volatility is estimated."""
+
+    max_age: Seconds
+    half_life_fast: Seconds
+    half_life_slow: Seconds
+    sigma_floor: Number
+    sigma_cap: Number
+    return_clip: Number
+    initial_sigma: Number
+
+    def params(self) -> tuple[int | bool, ...]:
+        """`IPriceOracle.Params`; the only adapter there is, Chainlink's, knows no half-width."""
+        return (
+            self.max_age,
+            self.half_life_fast,
+            self.half_life_slow,
+            self._scaled("sigma_floor", WAD),
+            self._scaled("sigma_cap", WAD),
+            self._scaled("return_clip", WAD),
+            self._scaled("initial_sigma", WAD),
+            False,
+        )
+
+
+class MarketInventory(Section):
+    """Spreads: DESIGN §5."""
+
+    base: Number
+    floor: Number
+    z: Number
+    tau: Seconds
+    deviation: Number
+    vol_of_vol: Number
+    vol_floor: Number
+    vol_z: Number
+    vol_tau: Seconds
+
+    def params(self) -> InventoryMarketParams:
+        """What `Inventory.set_market_params` takes, before packing."""
+        return InventoryMarketParams(
+            base=self._scaled("base", WAD),
+            floor=self._scaled("floor", WAD),
+            z=self._scaled("z", WAD),
+            tau=self.tau,
+            deviation=self._scaled("deviation", WAD),
+            vol_of_vol=self._scaled("vol_of_vol", WAD),
+            vol_floor=self._scaled("vol_floor", WAD),
+            vol_z=self._scaled("vol_z", WAD),
+            vol_tau=self.vol_tau,
+        )
+
+
+class MarketPerps(Section):
+    """Margin, fees and caps of the perpetual."""
+
+    initial: Number  # [fraction of notional]
+    maintenance: Number
+    fee_share: Number  # [fraction of the half-spread]
+    penalty: Number  # [fraction of notional]
+    cap_base: Number  # [base] per side
+    cap_quote: Number  # [quote] per side
+    min_size: Number  # [base]
+
+    def params(self) -> tuple[int, ...]:
+        """`IPerpEngine.MarketParams`."""
+        return (
+            self._scaled("initial", BPS),
+            self._scaled("maintenance", BPS),
+            self._scaled("fee_share", BPS),
+            self._scaled("penalty", BPS),
+            self._scaled("cap_base", 10**6) * 10**12,
+            self._scaled("cap_quote", 10**6) * MICRO,
+            self._scaled("min_size", 10**9) * 10**9,
+        )
+
+
+class Venue(Section):
+    """A Uniswap v3 spot hedge."""
+
+    kind: Literal["uniswap_v3"]
+    fees: list[int] = Field(min_length=1, max_length=4)  # [1e-6] tiers
+    twap_window: Seconds
+    cap: Number  # [base]
+    turnover: Number  # [quote per day]
+    fee_cap: Number
+    band: Number
+    cooldown: Seconds
+    max_age: Seconds  # 0: whatever the oracle calls fresh
+    haircut: Number
+    test_pool: TestPool | None = None
+
+    def params(self) -> tuple[int, ...]:
+        """`IHedgeManager.VenueParams`."""
+        return (
+            self._scaled("cap", WAD),
+            self._scaled("turnover", 10**6),
+            self._scaled("fee_cap", PIPS),
+            self._scaled("band", PIPS),
+            self.cooldown,
+            self.max_age,
+            self._scaled("haircut", BPS),
+        )
+
+
+class Market(Section):
+    """One underlying; its id is its place in the list."""
+
+    name: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
+    base: Token | None = None  # only venues need it
+    feed: Feed
+    oracle: MarketOracle
+    inventory: MarketInventory
+    perps: MarketPerps
+    venues: list[Venue] = []
+
+    @model_validator(mode="after")
+    def _base(self) -> Market:
+        if self.venues and self.base is None:
+            raise ValueError(f"{self.name}: a venue needs the base token")
+        return self
+
+
+class Config(Section):
+    """A whole deployment."""
+
+    network: str = Field(pattern=r"^[a-z0-9_.-]+$")
+    chain_id: int
+    confirmations: int = Field(ge=0)
+    governor: Address  # admin of every contract from the start; a timelock where money is real
+    guardian: Address | None
+    quote: Token
+    uniswap: Uniswap | None = None
+    vault: Vault
+    clearing: Clearing
+    inventory: Inventory
+    hedging: Hedging
+    markets: list[Market] = Field(min_length=1, max_length=MAX_MARKETS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        names = [market.name for market in self.markets]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two markets are called the same: {names}")
+        if self.hedging.gas_market not in names:
+            raise ValueError(f"hedging.gas_market {self.hedging.gas_market!r} is not among {names}")
+        if self.uniswap is None and any(market.venues for market in self.markets):
+            raise ValueError("venues need `uniswap`")
+        if self.guardian == self.governor:
+            raise ValueError("governor and guardian are the same: the guardian's powers are the governor's already")
+        # every number must fit its word: better now than half-way through a deployment
+        self.vault.params()
+        self.clearing.shares()
+        self.inventory.params().pack()
+        self.hedging.rule(0)
+        for market in self.markets:
+            market.oracle.params()
+            market.inventory.params().pack()
+            market.perps.params()
+            for venue in market.venues:
+                venue.params()
+        return self
+
+    @property
+    def gas_market(self) -> int:
+        """Id of the market whose base is the gas token."""
+        return self.market_id(self.hedging.gas_market)
+
+    def market_id(self, name: str) -> int:
+        """Id of a market by name."""
+        return [market.name for market in self.markets].index(name)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Everything around the system has an address."""
+        return not self.missing()
+
+    def missing(self) -> list[str]:
+        """Surroundings that a test network still has to deploy."""
+        found = [] if self.quote.address else ["quote"]
+        if self.uniswap is not None and self.uniswap.router is None:
+            found.append("uniswap")
+        for market in self.markets:
+            if market.base is not None and market.base.address is None:
+                found.append(f"{market.name}.base")
+            if market.feed.aggregator is None:
+                found.append(f"{market.name}.feed")
+        return found
+
+    def changed(self, **update: Any) -> Config:
+        """A copy with other values, validated again; nested parts are replaced whole."""
+        return Config.model_validate({**self.model_dump(), **update})
+
+    def without_venues(self) -> Config:
+        """The same system with nowhere to hedge: quicker to set up in tests."""
+        markets = [market.model_dump() | {"venues": [], "base": None} for market in self.markets]
+        return self.changed(uniswap=None, markets=markets)
+
+    def with_quote_decimals(self, decimals: int) -> Config:
+        """The same system on a test token of other decimals."""
+        if self.quote.test is None:
+            raise ValueError(f"{self.network} has a quote token of its own")
+        token = self.quote.test.model_dump() | {"decimals": decimals}
+        return self.changed(quote={"test": token})
+
+
+def load(network: str | Path) -> Config:
+    """The deployment of a network, by name (`networks/<name>.yaml`) or by path; raises ConfigError."""
+    path = Path(network)
+    if path.suffix not in (".yaml", ".yml"):
+        path = NETWORKS / f"{network}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.yaml"))) or "none"
+        raise ConfigError(f"{path} does not exist; networks here: {known}")
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if isinstance(document, dict):
+        document = {key: value for key, value in document.items() if not key.startswith("x-")}
+    return parse(document, str(path))
+
+
+def parse(document: object, origin: str) -> Config:
+    """A deployment from plain data; raises ConfigError that says where in `origin`."""
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigError("\n".join([f"{origin}:", *lines])) from None

@@ -1,0 +1,379 @@
+"""The deployment as data: which contracts, in which order, wired how, and which view shows that each step is done.
+
+One list of steps serves everybody. Tests run it on an empty chain, `ballast.deploy` runs it with a journal and asks the
+chain what is done already, `ballast.verify` reads the same views again months later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
+from ballast.chain.artifacts import contract_paths
+from ballast.config import ZERO, Config, Market, Venue
+from ballast.model.roles import Role
+
+About = Literal["wiring", "parameter", "switch"]
+Plain = Any  # int, bool, str, or tuples of them
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """The address of the contract that the plan calls `key`."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class Deployed:
+    """Addresses found so far, by key, on one chain."""
+
+    chain: Chain
+    addresses: dict[str, str]
+
+    def resolve(self, argument: Any) -> Any:
+        """An argument with every `At` replaced by an address, structs as tuples."""
+        if isinstance(argument, At):
+            return self.addresses[argument.key]
+        if isinstance(argument, tuple | list):
+            return tuple(self.resolve(part) for part in argument)
+        return argument
+
+    def contract(self, key: str, artifact: str | Artifact) -> Contract:
+        """The wrapper of a contract of the plan."""
+        return self.chain.at(artifact, self.addresses[key])
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A view and what it must answer."""
+
+    target: str
+    fn: str
+    args: tuple[Any, ...]
+    expected: Plain
+    about: About
+
+    def actual(self, deployed: Deployed, plan: Plan) -> Plain:
+        """What the chain answers; raises Reverted."""
+        return plain(
+            deployed.contract(self.target, plan.artifact(self.target)).call(self.fn, *deployed.resolve(self.args))
+        )
+
+    def wanted(self, deployed: Deployed) -> Plain:
+        """What it should answer, addresses filled in."""
+        return plain(deployed.resolve(self.expected))
+
+    def holds(self, deployed: Deployed, plan: Plan) -> bool:
+        """Whether the chain answers it; a view that reverts does not."""
+        try:
+            return bool(self.actual(deployed, plan) == self.wanted(deployed))
+        except Reverted:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Creates a contract."""
+
+    key: str
+    contract: str
+    args: tuple[Any, ...]
+
+    @property
+    def title(self) -> str:
+        return f"deploy {self.key}"
+
+    @property
+    def artifact(self) -> Artifact:
+        return load(self.contract)
+
+    def initcode(self, deployed: Deployed) -> bytes:
+        """Creation code and constructor arguments."""
+        artifact = self.artifact
+        return artifact.bytecode + artifact.constructor.encode(deployed.resolve(self.args))
+
+    def tx(self, deployed: Deployed, plan: Plan, sender: str) -> Tx:
+        return Tx(None, self.initcode(deployed), sender)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Sends one transaction; done when all of `shown_by` hold."""
+
+    title: str
+    target: str
+    fn: str
+    args: tuple[Any, ...]
+    shown_by: tuple[Read, ...]
+
+    def tx(self, deployed: Deployed, plan: Plan, sender: str) -> Tx:
+        contract = deployed.contract(self.target, plan.artifact(self.target))
+        return contract.tx(self.fn, *deployed.resolve(self.args), sender=sender)
+
+    def done(self, deployed: Deployed, plan: Plan) -> bool:
+        return all(read.holds(deployed, plan) for read in self.shown_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Gives a role; done when the holder has it."""
+
+    target: str
+    holder: At | str
+    role: Role
+
+    @property
+    def title(self) -> str:
+        holder = self.holder.key if isinstance(self.holder, At) else self.holder
+        return f"{self.target}: grant {self.role.name} to {holder}"
+
+    def tx(self, deployed: Deployed, plan: Plan, sender: str) -> Tx:
+        contract = deployed.contract(self.target, plan.artifact(self.target))
+        return contract.tx("grant_role", deployed.resolve(self.holder), int(self.role), sender=sender)
+
+    def done(self, deployed: Deployed, plan: Plan) -> bool:
+        contract = deployed.contract(self.target, plan.artifact(self.target))
+        return self.role in Role(contract.call("roles_of", deployed.resolve(self.holder)))
+
+
+@dataclass(frozen=True, slots=True)
+class Renounce:
+    """The deployer gives its powers over one contract up; done when it has none."""
+
+    target: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.target}: deployer renounces"
+
+    def tx(self, deployed: Deployed, plan: Plan, sender: str) -> Tx:
+        return deployed.contract(self.target, plan.artifact(self.target)).tx("renounce_setup", sender=sender)
+
+    def done(self, deployed: Deployed, plan: Plan) -> bool:
+        contract = deployed.contract(self.target, plan.artifact(self.target))
+        return Role.SETUP not in Role(contract.call("roles_of", plan.setup))
+
+
+Step = Deploy | Call | Grant | Renounce
+
+GOVERNED = ("oracle", "clearinghouse", "inventory", "perp_engine", "hedge_manager", "vault")
+"""Contracts with a table of roles."""
+
+
+class Plan:
+    """All steps for one config, deployer and admin."""
+
+    def __init__(self, config: Config, setup: str, *, renounce: bool = True) -> None:
+        missing = config.missing()
+        if missing:
+            raise ValueError(f"{config.network}: no address for {', '.join(missing)}")
+        self.config = config
+        self.setup = address_of(setup)
+        self.governor = config.governor
+        self.guardian = config.guardian
+        self.renounces = renounce
+        self.steps: list[Step] = list(_steps(self))
+        self.contracts = {step.key: step for step in self.steps if isinstance(step, Deploy)}
+
+    def artifact(self, key: str) -> Artifact:
+        """ABI and code of a contract of the plan."""
+        return self.contracts[key].artifact
+
+    def external(self) -> dict[str, str]:
+        """Contracts that were there before, by key."""
+        config = self.config
+        found = {"quote": config.quote.address}
+        if config.uniswap is not None:
+            found["router"] = config.uniswap.router
+        for market in config.markets:
+            found[f"aggregator/{market.name}"] = market.feed.aggregator
+            found[f"sequencer/{market.name}"] = market.feed.sequencer
+            found[f"base/{market.name}"] = market.base.address if market.base else None
+        return {key: address for key, address in found.items() if address is not None}
+
+    def start(self, chain: Chain, addresses: Mapping[str, str] | None = None) -> Deployed:
+        """What is known before the first step, or later."""
+        return Deployed(chain, {**self.external(), **(addresses or {})})
+
+    def roles(self, deployed: Deployed) -> dict[str, dict[str, Role]]:
+        """Who must hold what, by contract key and holder, and nobody else anything."""
+        table: dict[str, dict[str, Role]] = {key: {self.governor: Role.GOVERNOR} for key in GOVERNED}
+        if not self.renounces:
+            for key in GOVERNED:
+                table[key][self.setup] = table[key].get(self.setup, Role(0)) | Role.SETUP
+        for step in self.steps:
+            if isinstance(step, Grant):
+                holder = deployed.resolve(step.holder)
+                table[step.target][holder] = table[step.target].get(holder, Role(0)) | step.role
+        return table
+
+    def reads(self) -> list[Read]:
+        """Every view that the finished system must answer as planned."""
+        shown = [read for step in self.steps if isinstance(step, Call) for read in step.shown_by]
+        return [*_wiring(self), *shown]
+
+
+def plain(value: Any) -> Plain:
+    """Structs and arrays as tuples, bytes as hex: comparable, and the same after a trip through JSON."""
+    if isinstance(value, tuple | list):
+        return tuple(plain(part) for part in value)
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return value
+
+
+def _steps(plan: Plan) -> Iterator[Step]:
+    config, admin = plan.config, (plan.governor, plan.setup)
+    oracle, clearinghouse, inventory = At("oracle"), At("clearinghouse"), At("inventory")
+    perp_engine, hedge_manager, vault = At("perp_engine"), At("hedge_manager"), At("vault")
+
+    yield Deploy("oracle", "PriceOracle", admin)
+    yield Deploy("clearinghouse", "Clearinghouse", (*admin, At("quote"), oracle))
+    yield Deploy("inventory", "Inventory", (*admin, oracle, clearinghouse))
+    yield Deploy("perp_engine", "PerpEngine", (*admin, clearinghouse, inventory, oracle))
+    yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle))
+    yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
+    neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
+    yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
+    if "Lens" in contract_paths():
+        yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, hedge_manager, oracle))
+
+    yield Call(
+        "clearinghouse: set margin", "clearinghouse", "set_margin", (At("margin"),),
+        (Read("clearinghouse", "margin", (), At("margin"), "wiring"),),
+    )  # fmt: skip
+    yield Grant("clearinghouse", perp_engine, Role.ENGINE)
+    yield Grant("clearinghouse", hedge_manager, Role.HEDGER)
+    yield Grant("clearinghouse", vault, Role.VAULT)
+    yield Grant("clearinghouse", inventory, Role.INVENTORY)
+    yield Grant("inventory", perp_engine, Role.ENGINE)
+    yield Grant("inventory", hedge_manager, Role.HEDGER)
+    if plan.guardian is not None:
+        for key in ("oracle", "perp_engine", "hedge_manager", "vault"):
+            yield Grant(key, plan.guardian, Role.GUARDIAN)
+
+    insurance, liquidator = config.clearing.shares()
+    yield Call(
+        "clearinghouse: shares of fees and penalties", "clearinghouse", "set_shares", (insurance, liquidator),
+        (
+            Read("clearinghouse", "insurance_share_bps", (), insurance, "parameter"),
+            Read("clearinghouse", "liquidator_share_bps", (), liquidator, "parameter"),
+        ),
+    )  # fmt: skip
+    params = config.inventory.params()
+    yield Call(
+        "inventory: parameters", "inventory", "set_params", (params.pack(),),
+        (Read("inventory", "params", (), params.view(), "parameter"),),
+    )  # fmt: skip
+    rule = config.hedging.rule(config.gas_market)
+    yield Call(
+        "hedge_manager: rule", "hedge_manager", "set_rule", (rule,),
+        (Read("hedge_manager", "terms", (), rule, "parameter"),),
+    )  # fmt: skip
+    yield Call(
+        "vault: parameters", "vault", "set_params", (config.vault.params(),),
+        (Read("vault", "params", (), config.vault.params(), "parameter"),),
+    )  # fmt: skip
+
+    venue_id = 0
+    for market_id, market in enumerate(config.markets):
+        yield from _market_steps(market_id, market)
+        for number, venue in enumerate(market.venues):
+            yield from _venue_steps(venue_id, market_id, market, number, venue)
+            venue_id += 1
+
+    if plan.renounces:
+        for key in GOVERNED:
+            yield Renounce(key)
+
+
+def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
+    name, feed = market.name, At(f"feed/{market.name}")
+    sequencer = market.feed.sequencer or ZERO
+    yield Deploy(feed.key, "ChainlinkFeed", (At(f"aggregator/{name}"), sequencer, market.feed.grace_period))
+
+    max_age, fast, slow, floor, cap, clip, _, has_half_width = market.oracle.params()
+    yield Call(
+        f"oracle: list {name}", "oracle", "list_market", (feed, market.oracle.params()),
+        (
+            Read("oracle", "config", (market_id,), (feed, max_age, has_half_width, False), "parameter"),
+            Read("oracle", "tuning", (market_id,), (fast, slow, floor, cap, clip), "parameter"),
+        ),
+    )  # fmt: skip
+    spreads = market.inventory.params()
+    yield Call(
+        f"inventory: list {name}", "inventory", "set_market_params", (market_id, spreads.pack()),
+        (Read("inventory", "market_params", (market_id,), spreads.view(), "parameter"),),
+    )  # fmt: skip
+    perps = market.perps.params()
+    yield Call(
+        f"perp_engine: list {name}", "perp_engine", "list_market", (market_id, perps),
+        (Read("perp_engine", "config", (market_id,), (perps, True, False), "parameter"),),
+    )  # fmt: skip
+
+
+def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, venue: Venue) -> Iterator[Step]:
+    key = venue_key(market.name, number)
+    arguments = (
+        At("hedge_manager"), At("clearinghouse"), At(f"base/{market.name}"), At("router"),
+        tuple(venue.fees), venue.twap_window,
+    )  # fmt: skip
+    yield Deploy(key, "UniswapV3Venue", arguments)
+    yield Call(
+        f"hedge_manager: list {key}", "hedge_manager", "list_venue", (At(key), market_id, venue.params()),
+        (
+            Read("hedge_manager", "venue", (venue_id,), (At(key), market_id, False, False), "parameter"),
+            Read("hedge_manager", "venue_params", (venue_id,), venue.params(), "parameter"),
+        ),
+    )  # fmt: skip
+
+
+def venue_key(market: str, number: int) -> str:
+    """What the plan calls a market's venues."""
+    return f"venue/{market}/{number}"
+
+
+def _wiring(plan: Plan) -> Iterator[Read]:
+    """What constructors fixed, and switches that nobody has touched."""
+    config = plan.config
+    clearinghouse, inventory, oracle = At("clearinghouse"), At("inventory"), At("oracle")
+    perp_engine, hedge_manager = At("perp_engine"), At("hedge_manager")
+    neighbours: list[tuple[str, str, Any]] = [
+        ("clearinghouse", "asset", At("quote")),
+        ("clearinghouse", "oracle", oracle),
+        ("perp_engine", "clearinghouse", clearinghouse),
+        ("perp_engine", "inventory", inventory),
+        ("perp_engine", "oracle", oracle),
+        ("margin", "clearinghouse", clearinghouse),
+        ("margin", "perp_engine", perp_engine),
+        ("margin", "oracle", oracle),
+        ("hedge_manager", "CLEARINGHOUSE", clearinghouse),
+        ("hedge_manager", "INVENTORY", inventory),
+        ("hedge_manager", "ORACLE", oracle),
+        ("vault", "asset", At("quote")),
+        ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, hedge_manager)),
+    ]
+    for key, fn, expected in neighbours:
+        yield Read(key, fn, (), expected, "wiring")
+    for market in config.markets:
+        feed = f"feed/{market.name}"
+        yield Read(feed, "aggregator", (), At(f"aggregator/{market.name}"), "wiring")
+        yield Read(feed, "sequencer_feed", (), market.feed.sequencer or ZERO, "wiring")
+        for number, _ in enumerate(market.venues):
+            venue = venue_key(market.name, number)
+            yield Read(venue, "BASE", (), At(f"base/{market.name}"), "wiring")
+            yield Read(venue, "QUOTE", (), At("quote"), "wiring")
+            yield Read(venue, "ROUTER", (), At("router"), "wiring")
+    for key in GOVERNED:
+        yield Read(key, "admin", (), plan.governor, "wiring")
+        yield Read(key, "pending_admin", (), ZERO, "wiring")
+
+    count = len(config.markets)
+    yield Read("oracle", "market_count", (), count, "switch")
+    yield Read("inventory", "market_count", (), count, "switch")
+    yield Read("perp_engine", "listed_mask", (), (1 << count) - 1, "switch")
+    yield Read("hedge_manager", "venue_count", (), sum(len(market.venues) for market in config.markets), "switch")
+    yield Read("vault", "deposits_paused", (), False, "switch")

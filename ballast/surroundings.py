@@ -1,0 +1,103 @@
+"""What a public network has already and a test network lacks: a quote token, Chainlink feeds, Uniswap with liquidity.
+
+`build` deploys what `networks/<name>.yaml` marks as `test` and answers with the same config, addresses filled in. None
+of it is protected: anybody may mint tokens and push prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ballast.chain import Chain, Contract
+from ballast.chain.uniswap import Pool, Uniswap
+from ballast.config import Config, Feed, TestPool, TestToken, Token
+from ballast.model.exact.fixed import WAD
+
+OBSERVATIONS = 200  # slots for pool averages: one a minute covers the windows in use
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Test contracts, and the config that points at them."""
+
+    config: Config
+    aggregators: tuple[Contract, ...]
+    uniswap: Uniswap | None
+    pools: tuple[tuple[Pool, ...], ...]
+
+    def handles(self) -> dict[str, Any]:
+        """The fields that they fill in a Sandbox."""
+        prices = {i: market.feed.test.price for i, market in enumerate(self.config.markets) if market.feed.test}
+        return {"aggregators": self.aggregators, "uniswap": self.uniswap, "pools": self.pools, "prices": prices}
+
+
+def build(chain: Chain, config: Config, sender: str) -> Surroundings:
+    """Deploy everything marked `test` that has no address yet."""
+    quote = _token(chain, config.quote, sender)
+    uniswap = None
+    if config.uniswap is not None and config.uniswap.router is None:
+        uniswap = Uniswap.deploy(chain, sender=sender)
+    aggregators, pools, markets = [], [], []
+    for market in config.markets:
+        aggregator, proxy = _feed(chain, market.feed, sender)
+        aggregators.append(aggregator)
+        base = _token(chain, market.base, sender) if market.base else None
+        tiers: list[Pool] = []
+        for venue in market.venues:
+            if uniswap is not None and base is not None and venue.test_pool is not None and market.feed.test:
+                share = TestPool(base=venue.test_pool.base / len(venue.fees), width=venue.test_pool.width)
+                price = market.feed.test.price
+                tiers += [_pool(uniswap, base, quote, fee, price, share, sender) for fee in venue.fees]
+        pools.append(tuple(tiers))
+        markets.append(
+            market.model_dump()
+            | {
+                "feed": market.feed.model_dump() | {"aggregator": proxy.address},
+                "base": market.base.model_dump() | {"address": base.address} if market.base and base else None,
+            }
+        )
+    resolved = config.changed(
+        quote=config.quote.model_dump() | {"address": quote.address},
+        uniswap=config.uniswap.model_dump() | {"router": uniswap.router.address}
+        if config.uniswap and uniswap
+        else config.uniswap and config.uniswap.model_dump(),
+        markets=markets,
+    )
+    return Surroundings(resolved, tuple(aggregators), uniswap, tuple(pools))
+
+
+def _token(chain: Chain, token: Token, sender: str) -> Contract:
+    if token.address is not None:
+        return chain.at("TestToken", token.address)
+    test: TestToken | None = token.test
+    assert test is not None  # Token has one or the other
+    return chain.deploy("TestToken", test.name, test.symbol, test.decimals, sender=sender)
+
+
+def _feed(chain: Chain, feed: Feed, sender: str) -> tuple[Contract, Contract]:
+    """(where rounds are pushed, what is read): an aggregator behind a proxy, as Chainlink's are."""
+    if feed.aggregator is not None:
+        proxy = chain.at("AggregatorProxy", feed.aggregator)
+        return chain.at("ReplayAggregator", proxy.call("aggregator")), proxy
+    assert feed.test is not None  # Feed has one or the other
+    aggregator = chain.deploy("ReplayAggregator", feed.test.decimals, sender=sender)
+    aggregator.send("push_now", int(feed.test.price * 10**feed.test.decimals), sender=sender)
+    return aggregator, chain.deploy("AggregatorProxy", aggregator, sender=sender)
+
+
+def _pool(
+    uniswap: Uniswap, base: Contract, quote: Contract, fee: int, price: Decimal, depth: TestPool, sender: str
+) -> Pool:
+    """One fee tier with liquidity around the price."""
+    pool = uniswap.create_pool(base, quote, fee, int(price * WAD), OBSERVATIONS)
+    width = 1 + depth.width
+    pool.add_liquidity(
+        int(depth.base * 10**pool.base_decimals),
+        int(depth.base * price * 10**pool.quote_decimals),
+        lower_wad=int(price / width * WAD),
+        upper_wad=int(price * width * WAD),
+        provider=sender,
+    )
+    return pool

@@ -1,0 +1,120 @@
+"""Network files: read strictly, translated exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ballast import config
+from ballast.config import NETWORKS, Config, ConfigError
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """networks/local.yaml as plain data."""
+    loaded = yaml.safe_load((NETWORKS / "local.yaml").read_text())
+    return {key: value for key, value in loaded.items() if not key.startswith("x-")}
+
+
+def test_load_local_numbers_are_exact(local_config: Config) -> None:
+    assert local_config.inventory.params().omega == 2 * 10**16
+    assert local_config.markets[0].inventory.params().base == 10**14
+    assert local_config.markets[0].perps.params()[:4] == (500, 300, 2_000, 100)
+    assert local_config.vault.epoch_length == 86_400
+
+
+def test_load_unknown_network_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"atlantis.yaml does not exist; networks here: .*local"):
+        config.load("atlantis")
+
+
+def test_parse_unknown_key_is_an_error(document: dict[str, Any]) -> None:
+    document["vault"]["deposit_capp"] = 1
+    with pytest.raises(ConfigError, match=r"vault\.deposit_capp: Extra inputs"):
+        config.parse(document, "file")
+
+
+def test_parse_missing_key_is_an_error(document: dict[str, Any]) -> None:
+    del document["markets"][1]["perps"]["penalty"]
+    with pytest.raises(ConfigError, match=r"markets\.1\.perps\.penalty: Field required"):
+        config.parse(document, "file")
+
+
+def test_parse_number_finer_than_its_word_is_an_error(document: dict[str, Any]) -> None:
+    document["inventory"]["knee"] = "0.10001"
+    with pytest.raises(ConfigError, match=r"knee = .* is not a multiple"):
+        config.parse(document, "file")
+
+
+def test_parse_placeholder_says_so(document: dict[str, Any]) -> None:
+    document["governor"] = "<your timelock>"
+    with pytest.raises(ConfigError, match=r"governor: .*is a placeholder: fill it in"):
+        config.parse(document, "file")
+
+
+def test_parse_wrong_checksum_is_an_error(document: dict[str, Any]) -> None:
+    document["governor"] = "0xA0Ee7A142d267C1f36714E4a8F75612F20a79720"
+    with pytest.raises(ConfigError, match="wrong checksum"):
+        config.parse(document, "file")
+
+
+def test_parse_unquoted_address_says_to_quote_it(document: dict[str, Any]) -> None:
+    document["governor"] = 0xA0EE7A142D267C1F36714E4A8F75612F20A79720
+    with pytest.raises(ConfigError, match="quote it"):
+        config.parse(document, "file")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("30m", 1_800), ("2h", 7_200), ("7d", 604_800), (90, 90)])
+def test_parse_durations(document: dict[str, Any], text: str | int, seconds: int) -> None:
+    document["vault"]["epoch_length"] = text
+    assert config.parse(document, "file").vault.epoch_length == seconds
+
+
+def test_parse_duration_of_unknown_unit_is_an_error(document: dict[str, Any]) -> None:
+    document["vault"]["epoch_length"] = "1w"
+    with pytest.raises(ConfigError, match="not a duration"):
+        config.parse(document, "file")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"guardian": "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"}, "governor and guardian are the same"),
+        ({"quote": {}}, "give `address`, or `test`"),
+        ({"uniswap": {}}, "give `router`"),
+        ({"uniswap": None}, "venues need `uniswap`"),
+        ({"markets": []}, "at least 1 item"),
+    ],
+)
+def test_parse_inconsistent_file_is_an_error(document: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(document | change, "file")
+
+
+def test_parse_gas_market_that_is_not_listed_is_an_error(document: dict[str, Any]) -> None:
+    document["hedging"]["gas_market"] = "SOL"
+    with pytest.raises(ConfigError, match="gas_market 'SOL' is not among"):
+        config.parse(document, "file")
+
+
+def test_parse_sequencer_without_grace_period_is_an_error(document: dict[str, Any]) -> None:
+    document["markets"][0]["feed"]["sequencer"] = "0x" + "11" * 20
+    with pytest.raises(ConfigError, match="needs a grace_period"):
+        config.parse(document, "file")
+
+
+def test_load_yaml_that_is_none_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("markets: [")
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        config.load(path)
+
+
+def test_missing_local_network_lacks_all_surroundings(local_config: Config) -> None:
+    assert local_config.missing() == ["quote", "uniswap", "ETH.base", "ETH.feed", "BTC.base", "BTC.feed"]
+    assert not local_config.is_resolved
+
+
+def test_without_venues_needs_neither_uniswap_nor_base(local_config: Config) -> None:
+    assert local_config.without_venues().missing() == ["quote", "ETH.feed", "BTC.feed"]
