@@ -80,7 +80,7 @@ MAX_MAX_AGE: constant(uint256) = 26 * 3_600         # [s] the slowest heartbeats
 MIN_HALF_LIFE: constant(uint256) = 60
 MAX_HALF_LIFE: constant(uint256) = 90 * 86_400
 MIN_SIGMA: constant(uint256) = 10**16               # 1 %
-MAX_SIGMA: constant(uint256) = 10 * 10**18          # 1,000 %
+MAX_SIGMA: constant(uint256) = 9 * 10**18           # 900 %: Inventory keeps sigma in 63 bits
 MIN_CLIP: constant(uint256) = 10**16
 MAX_CLIP: constant(uint256) = 10**18
 MAX_FEED_STEP_BPS: constant(uint256) = 500          # a new feed may differ from a mark that is not old by this
@@ -527,5 +527,5 @@ def _load_estimate(market: uint256) -> Estimate:
 
 @internal
 def _save_estimate(market: uint256, estimate: Estimate):
-    # blend saturates at U96; sigma <= MAX_SIGMA < 2^64
+    # blend saturates at U96; sigma <= MAX_SIGMA < 2^63
     self._estimates[market] = estimate.fast_24 | (estimate.slow_24 << 96) | (estimate.sigma << 192)
