@@ -117,7 +117,7 @@ OUT_OF_BOUNDS = [
     ("sigma_floor", 10**16 - 1, "oracle: sigma out of bounds"),
     ("sigma_floor", PARAMS.initial_sigma + 1, "oracle: sigma out of bounds"),
     ("sigma_cap", PARAMS.initial_sigma - 1, "oracle: sigma out of bounds"),
-    ("sigma_cap", 10 * WAD + 1, "oracle: sigma out of bounds"),
+    ("sigma_cap", 9 * WAD + 1, "oracle: sigma out of bounds"),
     ("initial_sigma", 0, "oracle: sigma out of bounds"),
     ("initial_sigma", 2**256 - 1, "oracle: sigma out of bounds"),
     ("return_clip", 10**16 - 1, "oracle: clip out of bounds"),
@@ -141,7 +141,7 @@ def test_params_outside_bounds_revert(
 
 LIMITS = [
     Params(10, 60, 60, 10**16, 10**16, 10**16, 10**16, True),
-    Params(26 * 3_600, 90 * 86_400, 90 * 86_400, 10 * WAD, 10 * WAD, WAD, 10 * WAD, True),
+    Params(26 * 3_600, 90 * 86_400, 90 * 86_400, 9 * WAD, 9 * WAD, WAD, 9 * WAD, True),
 ]
 
 
