@@ -1,7 +1,7 @@
 """A Vault beside a real Clearinghouse, everything else told what to answer, and the integer twins of all of it in step.
 
-``World.act`` does the same thing to the contracts and to the twins and demands the same outcome, down to the reason for a
-revert; ``World.compare`` demands the same state.
+``World.act`` does the same thing to the contracts and to the twins and demands the same outcome, down to the reason
+for a revert; ``World.compare`` demands the same state.
 """
 
 from __future__ import annotations
