@@ -30,7 +30,8 @@ class Anvil:
     """`with Anvil() as node: chain = node.chain()`.
 
     Time stands still between blocks unless `warp` moves it or `block_time` [s] is given, so runs are reproducible.
-    Any address may send (impersonation is automatic); it needs a balance to pay for gas.
+    Any address may send (impersonation is automatic); it needs a balance to pay for gas. With `fork_url` the node
+    starts from the present state of another one, its clock and chain id included, and leaves that one alone.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Anvil:
         accounts: int = 10,
         block_time: int | None = None,
         port: int | None = None,
+        fork_url: str | None = None,
     ) -> None:
         self._chain_id = chain_id
         self._timestamp = timestamp
         self._accounts = accounts
         self._block_time = block_time
         self._port = port
+        self._fork_url = fork_url
         self._process: subprocess.Popen[bytes] | None = None
         self._chains: list[RpcChain] = []
         self.url = ""
@@ -108,10 +111,13 @@ class Anvil:
 
     def _command(self, binary: str, port: int) -> list[str]:
         command = [
-            binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(self._chain_id),
-            "--timestamp", str(self._timestamp), "--accounts", str(self._accounts), "--hardfork", "cancun",
-            "--order", "fifo", "--auto-impersonate", "--gas-limit", str(BLOCK_GAS_LIMIT),
+            binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--accounts", str(self._accounts),
+            "--hardfork", "cancun", "--order", "fifo", "--auto-impersonate", "--gas-limit", str(BLOCK_GAS_LIMIT),
         ]  # fmt: skip
+        if self._fork_url is None:
+            command += ["--chain-id", str(self._chain_id), "--timestamp", str(self._timestamp)]
+        else:
+            command += ["--fork-url", self._fork_url]
         return command if self._block_time is None else [*command, "--block-time", str(self._block_time)]
 
     def _answers(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from eth_account import Account
@@ -36,11 +36,25 @@ class NotIncluded(TimeoutError):
         self.tx_hash = tx_hash
 
 
+class Signed(Protocol):
+    """A transaction ready for the network."""
+
+    @property
+    def raw_transaction(self) -> bytes: ...
+
+
+class Signer(Protocol):
+    """Signs for one address: a local key, or whatever keeps one."""
+
+    def sign_transaction(self, fields: dict[str, Any]) -> Signed: ...
+
+
 class RpcChain(Chain):
     """A node at `url`.
 
     `gas_limit` [gas] skips estimation (right on a test chain only). `timeout` [s] bounds the wait for inclusion,
-    `poll` [s] the pause between looks. Keys added with `add_key` sign locally; other senders must be unlocked.
+    `poll` [s] the pause between looks. Keys added with `add_key` and `add_signer` sign locally; other senders must be
+    unlocked.
     """
 
     def __init__(self, url: str, *, gas_limit: int | None = None, timeout: float = 60.0, poll: float = 0.25) -> None:
@@ -51,7 +65,7 @@ class RpcChain(Chain):
         self._poll = poll
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy setting must not stand between us and a local node
-        self._keys: dict[str, LocalAccount] = {}
+        self._signers: dict[str, Signer] = {}
         self._times: dict[int, int] = {}
         self.chain_id = int(self.request("eth_chainId"), 16)
         self.client = str(self.request("web3_clientVersion"))
@@ -142,8 +156,12 @@ class RpcChain(Chain):
     def add_key(self, key: str | bytes) -> str:
         """Sign for this private key from now on; returns its address."""
         account: LocalAccount = Account.from_key(key)
-        address = address_of(account.address)
-        self._keys[address] = account
+        return self.add_signer(account.address, account)
+
+    def add_signer(self, account: Any, signer: Signer) -> str:
+        """Let `signer` sign what this account sends; returns its address."""
+        address = address_of(account)
+        self._signers[address] = signer
         if address not in self.accounts:
             self.accounts.append(address)
         return address
@@ -176,11 +194,11 @@ class RpcChain(Chain):
         ):
             if given is not None:
                 fields[name] = hex(given)
-        key = self._keys.get(tx.sender)
-        if key is None:
+        signer = self._signers.get(tx.sender)
+        if signer is None:
             return str(self.request("eth_sendTransaction", fields))
         max_fee, tip = (tx.max_fee, tx.priority_fee) if tx.max_fee is not None else self.fees()
-        signed = key.sign_transaction(
+        signed = signer.sign_transaction(
             {
                 "type": 2,
                 "chainId": self.chain_id,

@@ -237,6 +237,18 @@ class Uniswap:
             periphery("lens/QuoterV2.sol/QuoterV2.json"),
         )
 
+    @classmethod
+    def at(cls, chain: Chain, router: Any, positions: Any, quoter: Any) -> Uniswap:
+        """A deployment that exists already; the router names its factory."""
+        swap_router = chain.at(npm(f"{_PERIPHERY}/SwapRouter.sol/SwapRouter.json"), router)
+        return cls(
+            chain,
+            chain.at(npm(f"{_CORE}/UniswapV3Factory.sol/UniswapV3Factory.json"), swap_router.call("factory")),
+            swap_router,
+            chain.at(npm(f"{_PERIPHERY}/NonfungiblePositionManager.sol/NonfungiblePositionManager.json"), positions),
+            chain.at(npm(f"{_PERIPHERY}/lens/QuoterV2.sol/QuoterV2.json"), quoter),
+        )
+
     def create_pool(
         self, base: Contract, quote: Contract, fee: int, price_wad: int, observation_cardinality: int = 1
     ) -> Pool:

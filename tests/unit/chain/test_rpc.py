@@ -1,13 +1,15 @@
 """What only the JSON-RPC backend does: local keys, estimation, fees, pinned reads, other people's blocks."""
 
 import shutil
+from typing import Any
 
 import pytest
+from eth_account import Account
 from eth_utils.crypto import keccak
 
 from ballast.chain import Reverted
 from ballast.chain.anvil import Anvil, AnvilMissing
-from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
+from ballast.chain.rpc import NotIncluded, RpcChain, RpcError, Signed
 
 KEEPER_KEY = keccak(text="ballast test keeper")
 
@@ -25,6 +27,21 @@ def test_add_key_transactions_are_signed_locally(chain: RpcChain) -> None:
     assert receipt.one("Counted").who == keeper
     assert chain.nonce(keeper) == 2
     assert chain.balance(keeper) < 10**18
+
+
+def test_add_signer_asks_it_for_every_transaction(chain: RpcChain) -> None:
+    account = Account.from_key(KEEPER_KEY)
+    signed: list[dict[str, Any]] = []
+
+    class Recorder:
+        def sign_transaction(self, fields: dict[str, Any]) -> Signed:
+            signed.append(fields)
+            return account.sign_transaction(fields)
+
+    keeper = chain.add_signer(account.address, Recorder())
+    chain.set_balance(keeper, 10**18)
+    chain.deploy("WrapperProbe", "keeper", 0, sender=keeper).send("count", 4, sender=keeper)
+    assert [fields["nonce"] for fields in signed] == [signed[0]["nonce"], signed[0]["nonce"] + 1]
 
 
 def test_submit_and_wait_return_the_same_as_send(chain: RpcChain) -> None:
@@ -94,6 +111,20 @@ def test_anvil_block_time_mines_by_itself() -> None:
         chain = node.chain()
         probe = chain.deploy("WrapperProbe", "x", 0)
         assert probe.send("count", 3).value == 3
+
+
+def test_anvil_fork_continues_another_node_and_leaves_it_alone(chain: RpcChain) -> None:
+    token = chain.deploy("TestToken", "Test", "TST", 6)
+    holder = chain.accounts[5]
+    token.send("mint", holder, 7)
+    with Anvil(fork_url=chain.url) as node:
+        fork = node.chain()
+        assert (fork.chain_id, fork.number) == (chain.chain_id, chain.number)
+        copy = fork.at("TestToken", token)
+        copy.send("mint", holder, 1)
+        assert copy.call("balanceOf", holder) == 8
+        assert abs(fork.now - chain.now) < 60
+    assert token.call("balanceOf", holder) == 7
 
 
 def test_anvil_binary_missing_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,13 @@ def test_create_pool_price_starts_where_asked(pool: Pool) -> None:
         pool.uniswap.pool(pool.base, pool.quote, 3_000)
 
 
+def test_at_finds_a_deployment_by_its_addresses(pool: Pool) -> None:
+    old = pool.uniswap
+    again = Uniswap.at(old.chain, old.router, old.positions, old.quoter)
+    assert again.factory.address == old.factory.address
+    assert again.pool(pool.base, pool.quote, 500).address == pool.address
+
+
 def test_add_liquidity_full_range_takes_both_amounts(pool: Pool) -> None:
     assert pool.base.call("balanceOf", pool) == pytest.approx(4_000 * 10**18, rel=1e-9)
     assert pool.quote.call("balanceOf", pool) == pytest.approx(10_000_000 * 10**6, rel=1e-9)
