@@ -1,0 +1,166 @@
+"""I1, I2, I4, I9 and I13 of the perp path: random trades, times and prices on contracts and twins together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ballast.chain import Reverted, reverts
+from tests.unit.perps.world import BTC, ETH, PERP, WAD, World
+
+SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
+REFUSALS = {
+    "margin: below initial",
+    "perps: below minimum size",
+    "perps: base cap",
+    "perps: quote cap",
+    "inventory: utilization",
+    "clearing: insufficient cash",
+}
+"""What valid input may still be refused for. Both sides always refuse alike: `World.do` asserts it."""
+
+sizes = st.one_of(
+    st.integers(-(2_000 * WAD), 2_000 * WAD),
+    st.integers(-5, 5).map(lambda n: n * WAD),
+    st.integers(-(10**10), 10**10),
+    st.sampled_from([1, -1, 10**15, -(10**15)]),
+).filter(bool)
+steps = st.tuples(
+    st.sampled_from(
+        ["trade"] * 6 + ["close", "close", "part", "warp", "price", "price", "sync", "liquidate", "withdraw"]
+    ),
+    st.integers(0, 2),
+    st.sampled_from([ETH, ETH, BTC]),
+    sizes,
+    st.integers(1, 10**6),
+)
+
+
+def play(world: World, step: tuple[str, int, int, int, int]) -> None:
+    """One action; the last number is a fraction in millionths, a time or a price move."""
+    kind, who, market, size, x = step
+    trader = world.traders[who]
+    held = world.position(trader, market).size
+    if kind == "trade":
+        size = size // 30 if market == BTC else size
+        if size == 0:
+            return
+        quoted = None
+        try:
+            quoted = world.engine.quote(trader, market, size)
+            receipt = world.trade(trader, market, size)
+        except Reverted as error:
+            if error.reason not in REFUSALS:
+                raise
+            # a strict reduction is accepted always
+            if not (held * size > 0 or abs(size) > abs(held)):
+                raise
+            return
+        assert receipt.value == quoted
+    elif kind == "close" and held:
+        world.close(trader, market)
+    elif kind == "part" and held:
+        world.trade(trader, market, -(held * x // 10**6) or (-1 if held > 0 else 1))
+    elif kind == "warp":
+        world.warp(1 + x % 3_000)
+        for m in (ETH, BTC):
+            world.set_price(m, world.oracle.last(m).price)
+    elif kind == "price":
+        price = world.oracle.last(market).price
+        world.set_price(market, max(price * (9 * 10**5 + x // 5) // 10**6, WAD))
+    elif kind == "sync":
+        world.sync(market)
+    elif kind == "liquidate" and held:
+        health = world.margin.health(trader)
+        if health.equity < health.maintenance:
+            world.liquidate(trader, market)
+            assert world.position(trader, market).size == 0
+        else:
+            with reverts("perps: account is healthy"):
+                world.liquidate(trader, market)
+    elif kind == "withdraw":
+        units = max(world.cash(trader), 0) * x // 10**6 // 10**12
+        if units == 0:
+            return
+        try:
+            world.withdraw(trader, units)
+        except Reverted as error:
+            if error.reason not in REFUSALS:
+                raise
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sequence=st.lists(steps, min_size=1, max_size=25))
+def test_perps_random_sequence_equals_twin(sequence: list[tuple[str, int, int, int, int]]) -> None:
+    world = World.build(lp=20_000_000, margin=100_000)
+    world.warp(60)
+    for step in sequence:
+        play(world, step)
+        world.check()
+    # closing works from wherever the sequence led, and leaves no claim behind
+    for market in (ETH, BTC):
+        for trader in world.traders:
+            if world.position(trader, market).size:
+                world.close(trader, market)
+        book = world.engine.book(market)
+        assert (book.long, book.short, book.claims) == (0, 0, 0)
+    world.check()
+    assert world.engine.book_value() == 0
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.lists(st.integers(-(500 * WAD), 500 * WAD).filter(bool), min_size=1, max_size=6),
+    seconds=st.integers(1, 3_000),
+    price=st.integers(1_800 * WAD, 2_200 * WAD),
+)
+def test_perps_value_is_conserved(parts: list[int], seconds: int, price: int) -> None:
+    """I4: what traders gain, others lose: cash, LP cash, reserve, fees and insurance keep their sum at any price."""
+    world = World.build(margin=10_000_000, perp=replace(PERP, min_size=0))
+    world.warp(60)
+
+    def total() -> int:
+        buckets = world.clearinghouse.buckets()
+        cash = sum(world.cash(account) for account in world.traders)
+        return int(cash + buckets.lp + buckets.reserve + buckets.fees + buckets.insurance)
+
+    before = total()
+    for i, size in enumerate(parts):
+        world.trade(world.traders[i % 3], ETH, size)
+        assert total() == before
+    world.warp(seconds)
+    world.set_price(ETH, price)
+    for trader in world.traders:
+        if world.position(trader, ETH).size:
+            world.close(trader, ETH)
+    assert total() == before
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    size=st.integers(10**15, 900 * WAD),
+    fractions=st.lists(st.integers(1, 10**6), min_size=1, max_size=5),
+    sign=st.sampled_from([1, -1]),
+)
+def test_reducing_in_parts_never_realises_more(size: int, fractions: list[int], sign: int) -> None:
+    """Rounding is against the trader: at one price, closing in parts realises at most what closing at once does."""
+    world = World.build(margin=10_000_000)
+    world.warp(60)
+    trader = world.traders[0]
+    cost = world.trade(trader, ETH, sign * size).value.cost
+    world.set_price(ETH, 2_123_456_789_123_456_789_012)
+    realised = 0
+    for fraction in fractions:
+        part = -(world.position(trader).size * fraction // 10**6)
+        if part:
+            realised += world.trade(trader, ETH, part).value.realised
+    if world.position(trader).size:
+        realised += world.close(trader, ETH).value.realised
+    assert realised <= sign * size * 2_123_456_789_123_456_789_012 // WAD - cost

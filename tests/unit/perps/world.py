@@ -1,0 +1,268 @@
+"""Oracle, clearinghouse, inventory, engine and margin as a deployment wires them, beside the whole exact twin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+import pytest
+
+from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain
+from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.fixed import Reverted as TwinReverted
+from ballast.model.exact.inventory import Inventory
+from ballast.model.exact.inventory import Params as InventoryTwinParams
+from ballast.model.exact.oracle import FixedFeed, Params, PriceOracle, Round
+from ballast.model.exact.perps import NO_LIMIT
+from ballast.model.exact.structs import MarketParams
+from ballast.model.exact.system import System
+from ballast.model.roles import Role
+from ballast.model.words import InventoryMarketParams, InventoryParams
+
+WAD = 10**18
+ETH, BTC = 0, 1
+
+ORACLE = Params(max_age=3_600)
+PERP = MarketParams(
+    initial_bps=1_000,
+    maintenance_bps=500,
+    fee_share_bps=2_000,
+    penalty_bps=100,
+    cap_base=10**6 * WAD,
+    cap_quote=10**9 * WAD,
+    min_size=10**15,
+)
+INVENTORY = InventoryParams(
+    aversion=8 * WAD,
+    knee=WAD // 10,
+    c_lo=0,
+    c_hi=WAD,
+    omega=WAD // 50,
+    u_star=6 * WAD // 10,
+    u_max=9 * WAD // 10,
+    horizon=86_400,
+    rho=-3 * WAD // 10,
+    funding_max=75 * WAD // 100,
+    release_period=86_400,
+    sweep_age=900,
+    borrow_kink=2 * WAD // 100,
+    borrow_max=50 * WAD // 100,
+)
+INVENTORY_MARKET = InventoryMarketParams(
+    base=10**14,
+    floor=2 * 10**14,
+    z=2 * WAD,
+    tau=3,
+    deviation=10**15,
+    vol_of_vol=7 * 10**17,
+    vol_floor=4 * 10**15,
+    vol_z=WAD,
+    vol_tau=60,
+)
+
+
+@dataclass(slots=True)
+class World:
+    """Every contract and its twin. ``do`` acts on both and compares how they end."""
+
+    chain: Chain
+    governor: str
+    guardian: str
+    traders: list[str]
+    liquidator: str
+    stranger: str
+    token: Contract
+    feeds: list[Contract]
+    oracle: Contract
+    clearinghouse: Contract
+    inventory: Contract
+    engine: Contract
+    margin: Contract
+    operation: Contract
+    twin: System
+    twin_feeds: list[FixedFeed]
+    round_id: int = 1
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        chain: Chain | None = None,
+        decimals: int = 6,
+        prices: tuple[int, ...] = (2_000 * WAD, 60_000 * WAD),
+        perp: MarketParams = PERP,
+        lp: int = 10_000_000,
+        margin: int = 1_000_000,
+        inventory_double: bool = False,
+    ) -> World:
+        """``lp`` and each trader's ``margin`` are in whole quote tokens; markets are listed in order of ``prices``."""
+        chain = chain or RevmChain()
+        governor, guardian, liquidator, stranger, *traders = chain.accounts[:7]
+        unit = 10**decimals
+        token = chain.deploy("TestToken", "Test Dollar", "TUSD", decimals)
+        operation = chain.deploy("Operation")
+        oracle = chain.deploy("PriceOracle", governor, governor)
+        clearinghouse = chain.deploy("Clearinghouse", governor, governor, token, oracle)
+        if inventory_double:
+            inventory = chain.deploy("InventoryDouble")
+        else:
+            inventory = chain.deploy("Inventory", governor, governor, oracle, clearinghouse)
+        engine = chain.deploy("PerpEngine", governor, governor, clearinghouse, inventory, oracle)
+        margin_contract = chain.deploy("Margin", clearinghouse, engine, oracle)
+        clearinghouse.set_margin.send(margin_contract)
+        clearinghouse.grant_role.send(engine, Role.ENGINE)
+        clearinghouse.grant_role.send(inventory, Role.INVENTORY)
+        clearinghouse.grant_role.send(operation, Role.VAULT)
+        engine.grant_role.send(guardian, Role.GUARDIAN)
+
+        twin_oracle = PriceOracle()
+        twin_clearinghouse = Clearinghouse(10 ** (18 - decimals))
+        twin_inventory = Inventory(twin_oracle, twin_clearinghouse, InventoryTwinParams.of(INVENTORY))
+        twin = System.build(
+            scale=twin_clearinghouse.scale,
+            oracle=twin_oracle,
+            inventory=twin_inventory,
+            clearinghouse=twin_clearinghouse,
+        )
+        world = cls(
+            chain, governor, guardian, traders, liquidator, stranger, token, [], oracle, clearinghouse, inventory,
+            engine, margin_contract, operation, twin, [],
+        )  # fmt: skip
+        if not inventory_double:
+            inventory.grant_role.send(engine, Role.ENGINE)
+            inventory.set_params.send(INVENTORY.pack())
+        for market, price in enumerate(prices):
+            feed = chain.deploy("FeedDouble")
+            round_ = Round(1, price, 0, chain.now, True)
+            feed.set_round.send(astuple(round_))
+            world.feeds.append(feed)
+            world.twin_feeds.append(FixedFeed(round_))
+            oracle.list_market.send(feed, astuple(ORACLE))
+            twin_oracle.list_market(world.twin_feeds[-1], ORACLE, chain.now)
+            if not inventory_double:
+                inventory.set_market_params.send(market, INVENTORY_MARKET.pack())
+            twin_inventory.set_market_params(market, INVENTORY_MARKET)
+            engine.list_market.send(market, astuple(perp))
+            twin.perp_engine.list_market(market, perp, chain.now)
+        token.mint.send(operation, lp * unit)
+        run = [(token.address, token.tx("transfer", clearinghouse, lp * unit).data)] + [
+            (clearinghouse.address, clearinghouse.tx(fn, *arguments).data)
+            for fn, *arguments in (("begin",), ("receive_deposit", lp * unit), ("end",))
+        ]
+        operation.run.send(run)
+        twin_clearinghouse.begin()
+        twin_clearinghouse.receive_deposit(lp * unit)
+        twin_clearinghouse.end()
+        for account in (*traders, stranger, liquidator):
+            token.mint.send(account, 10**9 * unit)
+            token.approve.send(clearinghouse, 2**256 - 1, sender=account)
+        for account in traders:
+            world.deposit(account, margin * unit)
+        return world
+
+    # ── what is the same on both sides ──
+
+    @property
+    def now(self) -> int:
+        return self.chain.now
+
+    def do(self, send: Callable[[], Receipt], act: Callable[[System], Any]) -> Receipt:
+        """Act on both sides; they must agree on success, reason and result. Raises what the contract raises."""
+        try:
+            receipt = send()
+        except Reverted as error:
+            with pytest.raises(TwinReverted, match=f"^{re.escape(error.reason)}$"):
+                self.twin.attempt(act)
+            raise
+        result = self.twin.attempt(act)
+        if receipt.value is not None:
+            assert receipt.value == (result if isinstance(result, int) else astuple(result))
+        return receipt
+
+    def deposit(self, account: str, units: int) -> Receipt:
+        return self.do(
+            lambda: self.clearinghouse.deposit.send(units, account, sender=account),
+            lambda twin: twin.clearinghouse.deposit(units, account),
+        )
+
+    def withdraw(self, account: str, units: int) -> Receipt:
+        return self.do(
+            lambda: self.clearinghouse.withdraw.send(units, account, account, sender=account),
+            lambda twin: twin.clearinghouse.withdraw(units, account, self.now),
+        )
+
+    def trade(
+        self, account: str, market: int, size_delta: int, limit: int | None = None, deadline: int | None = None
+    ) -> Receipt:
+        """No limit and no hurry unless given."""
+        price = (NO_LIMIT if size_delta > 0 else 0) if limit is None else limit
+        until = self.now if deadline is None else deadline
+        return self.do(
+            lambda: self.engine.trade.send(market, size_delta, price, until, sender=account),
+            lambda twin: twin.perp_engine.trade(account, market, size_delta, price, until, self.now),
+        )
+
+    def close(self, account: str, market: int) -> Receipt:
+        return self.trade(account, market, -self.position(account, market).size)
+
+    def liquidate(self, account: str, market: int) -> Receipt:
+        return self.do(
+            lambda: self.engine.liquidate.send(account, market, sender=self.liquidator),
+            lambda twin: twin.perp_engine.liquidate(account, market, self.liquidator, self.now),
+        )
+
+    def sync(self, market: int) -> Receipt:
+        return self.do(
+            lambda: self.engine.sync.send(market, sender=self.stranger),
+            lambda twin: twin.perp_engine.sync(market, self.now),
+        )
+
+    def set_price(self, market: int, price: int) -> None:
+        """A new block with a new round, recorded."""
+        self.warp(1)
+        self.round_id += 1
+        round_ = Round(self.round_id, price, 0, self.now, True)
+        self.feeds[market].set_round.send(astuple(round_))
+        feed = self.twin.oracle.markets[market].feed
+        assert isinstance(feed, FixedFeed)
+        feed.round = round_
+        self.oracle.sync.send(market)
+        self.twin.oracle.sync(market, self.now)
+
+    def warp(self, seconds: int) -> None:
+        self.chain.warp(seconds)
+
+    def configure(self, market: int = ETH, **changes: int) -> None:
+        params = replace(PERP, **changes)
+        self.engine.set_params.send(market, astuple(params), sender=self.governor)
+        self.twin.perp_engine.set_params(market, params)
+
+    def pause(self, market: int = ETH) -> Receipt:
+        self.twin.perp_engine.set_paused(market, True)
+        return self.engine.pause.send(market, sender=self.guardian)
+
+    # ── reading ──
+
+    def position(self, account: str, market: int = ETH) -> Any:
+        return self.engine.position(account, market)
+
+    def cash(self, account: str) -> int:
+        return int(self.clearinghouse.account(account)[0])
+
+    def check(self) -> None:
+        """Contract = twin everywhere (I13), I1, I2, and the inventory's worth = the perp book at its marks."""
+        twin = self.twin
+        assert tuple(self.clearinghouse.buckets()) == astuple(twin.clearinghouse.buckets())
+        assert twin.clearinghouse.imbalance() == 0
+        assert self.token.balanceOf(self.clearinghouse) == twin.clearinghouse.total_units
+        for market in range(len(self.feeds)):
+            assert tuple(self.engine.book(market)) == astuple(twin.perp_engine.book(market))
+            assert twin.perp_engine.disagreement(market) == (0, 0, 0)
+            for account in self.traders:
+                assert tuple(self.position(account, market)) == astuple(twin.perp_engine.position(account, market))
+        for account in (*self.traders, self.liquidator):
+            assert tuple(self.clearinghouse.account(account)) == twin.clearinghouse.account(account)
+            assert tuple(self.margin.health(account)) == astuple(twin.margin.health(account, self.now))
+        assert self.engine.book_value() == twin.perp_engine.book_value(self.now)
