@@ -45,8 +45,11 @@ def play(world: World, step: tuple[str, int, int, int, int]) -> None:
     kind, who, market, size, x = step
     trader = world.traders[who]
     held = world.position(trader, market).size
-    if kind == "trade":
+    if kind in ("trade", "leverage"):
         size = size // 30 if market == BTC else size
+        if kind == "leverage":  # near what initial margin allows
+            notional = max(world.cash(trader), 0) * 9
+            size = notional * WAD // world.oracle.last(market).price * (1 if x % 2 else -1)
         if size == 0:
             return
         quoted = None
@@ -71,17 +74,12 @@ def play(world: World, step: tuple[str, int, int, int, int]) -> None:
             world.set_price(m, world.oracle.last(m).price)
     elif kind == "price":
         price = world.oracle.last(market).price
-        world.set_price(market, max(price * (9 * 10**5 + x // 5) // 10**6, WAD))
+        world.set_price(market, max(price * (85 * 10**4 + x * 3 // 10) // 10**6, WAD))
     elif kind == "sync":
         world.sync(market)
-    elif kind == "liquidate" and held:
-        health = world.margin.health(trader)
-        if health.equity < health.maintenance:
-            world.liquidate(trader, market)
-            assert world.position(trader, market).size == 0
-        else:
-            with reverts("perps: account is healthy"):
-                world.liquidate(trader, market)
+    elif kind == "liquidate":
+        for account in world.traders:
+            liquidate(world, account)
     elif kind == "withdraw":
         units = max(world.cash(trader), 0) * x // 10**6 // 10**12
         if units == 0:
@@ -91,6 +89,21 @@ def play(world: World, step: tuple[str, int, int, int, int]) -> None:
         except Reverted as error:
             if error.reason not in REFUSALS:
                 raise
+
+
+def liquidate(world: World, account: str) -> None:
+    """Every position of an account below maintenance, as long as it is; otherwise the attempt is refused."""
+    for market in (ETH, BTC):
+        size = world.position(account, market).size
+        if size == 0:
+            continue
+        health = world.margin.health(account)
+        if health.equity < health.maintenance:
+            world.liquidate(account, market)
+            assert world.position(account, market).size == 0
+        else:
+            with reverts("perps: account is healthy"):
+                world.liquidate(account, market)
 
 
 @pytest.mark.fuzz
