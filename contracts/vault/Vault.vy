@@ -468,8 +468,7 @@ def previewRedeem(shares: uint256) -> uint256:
     """
     @notice Reverts: redemption is asynchronous (ERC-7540).
     """
-    self._refuse()
-    return 0
+    return self._refuse()
 
 
 @external
@@ -478,8 +477,7 @@ def previewWithdraw(assets: uint256) -> uint256:
     """
     @notice Reverts: redemption is asynchronous (ERC-7540).
     """
-    self._refuse()
-    return 0
+    return self._refuse()
 
 
 # ------------------------------------------------------------------ views: ERC-7540, ERC-7575, ERC-165
@@ -537,12 +535,13 @@ def supportsInterface(interface_id: bytes4) -> bool:
     """
     @notice ERC-165, ERC-7540 operators and asynchronous redemption, ERC-7575 vault and share.
     """
+    id: uint32 = convert(interface_id, uint32)      # half the size of comparing bytes4
     return (
-        interface_id == 0x01ffc9a7
-        or interface_id == 0xe3bc4e65
-        or interface_id == 0x620ee8e4
-        or interface_id == 0x2f0a18c5
-        or interface_id == 0xf815c03d
+        id == convert(0x01ffc9a7, uint32)
+        or id == convert(0xe3bc4e65, uint32)
+        or id == convert(0x620ee8e4, uint32)
+        or id == convert(0x2f0a18c5, uint32)
+        or id == convert(0xf815c03d, uint32)
     )
 
 
@@ -671,7 +670,7 @@ def _funds_view() -> Funds:
     """
     @notice What `_begin` would answer now, for views; refuses inside another operation.
     """
-    assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
+    assert not self._busy(), "clearing: in progress"
     return self._funds(self._due())
 
 
@@ -679,6 +678,12 @@ def _funds_view() -> Funds:
 @view
 def _valuation(equity: uint256) -> IInventory.Valuation:
     return staticcall INVENTORY.valuation(equity)
+
+
+@internal
+@view
+def _busy() -> bool:
+    return staticcall CLEARINGHOUSE.in_progress()
 
 
 @internal
@@ -785,7 +790,7 @@ def _available(funds: Funds, stressed_loss: uint256) -> uint256:
 def _room() -> (uint256, Funds):
     """@return [quote, WAD] that may still come in (it never reverts), and what it was judged by"""
     funds: Funds = empty(Funds)
-    if self._paused() or staticcall CLEARINGHOUSE.in_progress() or self._oldest_price(False) == 0:
+    if self._paused() or self._busy() or self._oldest_price(False) == 0:
         return 0, funds
     funds = self._funds(self._due())
     if funds.net < 0:
@@ -839,15 +844,16 @@ def _check_amount(amount: uint256):
 
 
 @internal
-@view
-def _check_receiver(receiver: address):
-    assert receiver != empty(address) and receiver != self, "vault: bad receiver"
+@pure
+def _refuse() -> uint256:
+    assert False, "vault: redemption is async"
+    return 0
 
 
 @internal
-@pure
-def _refuse():
-    raise "vault: redemption is async"
+@view
+def _check_receiver(receiver: address):
+    assert receiver != empty(address) and receiver != self, "vault: bad receiver"
 
 
 @internal

@@ -34,6 +34,7 @@ MAX_WALK: constant(uint256) = 3
 
 U32: constant(uint256) = 2**32 - 1
 U128: constant(uint256) = 2**128 - 1
+HAS_LATE: constant(uint256) = 1 << 192
 PRODUCT_BITS: constant(uint256) = 192
 PRODUCT_MASK: constant(uint256) = 2**PRODUCT_BITS - 1
 
@@ -76,7 +77,8 @@ _index_assets: HashMap[uint256, uint256]
 # Last product (0 after a full fill) and assets of every ended generation.
 _closing_products: HashMap[uint256, uint256]
 _closing_assets: HashMap[uint256, uint256]
-# Two tickets (shares u128 | since u32 | request u32) and the claim (shares u128 | assets u128) of a controller.
+# Two tickets (shares u128 | since u32 | request u32) and the claim (shares u128 | assets u128) of a controller. The settled
+# ticket's word says in one more bit whether the late one counts; what an old late ticket leaves behind is never read.
 _records: HashMap[address, Words]
 
 
@@ -151,13 +153,16 @@ def _record(controller: address, pool: Pool) -> Record:
     """
     @notice What a controller's requests have become by now.
     """
-    words: Words = self._records[controller]
+    word: uint256 = self._records[controller].settled
+    claim: uint256 = self._records[controller].claim
     record: Record = Record(
-        settled=self._ticket(words.settled),
-        late=self._ticket(words.late),
-        claim_shares=words.claim & U128,
-        claim_assets=words.claim >> 128,
+        settled=self._ticket(word),
+        late=empty(Ticket),
+        claim_shares=claim & U128,
+        claim_assets=claim >> 128,
     )
+    if word & HAS_LATE != 0:
+        record.late = self._ticket(self._records[controller].late)
     record = self._settle(record, record.settled, pool.step)
     if record.late.request != 0 and record.late.request <= pool.epoch:
         # it has reached the pool: the older remainder, settled above, moves along with it
@@ -195,20 +200,23 @@ def _walk(shares: uint256, since: uint256, step: uint256) -> (uint256, uint256):
     if shares == 0 or since >= step:
         return shares, 0
     start: Index = self._load_index(since)
-    newest: Index = self._load_index(step)
+    newest: uint256 = self._index_products[step]
     rest: uint256 = shares
-    assets: uint256 = 0     # <= what was paid, < 2^128
+    assets: uint256 = 0
     for i: uint256 in range(MAX_WALK):
-        if start.generation == newest.generation:
-            assets += math._mul_div(rest, newest.assets - start.assets, start.product, False)
-            rest = math._mul_div(rest, newest.product, start.product, False)
-            break
-        product: uint256 = self._closing_products[start.generation]
-        assets += math._mul_div(
-            rest, self._closing_assets[start.generation] - start.assets, start.product, False
-        )
+        last: bool = start.generation == newest >> PRODUCT_BITS
+        product: uint256 = 0
+        total: uint256 = 0
+        if last:
+            product = newest & PRODUCT_MASK
+            total = self._index_assets[step]
+        else:
+            product = self._closing_products[start.generation]
+            total = self._closing_assets[start.generation]
+        # within a generation assets only grow
+        assets += math._mul_div(rest, unsafe_sub(total, start.assets), start.product, False)
         rest = math._mul_div(rest, product, start.product, False)
-        if rest == 0:
+        if last or rest == 0:
             break
         start = Index(product=PRODUCT_START, generation=start.generation + 1, assets=0)
     return rest, assets
@@ -263,11 +271,12 @@ def _save_record(controller: address, record: Record):
     @dev The id of a ticket is kept while anything can still be asked about it.
     """
     assert (record.claim_shares | record.claim_assets) <= U128  # dev: claim range
-    words: Words = Words(
-        settled=0,
-        late=self._ticket_word(record.late),
-        claim=record.claim_shares | (record.claim_assets << 128),
-    )
-    if record.settled.shares > 0 or words.claim > 0:
-        words.settled = self._ticket_word(record.settled)
-    self._records[controller] = words
+    claim: uint256 = record.claim_shares | (record.claim_assets << 128)
+    word: uint256 = 0
+    if record.settled.shares > 0 or claim > 0:
+        word = self._ticket_word(record.settled)
+    if record.late.request != 0:
+        word |= HAS_LATE
+        self._records[controller].late = self._ticket_word(record.late)
+    self._records[controller].settled = word
+    self._records[controller].claim = claim

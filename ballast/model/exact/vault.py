@@ -630,7 +630,7 @@ class Vault:
 
     def _move(self, owner: str, to: str, amount: int) -> None:
         require(self.balances.get(owner, 0) >= amount, "erc20: transfer amount exceeds balance")
-        self.balances[owner] -= amount
+        self.balances[owner] = self.balances.get(owner, 0) - amount
         self.balances[to] = self.balances.get(to, 0) + amount
 
     def _burn(self, owner: str, amount: int) -> None:
