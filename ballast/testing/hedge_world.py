@@ -13,51 +13,42 @@ from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueParams
 from ballast.model.exact.oracle import Params, Round
 from ballast.model.exact.structs import MarketParams
 from ballast.model.roles import Role
+from ballast.model.words import InventoryMarketParams, InventoryParams
 
 PRICE = 2_000 * WAD
 MARKET = 0
 TWAP_WINDOW = 300
 BP = WAD // 10_000
+PERCENT = WAD // 100
 LP_CASH = 10_000_000  # [quote]
 FOREVER = 2**255
-
-
-def _packed(*fields: tuple[int, int]) -> int:
-    """A word of (value, bits), the first field on top."""
-    word = 0
-    for value, bits in fields:
-        assert 0 <= value < 1 << bits
-        word = word << bits | value
-    return word
-
-
-# Defaults of DESIGN §4 and §5 in the steps of Inventory's words; the comments are in real units.
-INVENTORY_PARAMS = _packed(
-    (8_000, 29),  # aversion 8
-    (1_000, 16),  # knee 0.1
-    (0, 14),  # c_lo 0
-    (10_000, 14),  # c_hi 1
-    (20_000, 24),  # omega 0.02
-    (600_000, 20),  # u* 0.6
-    (900_000, 20),  # u_max 0.9
-    (86_400, 20),  # horizon 1 day
-    (7_000, 15),  # rho -0.3
-    (7_500, 16),  # funding at most 75 %
-    (86_400, 20),  # release over 1 day
-    (3_600, 16),  # sweep hourly
-    (1_000, 16),  # borrow 10 % at the kink
-    (5_000, 16),  # borrow 50 % at u = 1
+# Defaults of DESIGN §4 and §5.
+INVENTORY_PARAMS = InventoryParams(
+    aversion=8 * WAD,
+    knee=WAD // 10,
+    c_lo=0,
+    c_hi=WAD,
+    omega=WAD // 50,
+    u_star=60 * PERCENT,
+    u_max=90 * PERCENT,
+    horizon=86_400,
+    rho=-30 * PERCENT,
+    funding_max=75 * PERCENT,
+    release_period=86_400,
+    sweep_age=3_600,
+    borrow_kink=10 * PERCENT,
+    borrow_max=50 * PERCENT,
 )
-INVENTORY_MARKET_PARAMS = _packed(
-    (100, 16),  # base 1 bp
-    (200, 16),  # floor 2 bp
-    (2_000, 16),  # z 2
-    (3, 16),  # tau 3 s
-    (0, 24),  # pull feed
-    (700_000, 24),  # vol of vol 0.7
-    (4_000, 24),  # vol floor 0.4 points
-    (1_000, 16),  # z_v 1
-    (60, 16),  # tau_v 60 s
+INVENTORY_MARKET_PARAMS = InventoryMarketParams(
+    base=BP,
+    floor=2 * BP,
+    z=2 * WAD,
+    tau=3,
+    deviation=0,
+    vol_of_vol=70 * PERCENT,
+    vol_floor=40 * BP,
+    vol_z=WAD,
+    vol_tau=60,
 )
 ENGINE_PARAMS = MarketParams(
     initial_bps=500,
@@ -271,8 +262,8 @@ def build(
         clearinghouse.grant_role.send(inventory, Role.INVENTORY, sender=setup)
         inventory.grant_role.send(w.engine, Role.ENGINE, sender=setup)
         inventory.grant_role.send(manager, Role.HEDGER, sender=setup)
-        inventory.set_params.send(INVENTORY_PARAMS, sender=setup)
-        inventory.set_market_params.send(MARKET, INVENTORY_MARKET_PARAMS, sender=setup)
+        inventory.set_params.send(INVENTORY_PARAMS.pack(), sender=setup)
+        inventory.set_market_params.send(MARKET, INVENTORY_MARKET_PARAMS.pack(), sender=setup)
         w.engine.list_market.send(MARKET, astuple(ENGINE_PARAMS), sender=setup)
     w.deposit_lp(LP_CASH * WAD)
     if not inventory_double:

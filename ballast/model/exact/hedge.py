@@ -50,7 +50,7 @@ class Rule:
     phi_bps: int = 6_000
     eta_bps: int = 1_500
     size_reward: int = 50  # [1e-6] half a basis point
-    gas_units: int = 600_000
+    gas_units: int = 450_000
     gas_tip_cap: int = 2 * 10**9  # [wei]
     gas_price_cap: int = 100 * 10**9  # [wei]
     gas_market: int = 0
@@ -203,8 +203,19 @@ def mark(
 def rebalance(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -> tuple[VenueState, Outcome]:
     """Judge a rebalance; `state` is what `mark` left. Raises Reverted where the contract reverts."""
     require(m.size != 0, "hedge: zero size")
-    require(m.fee <= params.fee_cap * (WAD // PIPS), "hedge: venue fee too high")
-    require(state.traded_at == 0 or m.now - state.traded_at >= params.cooldown, "hedge: cooling down")
+    check_start(state, params, m.fee, m.now)
+    check_fill(state, params, m)
+    return judge(state, params, rule, m)
+
+
+def check_start(state: VenueState, params: VenueParams, fee: int, now: int) -> None:
+    """What is refused before the venue trades."""
+    require(fee <= params.fee_cap * (WAD // PIPS), "hedge: venue fee too high")
+    require(state.traded_at == 0 or now - state.traded_at >= params.cooldown, "hedge: cooling down")
+
+
+def check_fill(state: VenueState, params: VenueParams, m: Measured) -> None:
+    """What is refused when the venue has traded, before its prices are read again; `m.fall` is not used."""
     require(
         m.filled == m.exposure - state.exposure
         and m.filled != 0
@@ -213,9 +224,13 @@ def rebalance(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -
         "hedge: bad fill",
     )
     require(abs(m.exposure) <= params.cap or abs(m.exposure) < abs(state.exposure), "hedge: venue cap")
-    notional = mul_up(abs(m.filled), m.price)
-    slack = mul_up(notional, tolerance(m.fee, params.band))
+    slack = mul_up(mul_up(abs(m.filled), m.price), tolerance(m.fee, params.band))
     require(loss_at_mid(m.before, m.after) >= -slack, "hedge: impossible gain")
+
+
+def judge(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -> tuple[VenueState, Outcome]:
+    """Turnover, LP cash, and the rule; the venue's record and the outcome."""
+    notional = mul_up(abs(m.filled), m.price)
     used = turnover(state.used, m.now - state.traded_at, params.turnover, notional)
     require(used <= params.turnover, "hedge: turnover spent")
     require(
