@@ -68,9 +68,9 @@ def _load(market: uint256) -> Book:
 
 @internal
 def _save(market: uint256, book: Book):
-    """@dev Rates are whole units: `_set_rates` made them so."""
+    """@dev Rates are whole units: `_stored_funding` and `_stored_borrow` made them so."""
     assert book.long <= MASK_92 and book.short <= MASK_92, "perps: open interest range"
-    assert book.claims <= MAX_I144 and book.claims >= -MAX_I144, "perps: claims range"
+    assert book.claims <= MAX_I144 and book.claims >= -MAX_I144     # dev: under 1.1e16 quote
     assert book.index_long <= MAX_I56 and book.index_long >= -MAX_I56, "perps: index range"
     assert book.index_short <= MAX_I56 and book.index_short >= -MAX_I56, "perps: index range"
     a: uint256 = book.long << 164

@@ -159,7 +159,7 @@ def claims_wad(claims: int) -> int:
 def check_book(book: Book) -> None:
     """The ranges that ``funding._save`` asserts."""
     require(book.long <= MASK_92 and book.short <= MASK_92, "perps: open interest range")
-    require(abs(book.claims) <= MAX_I144, "perps: claims range")
+    require(abs(book.claims) <= MAX_I144, "")
     require(abs(book.index_long) <= MAX_I56 and abs(book.index_short) <= MAX_I56, "perps: index range")
 
 

@@ -549,6 +549,16 @@ def test_fund_insurance_takes_tokens(clearinghouse: Contract, lp: str, unit: int
     assert clearinghouse.buckets().insurance == 3 * WAD
 
 
+def test_fund_insurance_out_of_range_reverts(
+    clearinghouse: Contract, token: Contract, stranger: str, scale: int
+) -> None:
+    units = 2**128 // scale + 1
+    token.mint.send(stranger, units)
+    token.approve.send(clearinghouse, units, sender=stranger)
+    with reverts("clearing: insurance range"):
+        clearinghouse.fund_insurance.send(units, sender=stranger)
+
+
 def test_absorb_donation_moves_surplus_to_insurance(
     clearinghouse: Contract, token: Contract, lp: str, trader: str, stranger: str, unit: int
 ) -> None:

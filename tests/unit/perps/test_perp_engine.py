@@ -13,6 +13,7 @@ from ballast.model.exact.structs import Change, Exposure, MarketParams, Quote
 from tests.unit.perps.world import BTC, ETH, PERP, WAD, World
 
 YEAR = 365 * 86_400
+WIDEST = replace(PERP, cap_base=(2**64 - 1) * 10**12, cap_quote=(2**64 - 1) * 10**12)
 NOT_ALLOWED = "roles: not allowed"
 ZERO = "0x" + "00" * 20
 
@@ -318,6 +319,30 @@ def test_trade_closing_is_not_refused_for_margin(world: World, trader: str) -> N
     world.trade(trader, ETH, -1_000 * WAD)
     world.close(trader, ETH)
     world.check()
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "reason"),
+    [
+        (WAD // 10**6, 2**92, "perps: open interest range"),
+        (10 * WAD, 2**92 - 1, "perps: cost range"),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_trade_beyond_the_words_reverts(price: int, size: int, reason: str, sign: int) -> None:
+    world = World.build(prices=(price,), inventory_double=True, perp=WIDEST)
+    with reverts(reason):
+        buy(world, world.traders[0], ETH, sign * size)
+
+
+def test_trade_index_beyond_its_word_reverts() -> None:
+    world = World.build(prices=(10**9 * WAD,), inventory_double=True, margin=10**10, lp=10**10)
+    answer(world, funding_rate=-8 * WAD)
+    buy(world, world.traders[0], ETH, WAD)
+    world.warp(YEAR)
+    with reverts("perps: index range"):
+        world.set_price(ETH, 10**9 * WAD)
+        world.engine.sync.send(ETH)
 
 
 # ── funding and borrow fee ──

@@ -156,7 +156,7 @@ class World:
         twin_clearinghouse.receive_deposit(lp * unit)
         twin_clearinghouse.end()
         for account in (*traders, stranger, liquidator):
-            token.mint.send(account, 10**9 * unit)
+            token.mint.send(account, (10**9 + margin) * unit)
             token.approve.send(clearinghouse, 2**256 - 1, sender=account)
         for account in traders:
             world.deposit(account, margin * unit)
