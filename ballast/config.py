@@ -131,9 +131,14 @@ class Feed(Section):
 
 
 class Uniswap(Section):
-    """Uniswap v3: the SwapRouter (periphery 1.x) of a deployment, or `test: true` for one of our own."""
+    """Uniswap v3: the SwapRouter (periphery 1.x) of a deployment, or `test: true` for one of our own.
+
+    Position manager and quoter only serve to move a test network's pools.
+    """
 
     router: Address | None = None
+    positions: Address | None = None
+    quoter: Address | None = None
     test: bool = False
 
     @model_validator(mode="after")

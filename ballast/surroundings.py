@@ -36,9 +36,7 @@ class Surroundings:
 def build(chain: Chain, config: Config, sender: str) -> Surroundings:
     """Deploy everything marked `test` that has no address yet."""
     quote = _token(chain, config.quote, sender)
-    uniswap = None
-    if config.uniswap is not None and config.uniswap.router is None:
-        uniswap = Uniswap.deploy(chain, sender=sender)
+    uniswap = _uniswap(chain, config, sender)
     aggregators, pools, markets = [], [], []
     for market in config.markets:
         aggregator, proxy = _feed(chain, market.feed, sender)
@@ -60,12 +58,32 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
         )
     resolved = config.changed(
         quote=config.quote.model_dump() | {"address": quote.address},
-        uniswap=config.uniswap.model_dump() | {"router": uniswap.router.address}
-        if config.uniswap and uniswap
-        else config.uniswap and config.uniswap.model_dump(),
+        uniswap=_addresses(config, uniswap),
         markets=markets,
     )
     return Surroundings(resolved, tuple(aggregators), uniswap, tuple(pools))
+
+
+def _uniswap(chain: Chain, config: Config, sender: str) -> Uniswap | None:
+    """The test network's Uniswap, new or known; None where it is the real one or not needed."""
+    if config.uniswap is None or not config.uniswap.test:
+        return None
+    if config.uniswap.router is None:
+        return Uniswap.deploy(chain, sender=sender)
+    assert config.uniswap.positions is not None  # noted with the router
+    assert config.uniswap.quoter is not None
+    return Uniswap.at(chain, config.uniswap.router, config.uniswap.positions, config.uniswap.quoter)
+
+
+def _addresses(config: Config, uniswap: Uniswap | None) -> dict[str, object] | None:
+    if config.uniswap is None or uniswap is None:
+        return config.uniswap.model_dump() if config.uniswap else None
+    return {
+        "test": True,
+        "router": uniswap.router.address,
+        "positions": uniswap.positions.address,
+        "quoter": uniswap.quoter.address,
+    }
 
 
 def _token(chain: Chain, token: Token, sender: str) -> Contract:
@@ -90,8 +108,11 @@ def _feed(chain: Chain, feed: Feed, sender: str) -> tuple[Contract, Contract]:
 def _pool(
     uniswap: Uniswap, base: Contract, quote: Contract, fee: int, price: Decimal, depth: TestPool, sender: str
 ) -> Pool:
-    """One fee tier with liquidity around the price."""
-    pool = uniswap.create_pool(base, quote, fee, int(price * WAD), OBSERVATIONS)
+    """One fee tier with liquidity around the price, unless it is there already."""
+    try:
+        return uniswap.pool(base, quote, fee)
+    except LookupError:
+        pool = uniswap.create_pool(base, quote, fee, int(price * WAD), OBSERVATIONS)
     width = 1 + depth.width
     pool.add_liquidity(
         int(depth.base * 10**pool.base_decimals),

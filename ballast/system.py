@@ -84,11 +84,6 @@ class System:
         """Whole quote tokens as token units; ValueError if that is not exact."""
         return scaled(Decimal(str(amount)), int(10**self.decimals))
 
-    @classmethod
-    def of(cls, deployed: Deployed, plan: Plan) -> System:
-        """The handles of a finished plan."""
-        return cls(**_handles(deployed, plan))
-
 
 @dataclass(frozen=True)
 class Sandbox(System):
@@ -235,7 +230,7 @@ def deploy_system(
     around = build(chain, config, deployer)
     plan = Plan(around.config, deployer, renounce=renounce)
     deployed = run(plan, chain)
-    sandbox = Sandbox(**_handles(deployed, plan), **around.handles())
+    sandbox = Sandbox(**handles(deployed, plan), **around.handles())
     window = max((venue.twap_window for market in config.markets for venue in market.venues), default=0)
     if window:
         sandbox.warp(window)
@@ -253,7 +248,8 @@ def run(plan: Plan, chain: Chain) -> Deployed:
     return deployed
 
 
-def _handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
+def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
+    """The fields of a System."""
     config, chain = plan.config, deployed.chain
 
     def at(key: str) -> Contract:

@@ -1,0 +1,511 @@
+"""Deploys Ballast to a network so that a crash at any moment costs nothing but time.
+
+Every step is written down before it is sent and after it is included. A run that finds a journal goes on where that
+ended, and believes the chain, not the journal: a contract is there if its code is, a setting is made if its view says
+so. What was sent and not seen to be included is pinned by its nonce, so nothing can happen twice. Before the deployer
+gives its powers up, every view and role is read back; what is then left is the manifest, `deployments/<network>.json`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from eth_utils.crypto import keccak
+
+from ballast.chain import Reverted, Tx, address_of
+from ballast.chain.anvil import Anvil
+from ballast.chain.artifacts import ROOT
+from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
+from ballast.config import Config
+from ballast.manifest import Created, Manifest, Sent, path_of
+from ballast.model.roles import Role
+from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step, plain
+from ballast.surroundings import build
+
+Stage = Literal["skipped", "sending", "sent", "done"]
+Entry = dict[str, Any]
+
+POLL = 0.5  # [s] between looks at a transaction that may be pending
+
+
+class DeployError(RuntimeError):
+    """The deployment cannot go on; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What `Deployer` tells whoever watches it."""
+
+    number: int  # from 1
+    total: int
+    title: str
+    stage: Stage
+    gas: int | None = None
+
+
+class Journal:
+    """An append-only file of JSON lines, forced to disk one by one; a torn last line counts as never written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: list[Entry] = []
+        if path.is_file():
+            whole = path.read_bytes()
+            intact = whole[: whole.rfind(b"\n") + 1]
+            if intact != whole:
+                with path.open("r+b") as file:
+                    file.truncate(len(intact))
+            self.entries = [json.loads(line) for line in intact.splitlines()]
+
+    def write(self, **entry: Any) -> None:
+        """Append an entry; it is on disk when this returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.entries.append(entry)
+
+    def last(self, *kinds: str, step: str | None = None) -> Entry | None:
+        """The newest entry of these kinds, of one step if given."""
+        for entry in reversed(self.entries):
+            if entry["kind"] in kinds and step in (None, entry.get("step")):
+                return entry
+        return None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second deployer out; raises DeployError when there is one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DeployError(f"another deployment is writing {self.path}: wait for it to end") from None
+            yield
+
+
+def journal_of(network: str) -> Path:
+    """Where a network's journal lies."""
+    return path_of(network).with_suffix(".journal.jsonl")
+
+
+class Deployer:
+    """One deployment, begun or resumed. `fees`: (max fee, priority fee) [wei per gas], else the node's suggestion."""
+
+    def __init__(
+        self,
+        chain: RpcChain,
+        config: Config,
+        setup: str,
+        journal: Journal,
+        *,
+        watch: Callable[[Progress], None] = lambda _: None,
+        fees: tuple[int, int] | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        self.chain = chain
+        self.config = config
+        self.setup = address_of(setup)
+        self.journal = journal
+        self.sent = 0  # transactions of this run, surroundings aside
+        self._watch = watch
+        self._fees = fees
+        self._timeout = timeout
+
+    def run(self) -> Manifest:
+        """Do what is left to do; raises DeployError, Reverted, NotIncluded."""
+        with self.journal.locked():
+            self._check_network()
+            self._begin()
+            plan = Plan(self._resolved(), self.setup)
+            deployed = plan.start(self.chain)
+            for number, step in enumerate(plan.steps, 1):
+                if isinstance(step, Renounce) and not self._renounced(plan, deployed):
+                    self._check(plan, deployed, before_renouncing=True)
+                self._step(plan, deployed, step, number)
+            self._confirm()
+            self._check(plan, deployed, before_renouncing=False)
+            return self._manifest(plan, deployed)
+
+    # ---- the start
+
+    def _check_network(self) -> None:
+        config = self.config
+        if self.chain.chain_id != config.chain_id:
+            raise DeployError(
+                f"{config.network} is chain {config.chain_id} and this node is on {self.chain.chain_id}: "
+                "check --network or --rpc"
+            )
+        if self.setup in (config.governor, config.guardian):
+            raise DeployError(
+                f"the deployer {self.setup} keeps nothing, so it cannot be governor or guardian: use another account"
+            )
+        given = [("quote", config.quote.address)]
+        given += [(f"{market.name}.feed", market.feed.aggregator) for market in config.markets]
+        for name, address in given:
+            if address is not None and not self.chain.code(address):
+                raise DeployError(f"{config.network}: {name} {address} is not a contract on chain {config.chain_id}")
+
+    def _begin(self) -> None:
+        digest = _digest(self.config)
+        start = self.journal.last("start")
+        if start is None:
+            if self.chain.balance(self.setup) == 0:
+                raise DeployError(f"the deployer {self.setup} has no ETH on chain {self.chain.chain_id}: fund it")
+            self.journal.write(
+                kind="start", network=self.config.network, chain_id=self.chain.chain_id, setup=self.setup,
+                digest=digest, block=self.chain.number,
+            )  # fmt: skip
+        elif start["setup"] != self.setup:
+            raise DeployError(f"{self.journal.path} was begun by {start['setup']}: resume with that account")
+        elif start["digest"] != digest:
+            raise DeployError(
+                f"networks/{self.config.network}.yaml has changed since {self.journal.path} was begun. To resume, undo "
+                "the change; once deployed, parameters are the governor's. To deploy anew, move the journal away"
+            )
+
+    def _resolved(self) -> Config:
+        """The config with an address for everything, test networks' surroundings deployed."""
+        if self.config.is_resolved:
+            return self.config
+        around = self.journal.last("surroundings")
+        if around is None:
+            built = build(self.chain, self.config, self.setup)
+            self.journal.write(kind="surroundings", config=built.config.model_dump(mode="json"))
+            return built.config
+        config = Config.model_validate(around["config"])
+        if not self.chain.code(config.quote.address):
+            raise DeployError(
+                f"the node has forgotten what {self.journal.path} says, so it was restarted: run again with --fresh"
+            )
+        return config
+
+    # ---- one step
+
+    def _step(self, plan: Plan, deployed: Deployed, step: Step, number: int) -> None:
+        def tell(stage: Stage, gas: int | None = None) -> None:
+            self._watch(Progress(number, len(plan.steps), step.title, stage, gas))
+
+        nonce = self._unfinished(step)
+        if self._is_done(plan, deployed, step):
+            newest = self.journal.last("intent", "done", step=step.title)
+            if newest is None or newest["kind"] == "intent":
+                self._note_found(deployed, step, nonce)
+            tell("skipped")
+            return
+        if nonce is None:
+            nonce = self.chain.nonce(self.setup)
+            self.journal.write(kind="intent", step=step.title, nonce=nonce, block=self.chain.number)
+        tell("sending")
+        tx = replace(step.tx(deployed, plan, self.setup), nonce=nonce)
+        if self._fees is not None:
+            tx = replace(tx, max_fee=self._fees[0], priority_fee=self._fees[1])
+        tx_hash = self._submit(tx)
+        if tx_hash is None:  # an earlier attempt with this nonce is on its way, or has just arrived
+            self._await_nonce(nonce, step)
+            self._step(plan, deployed, step, number)
+            return
+        self.journal.write(kind="sent", step=step.title, hash=tx_hash)
+        self.sent += 1
+        tell("sent")
+        try:
+            receipt = self.chain.wait(tx_hash, tx, self._timeout)
+        except NotIncluded:
+            raise DeployError(
+                f"{step.title}: {tx_hash} found no place in a block within {self._timeout:.0f} s. Run the same command "
+                "again to go on; --max-fee offers more"
+            ) from None
+        if receipt.error is not None:
+            raise DeployError(f"{step.title}: {tx_hash} failed: {receipt.error}")
+        self._note_done(deployed, step, tx_hash, receipt.block_number, receipt.gas_used, receipt.contract_address)
+        tell("done", receipt.gas_used)
+
+    def _unfinished(self, step: Step) -> int | None:
+        """The nonce that is still free for this step, if it was begun; a used one has settled the matter."""
+        intent = self.journal.last("intent", step=step.title)
+        if intent is None or intent["nonce"] < self.chain.nonce(self.setup, "latest"):
+            return None
+        return int(intent["nonce"])
+
+    def _is_done(self, plan: Plan, deployed: Deployed, step: Step) -> bool:
+        """What the chain says."""
+        if not isinstance(step, Deploy):
+            return step.done(deployed, plan)
+        address = self._address_of(step)
+        if address is None or not _is_code_of(step, self.chain.code(address)):
+            return False
+        deployed.addresses[step.key] = address
+        return True
+
+    def _address_of(self, step: Deploy) -> str | None:
+        """Where the journal says that the contract is, or would be if its creation got through."""
+        newest = self.journal.last("intent", "done", step=step.title)
+        if newest is None:
+            return None
+        return str(newest["address"]) if newest["kind"] == "done" else create_address(self.setup, newest["nonce"])
+
+    def _submit(self, tx: Tx) -> str | None:
+        """The hash; None when the nonce is taken, by an earlier attempt that is pending or was included meanwhile."""
+        try:
+            return self.chain.submit(tx)
+        except RpcError as error:
+            known = ("already known", "already imported", "underpriced", "nonce too low", "already exists")
+            if any(text in error.message.lower() for text in known):
+                return None
+            if "insufficient funds" in error.message.lower():
+                raise DeployError(
+                    f"the deployer {self.setup} is out of ETH: fund it and run the same command"
+                ) from None
+            raise
+
+    def _await_nonce(self, nonce: int, step: Step) -> None:
+        deadline = time.monotonic() + self._timeout
+        while self.chain.nonce(self.setup, "latest") <= nonce:
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"{step.title}: a transaction with nonce {nonce} is pending for {self._timeout:.0f} s. Wait, or "
+                    "replace it with a higher --max-fee, then run the same command again"
+                )
+            time.sleep(POLL)
+
+    def _note_found(self, deployed: Deployed, step: Step, nonce: int | None) -> None:
+        """A step that was done without our seeing it; its transaction is looked up by nonce, where the node can."""
+        intent = self.journal.last("intent", step=step.title)
+        found = None if intent is None or nonce is not None else self._find(intent["nonce"], intent["block"])
+        address = deployed.addresses[step.key] if isinstance(step, Deploy) else None
+        if found is None:
+            self._note_done(deployed, step, None, None, None, address)
+            return
+        receipt = self.chain.request("eth_getTransactionReceipt", found)
+        self._note_done(
+            deployed, step, found, int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16), address
+        )  # fmt: skip
+
+    def _find(self, nonce: int, first: int) -> str | None:
+        """Hash of the deployer's transaction with this nonce, included after block `first`."""
+        low, high = first, self.chain.number
+        try:
+            while low < high:
+                middle = (low + high) // 2
+                if self.chain.nonce(self.setup, hex(middle)) > nonce:
+                    high = middle
+                else:
+                    low = middle + 1
+            block = self.chain.request("eth_getBlockByNumber", hex(low), True)
+        except (RpcError, Reverted):
+            return None  # no state of the past
+        for tx in block["transactions"]:
+            if address_of(tx["from"]) == self.setup and int(tx["nonce"], 16) == nonce:
+                return str(tx["hash"])
+        return None
+
+    def _note_done(
+        self,
+        deployed: Deployed,
+        step: Step,
+        tx_hash: str | None,
+        block: int | None,
+        gas: int | None,
+        address: str | None,
+    ) -> None:
+        if isinstance(step, Deploy):
+            assert address is not None
+            deployed.addresses[step.key] = address
+        self.journal.write(kind="done", step=step.title, hash=tx_hash, block=block, gas=gas, address=address)
+
+    # ---- the end
+
+    def _renounced(self, plan: Plan, deployed: Deployed) -> bool:
+        """Whether renouncing has begun: what is checked before it was checked then."""
+        return any(Renounce(key).done(deployed, plan) for key in GOVERNED)
+
+    def _check(self, plan: Plan, deployed: Deployed, *, before_renouncing: bool) -> None:
+        """Read everything back; raises DeployError with one line per difference."""
+        wrong = [line for read in plan.reads() if (line := _difference(read, deployed, plan))]
+        for key, holders in plan.roles(deployed).items():
+            contract = deployed.contract(key, plan.artifact(key))
+            if before_renouncing:
+                holders = holders | {self.setup: holders.get(self.setup, Role(0)) | Role.SETUP}
+            for holder, role in holders.items():
+                actual = Role(contract.call("roles_of", holder))
+                if actual != role:
+                    wrong.append(f"{key}.roles_of({holder}) is {actual!r}, not {role!r}")
+        if wrong:
+            raise DeployError("\n  ".join(["the chain does not say what was asked for:", *wrong]))
+
+    def _confirm(self) -> None:
+        """Wait until the last transaction is as deep as the config asks."""
+        done = [entry["block"] for entry in self.journal.entries if entry["kind"] == "done" and entry["block"]]
+        depth = max(done, default=0) + self.config.confirmations
+        while self.chain.number < depth:
+            time.sleep(POLL)
+
+    def _manifest(self, plan: Plan, deployed: Deployed) -> Manifest:
+        created, sent, blocks = {}, [], []
+        for step in plan.steps:
+            done = self.journal.last("done", step=step.title) or {}
+            tx = {"tx": done.get("hash"), "block": done.get("block"), "gas": done.get("gas")}
+            blocks += [tx["block"]] if tx["block"] else []
+            if isinstance(step, Deploy):
+                address = deployed.addresses[step.key]
+                code = self.chain.code(address)
+                created[step.key] = Created(
+                    contract=step.contract,
+                    address=address,
+                    args=_listed(deployed.resolve(step.args)),
+                    code_hash="0x" + keccak(code).hex(),
+                    code_size=len(code),
+                    **tx,
+                )
+            else:
+                sent.append(Sent(step=step.title, **tx))
+        last = max(blocks, default=0)
+        return Manifest(
+            network=self.config.network,
+            chain_id=self.chain.chain_id,
+            deployer=self.setup,
+            governor=plan.governor,
+            guardian=plan.guardian,
+            first_block=min(blocks, default=0),
+            last_block=last,
+            timestamp=self.chain.timestamp_of(last),
+            source=_source(),
+            external={key: address for key, address in deployed.addresses.items() if key not in created},
+            contracts=created,
+            roles={
+                key: {holder: [flag.name or "" for flag in role] for holder, role in holders.items()}
+                for key, holders in plan.roles(deployed).items()
+            },
+            reads=[
+                {
+                    "contract": read.target,
+                    "read": read.fn,
+                    "args": _listed(deployed.resolve(read.args)),
+                    "is": _listed(read.wanted(deployed)),
+                    "about": read.about,
+                }
+                for read in plan.reads()
+            ],
+            transactions=sent,
+            config=plan.config.model_dump(mode="json"),
+        )
+
+
+# ---- what it will cost
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One transaction of a rehearsal."""
+
+    title: str
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A whole deployment, tried on a private fork."""
+
+    costs: list[Cost]
+    skipped: int  # steps that are done already
+    fee: int  # [wei per gas] base fee and tip now
+    max_fee: int  # [wei per gas] what transactions will offer at most
+    balance: int  # [wei] of the deployer
+
+    @property
+    def gas(self) -> int:
+        return sum(cost.gas for cost in self.costs)
+
+
+def rehearse(chain: RpcChain, config: Config, setup: str, journal: Path) -> Rehearsal:
+    """Run what is left of a deployment on an Anvil fork of the node; nothing is sent to the node itself."""
+    costs: list[Cost] = []
+    skipped = 0
+
+    def watch(progress: Progress) -> None:
+        nonlocal skipped
+        if progress.stage == "done":
+            costs.append(Cost(progress.title, progress.gas or 0))
+        skipped += progress.stage == "skipped"
+
+    base, tip = _fees_now(chain)
+    with TemporaryDirectory() as folder, Anvil(fork_url=chain.url) as node:
+        copy = Path(folder) / "journal.jsonl"
+        if journal.is_file():
+            copy.write_bytes(journal.read_bytes())
+        fork = node.chain()
+        fork.set_balance(setup, 10**24)
+        quick = config.changed(confirmations=0)
+        if (start := Journal(copy).last("start")) is not None and start["digest"] == _digest(config):
+            copy.write_text(copy.read_text().replace(start["digest"], _digest(quick)))
+        Deployer(fork, quick, setup, Journal(copy), watch=watch).run()
+    return Rehearsal(costs, skipped, base + tip, chain.fees()[0], chain.balance(setup))
+
+
+# ---- small things
+
+
+def create_address(sender: str, nonce: int) -> str:
+    """The address of a contract that `sender` creates with this nonce."""
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    item = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
+    payload = b"\x94" + bytes.fromhex(sender[2:]) + item
+    return address_of(keccak(bytes([0xC0 + len(payload)]) + payload)[12:])
+
+
+def _is_code_of(step: Deploy, code: bytes) -> bool:
+    """Immutables follow the code and are not compared here: address and nonce have settled whose code it is."""
+    artifact = step.artifact
+    return len(code) == artifact.deployed_size and code.startswith(artifact.runtime)
+
+
+def _difference(read: Read, deployed: Deployed, plan: Plan) -> str | None:
+    wanted = read.wanted(deployed)
+    try:
+        actual = read.actual(deployed, plan)
+    except Reverted as error:
+        actual = f"revert: {error}"
+    if actual == wanted:
+        return None
+    return f"{read.target}.{read.fn}{deployed.resolve(read.args)} is {actual}, not {wanted}"
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists: as JSON will have it."""
+    value = plain(value)
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _digest(config: Config) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()
+
+
+def _fees_now(chain: RpcChain) -> tuple[int, int]:
+    block = chain.request("eth_getBlockByNumber", "latest", False)
+    return int(block.get("baseFeePerGas", "0x0"), 16), chain.fees()[1]
+
+
+def _source() -> dict[str, Any]:
+    """Which source this was, as far as git can say."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    changes = git("status", "--porcelain", "--", "contracts", "interfaces")
+    return {"commit": git("rev-parse", "HEAD"), "modified": bool(changes), "compiler": "vyper 0.4.3"}
