@@ -2,7 +2,7 @@
 
 Names, order and rounding are the contracts'. Not mirrored: roles, allowances and operators, permit, the token itself
 (``deposit`` assumes that the transfer went through) and the packing of words; their ranges are.
-``now`` is the block's time [s]. Like a transaction, a call that raises must be undone by its caller (``System.attempt``).
+``now`` is the block's time [s]. Like a transaction, a call that raises must be undone by its caller (see ``System``).
 """
 
 from __future__ import annotations
