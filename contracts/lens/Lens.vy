@@ -1,0 +1,371 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Lens: everything in one call
+@notice Reads of markets, accounts, vault, LPs and venues for interfaces, keepers and auditors. Holds nothing, may do nothing, and
+        nothing depends on it: a better Lens can be deployed beside it at any time.
+
+        Actors: anyone reads.
+        Invariants: no state; `quotes` answers what a trade would pay in this block, to the wei; a venue that does not answer
+        leaves its own figures 0 and stops no other.
+@custom:kill Nothing to kill.
+"""
+
+from ethereum.ercs import IERC20
+from ethereum.ercs import IERC4626
+from interfaces import IClearinghouse
+from interfaces import IHedgeManager
+from interfaces import IHedgeVenue
+from interfaces import IInventory
+from interfaces import ILens
+from interfaces import IMargin
+from interfaces import IPerpEngine
+from interfaces import IPriceOracle
+from interfaces import IVault
+
+implements: ILens
+
+from contracts import constants as c
+from contracts.hedge import records
+from contracts.hedge import rule
+from contracts.inventory import exposure
+from contracts.math import signed
+from contracts.math import wad
+from contracts.perps import funding
+from contracts.perps import markets as perp_markets
+from contracts.vault import shares as pricing
+
+# What the contracts answer beyond their interfaces.
+interface IEngineViews:
+    def book(market: uint256) -> funding.Book: view
+    def config(market: uint256) -> perp_markets.Config: view
+
+interface IInventoryViews:
+    def market_count() -> uint256: view
+    def market(market: uint256) -> exposure.Market: view
+
+interface IHedgeViews:
+    def venue_count() -> uint256: view
+    def venue(venue_id: uint256) -> records.Listing: view
+    def venue_params(venue_id: uint256) -> IHedgeManager.VenueParams: view
+    def venue_state(venue_id: uint256) -> IHedgeManager.VenueState: view
+
+VIEW_GAS: constant(uint256) = 500_000       # what a venue may burn in one view
+
+VAULT: immutable(address)
+CLEARINGHOUSE: immutable(IClearinghouse)
+INVENTORY: immutable(IInventory)
+PERP_ENGINE: immutable(IPerpEngine)
+HEDGE_MANAGER: immutable(IHedgeManager)
+ORACLE: immutable(IPriceOracle)
+
+
+@deploy
+def __init__(
+    vault: address,
+    clearinghouse: address,
+    inventory: address,
+    perp_engine: address,
+    hedge_manager: address,
+    oracle: address,
+):
+    """
+    @notice A Lens over one deployment.
+    """
+    VAULT = vault
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+    INVENTORY = IInventory(inventory)
+    PERP_ENGINE = IPerpEngine(perp_engine)
+    HEDGE_MANAGER = IHedgeManager(hedge_manager)
+    ORACLE = IPriceOracle(oracle)
+
+
+@external
+@view
+def markets() -> DynArray[ILens.MarketView, 16]:
+    """
+    @return every listed market
+    """
+    views: DynArray[ILens.MarketView, 16] = []
+    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
+        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+        config: perp_markets.Config = staticcall IEngineViews(PERP_ENGINE.address).config(market)
+        book: funding.Book = staticcall IEngineViews(PERP_ENGINE.address).book(market)
+        # a mark of 0 does not exist: a listed market has a price
+        one: int256 = convert(c.WAD * c.WAD // max(mark.price, 1), int256)
+        views.append(
+            ILens.MarketView(
+                market=market,
+                mark=mark,
+                params=config.params,
+                paused=config.paused,
+                long=book.long,
+                short=book.short,
+                funding_rate=book.funding_rate,
+                borrow_rate=book.borrow_rate,
+                delta=self._delta(market),
+                bought=self._quote(market, mark, one),
+                sold=self._quote(market, mark, -one),
+            )
+        )
+    return views
+
+
+@external
+@view
+def quotes(market: uint256, sizes: DynArray[int256, 16]) -> DynArray[IInventory.Quote, 16]:
+    """
+    @notice What the vault asks beyond the mark value for trades of these sizes, each on its own, now.
+    @dev    Whether a trade would be refused for its size is not asked: PerpEngine.quote does that.
+    @param sizes [base, WAD] > 0 the trader buys
+    @return charge, half-spread and rates after, per size
+    """
+    mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+    answers: DynArray[IInventory.Quote, 16] = []
+    for size: int256 in sizes:
+        answers.append(self._quote(market, mark, size))
+    return answers
+
+
+@external
+@view
+def account(owner: address) -> ILens.AccountView:
+    """
+    @return a trader's cash, positions and margin
+    """
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = staticcall CLEARINGHOUSE.account(owner)
+    answer: ILens.AccountView = ILens.AccountView(
+        cash=cash,
+        mask=mask,
+        stored=staticcall IMargin(staticcall CLEARINGHOUSE.margin()).health(owner),
+        now=IMargin.Health(equity=cash, initial=0, maintenance=0),
+        liquidatable=False,
+        legs=[],
+    )
+    for leg: IPerpEngine.Leg in staticcall PERP_ENGINE.legs(owner, mask):
+        price: uint256 = (staticcall ORACLE.peek(leg.market)).price
+        profit: int256 = signed.mul_floor(leg.size, convert(price, int256)) - leg.cost - leg.owed
+        notional: uint256 = wad.mul_up(signed.magnitude(leg.size), price)
+        answer.now.equity += profit
+        answer.now.initial += wad.mul_div_up(notional, leg.initial_bps, c.BPS)
+        answer.now.maintenance += wad.mul_div_up(notional, leg.maintenance_bps, c.BPS)
+        answer.legs.append(ILens.LegView(leg=leg, price=price, profit=profit))
+    answer.liquidatable = mask != 0 and answer.now.equity < convert(answer.now.maintenance, int256)
+    return answer
+
+
+@external
+@view
+def vault() -> ILens.VaultView:
+    """
+    @return what LPs own together, what a share costs and fetches, and the epoch
+    """
+    valuation: IVault.Valuation = staticcall IVault(VAULT).valuation()
+    nav: uint256 = convert(max(valuation.nav, 0), uint256)
+    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(nav)
+    epoch: IVault.Epoch = staticcall IVault(VAULT).epoch()
+    utilization: uint256 = max_value(uint256)
+    if nav > 0:
+        utilization = wad.div_up(inventory.stressed_loss, nav)
+    fill: uint256 = 0
+    payment: uint256 = 0
+    fill, payment = staticcall IVault(VAULT).preview_epoch()
+    return ILens.VaultView(
+        valuation=valuation,
+        inventory=inventory,
+        buckets=staticcall CLEARINGHOUSE.buckets(),
+        traders=staticcall PERP_ENGINE.book_value(),
+        venues=staticcall HEDGE_MANAGER.equity(),
+        ask_price=pricing._assets_up(c.WAD, valuation.supply, valuation.ask),
+        mid_price=pricing._assets_down(c.WAD, valuation.supply, nav),
+        bid_price=pricing._assets_down(c.WAD, valuation.supply, valuation.bid),
+        utilization=utilization,
+        params=staticcall IVault(VAULT).params(),
+        deposits_paused=staticcall IVault(VAULT).deposits_paused(),
+        epoch=epoch,
+        processable=block.timestamp >= epoch.ends_at and (
+            epoch.pending == 0 or self._all_newer(epoch.ends_at)
+        ),
+        would_fill=fill,
+        would_pay=payment,
+    )
+
+
+@external
+@view
+def lp(owner: address) -> ILens.LpView:
+    """
+    @return a liquidity provider's shares and requests
+    """
+    valuation: IVault.Valuation = staticcall IVault(VAULT).valuation()
+    balance: uint256 = staticcall IERC20(VAULT).balanceOf(owner)
+    asset: IERC20 = IERC20(staticcall IERC4626(VAULT).asset())
+    return ILens.LpView(
+        shares=balance,
+        worth=pricing._assets_down(balance, valuation.supply, convert(max(valuation.nav, 0), uint256)),
+        position=staticcall IVault(VAULT).position(owner),
+        asset_balance=staticcall asset.balanceOf(owner),
+        asset_allowance=staticcall asset.allowance(owner, VAULT),
+    )
+
+
+@external
+@view
+def venues() -> DynArray[ILens.VenueView, 8]:
+    """
+    @return every venue, retired ones included; the index is its id
+    """
+    views: DynArray[ILens.VenueView, 8] = []
+    count: uint256 = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_count()
+    for venue_id: uint256 in range(count, bound=c.MAX_VENUES):
+        listing: records.Listing = staticcall IHedgeViews(HEDGE_MANAGER.address).venue(venue_id)
+        params: IHedgeManager.VenueParams = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_params(venue_id)
+        stored: IHedgeManager.VenueState = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_state(venue_id)
+        used: uint256 = rule._turnover(stored.used, block.timestamp - stored.traded_at, params.turnover, 0)
+        answer: ILens.VenueView = empty(ILens.VenueView)
+        answer.venue_id = venue_id
+        answer.venue = listing.venue
+        answer.market = listing.market
+        answer.paused = listing.paused
+        answer.retired = listing.retired
+        answer.params = params
+        answer.stored = stored
+        answer.turnover_left = wad.sub_floor(params.turnover, used)
+        answer.ready_at = stored.traded_at + params.cooldown
+        views.append(self._read(answer))
+    return views
+
+
+@external
+@view
+def contracts() -> (address, address, address, address, address, address):
+    """
+    @return vault, clearinghouse, inventory, perp engine, hedge manager, oracle
+    """
+    return (
+        VAULT,
+        CLEARINGHOUSE.address,
+        INVENTORY.address,
+        PERP_ENGINE.address,
+        HEDGE_MANAGER.address,
+        ORACLE.address,
+    )
+
+
+# ------------------------------------------------------------------ internal
+
+
+@internal
+@view
+def _market_count() -> uint256:
+    return staticcall IInventoryViews(INVENTORY.address).market_count()
+
+
+@internal
+@view
+def _delta(market: uint256) -> int256:
+    """@return [base, WAD] of the vault"""
+    return (staticcall IInventoryViews(INVENTORY.address).market(market)).delta
+
+
+@internal
+@view
+def _quote(market: uint256, mark: IPriceOracle.Mark, size: int256) -> IInventory.Quote:
+    """
+    @dev `closing` changes no price; it only keeps Inventory from refusing.
+    """
+    return staticcall INVENTORY.quote(
+        market,
+        mark,
+        IInventory.Change(
+            exposure=IInventory.Exposure(delta=-size, gamma=0, vega=0),
+            stress=[],
+            notional=wad.mul_up(signed.magnitude(size), mark.price),
+            book=0,
+            vol_age=0,
+            closing=True,
+        ),
+    )
+
+
+@internal
+@view
+def _all_newer(time: uint256) -> bool:
+    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
+        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+        if not mark.fresh or mark.updated_at < time:
+            return False
+    return True
+
+
+@internal
+@view
+def _read(known: ILens.VenueView) -> ILens.VenueView:
+    """
+    @notice Adds what the venue itself says, or nothing.
+    """
+    answer: ILens.VenueView = known
+    word: bytes32 = empty(bytes32)
+    ok: bool = False
+    ok, word = self._try(known.venue, method_id("exposure()", output_type=bytes4), 0)
+    if not ok:
+        return known
+    answer.exposure = convert(word, int256)
+
+    price: uint256 = (staticcall ORACLE.peek(known.market)).price
+    ok, word = self._try(known.venue, method_id("equity(uint256)", output_type=bytes4), price)
+    if not ok:
+        return known
+    answer.equity = convert(word, uint256)
+
+    # within the cap: exposure after the trade is at most `cap` on either side; bounded, whatever the venue says
+    cap: int256 = convert(known.params.cap, int256)
+    now: int256 = max(min(answer.exposure, 2**127), -2**127)
+    answer.flattening = max(min(now - self._delta(known.market), cap), -cap) - now
+    argument: uint256 = convert(convert(answer.flattening, bytes32), uint256)
+    ok, word = self._try(known.venue, method_id("best_route(int256)", output_type=bytes4), argument)
+    if not ok:
+        return known
+    answer.route = convert(word, uint256)
+
+    success: bool = False
+    data: Bytes[96] = b""
+    success, data = raw_call(
+        known.venue,
+        abi_encode(answer.route, method_id=method_id("prices(uint256)")),
+        max_outsize=96,
+        gas=VIEW_GAS,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if not success or len(data) != 96:
+        return known
+    answer.prices = abi_decode(data, IHedgeVenue.Prices)
+    answer.answered = True
+    return answer
+
+
+@internal
+@view
+def _try(venue: address, selector: bytes4, argument: uint256) -> (bool, bytes32):
+    """
+    @notice A view of one word that cannot stop the Lens. A view without argument ignores the extra word.
+    """
+    success: bool = False
+    data: Bytes[32] = b""
+    success, data = raw_call(
+        venue,
+        concat(selector, convert(argument, bytes32)),
+        max_outsize=32,
+        gas=VIEW_GAS,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if not success or len(data) != 32:
+        return False, empty(bytes32)
+    return True, convert(data, bytes32)

@@ -1,0 +1,238 @@
+"""The Lens says what the contracts say, in one call, and survives what they read."""
+
+import pytest
+
+from ballast.chain import Contract, RevmChain
+from ballast.chain.contract import Reverted
+from ballast.system import Sandbox, deploy_system
+
+WAD = 10**18
+INF = 2**256 - 1
+VENUE_PARAMS = (10**21, 10**12, 3_000, 1_000, 60, 0, 100)
+
+
+@pytest.fixture
+def system() -> Sandbox:
+    """A live book in two markets, a hedge, and a round that nobody has recorded."""
+    system = deploy_system(RevmChain())
+    lp, maker, taker, keeper = system.chain.accounts[1:5]
+    system.deposit(lp, 10_000_000)
+    for account in (maker, taker):
+        system.add_margin(account, 300_000)
+    system.trade(maker, "ETH", 1_000)
+    system.trade(taker, "ETH", -200)
+    system.trade(taker, "BTC", 5)
+    system.warp(12)
+    system.rebalance(keeper, "ETH", 50)
+    system.warp(600)
+    system.push("ETH", "2050")
+    return system
+
+
+@pytest.fixture
+def lens(system: Sandbox) -> Contract:
+    return system.chain.deploy(
+        "Lens",
+        system.vault,
+        system.clearinghouse,
+        system.inventory,
+        system.perp_engine,
+        system.hedge_manager,
+        system.oracle,
+    )
+
+
+def test_contracts_are_those_of_the_deployment(system: Sandbox, lens: Contract) -> None:
+    assert lens.contracts() == (
+        system.vault.address,
+        *(system.vault.neighbours()[i] for i in (0, 1, 3, 4, 2)),
+    )
+
+
+def test_markets_show_the_marks_that_a_sync_would_record(system: Sandbox, lens: Contract) -> None:
+    views = lens.markets()
+    assert [view.market for view in views] == [0, 1]
+    for view in views:
+        assert view.mark == system.oracle.peek(view.market)
+        book = system.perp_engine.book(view.market)
+        assert (view.long, view.short) == (book.long, book.short)
+        assert (view.funding_rate, view.borrow_rate) == (book.funding_rate, book.borrow_rate)
+        config = system.perp_engine.config(view.market)
+        assert (view.params, view.paused) == (config.params, config.paused)
+        assert view.delta == system.inventory.market(view.market).delta
+    eth = views[0]
+    assert eth.mark.price == 2_050 * WAD
+    assert (eth.long, eth.short) == (1_000 * WAD, 200 * WAD)
+    assert -801 * WAD < eth.delta < -740 * WAD
+    # the vault is short: who buys from it pays, who sells to it is paid
+    assert eth.bought.charge > 0 >= eth.sold.charge
+    assert eth.bought.half_spread > 0
+
+
+def test_quotes_are_what_trades_pay(system: Sandbox, lens: Contract) -> None:
+    taker = system.chain.accounts[3]
+    sizes = [WAD, -WAD, 10 * WAD, -50 * WAD, 0]
+    quotes = lens.quotes(0, sizes)
+    for size, quote in zip(sizes[:4], quotes, strict=False):
+        asked = system.perp_engine.quote(taker, 0, size)
+        assert (quote.charge, quote.half_spread) == (asked.charge, asked.half_spread)
+        assert (quote.funding_rate, quote.borrow_rate) == pytest.approx(
+            (asked.funding_rate, asked.borrow_rate), abs=10**13
+        )
+    assert (quotes[4].charge, quotes[4].half_spread) == (0, 0)
+    event = system.trade(taker, 0, 10)
+    assert (event.charge, event.half_spread) == (quotes[2].charge, quotes[2].half_spread)
+
+
+def test_quotes_of_a_size_that_would_be_refused_are_answered(system: Sandbox, lens: Contract) -> None:
+    with pytest.raises(Reverted):
+        system.perp_engine.quote(system.chain.accounts[2], 0, 10_000 * WAD)
+    (quote,) = lens.quotes(0, [10_000 * WAD])
+    assert quote.charge > 0
+
+
+def test_account_shows_positions_and_margin_at_both_marks(system: Sandbox, lens: Contract) -> None:
+    taker = system.chain.accounts[3]
+    view = lens.account(taker)
+    cash, mask = system.clearinghouse.account(taker)
+    assert (view.cash, view.mask) == (cash, mask) == (cash, 0b11)
+    assert view.stored == system.margin.health(taker)
+    assert [entry.leg.market for entry in view.legs] == [0, 1]
+    assert view.now.equity == cash + sum(entry.profit for entry in view.legs)
+    # 200 short, and ETH rose by 50
+    assert view.stored.equity - view.now.equity == pytest.approx(10_000 * WAD, rel=1e-6)
+    # once synced, stored is what now was, but for interest accrued at the new price
+    for market in (0, 1):
+        system.perp_engine.sync.send(market)
+    after = lens.account(taker)
+    assert after.stored.equity == pytest.approx(view.now.equity, rel=1e-6)
+    assert after.stored == after.now
+    assert (after.now.initial, after.now.maintenance) == (view.now.initial, view.now.maintenance)
+    assert not view.liquidatable
+
+
+def test_account_is_liquidatable_before_anybody_syncs(system: Sandbox, lens: Contract) -> None:
+    maker = system.chain.accounts[2]
+    system.push("ETH", "1740")
+    view = lens.account(maker)
+    assert view.stored.equity > view.stored.maintenance
+    assert view.liquidatable
+    system.perp_engine.liquidate.send(maker, 0)
+
+
+def test_account_of_a_stranger_is_empty(system: Sandbox, lens: Contract) -> None:
+    view = lens.account(system.chain.accounts[7])
+    assert (view.cash, view.mask, view.legs, view.liquidatable) == (0, 0, [], False)
+    assert view.stored == view.now == (0, 0, 0)
+
+
+def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> None:
+    lp = system.chain.accounts[1]
+    system.vault.requestRedeem.send(1_000_000 * WAD, lp, lp, sender=lp)
+    view = lens.vault()
+    assert view.valuation == system.vault.valuation()
+    assert view.buckets == system.clearinghouse.buckets()
+    assert view.inventory == system.inventory.valuation(view.valuation.nav)
+    assert view.traders == system.perp_engine.book_value()
+    assert view.venues == system.hedge_manager.equity()
+    assert view.buckets.lp + view.inventory.release + view.traders + view.venues == view.valuation.nav
+    assert view.bid_price < view.mid_price < view.ask_price
+    assert view.mid_price // 10**12 == system.vault.convertToAssets(WAD)
+    assert view.utilization == -(-view.inventory.stressed_loss * WAD // view.valuation.nav)
+    assert view.params == system.vault.params()
+    assert (view.deposits_paused, view.processable) == (False, False)
+    assert view.epoch == system.vault.epoch()
+    assert (view.would_fill, view.would_pay) == system.vault.preview_epoch()
+    assert view.would_fill == 1_000_000 * WAD
+
+
+def test_vault_is_processable_when_processing_passes(system: Sandbox, lens: Contract) -> None:
+    lp = system.chain.accounts[1]
+    # an empty queue needs no price
+    system.warp(system.vault.epoch().ends_at - system.chain.now, refresh=False)
+    assert lens.vault().processable
+    system.vault.processEpoch.send()
+    assert not lens.vault().processable
+    system.refresh()
+    system.vault.requestRedeem.send(WAD, lp, lp, sender=lp)
+    system.warp(system.vault.epoch().ends_at - system.chain.now, refresh=False)
+    assert not lens.vault().processable
+    system.push("ETH")
+    assert not lens.vault().processable
+    system.push("BTC")
+    assert lens.vault().processable
+    system.vault.processEpoch.send()
+
+
+def test_vault_that_is_empty_has_prices_too() -> None:
+    system = deploy_system(RevmChain())
+    lens = system.chain.deploy(
+        "Lens",
+        system.vault,
+        system.clearinghouse,
+        system.inventory,
+        system.perp_engine,
+        system.hedge_manager,
+        system.oracle,
+    )
+    view = lens.vault()
+    assert view.ask_price == view.mid_price == view.bid_price == WAD
+    assert view.utilization == INF
+
+
+def test_lp_shows_shares_requests_and_assets(system: Sandbox, lens: Contract) -> None:
+    lp = system.chain.accounts[1]
+    system.vault.requestRedeem.send(4_000_000 * WAD, lp, lp, sender=lp)
+    system.fund(lp, 77)
+    view = lens.lp(lp)
+    assert view.shares == system.vault.balanceOf(lp)
+    assert view.worth // 10**12 == system.vault.convertToAssets(view.shares)
+    assert view.position == system.vault.position(lp)
+    assert view.position.pending == 4_000_000 * WAD
+    assert view.asset_balance == system.quote.balanceOf(lp)
+    assert view.asset_allowance == system.quote.allowance(lp, system.vault)
+
+
+def test_venues_show_what_they_hold_and_what_would_flatten(system: Sandbox, lens: Contract) -> None:
+    views = lens.venues()
+    assert len(views) == system.hedge_manager.venue_count()
+    for venue_id, view in enumerate(views):
+        listing = system.hedge_manager.venue(venue_id)
+        assert (view.venue, view.market, view.paused, view.retired) == tuple(listing)
+        assert view.params == system.hedge_manager.venue_params(venue_id)
+        assert view.stored == system.hedge_manager.venue_state(venue_id)
+        assert view.answered
+        venue = system.markets[view.market].venues[0]
+        assert view.exposure == venue.exposure()
+        assert view.equity == venue.equity(system.oracle.peek(view.market).price)
+        assert view.route == venue.best_route(view.flattening)
+        assert view.prices == venue.prices(view.route)
+        assert view.ready_at == view.stored.traded_at + view.params.cooldown
+    eth, btc = views
+    assert eth.exposure == eth.stored.exposure > 49 * WAD
+    assert eth.flattening == min(-system.inventory.market(0).delta, eth.params.cap - eth.exposure)
+    # ten minutes have refilled what the first hedge drew
+    assert eth.turnover_left == eth.params.turnover
+    system.push("BTC")
+    system.rebalance(system.chain.accounts[4], "BTC", 1)
+    traded = lens.venues()[1]
+    assert btc.params.turnover - traded.turnover_left == pytest.approx(40_000 * 10**6, rel=0.01)
+    assert traded.ready_at == system.chain.now + btc.params.cooldown
+
+
+ONES, LARGEST, LEAST = b"\xff" * 32, b"\x7f" + b"\xff" * 31, b"\x80" + bytes(31)
+
+
+@pytest.mark.parametrize(
+    ("mode", "payload"), [(0, b""), (0, ONES[1:]), (1, b"no"), (2, b""), (0, ONES), (0, LARGEST), (0, LEAST)]
+)
+def test_venue_that_answers_nonsense_stops_no_other(system: Sandbox, lens: Contract, mode: int, payload: bytes) -> None:
+    responder = system.chain.deploy("RawResponder")
+    responder.set_response.send(mode, payload)
+    venue_id = system.hedge_manager.list_venue.send(responder, 0, VENUE_PARAMS, sender=system.governor).value
+    views = lens.venues()
+    assert [view.answered for view in views] == [True, True, False]
+    assert views[venue_id].venue == responder.address
+    assert views[venue_id].prices == (0, 0, 0)
+    assert abs(views[venue_id].flattening) <= 2**128
+    assert lens.vault().venues == system.hedge_manager.equity()
