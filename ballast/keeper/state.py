@@ -1,0 +1,207 @@
+"""What a keeper knows and what it may do: plain values between `observe`, `decide` and `act`.
+
+Quantities the keeper reasons about are floats in natural units. What is handed back to a contract stays an integer and
+says so in its name: `_wad`, `_units`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ballast.model.analytic.potential import Weights
+
+SPOT_SHOCKS = (-0.50, -0.30, -0.15, 0.0, 0.0, 0.15, 0.30, 0.50)  # of the stress scenarios, contracts/constants.vy
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One market as a sync in the next block would leave it."""
+
+    id: int
+    price: float  # [quote/base]
+    sigma: float  # [1/sqrt(year)]
+    delta: float  # [base] the vault's, venues included
+    updated_at: int  # [s] of the round
+    fresh: bool
+    vega: float = 0.0  # [quote per 1.00 vol]
+    gamma: float = 0.0  # [base per quote]
+    vol_of_vol: float = 0.0  # [absolute vol per sqrt(year)]
+    stress: tuple[float, ...] = ()  # [quote] P&L of each scenario beyond delta; empty for a linear book
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to trade at a venue."""
+
+    index: int
+    spot: float  # [quote/base]
+    twap: float  # [quote/base]
+    fee: float  # [fraction]
+    depth: float  # [quote] n quote of volume move the spot by the fraction 2n/depth; inf: not at all
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One hedge venue: what it holds, what it may do, and its routes that answer."""
+
+    id: int
+    market: int
+    exposure_wad: int  # [base, WAD] read from the venue
+    equity: float  # [quote] read from the venue, at the mark
+    reported_exposure_wad: int  # [base, WAD] what Inventory believes
+    reported_equity: float  # [quote] the same, moved to the mark
+    routes: tuple[Route, ...]
+    cap: float  # [base]
+    turnover_left: float  # [quote]
+    fee_cap: float  # [fraction]
+    band: float  # [fraction]
+    ready_at: int  # [s] end of the cool-down
+    max_age: int  # [s]; 0: any fresh mark
+    haircut: float  # [fraction]
+    traded_at: int = 0  # [s]
+    long_only: bool = True
+    paused: bool = False
+    retired: bool = False
+
+    @property
+    def exposure(self) -> float:
+        """[base]"""
+        return self.exposure_wad / 1e18
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The terms of a hedge."""
+
+    phi: float = 0.6
+    eta: float = 0.15
+    size_reward: float = 5e-5  # [fraction of notional]
+    gas: float = 0.0  # [quote] compensation at the present base fee
+    lp_floor: float = 0.0  # [quote]
+    recall_floor: float = 0.0  # [quote]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One position of an account."""
+
+    market: int
+    size_wad: int  # [base, WAD]
+    cost_wad: int  # [quote, WAD]
+    maintenance: float  # [quote]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account with positions, valued at the marks of `State.markets`."""
+
+    address: str
+    equity: float  # [quote]
+    maintenance: float  # [quote]
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The redemption epoch that is processed next."""
+
+    id: int = 0
+    ends_at: int = 0
+    pending: float = 0.0  # [shares]
+    incoming: float = 0.0  # [shares]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The world at one block."""
+
+    block: int
+    now: int  # [s]
+    markets: tuple[Market, ...]
+    venues: tuple[Venue, ...]
+    accounts: tuple[Account, ...]
+    epoch: Epoch
+    weights: Weights
+    rule: Rule
+    capital: float  # [quote] risk capital E of the next block
+    opening: float  # [quote] U at the start of the block that is open, lowered by its hedges
+    opened_at: int  # [s] that block
+    reserve: float  # [quote] R
+    lp_cash: float  # [quote]
+    swept_at: int  # [s] last synchronisation of every active market
+    sweep_age: int  # [s] allowed between two
+    token_unit: float = 1e-6  # [quote] of one token unit
+    gas_price: float = 0.0  # [quote per gas] what the keeper itself pays
+    potential: float = 0.0  # [quote] U as Inventory last stored it
+
+    def moved(self, market: int, change: float) -> State:
+        """The state after the vault's delta in one market changed by `change` [base]."""
+        markets = tuple(replace(m, delta=m.delta + change) if m.id == market else m for m in self.markets)
+        return replace(self, markets=markets)
+
+
+# ---- what a keeper can do. `key` names the occasion: one that has been used is not used again.
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """HedgeManager.rebalance."""
+
+    venue: int
+    market: int
+    size_wad: int  # [base, WAD] > 0 buys
+    limit_wad: int  # [quote/base, WAD] worst average price, fee included
+    key: str
+    expected_fall: float = field(default=0.0, compare=False)  # [quote] of U
+    expected_cost: float = field(default=0.0, compare=False)  # [quote] as the rule measures it
+    expected_reward: float = field(default=0.0, compare=False)  # [quote] to the keeper, gas compensation aside
+    kind: Literal["rebalance"] = "rebalance"
+
+
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """HedgeManager.poke."""
+
+    venue: int
+    key: str
+    kind: Literal["poke"] = "poke"
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """HedgeManager.recall."""
+
+    venue: int
+    units: int  # [token units]
+    key: str
+    kind: Literal["recall"] = "recall"
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidate:
+    """PerpEngine.liquidate."""
+
+    account: str
+    market: int
+    key: str
+    kind: Literal["liquidate"] = "liquidate"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEpoch:
+    """Vault.processEpoch."""
+
+    key: str
+    kind: Literal["process_epoch"] = "process_epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAll:
+    """Inventory.sync_all."""
+
+    key: str
+    kind: Literal["sync_all"] = "sync_all"
+
+
+Action = Rebalance | Poke | Recall | Liquidate | ProcessEpoch | SyncAll

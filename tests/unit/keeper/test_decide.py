@@ -1,0 +1,364 @@
+"""Decisions on hand-made states: every rule of `ballast.keeper.decide`, without a chain."""
+
+from dataclasses import replace
+from math import inf, sqrt
+
+import numpy as np
+import pytest
+
+from ballast.keeper.decide import (
+    Policy,
+    average_price,
+    best_hedge,
+    decide,
+    measured_cost,
+    no_trade_band,
+)
+from ballast.keeper.risk import potential_of
+from ballast.keeper.state import (
+    Epoch,
+    Liquidate,
+    Poke,
+    ProcessEpoch,
+    Rebalance,
+    Recall,
+    Rule,
+    SyncAll,
+)
+from ballast.model.analytic.potential import Weights
+
+from .worlds import CAPITAL, NOW, PRICE, account, holding, market, route, state, venue
+
+POLICY = Policy()
+FREE = Rule(lp_floor=10_000.0, size_reward=0.0, eta=0.0)
+
+
+def only(actions):
+    (action,) = actions
+    return action
+
+
+# ---- hedging
+
+
+def test_decide_short_vault_buys_and_leaves_the_inner_edge():
+    deep = venue(routes=(route(depth=inf),))
+    action = only(decide(state(venues=(deep,), rule=FREE), POLICY))
+    assert isinstance(action, Rebalance)
+    k = 8 * 0.6**2 / 365 / CAPITAL
+    inner = 5e-4 / (0.6 * k)
+    assert action.size_wad / 1e18 * PRICE == pytest.approx(2_000 * PRICE - inner, rel=1e-3)
+
+
+def test_decide_size_maximises_the_vaults_saving():
+    world = state(reserve=50_000.0)
+    plan = best_hedge(world, world.venues[0], POLICY)
+    potential = potential_of(world, 0)
+    base = potential(0.0)
+
+    def worth(n):
+        cost = measured_cost(route(), PRICE, n)
+        freed = max(0.0, world.reserve - potential(n)) - max(0.0, world.reserve - base)
+        reward = max(0.15 * max(0.0, freed - cost), 5e-5 * n * PRICE)
+        return 0.6 * (base - potential(n)) - cost - reward
+
+    best = max(worth(float(n)) for n in np.linspace(0.1, 2_000, 20_001))
+    assert plan.worth == pytest.approx(best, rel=1e-6)
+
+
+def test_decide_plan_satisfies_the_on_chain_rule():
+    world = state(reserve=20_000.0, rule=Rule(gas=25.0, lp_floor=10_000.0))
+    plan = best_hedge(world, world.venues[0], POLICY)
+    assert plan.cost + plan.reward + 25.0 <= 0.6 * plan.fall
+    cheap = replace(POLICY, price_of_risk=0.5)
+    assert best_hedge(world, world.venues[0], cheap).size < plan.size
+
+
+@pytest.mark.parametrize("delta", [-200.0, 0.0, 200.0])
+def test_decide_inside_the_band_does_nothing(delta):
+    assert decide(state(markets=(market(delta=delta),), venues=(holding(500.0),)), POLICY) == []
+
+
+def test_no_trade_band_widens_with_gas_and_narrows_with_volatility():
+    calm, shaken = state(), state(markets=(market(sigma=1.2),))
+    dear = state(rule=Rule(gas=100.0, lp_floor=10_000.0))
+    low, high = no_trade_band(calm, calm.venues[0], POLICY)
+    assert low == pytest.approx(-high, rel=0.02)
+    assert no_trade_band(dear, dear.venues[0], POLICY)[1] > 1.05 * high
+    assert no_trade_band(shaken, shaken.venues[0], POLICY)[1] < 0.5 * high
+
+
+def test_no_trade_band_matches_its_closed_form():
+    world = state(venues=(venue(routes=(route(depth=inf),)),), rule=replace(FREE, gas=50.0))
+    k = 8 * 0.6**2 / 365 / CAPITAL
+    outer = 5e-4 / (0.6 * k) + sqrt(2 * (50.0 + POLICY.min_saving) / (0.6 * k))
+    assert no_trade_band(world, world.venues[0], POLICY)[1] * PRICE == pytest.approx(outer, rel=0.02)
+
+
+def test_no_trade_band_is_where_decide_starts():
+    world = state()
+    low, _ = no_trade_band(world, world.venues[0], POLICY)
+    for factor, expected in ((0.98, 0), (1.03, 1)):
+        assert len(decide(state(markets=(market(delta=factor * low),)), POLICY)) == expected
+
+
+def test_no_trade_band_without_any_way_to_trade_is_infinite():
+    world = state(venues=(venue(routes=()),))
+    assert no_trade_band(world, world.venues[0], POLICY) == (-inf, inf)
+
+
+def test_decide_long_vault_sells_what_the_venue_holds_and_no_more():
+    world = state(markets=(market(delta=3_000.0, sigma=2.0),), venues=(holding(400.0),))
+    action = only(decide(world, POLICY))
+    assert action.size_wad == -400 * 10**18
+    assert action.limit_wad < 2_000 * 10**18
+
+
+def test_decide_hedges_correlated_markets_by_their_joint_risk():
+    # flat in BTC, but the ETH short is worse with correlation: buying ETH pays; a BTC long offsets it at c = 1, not
+    # at c = 0
+    btc = market(id=1, price=40_000.0, delta=0.0)
+    world = state(markets=(market(), btc), venues=(venue(),))
+    alone = best_hedge(world, world.venues[0], POLICY)
+    offset = best_hedge(state(markets=(market(), replace(btc, delta=75.0)), venues=(venue(),)), venue(), POLICY)
+    assert alone.size == pytest.approx(offset.size, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ready_at": NOW + 1},
+        {"paused": True},
+        {"retired": True},
+        {"cap": 0.0},
+        {"turnover_left": 0.0},
+        {"fee_cap": 1e-4},
+        {"max_age": 5},
+        {"routes": ()},
+        {"routes": (route(spot=PRICE * 1.002),)},
+        {"routes": (route(spot=PRICE * 0.998),)},
+        {"routes": (route(twap=PRICE * 1.002),)},
+        {"routes": (route(depth=0.0),)},
+    ],
+)
+def test_decide_venue_that_may_not_trade_is_left_alone(changes):
+    assert not [a for a in decide(state(venues=(venue(**changes),)), POLICY) if isinstance(a, Rebalance)]
+
+
+def test_decide_stale_mark_is_not_traded_on():
+    assert decide(state(markets=(market(fresh=False),)), POLICY) == []
+
+
+def test_decide_policy_without_hedging_does_not_hedge():
+    assert decide(state(), replace(POLICY, hedge=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({"venues": (venue(cap=100.0),)}, 100.0),
+        ({"venues": (venue(turnover_left=300_000.0),)}, 150.0),
+        ({"lp_cash": 210_000.0}, 100.0),
+        ({"venues": (venue(routes=(route(depth=1e8, spot=PRICE * 1.0008),)),)}, 15.0),
+    ],
+)
+def test_decide_size_stays_within_every_bound(changes, most):
+    action = only(decide(state(**changes), replace(POLICY, min_saving=0.0)))
+    assert 0 < action.size_wad / 1e18 <= most
+
+
+def test_decide_paused_venue_may_shrink():
+    world = state(markets=(market(delta=3_000.0),), venues=(holding(400.0, paused=True),))
+    assert only(decide(world, POLICY)).size_wad == -400 * 10**18
+
+
+def test_decide_uses_the_route_the_venue_will_choose():
+    # the dear tier alone would pay, but the venue picks by price: only its choice counts
+    cheap, dear = route(), route(index=1, fee=3e-3)
+    plan = best_hedge(state(venues=(venue(routes=(cheap, dear)),)), venue(routes=(cheap, dear)), POLICY)
+    assert plan.route == cheap
+    broken = replace(cheap, twap=PRICE * 1.01)
+    shaken = venue(routes=(broken, dear))
+    assert best_hedge(state(venues=(shaken,)), shaken, POLICY) is None
+
+
+def test_decide_two_venues_share_a_hedge_best_first():
+    shallow = venue(id=1, routes=(route(depth=4e8),))
+    actions = decide(state(venues=(shallow, venue())), POLICY)
+    assert actions[0].venue == 0
+    alone = only(decide(state(), POLICY))
+    assert actions[0].size_wad == alone.size_wad
+    assert sum(a.size_wad for a in actions) < 2_000 * 10**18
+
+
+def test_decide_own_trades_of_the_block_count_for_nothing():
+    # U at the start of the open block was small: the fall is measured from there
+    world = state(opening=1.0, opened_at=NOW)
+    assert decide(world, POLICY) == []
+
+
+def test_decide_unpaid_keeper_stays_home():
+    world = state(gas_price=5e-4)
+    assert decide(world, POLICY) == []
+    assert decide(state(gas_price=5e-4, rule=Rule(gas=330.0, lp_floor=10_000.0)), POLICY) != []
+
+
+def test_decide_limit_price_is_the_expected_one_with_slack():
+    action = only(decide(state(), POLICY))
+    expected = average_price(route(), action.size_wad / 1e18) * 1.001
+    assert action.limit_wad == pytest.approx(expected * 1e18, rel=1e-9)
+
+
+def test_measured_cost_is_the_dearest_of_four_views():
+    assert measured_cost(route(), PRICE, 0.0) == 0.0
+    deep = route(depth=inf)
+    fee = 5e-4 * 10 * PRICE
+    assert measured_cost(deep, PRICE, -10.0) == pytest.approx(fee)
+    assert measured_cost(replace(deep, twap=PRICE * 0.999), PRICE, 10.0) > fee + 9.9
+    assert measured_cost(deep, PRICE * 1.01, 10.0) == pytest.approx(fee * 1.01)
+    assert measured_cost(deep, PRICE, 10.0, haircut=0.1) > 0.1 * 10 * PRICE
+    assert average_price(route(depth=1_000.0), 10.0) == inf
+
+
+def test_decide_is_a_function_of_its_arguments():
+    world = state(accounts=(account(1.0, (0, 5.0)),))
+    assert decide(world, POLICY) == decide(world, POLICY)
+
+
+def test_decide_any_plan_keeps_the_rule_and_the_bounds():
+    rng = np.random.default_rng(11)
+    planned = 0
+    for _ in range(400):
+        held = float(rng.uniform(0, 2_000))
+        tiers = tuple(
+            route(
+                index=i,
+                spot=PRICE * float(1 + rng.normal(0, 3e-4)),
+                twap=PRICE * float(1 + rng.normal(0, 3e-4)),
+                fee=fee,
+                depth=float(10 ** rng.uniform(7, 10)),
+            )
+            for i, fee in enumerate((5e-4, 3e-3))
+        )
+        at = holding(
+            held,
+            routes=tiers,
+            turnover_left=float(rng.uniform(0, 1e7)),
+            cap=2_500.0,
+            haircut=float(rng.choice([0, 1e-4])),
+        )
+        world = state(
+            markets=(
+                market(delta=float(rng.normal(0, 3_000)), sigma=float(rng.uniform(0.2, 4))),
+                market(id=1, price=40_000.0, delta=float(rng.normal(0, 100))),
+            ),
+            venues=(at,),
+            rule=Rule(gas=float(rng.uniform(0, 50)), lp_floor=1e6),
+            lp_cash=float(rng.uniform(0, 1e7)),
+            reserve=float(rng.uniform(0, 1e5)),
+        )
+        plan = best_hedge(world, at, POLICY)
+        if plan is None:
+            continue
+        planned += 1
+        potential = potential_of(world, 0)
+        fall = potential(0.0) - potential(plan.size)
+        assert plan.fall == pytest.approx(fall)
+        assert plan.cost + plan.reward + world.rule.gas <= world.rule.phi * fall
+        assert -held * (1 + 1e-9) <= plan.size <= 2_500.0 - held
+        assert abs(plan.size) * PRICE <= at.turnover_left
+        assert plan.size <= 0 or world.lp_cash - plan.size * PRICE * 1.001 >= world.rule.lp_floor
+        tolerance = plan.route.fee + at.band
+        after = plan.route.spot * (1 + 2 * plan.size * PRICE / plan.route.depth)
+        assert abs(after / PRICE - 1) <= tolerance
+    assert planned > 100
+
+
+# ---- liquidation
+
+
+def test_decide_liquidates_below_maintenance_and_not_at_it():
+    rich, poor = account(50.0, (0, 50.0)), account(49.9, (0, 50.0), address="0x" + "22" * 20)
+    world = state(markets=(market(delta=0.0),), accounts=(rich, poor))
+    assert only(decide(world, POLICY)) == Liquidate(
+        poor.address, 0, f"liquidate:{poor.address}:0:{10**18}:{2_000 * 10**18}"
+    )
+
+
+def test_decide_liquidates_the_larger_leg_first():
+    markets = (market(delta=0.0), market(id=1, delta=0.0))
+    action = only(decide(state(markets=markets, accounts=(account(0.0, (0, 10.0), (1, 20.0)),)), POLICY))
+    assert action.market == 1
+
+
+def test_decide_does_not_liquidate_on_a_stale_price():
+    markets = (market(delta=0.0), market(id=1, delta=0.0, fresh=False))
+    assert decide(state(markets=markets, accounts=(account(0.0, (0, 10.0), (1, 20.0)),)), POLICY) == []
+
+
+def test_decide_does_not_hedge_a_market_that_a_liquidation_moves():
+    actions = decide(state(accounts=(account(0.0, (0, 10.0)),)), POLICY)
+    assert [type(action) for action in actions] == [Liquidate]
+
+
+# ---- redemptions and housekeeping
+
+QUIET = {"markets": (market(delta=0.0),)}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "processed"),
+    [
+        (Epoch(7, NOW - 20, pending=5.0), True),
+        (Epoch(7, NOW - 20, incoming=5.0), True),
+        (Epoch(7, NOW - 20), False),
+        (Epoch(7, NOW + 1, pending=5.0), False),
+        (Epoch(7, NOW - 5, pending=5.0), False),  # the price is ten seconds old
+        (Epoch(7, NOW - 5, incoming=5.0), True),  # nothing to price yet
+    ],
+)
+def test_decide_processes_an_epoch_that_is_over_and_priced(epoch, processed):
+    assert decide(state(epoch=epoch, **QUIET), POLICY) == ([ProcessEpoch("epoch:7")] if processed else [])
+
+
+def test_decide_short_of_cash_recalls():
+    rule = Rule(lp_floor=10_000.0, recall_floor=5_000.0)
+    world = state(markets=(market(delta=0.0),), venues=(holding(10.0),), rule=rule, lp_cash=1_000.0)
+    assert only(decide(world, POLICY)) == Recall(0, 4_000_000_001, f"recall:0:0:{10 * 10**18}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lp_cash": 5_000.0},
+        {"venues": (venue(),)},
+        {"venues": (holding(10.0, retired=True, reported_exposure_wad=0, reported_equity=0.0),)},
+        {"venues": (holding(10.0, routes=(route(spot=PRICE * 0.99),)),)},
+        {"venues": (holding(10.0, routes=(route(spot=PRICE * 0.9987),)),)},  # in the band, but the fee breaks the limit
+    ],
+)
+def test_decide_recalls_only_when_short_and_able(changes):
+    rule = Rule(lp_floor=10_000.0, recall_floor=5_000.0)
+    given = {"markets": (market(delta=0.0),), "venues": (holding(10.0),), "rule": rule, "lp_cash": 1_000.0}
+    assert decide(state(**(given | changes)), POLICY) == []
+
+
+def test_decide_pokes_a_venue_that_holds_something_else_than_reported():
+    gift = holding(10.0, reported_exposure_wad=9 * 10**18, reported_equity=18_000.0)
+    interest = holding(10.0, reported_equity=19_990.0)
+    for changed in (gift, interest):
+        action = only(decide(state(venues=(changed,), **QUIET), POLICY))
+        assert isinstance(action, Poke)
+    dust = holding(10.0, reported_equity=19_999.5)
+    assert decide(state(venues=(dust,), **QUIET), POLICY) == []
+
+
+def test_decide_synchronises_markets_before_the_sweep_is_overdue():
+    held = {"markets": (market(delta=-10.0),)}
+    assert decide(state(swept_at=NOW - 3_000, **held), POLICY) == []
+    assert decide(state(swept_at=NOW - 3_500, **held), POLICY) == [SyncAll(f"sync:{NOW - 3_500}")]
+    assert decide(state(swept_at=NOW - 3_500, **QUIET), POLICY) == []
+
+
+def test_decide_zero_aversion_has_nothing_to_hedge():
+    assert decide(state(weights=Weights(aversion=0.0, omega=0.0)), POLICY) == []

@@ -1,0 +1,67 @@
+"""States for keeper tests: one market, one venue, numbers that are easy to follow."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from ballast.keeper.state import Account, Epoch, Leg, Market, Route, Rule, State, Venue
+from ballast.model.analytic.potential import Weights
+
+NOW = 1_000_000
+PRICE = 2_000.0
+CAPITAL = 10_000_000.0
+
+
+def market(**changes: Any) -> Market:
+    """ETH at 2,000 and 60 % volatility, the vault short 2,000."""
+    given: dict[str, Any] = {
+        "id": 0, "price": PRICE, "sigma": 0.6, "delta": -2_000.0, "updated_at": NOW - 10, "fresh": True
+    }  # fmt: skip
+    return Market(**(given | changes))
+
+
+def route(**changes: Any) -> Route:
+    """A 5 bp pool at the oracle's price, four billion deep."""
+    given: dict[str, Any] = {"index": 0, "spot": PRICE, "twap": PRICE, "fee": 5e-4, "depth": 4e9}
+    return Route(**(given | changes))
+
+
+def venue(**changes: Any) -> Venue:
+    """An empty spot venue of market 0."""
+    given: dict[str, Any] = {
+        "id": 0, "market": 0, "exposure_wad": 0, "equity": 0.0, "reported_exposure_wad": 0, "reported_equity": 0.0,
+        "routes": (route(),), "cap": 10_000.0, "turnover_left": 5e7, "fee_cap": 3e-3, "band": 1e-3, "ready_at": 0,
+        "max_age": 60, "haircut": 0.0,
+    }  # fmt: skip
+    return Venue(**(given | changes))
+
+
+def holding(base: float, **changes: Any) -> Venue:
+    """A venue that holds base, as Inventory knows."""
+    wad = int(base * 10**18)
+    given: dict[str, Any] = {
+        "exposure_wad": wad, "reported_exposure_wad": wad, "equity": base * PRICE, "reported_equity": base * PRICE
+    }  # fmt: skip
+    return venue(**(given | changes))
+
+
+def account(equity: float, *legs: tuple[int, float], address: str = "0x" + "11" * 20) -> Account:
+    """An account with legs of (market, maintenance)."""
+    return Account(
+        address,
+        equity,
+        sum(maintenance for _, maintenance in legs),
+        tuple(Leg(of, 10**18, 2_000 * 10**18, maintenance) for of, maintenance in legs),
+    )
+
+
+def state(**changes: Any) -> State:
+    """A vault of 10m whose U nothing but one market's delta moves, and whose reserve is empty."""
+    given: dict[str, Any] = {
+        "block": 100, "now": NOW, "markets": (market(),), "venues": (venue(),), "accounts": (),
+        "epoch": Epoch(1, NOW + 3_600),
+        "weights": Weights(), "rule": Rule(lp_floor=10_000.0), "capital": CAPITAL, "opening": inf, "opened_at": 0,
+        "reserve": 0.0, "lp_cash": CAPITAL, "swept_at": NOW - 60, "sweep_age": 3_600,
+    }  # fmt: skip
+    return State(**(given | changes))
