@@ -1,0 +1,405 @@
+"""Reads what `decide` needs, in few round trips, all at one block.
+
+What governance rarely changes (venues, parameters, the rule) is read once and again every `REFRESH` seconds of chain
+time; who has positions is learnt from the Clearinghouse's events. Everything else is read afresh at a pinned block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ballast.chain import Chain, Contract, Log, Reverted, address_of
+from ballast.chain.artifacts import npm
+from ballast.chain.rpc import RpcChain
+from ballast.keeper.state import Account, Epoch, Leg, Market, Route, Rule, State, Venue
+from ballast.model.analytic.potential import Weights
+
+WAD = 1e18
+MICRO = 1e-6
+YEAR = 365 * 86_400
+CAPITAL_FLOOR = 1_000.0  # [quote] contracts/inventory/Inventory.vy
+REFRESH = 600  # [s of chain time]
+LOG_RANGE = 5_000  # [blocks] per eth_getLogs
+
+_POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
+
+Call = tuple[Contract, str, tuple[Any, ...]]
+
+
+class System(Protocol):
+    """The contracts a keeper talks to."""
+
+    @property
+    def oracle(self) -> Contract: ...
+    @property
+    def clearinghouse(self) -> Contract: ...
+    @property
+    def inventory(self) -> Contract: ...
+    @property
+    def perp_engine(self) -> Contract: ...
+    @property
+    def hedge_manager(self) -> Contract: ...
+    @property
+    def vault(self) -> Contract: ...
+
+
+@dataclass(slots=True)
+class Book:
+    """Who has positions: masks by account, as of the last block scanned. The journal keeps it over restarts."""
+
+    masks: dict[str, int] = field(default_factory=dict)
+    scanned: int = -1  # last block
+
+    def take(self, account: str, mask: int) -> None:
+        """An account's markets after a settlement."""
+        if mask:
+            self.masks[account] = mask
+        else:
+            self.masks.pop(account, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    contract: Contract
+    fee: float  # [fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class _VenueSetup:
+    id: int
+    market: int
+    contract: Contract
+    pools: tuple[_Pool, ...]
+    base_is_token0: bool
+    params: Any
+    paused: bool
+    retired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What rarely changes."""
+
+    read_at: int  # [s]
+    market_count: int
+    weights: Weights
+    sweep_age: int
+    vol_of_vol: tuple[float, ...]
+    venues: tuple[_VenueSetup, ...]
+    terms: Any
+    scale: int  # [WAD per token unit]
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    number: int
+    now: int  # [s]
+    base_fee: int  # [wei]
+
+
+class Observer:
+    """Turns a chain into a `State`."""
+
+    def __init__(self, chain: Chain, system: System, book: Book | None = None) -> None:
+        self.chain = chain
+        self.system = system
+        self.book = book or Book()
+        self._setup: _Setup | None = None
+        self._caught_up = False
+
+    def observe(self) -> State:
+        """The world at the newest block."""
+        head = self._head()
+        setup = self._setup
+        if setup is None or head.now - setup.read_at >= REFRESH:
+            setup = self._setup = self._read_setup(head)
+        return self._state(head, setup)
+
+    def forget_setup(self) -> None:
+        """Read parameters again next time."""
+        self._setup = None
+
+    # ---- reading
+
+    def _head(self) -> _Head:
+        """The newest block; who has positions is known up to it afterwards."""
+        chain, book, ledger = self.chain, self.book, self.system.clearinghouse
+        if not isinstance(chain, RpcChain):
+            head = _Head(chain.number, chain.now, 0)
+            # in process the newest block may still grow: it is read again next time
+            self._take(chain.logs([ledger], book.scanned + 1, head.number), head.number)
+            book.scanned = head.number - 1
+            return head
+        calls: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ("latest", False))]
+        if self._caught_up:
+            span = {"address": ledger.address, "fromBlock": hex(book.scanned + 1), "toBlock": "latest"}
+            calls.append(("eth_getLogs", (span,)))
+        block, *rest = chain.request_many(calls)
+        head = _Head(int(block["number"], 16), int(block["timestamp"], 16), int(block.get("baseFeePerGas", "0x0"), 16))
+        if rest:
+            self._take([log_of(log) for log in rest[0]], head.number)
+        while book.scanned < head.number:
+            last = min(head.number, book.scanned + LOG_RANGE)
+            self._take(chain.logs([ledger], book.scanned + 1, last), last)
+        self._caught_up = True
+        return head
+
+    def _take(self, logs: Sequence[Log], last: int) -> None:
+        """Learn from the Clearinghouse's logs up to block `last`; later ones will be read again."""
+        for log in logs:
+            if log.block_number <= last:
+                event = self.chain.decode_log(log)
+                if event.name == "Settled":
+                    self.book.take(event.args.account, event.args.mask)
+        self.book.scanned = max(last, self.book.scanned)
+
+    def _read_setup(self, head: _Head) -> _Setup:
+        s, number = self.system, head.number
+        count, params, terms, venue_count, scale = self._all(
+            number,
+            (s.inventory, "market_count", ()),
+            (s.inventory, "params", ()),
+            (s.hedge_manager, "terms", ()),
+            (s.hedge_manager, "venue_count", ()),
+            (s.clearinghouse, "scale", ()),
+        )
+        spreads = self._all(number, *((s.inventory, "market_params", (i,)) for i in range(count)))
+        listings = self._all(number, *((s.hedge_manager, "venue", (i,)) for i in range(venue_count)))
+        limits = self._all(number, *((s.hedge_manager, "venue_params", (i,)) for i in range(venue_count)))
+        venues = []
+        for i, (listing, limit) in enumerate(zip(listings, limits, strict=True)):
+            contract = self.chain.at("UniswapV3Venue", listing.venue)
+            pools: tuple[_Pool, ...] = ()
+            routes, base_is_token0 = self._try(number, (contract, "routes", ()), (contract, "BASE_IS_TOKEN0", ()))
+            if not isinstance(routes, Reverted) and not isinstance(base_is_token0, Reverted):
+                pools = tuple(_Pool(self.chain.at(npm(_POOL), route.pool), route.fee * MICRO) for route in routes)
+            venues.append(
+                _VenueSetup(
+                    i, listing.market, contract, pools, base_is_token0 is True, limit, listing.paused, listing.retired
+                )
+            )
+        w = params.weights
+        return _Setup(
+            read_at=head.now,
+            market_count=count,
+            weights=Weights(
+                aversion=w.aversion / WAD,
+                knee=w.knee / WAD,
+                c_lo=w.c_lo / WAD,
+                c_hi=w.c_hi / WAD,
+                rho=w.rho / WAD,
+                omega=w.omega / WAD,
+                u_star=w.u_star / WAD,
+                u_max=w.u_max / WAD,
+                horizon=params.horizon / YEAR,
+            ),
+            sweep_age=params.sweep_age,
+            vol_of_vol=tuple(spread.vol_of_vol / WAD for spread in spreads),
+            venues=tuple(venues),
+            terms=terms,
+            scale=scale,
+        )
+
+    def _state(self, head: _Head, setup: _Setup) -> State:
+        s, number = self.system, head.number
+        holders = sorted(self.book.masks.items())
+        markets = range(setup.market_count)
+        answers = iter(
+            self._all(
+                number,
+                (s.inventory, "book", ()),
+                (s.clearinghouse, "vault_ledger", ()),
+                (s.vault, "epoch", ()),
+                (s.inventory, "state", ()),
+                *((s.oracle, "peek", (i,)) for i in markets),
+                *((s.inventory, "market", (i,)) for i in markets),
+                *((s.hedge_manager, "venue_state", (venue.id,)) for venue in setup.venues),
+                *((s.clearinghouse, "account", (account,)) for account, _ in holders),
+                *((s.perp_engine, "legs", (account, mask)) for account, mask in holders),
+            )
+        )
+        book, ledger, epoch, inventory = (next(answers) for _ in range(4))
+        marks = [next(answers) for _ in markets]
+        holdings = [next(answers) for _ in markets]
+        reported = [next(answers) for _ in setup.venues]
+        cash = [next(answers)[0] for _ in holders]
+        legs = [next(answers) for _ in holders]
+
+        lp_cash, reserve = ledger[0] / WAD, ledger[1] / WAD
+        value = book.value / WAD
+        for mark, holding in zip(marks, holdings, strict=True):
+            value += holding.delta / WAD * (mark.price - holding.price) / WAD
+        capital = max(CAPITAL_FLOOR, min(book.equity * MICRO, lp_cash + value))
+        gas_mark = marks[setup.terms.gas_market]
+        return State(
+            block=number,
+            now=head.now,
+            markets=tuple(
+                Market(
+                    id=i,
+                    price=mark.price / WAD,
+                    sigma=mark.sigma / WAD,
+                    delta=holding.delta / WAD,
+                    updated_at=mark.updated_at,
+                    fresh=mark.fresh,
+                    vega=holding.vega / WAD,
+                    gamma=holding.gamma / WAD,
+                    vol_of_vol=setup.vol_of_vol[i],
+                    stress=tuple(x * MICRO for x in holding.stress) if holding.optioned else (),
+                )
+                for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
+            ),
+            venues=self._venues(head, setup, marks, reported),
+            accounts=tuple(
+                _account(account, cash_wad, positions, marks)
+                for (account, _), cash_wad, positions in zip(holders, cash, legs, strict=True)
+            ),
+            epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
+            weights=setup.weights,
+            rule=_rule(setup.terms, head.base_fee, gas_mark),
+            capital=capital,
+            opening=book.opening * MICRO,
+            opened_at=book.opened_at,
+            reserve=reserve,
+            lp_cash=lp_cash,
+            swept_at=book.swept_at,
+            sweep_age=setup.sweep_age,
+            token_unit=setup.scale / WAD,
+            gas_price=head.base_fee / WAD * (gas_mark.price / WAD),
+            potential=inventory.potential / WAD,
+        )
+
+    def _venues(self, head: _Head, setup: _Setup, marks: list[Any], reported: list[Any]) -> tuple[Venue, ...]:
+        calls: list[Call] = []
+        for venue in setup.venues:
+            calls += [
+                (venue.contract, "exposure", ()),
+                (venue.contract, "equity", (marks[venue.market].price,)),
+            ]
+            for index, pool in enumerate(venue.pools):
+                calls += [
+                    (venue.contract, "prices", (index,)),
+                    (pool.contract, "slot0", ()),
+                    (pool.contract, "liquidity", ()),
+                ]
+        answers = iter(self._try(head.number, *calls))
+        return tuple(
+            _venue(head, setup, venue, marks[venue.market], state, answers)
+            for venue, state in zip(setup.venues, reported, strict=True)
+        )
+
+    # ---- batches
+
+    def _all(self, number: int, *calls: Call) -> list[Any]:
+        """Answers of calls that must not fail."""
+        txs = [contract.tx(fn, *args) for contract, fn, args in calls]
+        if isinstance(self.chain, RpcChain):
+            return self.chain.read_many(txs, number)
+        return [tx.function.decode(self.chain.read(tx, number)) if tx.function else None for tx in txs]
+
+    def _try(self, number: int, *calls: Call) -> list[Any]:
+        """Answers of calls that may fail, or the Reverted they failed with."""
+        try:
+            return self._all(number, *calls)
+        except Reverted:
+            pass
+        answers: list[Any] = []
+        for call in calls:
+            try:
+                answers += self._all(number, call)
+            except Reverted as error:
+                answers.append(error)
+        return answers
+
+
+def log_of(raw: dict[str, Any]) -> Log:
+    """A log as JSON-RPC spells it."""
+    return Log(
+        address_of(raw["address"]),
+        tuple(bytes.fromhex(topic[2:]) for topic in raw["topics"]),
+        bytes.fromhex(raw["data"][2:]),
+        int(raw["blockNumber"], 16),
+        raw["transactionHash"],
+        int(raw["logIndex"], 16),
+    )
+
+
+def _rule(terms: Any, base_fee: int, gas_mark: Any) -> Rule:
+    gas_price = min(base_fee + terms.gas_tip_cap, terms.gas_price_cap)
+    gas = terms.gas_units * gas_price / WAD * (gas_mark.price / WAD) if gas_mark.fresh else 0.0
+    return Rule(
+        phi=terms.phi_bps / 1e4,
+        eta=terms.eta_bps / 1e4,
+        size_reward=terms.size_reward * MICRO,
+        gas=gas,
+        lp_floor=terms.lp_floor / WAD,
+        recall_floor=terms.recall_floor / WAD,
+    )
+
+
+def _account(address: str, cash: int, positions: Sequence[Any], marks: Sequence[Any]) -> Account:
+    """Equity and maintenance at the newest marks; Margin would use them after a sync."""
+    equity = cash / WAD
+    total = 0.0
+    legs = []
+    for leg in positions:
+        price = marks[leg.market].price / WAD
+        maintenance = abs(leg.size) / WAD * price * leg.maintenance_bps / 1e4
+        equity += leg.size / WAD * price - (leg.cost + leg.owed) / WAD
+        total += maintenance
+        legs.append(Leg(leg.market, leg.size, leg.cost, maintenance))
+    return Account(address, equity, total, tuple(legs))
+
+
+def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Any) -> Venue:
+    exposure, equity = next(answers), next(answers)
+    if isinstance(exposure, Reverted) or isinstance(equity, Reverted) or venue.retired:
+        exposure, equity = 0, 0  # HedgeManager counts it so too
+    routes = []
+    for index in range(len(venue.pools)):
+        prices, slot0, liquidity = next(answers), next(answers), next(answers)
+        if isinstance(prices, Reverted) or isinstance(slot0, Reverted) or isinstance(liquidity, Reverted):
+            continue
+        routes.append(
+            Route(
+                index=index,
+                spot=prices.spot / WAD,
+                twap=prices.twap / WAD,
+                fee=prices.fee / WAD,
+                depth=_depth(liquidity, slot0.sqrtPriceX96, venue.base_is_token0) * setup.scale / WAD,
+            )
+        )
+    limits = venue.params
+    elapsed = max(0, head.now - state.traded_at)
+    used = max(0.0, state.used - limits.turnover * elapsed / 86_400)
+    moved = state.equity / WAD + state.exposure / WAD * (mark.price - state.price) / WAD
+    return Venue(
+        id=venue.id,
+        market=venue.market,
+        exposure_wad=exposure,
+        equity=equity / WAD,
+        reported_exposure_wad=state.exposure,
+        reported_equity=moved,
+        routes=tuple(routes),
+        cap=limits.cap / WAD,
+        turnover_left=(limits.turnover - used) * MICRO,
+        fee_cap=limits.fee_cap * MICRO,
+        band=limits.band * MICRO,
+        ready_at=state.traded_at + limits.cooldown if state.traded_at else 0,
+        max_age=limits.max_age,
+        haircut=limits.haircut_bps / 1e4,
+        traded_at=state.traded_at,
+        long_only=bool(venue.pools),
+        paused=venue.paused,
+        retired=venue.retired,
+    )
+
+
+def _depth(liquidity: int, sqrt_price_x96: int, base_is_token0: bool) -> float:
+    """Virtual quote reserve of a pool [token units]."""
+    if liquidity == 0 or sqrt_price_x96 == 0:
+        return 0.0
+    root = sqrt_price_x96 / 2**96
+    return liquidity * root if base_is_token0 else liquidity / root

@@ -1,0 +1,141 @@
+"""The keeper against a node: restarts repeat nothing, a stuck transaction is replaced, and the loop survives both."""
+
+import threading
+import time
+
+import pytest
+
+from ballast.keeper import Keeper
+from ballast.keeper.act import FeePolicy
+from ballast.keeper.journal import Journal
+from ballast.keeper.service import Service
+from ballast.keeper.state import Rebalance
+from ballast.system import deploy_system
+
+pytestmark = pytest.mark.anvil
+
+QUICK = FeePolicy(patience=0.1, bumps=2)
+
+
+@pytest.fixture
+def sandbox(anvil_chain):
+    """A vault of 10m, short 2,000 ETH: the keeper has something to do."""
+    system = deploy_system(anvil_chain)
+    system.deposit(anvil_chain.accounts[1], 10_000_000)
+    system.add_margin(anvil_chain.accounts[2], 1_000_000)
+    system.trade(anvil_chain.accounts[2], "ETH", 2_000)
+    system.warp(60)
+    yield system
+    anvil_chain.request("evm_setAutomine", True)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.sqlite"
+
+
+def start(sandbox, path, fees=QUICK):
+    """A keeper as its process would start it."""
+    return Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], journal=Journal(path), fees=fees)
+
+
+def hedges(sandbox):
+    """What has been sent to the venue so far [base, WAD]."""
+    return sandbox.markets[0].venues[0].call("exposure")
+
+
+def test_restart_after_a_hedge_repeats_nothing(sandbox, path):
+    first = start(sandbox, path)
+    (result,) = first.step().results
+    assert result.ending == "done"
+    held = hedges(sandbox)
+    first.journal.close()
+    second = start(sandbox, path)
+    assert second.observer.book.masks == first.observer.book.masks
+    assert [r.ending for r in second.actor.act([result.action])] == ["used"]
+    assert hedges(sandbox) == held
+
+
+def test_stuck_transaction_is_replaced_within_bounds_and_settled_after_restart(sandbox, path):
+    chain = sandbox.chain
+    first = start(sandbox, path)
+    chain.request("evm_setAutomine", False)
+    (result,) = first.step().results
+    assert result.ending == "pending"
+    (entry,) = first.journal.pending()
+    assert len(entry.hashes) == 1 + QUICK.bumps
+    fees = [int(chain.request("eth_getTransactionByHash", h)["maxFeePerGas"], 16) for h in entry.hashes[-1:]]
+    assert fees[0] <= QUICK.cap
+    first.journal.close()
+
+    second = start(sandbox, path)
+    # still undecided: nothing new goes out
+    assert {r.ending for r in second.step().results} <= {"pending"}
+    chain.request("evm_mine")
+    chain.request("evm_setAutomine", True)
+    assert second.actor.recover()
+    assert [e.outcome for e in second.journal.entries()] == ["done"]
+    assert hedges(sandbox) > 0
+    assert chain.nonce(second.actor.sender, "latest") == entry.nonce + 1
+
+
+def test_crash_between_writing_and_sending_drops_the_attempt(sandbox, path):
+    first = start(sandbox, path)
+    (action,) = first.plan(first.observe())
+    tx = first.actor.tx(action)
+    nonce = sandbox.chain.nonce(first.actor.sender, "latest")
+    first.journal.begin(action, tx.to, tx.data, nonce)
+    first.journal.close()
+
+    second = start(sandbox, path)
+    (result,) = second.step().results
+    assert isinstance(result.action, Rebalance)
+    assert result.ending == "done"
+    assert [entry.outcome for entry in second.journal.entries()] == ["dropped", "done"]
+
+
+def test_crash_between_sending_and_noting_the_hash_counts_as_done(sandbox, path):
+    first = start(sandbox, path)
+    (action,) = first.plan(first.observe())
+    tx = first.actor.tx(action)
+    nonce = sandbox.chain.nonce(first.actor.sender, "latest")
+    first.journal.begin(action, tx.to, tx.data, nonce)
+    sandbox.chain.transact(tx)
+    held = hedges(sandbox)
+    first.journal.close()
+
+    second = start(sandbox, path)
+    second.step()
+    assert second.journal.entries()[0].outcome == "done"
+    assert hedges(sandbox) == held
+
+
+def test_crash_between_sending_and_noting_the_hash_in_a_full_pool_replaces_it(sandbox, path):
+    chain = sandbox.chain
+    first = start(sandbox, path)
+    (action,) = first.plan(first.observe())
+    tx = first.actor.tx(action)
+    nonce = chain.nonce(first.actor.sender, "latest")
+    chain.request("evm_setAutomine", False)
+    first.journal.begin(action, tx.to, tx.data, nonce)
+    chain.submit(tx)
+    first.journal.close()
+
+    second = start(sandbox, path)
+    assert not second.actor.recover()
+    chain.request("evm_mine")
+    chain.request("evm_setAutomine", True)
+    assert second.actor.recover()
+    assert second.journal.entries()[0].outcome == "done"
+    assert chain.nonce(second.actor.sender, "latest") == nonce + 1
+
+
+def test_service_hedges_and_stops_when_told(sandbox, path):
+    keeper = start(sandbox, path)
+    service = Service(keeper, 0.05)
+    threading.Timer(3.0, service.stop).start()
+    began = time.monotonic()
+    service.run()
+    assert time.monotonic() - began < 10
+    assert hedges(sandbox) > 0
+    assert [entry.outcome for entry in keeper.journal.entries()] == ["done"]
