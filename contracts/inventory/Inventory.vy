@@ -1,6 +1,6 @@
 # pragma version 0.4.3
 # pragma evm-version cancun
-# pragma optimize codesize
+# pragma optimize gas
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
@@ -93,6 +93,7 @@ struct Entry:
     market: exposure.Market
     share: Share
     released: uint256           # [quote, WAD] reserve released since the words were loaded, not yet booked
+    potential: uint256          # [quote, WAD] U of `book`
 
 
 struct State:
@@ -115,6 +116,8 @@ CAPITAL_FLOOR: constant(uint256) = 1_000 * 10**6        # [MICRO quote] E is nev
 COVERAGE_UNIT: constant(uint256) = 10**9
 WINDOW: constant(uint256) = 60                          # [s] least length of a window of the low-water mark
 NAV_Z: constant(uint256) = 3 * c.WAD                    # spreads on the net book in LP prices (DESIGN §8)
+
+LISTED: constant(uint256) = 1 << 168                    # above every field of a market's parameter word
 
 ORACLE: immutable(IPriceOracle)
 CLEARINGHOUSE: immutable(IClearinghouse)
@@ -168,9 +171,8 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     @return what the trader pays beyond the mark value, and the rates that hold from now on
     """
     roles._check(roles.Role.ENGINE)
-    self._check_listed(market)
+    mp: MarketParams = self._market_params(market)
     book: exposure.Book = exposure.load_book()
-    had_options: bool = book.optioned != 0
     released: uint256 = 0
     p: Params = self._params()
     due: uint256 = self._due(book, market, p)
@@ -179,8 +181,8 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
         book.swept_at = block.timestamp
     e: Entry = empty(Entry)
     q: IInventory.Quote = empty(IInventory.Quote)
-    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p)
-    self._store(e, market, had_options)
+    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
+    self._store(e, market)
     log IInventory.ExposureChanged(
         market=market,
         delta=e.market.delta,
@@ -199,19 +201,16 @@ def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256)
     @param book [quote, WAD] change of the venue's equity at mark.price
     """
     roles._check(roles.Role.HEDGER)
-    self._check_listed(market)
-    loaded: exposure.Book = exposure.load_book()
-    had_options: bool = loaded.optioned != 0
     p: Params = self._params()
-    e: Entry = self._enter(loaded, market, mark, p, 0)
-    before: uint256 = self._potential(e.book, p.weights)
+    e: Entry = self._enter(exposure.load_book(), market, mark, p, 0)
+    before: uint256 = e.potential
     base: uint256 = min(before, e.book.opening * c.MICRO)
 
     e = self._shift(e, market, mark, IInventory.Exposure(delta=delta, gamma=0, vega=0), book, p)
     after: uint256 = self._potential(e.book, p.weights)
-    e.book = self._scale_lows(e.book, before, after)
-    e.book.opening = min(e.book.opening, after // c.MICRO)
-    self._store(e, market, had_options)
+    e.book = self._scale_lows(e.book, before // c.MICRO, after)
+    e.book.opening = min(e.book.opening, e.book.last)
+    self._store(e, market)
 
     lp_cash: int256 = 0
     reserve: uint256 = 0
@@ -248,7 +247,7 @@ def set_market_params(market: uint256, word: uint256):
         self.market_count = market + 1
     self._check_listed(market)
     assert not exposure.load_market(market).optioned, "inventory: market has options"
-    self._market_params_word[market] = word
+    self._market_params_word[market] = word | LISTED
     p: MarketParams = self._market_params(market)
     assert (
         p.base <= 2 * 10**16
@@ -274,8 +273,7 @@ def set_params(word: uint256):
     """
     roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
     b: exposure.Book = exposure.load_book()
-    assert b.changed_at < block.timestamp, "inventory: block has trades"
-    before: uint256 = self._potential(b, self._params().weights)
+    assert not b.changed or b.opened_at < block.timestamp, "inventory: block has trades"
     self._params_word = word
     p: Params = self._params()
     self._check_params(p)
@@ -284,7 +282,7 @@ def set_params(word: uint256):
     for i: uint256 in range(c.MAX_MARKETS):
         if (b.active >> i) & 1 == 1:
             b = self._moved(b, empty(Share), self._share(exposure.load_market(i), p, i))
-    exposure.save_book(self._scale_lows(b, before, self._potential(b, p.weights)), b.optioned != 0)
+    exposure.save_book(self._scale_lows(b, b.last, self._potential(b, p.weights)))
     log ParamsChanged(params=p)
 
 
@@ -297,7 +295,7 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     @notice What `trade` would answer now, to the wei.
     @param mark what PriceOracle.peek answers now
     """
-    self._check_listed(market)
+    mp: MarketParams = self._market_params(market)
     book: exposure.Book = exposure.load_book()
     released: uint256 = 0
     p: Params = self._params()
@@ -307,22 +305,23 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
         book.swept_at = block.timestamp
     e: Entry = empty(Entry)
     q: IInventory.Quote = empty(IInventory.Quote)
-    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p)
+    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
     return q
 
 
 @view
 @external
-def valuation(equity: uint256) -> IInventory.Valuation:
+def valuation(equity: uint256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
     """
     @notice What LP prices need, with every market as `sync_all` would leave it now.
     @param equity [quote, WAD] the equity after the LP action, at which U is asked
+    @param marks what PriceOracle.peek answers now, market by market
     """
     book: exposure.Book = exposure.load_book()
     p: Params = self._params()
     v: IInventory.Valuation = empty(IInventory.Valuation)
-    for i: uint256 in range(self.market_count, bound=c.MAX_MARKETS):
-        mark: IPriceOracle.Mark = staticcall ORACLE.peek(i)
+    i: uint256 = 0
+    for mark: IPriceOracle.Mark in marks:
         e: Entry = self._enter(book, i, mark, p, v.release)
         book = e.book
         v.release = e.released
@@ -332,11 +331,12 @@ def valuation(equity: uint256) -> IInventory.Valuation:
         if e.market.vega != 0:
             s: uint256 = self._vol_spread(self._market_params(i), 0, NAV_Z)
             v.spread += wad.mul_up(signed.magnitude(e.market.vega), s)
+        i += 1
     lp_cash: int256 = 0
     lp_cash, v.reserve = staticcall CLEARINGHOUSE.vault_ledger()
     v.reserve -= v.release
     capital: uint256 = max(equity, CAPITAL_FLOOR * c.MICRO)
-    v.potential = potential.potential(book.sums, book.loss * c.MICRO, capital, p.weights)
+    v.potential = potential.potential(book.sums, book.loss * c.MICRO, capital, p.weights)[0]
     v.stressed_loss = book.loss * c.MICRO
     return v
 
@@ -379,7 +379,6 @@ def params() -> Params:
 @view
 @external
 def market_params(market: uint256) -> MarketParams:
-    self._check_listed(market)
     return self._market_params(market)
 
 
@@ -393,6 +392,7 @@ def _trade(
     mark: IPriceOracle.Mark,
     change: IInventory.Change,
     p: Params,
+    mp: MarketParams,
 ) -> (Entry, IInventory.Quote):
     """
     @notice DESIGN §5: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
@@ -400,11 +400,18 @@ def _trade(
     e: Entry = entered
     q: IInventory.Quote = empty(IInventory.Quote)
     q.release = e.released
-    q.potential_before = self._potential(e.book, p.weights)
-    e.market = self._with_stress(e.market, change.stress)
+    q.potential_before = e.potential
+    if change.options:
+        e.market = self._with_stress(e.market, change.stress)
     e = self._shift(e, market, mark, change.exposure, change.book, p)
-    q.potential_after = self._potential(e.book, p.weights)
+    worst: uint256 = 0
+    branch: uint256 = 0
+    capital: uint256 = e.book.capital * c.MICRO
+    q.potential_after, worst, branch = potential.potential(
+        e.book.sums, e.book.loss * c.MICRO, capital, p.weights
+    )
 
+    e.book.last = q.potential_after // c.MICRO
     if q.potential_after > q.potential_before:
         q.charge = convert(q.potential_after - q.potential_before, int256)
         if not change.closing:
@@ -416,11 +423,10 @@ def _trade(
         if low > q.potential_after:
             # rebate rounded down
             q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)
-        e.book.low = min(e.book.low, q.potential_after // c.MICRO)
+        e.book.low = min(e.book.low, e.book.last)
 
     x: IInventory.Exposure = change.exposure
-    if change.notional > 0 or x.delta != 0 or x.vega != 0:
-        mp: MarketParams = self._market_params(market)
+    if change.notional != 0 or x.delta != 0 or x.vega != 0:
         q.half_spread = wad.mul_up(change.notional, mp.base)
         if x.delta != 0:
             dollars: uint256 = wad.mul_up(signed.magnitude(x.delta), mark.price)
@@ -428,7 +434,19 @@ def _trade(
         if x.vega != 0:
             q.half_spread += wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))
 
-    q.funding_rate, q.borrow_rate = self._rates(e, p)
+    # rates that hold from now on: dI/dD / h, clamped, and the kinked borrow rate
+    slope: int256 = potential.delta_price(
+        e.book.sums.a, e.share.a, unsafe_div(e.market.sigma * p.root, c.WAD), capital, p.weights, worst, branch
+    )
+    limit: int256 = convert(p.funding_max, int256)
+    q.funding_rate = max(-limit, min(limit, slope * convert(c.YEAR, int256) // convert(p.horizon, int256)))
+    u: uint256 = min(e.book.loss * c.WAD // e.book.capital, c.WAD)
+    if u <= p.weights.u_star:
+        q.borrow_rate = p.borrow_kink * u // p.weights.u_star
+    else:
+        q.borrow_rate = p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - p.weights.u_star) // (
+            c.WAD - p.weights.u_star
+        )
     return e, q
 
 
@@ -459,16 +477,13 @@ def _enter(
         e.market.price = mark.price
         e.market.sigma = mark.sigma
         if not opens:
+            e.potential = self._potential(e.book, p.weights)
             return e
-    elif not opens and (not moved or e.book.changed_at == block.timestamp):
+    else:
         e.share = self._share(e.market, p, market)
-        return e
-
-    before: uint256 = 0
-    if e.book.capital > 0:
-        before = self._potential(e.book, p.weights)
-    if e.book.active & bit != 0:
-        e.share = self._share(e.market, p, market)
+        if not opens and (not moved or e.book.changed):
+            e.potential = self._potential(e.book, p.weights)
+            return e
         if moved:
             old: Share = e.share
             e.book.value += signed.mul_floor(
@@ -493,8 +508,9 @@ def _enter(
     e.book.equity = equity
 
     after: uint256 = self._potential(e.book, p.weights)
-    e.book = self._scale_lows(e.book, before, after)
-    e.book.opening = after // c.MICRO
+    e.book = self._scale_lows(e.book, e.book.last, after)
+    e.book.opening = e.book.last
+    e.potential = after
     if mark.prev_updated_at >= e.book.window_at:
         e.book.pending &= ~bit
     if opens:
@@ -505,12 +521,13 @@ def _enter(
             reserve -= due
         if e.book.pending == 0 and block.timestamp - e.book.window_at >= WINDOW:
             e.book.low_prev = e.book.low
-            e.book.low = after // c.MICRO
+            e.book.low = e.book.last
             e.book.window_at = block.timestamp
             e.book.pending = e.book.active
         if e.book.active & ~bit == 0:
             e.book.swept_at = block.timestamp
         e.book.opened_at = block.timestamp
+        e.book.changed = False
     e.book.coverage = COVERAGE_UNIT
     if reserve < after:
         e.book.coverage = reserve * COVERAGE_UNIT // after
@@ -542,7 +559,7 @@ def _shift(
     e.market.gamma += x.gamma
     bit: uint256 = 1 << market
     has_greeks: bool = e.market.vega != 0 or e.market.gamma != 0
-    if not has_greeks:
+    if e.market.optioned and not has_greeks:
         for s: int256 in e.market.stress:
             if s != 0:
                 has_greeks = True
@@ -561,19 +578,18 @@ def _shift(
     old: Share = e.share
     e.share = self._share(e.market, p, market)
     e.book = self._moved(e.book, old, e.share)
-    e.book.changed_at = block.timestamp
+    e.book.changed = True
     return e
 
 
 @internal
 @pure
-def _with_stress(loaded: exposure.Market, increments: DynArray[int256, 8]) -> exposure.Market:
+def _with_stress(loaded: exposure.Market, increments: int256[c.N_STRESS]) -> exposure.Market:
     """@notice Adds scenario increments [quote, WAD], each rounded down to MICRO: more loss, never less."""
     m: exposure.Market = loaded
-    if len(increments) > 0:
-        for i: uint256 in range(len(increments), bound=c.N_STRESS):
-            m.stress[i] += signed.floor_div(increments[i], convert(c.MICRO, int256))
-        m.optioned = True
+    for i: uint256 in range(c.N_STRESS):
+        m.stress[i] += signed.floor_div(increments[i], convert(c.MICRO, int256))
+    m.optioned = True
     return m
 
 
@@ -623,13 +639,16 @@ def _moved(loaded: exposure.Book, old: Share, new: Share) -> exposure.Book:
 @pure
 def _scale_lows(loaded: exposure.Book, before: uint256, after: uint256) -> exposure.Book:
     """
-    @notice Moves the running minima in proportion to a change of U that is not a trade, rounded down.
-    @dev    low * MICRO <= before, so the result stays <= after. From U = 0 the minima are 0 and stay there.
+    @notice Notes the new U, and moves the running minima in proportion to a change of U that is not a trade, down.
+    @dev    low <= before, so the result stays <= after. From U below one MICRO the minima are 0 and stay there.
+    @param before [MICRO quote]
+    @param after [quote, WAD]
     """
     b: exposure.Book = loaded
-    if before != after and before > 0:
-        b.low_prev = b.low_prev * after // before
-        b.low = b.low * after // before
+    b.last = unsafe_div(after, c.MICRO)
+    if before != b.last and before != 0:
+        b.low_prev = unsafe_div(unsafe_mul(b.low_prev, b.last), before)     # 2^64 * 2^244
+        b.low = unsafe_div(unsafe_mul(b.low, b.last), before)
     return b
 
 
@@ -639,7 +658,7 @@ def _potential(b: exposure.Book, w: potential.Weights) -> uint256:
     """@notice U of the book at this block's E [quote, WAD]; 0 before the first block was opened."""
     if b.capital == 0:
         return 0
-    return potential.potential(b.sums, b.loss * c.MICRO, b.capital * c.MICRO, w)
+    return potential.potential(b.sums, b.loss * c.MICRO, b.capital * c.MICRO, w)[0]
 
 
 @internal
@@ -649,27 +668,6 @@ def _micro_equity(equity: int256) -> uint256:
     if equity <= 0:
         return CAPITAL_FLOOR
     return max(convert(equity, uint256) // c.MICRO, CAPITAL_FLOOR)
-
-
-@internal
-@view
-def _rates(e: Entry, p: Params) -> (int256, uint256):
-    """
-    @notice Funding clamp(dI/dD / h) and the kinked borrow rate, both per year.
-    """
-    capital: uint256 = e.book.capital * c.MICRO
-    if capital == 0:
-        return 0, 0
-    sigma_h: uint256 = e.market.sigma * p.root // c.WAD
-    slope: int256 = potential.delta_price(e.book.sums, e.share.a, sigma_h, capital, p.weights)
-    rate: int256 = slope * convert(c.YEAR, int256) // convert(p.horizon, int256)
-    limit: int256 = convert(p.funding_max, int256)
-    rate = max(-limit, min(limit, rate))
-
-    u: uint256 = min(e.book.loss * c.MICRO * c.WAD // capital, c.WAD)
-    if u <= p.weights.u_star:
-        return rate, p.borrow_kink * u // p.weights.u_star
-    return rate, p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - p.weights.u_star) // (c.WAD - p.weights.u_star)
 
 
 @internal
@@ -713,7 +711,7 @@ def _sqrt_years_up(seconds: uint256) -> uint256:
 @view
 def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
     """@notice Mask of the other markets, if synchronising them is overdue and no exposure has changed in this block."""
-    if b.changed_at < block.timestamp and block.timestamp - b.swept_at > p.sweep_age:
+    if (b.opened_at < block.timestamp or not b.changed) and block.timestamp - b.swept_at > p.sweep_age:
         return b.active & ~(1 << market)
     return 0
 
@@ -721,10 +719,9 @@ def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
 @internal
 def _sync(mask: uint256):
     book: exposure.Book = exposure.load_book()
-    had_options: bool = book.optioned != 0
     released: uint256 = 0
     book, released = self._sweep(book, mask, self._params())
-    exposure.save_book(book, had_options)
+    exposure.save_book(book)
     if released > 0:
         extcall CLEARINGHOUSE.release(released)
 
@@ -764,8 +761,8 @@ def _peek_sweep(loaded: exposure.Book, mask: uint256, p: Params) -> (exposure.Bo
 # ------------------------------------------------------------------ words
 
 @internal
-def _store(e: Entry, market: uint256, had_options: bool):
-    exposure.save_book(e.book, had_options)
+def _store(e: Entry, market: uint256):
+    exposure.save_book(e.book)
     exposure.save_market(market, e.market)
 
 
@@ -810,21 +807,21 @@ def _params() -> Params:
     horizon: uint256 = (w >> 99) & (2**20 - 1)
     return Params(
         weights=potential.Weights(
-            aversion=(w >> 227) * 10**15,
-            knee=((w >> 211) & (2**16 - 1)) * 10**14,
-            c_lo=((w >> 197) & (2**14 - 1)) * 10**14,
-            c_hi=((w >> 183) & (2**14 - 1)) * 10**14,
-            rho=convert(((w >> 84) & (2**15 - 1)) * 10**14, int256) - c.SWAD,
-            omega=((w >> 159) & (2**24 - 1)) * 10**12,
-            u_star=((w >> 139) & (2**20 - 1)) * 10**12,
-            u_max=((w >> 119) & (2**20 - 1)) * 10**12,
+            aversion=unsafe_mul(w >> 227, 10**15),
+            knee=unsafe_mul((w >> 211) & (2**16 - 1), 10**14),
+            c_lo=unsafe_mul((w >> 197) & (2**14 - 1), 10**14),
+            c_hi=unsafe_mul((w >> 183) & (2**14 - 1), 10**14),
+            rho=convert(unsafe_mul((w >> 84) & (2**15 - 1), 10**14), int256) - c.SWAD,
+            omega=unsafe_mul((w >> 159) & (2**24 - 1), 10**12),
+            u_star=unsafe_mul((w >> 139) & (2**20 - 1), 10**12),
+            u_max=unsafe_mul((w >> 119) & (2**20 - 1), 10**12),
         ),
         horizon=horizon,
-        funding_max=((w >> 68) & (2**16 - 1)) * 10**14,
+        funding_max=unsafe_mul((w >> 68) & (2**16 - 1), 10**14),
         release_period=(w >> 48) & (2**20 - 1),
         sweep_age=(w >> 32) & (2**16 - 1),
-        borrow_kink=((w >> 16) & (2**16 - 1)) * 10**14,
-        borrow_max=(w & (2**16 - 1)) * 10**14,
+        borrow_kink=unsafe_mul((w >> 16) & (2**16 - 1), 10**14),
+        borrow_max=unsafe_mul(w & (2**16 - 1), 10**14),
         root=wad.root_down(horizon * c.WAD // c.YEAR),
     )
 
@@ -833,14 +830,15 @@ def _params() -> Params:
 @view
 def _market_params(market: uint256) -> MarketParams:
     w: uint256 = self._market_params_word[market]
+    assert w != 0, "inventory: not listed"
     return MarketParams(
-        base=(w >> 152) * 10**12,
-        floor=((w >> 136) & (2**16 - 1)) * 10**12,
-        z=((w >> 120) & (2**16 - 1)) * 10**15,
+        base=unsafe_mul((w >> 152) & (2**16 - 1), 10**12),
+        floor=unsafe_mul((w >> 136) & (2**16 - 1), 10**12),
+        z=unsafe_mul((w >> 120) & (2**16 - 1), 10**15),
         tau=(w >> 104) & (2**16 - 1),
-        deviation=((w >> 80) & (2**24 - 1)) * 10**12,
-        vol_of_vol=((w >> 56) & (2**24 - 1)) * 10**12,
-        vol_floor=((w >> 32) & (2**24 - 1)) * 10**12,
-        vol_z=((w >> 16) & (2**16 - 1)) * 10**15,
+        deviation=unsafe_mul((w >> 80) & (2**24 - 1), 10**12),
+        vol_of_vol=unsafe_mul((w >> 56) & (2**24 - 1), 10**12),
+        vol_floor=unsafe_mul((w >> 32) & (2**24 - 1), 10**12),
+        vol_z=unsafe_mul((w >> 16) & (2**16 - 1), 10**15),
         vol_tau=w & (2**16 - 1),
     )

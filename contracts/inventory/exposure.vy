@@ -19,9 +19,10 @@ struct Book:
     low_prev: uint256       # [MICRO quote] lowest U of the previous window
     low: uint256            # [MICRO quote] lowest U of this window
     opening: uint256        # [MICRO quote] U at the start of this block, lowered by hedges
+    last: uint256           # [MICRO quote] U when the book was last saved
     coverage: uint256       # [1e-9] min(1, R/U) at the start of this block
     window_at: uint256      # [s] start of this window
-    changed_at: uint256     # [s] last change of an exposure
+    changed: bool           # an exposure has changed since the block was opened
     swept_at: uint256       # [s] when every active market was last synchronised in one go
     pending: uint256        # mask of markets whose previous round is older than this window
     active: uint256         # mask of markets with an exposure
@@ -42,8 +43,10 @@ BIAS_64: constant(int256) = 2**63
 BIAS_96: constant(int256) = 2**95
 BIAS_128: constant(int256) = 2**127
 MASK_16: constant(uint256) = 2**16 - 1
+MASK_31: constant(uint256) = 2**31 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_40: constant(uint256) = 2**40 - 1
+MASK_56: constant(uint256) = 2**56 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_72: constant(uint256) = 2**72 - 1
 MASK_96: constant(uint256) = 2**96 - 1
@@ -55,7 +58,7 @@ _sum_delta: uint256
 _sum_capital: uint256
 # value i128 | low_prev u64 | low u64
 _sum_value: uint256
-# opening u64 | coverage u32 | window_at u40 | changed_at u40 | swept_at u32 | pending u16 | active u16 | optioned u16
+# opening u56 | last u56 | coverage u31 | changed u1 | window_at u32 | swept_at u32 | pending u16 | active u16 | optioned u16
 _sum_block: uint256
 # b i128 | g i128: read and written only while a market has options
 _sum_greeks: uint256
@@ -72,25 +75,25 @@ _stress: HashMap[uint256, uint256[2]]
 @pure
 def _biased(x: int256, bias: int256) -> uint256:
     """@notice x + bias, which must lie in [0, 2 bias)."""
-    y: int256 = x + bias
-    assert y >= 0 and y < 2 * bias, "inventory: out of range"
+    y: int256 = unsafe_add(x, bias)     # wraps only to a negative number
+    assert y >= 0 and y < unsafe_mul(2, bias), "inventory: out of range"
     return convert(y, uint256)
 
 
 @internal
 @pure
-def _fits(x: uint256, mask: uint256) -> uint256:
+def _fits(x: uint256, mask: uint256):
+    """@param x one field, or the `or` of several of the same width"""
     assert x <= mask, "inventory: out of range"
-    return x
 
 
 @internal
 @view
 def load_book() -> Book:
-    w: uint256 = self._sum_delta
     b: Book = empty(Book)
+    w: uint256 = self._sum_delta
     if w != 0:
-        b.sums.a = convert(w >> 128, int256) - BIAS_128
+        b.sums.a = unsafe_sub(convert(w >> 128, int256), BIAS_128)
         b.sums.p = w & MASK_128
     w = self._sum_capital
     b.loss = w >> 184
@@ -99,14 +102,15 @@ def load_book() -> Book:
     b.opened_at = w & MASK_40
     w = self._sum_value
     if w != 0:
-        b.value = convert(w >> 128, int256) - BIAS_128
+        b.value = unsafe_sub(convert(w >> 128, int256), BIAS_128)
         b.low_prev = (w >> 64) & MASK_64
         b.low = w & MASK_64
     w = self._sum_block
-    b.opening = w >> 192
-    b.coverage = (w >> 160) & MASK_32
-    b.window_at = (w >> 120) & MASK_40
-    b.changed_at = (w >> 80) & MASK_40
+    b.opening = w >> 200
+    b.last = (w >> 144) & MASK_56
+    b.coverage = (w >> 113) & MASK_31
+    b.changed = (w >> 112) & 1 == 1
+    b.window_at = (w >> 80) & MASK_32
     b.swept_at = (w >> 48) & MASK_32
     b.pending = (w >> 32) & MASK_16
     b.active = (w >> 16) & MASK_16
@@ -120,33 +124,32 @@ def load_book() -> Book:
 
 
 @internal
-def save_book(b: Book, had_options: bool):
-    """@param had_options Whether the greek words were in use when the book was loaded."""
-    self._sum_delta = (self._biased(b.sums.a, BIAS_128) << 128) | self._fits(b.sums.p, MASK_128)
-    self._sum_capital = (
-        (self._fits(b.loss, MASK_72) << 184)
-        | (self._fits(b.capital, MASK_72) << 112)
-        | (self._fits(b.equity, MASK_72) << 40)
-        | b.opened_at
-    )
-    self._sum_value = (
-        (self._biased(b.value, BIAS_128) << 128)
-        | (self._fits(b.low_prev, MASK_64) << 64)
-        | self._fits(b.low, MASK_64)
-    )
-    self._sum_block = (
-        (self._fits(b.opening, MASK_64) << 192)
-        | (b.coverage << 160)
-        | (b.window_at << 120)
-        | (b.changed_at << 80)
+def save_book(b: Book):
+    """@dev The greek words outlive the last option; nothing reads them until the next one writes them."""
+    self._fits(b.sums.p, MASK_128)
+    self._sum_delta = (self._biased(b.sums.a, BIAS_128) << 128) | b.sums.p
+    self._fits(b.loss | b.capital | b.equity, MASK_72)
+    self._sum_capital = (b.loss << 184) | (b.capital << 112) | (b.equity << 40) | b.opened_at
+    self._fits(b.low_prev | b.low, MASK_64)
+    self._sum_value = (self._biased(b.value, BIAS_128) << 128) | (b.low_prev << 64) | b.low
+    self._fits(b.opening | b.last, MASK_56)
+    w: uint256 = (
+        (b.opening << 200)
+        | (b.last << 144)
+        | (b.coverage << 113)
+        | (b.window_at << 80)
         | (b.swept_at << 48)
         | (b.pending << 32)
         | (b.active << 16)
         | b.optioned
     )
-    if b.optioned != 0 or had_options:
+    if b.changed:
+        w |= 1 << 112
+    self._sum_block = w
+    if b.optioned != 0:
+        self._fits(b.sums.gg, MASK_128)
         self._sum_greeks = (self._biased(b.sums.b, BIAS_128) << 128) | self._biased(b.sums.g, BIAS_128)
-        self._sum_gamma = self._fits(b.sums.gg, MASK_128)
+        self._sum_gamma = b.sums.gg
 
 
 @internal
@@ -156,7 +159,7 @@ def load_market(market: uint256) -> Market:
     m: Market = empty(Market)
     if w == 0:
         return m
-    m.delta = convert(w >> 160, int256) - BIAS_96
+    m.delta = unsafe_sub(convert(w >> 160, int256), BIAS_96)
     m.price = (w >> 64) & MASK_96
     m.sigma = (w & MASK_64) >> 1
     m.optioned = (w & 1) == 1
@@ -172,11 +175,9 @@ def load_market(market: uint256) -> Market:
 
 @internal
 def save_market(market: uint256, m: Market):
-    w: uint256 = (
-        (self._biased(m.delta, BIAS_96) << 160)
-        | (self._fits(m.price, MASK_96) << 64)
-        | (self._fits(m.sigma, MASK_64 >> 1) << 1)
-    )
+    self._fits(m.price, MASK_96)
+    self._fits(m.sigma, MASK_64 >> 1)
+    w: uint256 = (self._biased(m.delta, BIAS_96) << 160) | (m.price << 64) | (m.sigma << 1)
     if m.optioned:
         w |= 1
         self._greeks[market] = (self._biased(m.vega, BIAS_128) << 128) | self._biased(m.gamma, BIAS_128)

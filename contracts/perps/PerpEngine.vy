@@ -415,7 +415,8 @@ def _plan(
         closing=closing,
     ), IInventory.Change(
         exposure=IInventory.Exposure(delta=-size_delta, gamma=0, vega=0),
-        stress=[],
+        options=False,
+        stress=empty(int256[8]),
         notional=wad.mul_up(signed.magnitude(size_delta), mark.price),
         book=funding._claims_wad(book.claims)
         - claims_before

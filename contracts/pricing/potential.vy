@@ -24,6 +24,7 @@
 from contracts import constants as c
 from contracts.math import wad
 
+MAX_TERM: constant(int256) = 2**127
 SQRT_HALF: constant(int256) = 707_106_781_186_547_524      # 1/sqrt(2), WAD, rounded down
 
 struct Sums:
@@ -50,9 +51,15 @@ struct Weights:
 def delta_term(delta: int256, price: uint256, sigma_h: uint256) -> int256:
     """
     @notice a = delta * price * sigma sqrt(h), toward zero.
+    @dev    |delta| < 2^97, price < 2^96, sigma_h < 2^64: no product reaches 2^255.
     @param sigma_h sigma * sqrt(h) [fraction, WAD].
     """
-    return delta * convert(price, int256) // c.SWAD * convert(sigma_h, int256) // c.SWAD
+    return unsafe_div(
+        unsafe_mul(
+            unsafe_div(unsafe_mul(delta, convert(price, int256)), c.SWAD), convert(sigma_h, int256)
+        ),
+        c.SWAD,
+    )
 
 
 @internal
@@ -77,9 +84,11 @@ def square_term(a: int256, b: int256, rho: int256) -> uint256:
     """
     @notice (a^2 + b^2 + 2 rho a b) / WAD, rounded down, at least 0.
     @dev    Non-negative for |rho| <= 1; the floor only absorbs the rounding of the cross term.
+            |a| below 2^127 is asserted, so its square stays below 2^254.
     """
+    assert a < MAX_TERM and a > -MAX_TERM, "inventory: out of range"
     if b == 0:
-        return convert(a * a, uint256) // c.WAD
+        return unsafe_div(convert(unsafe_mul(a, a), uint256), c.WAD)
     total: int256 = a * a + b * b + 2 * (rho * a // c.SWAD) * b
     if total <= 0:
         return 0
@@ -98,8 +107,6 @@ def variance(s: Sums, w: Weights) -> (uint256, uint256):
     if s.g != 0:
         gamma_joint = convert(s.g * s.g, uint256) // c.WAD
     low: uint256 = self._mix(w.c_lo, s.p, joint, s.gg, gamma_joint)
-    if w.c_hi == w.c_lo:
-        return low, w.c_lo
     high: uint256 = self._mix(w.c_hi, s.p, joint, s.gg, gamma_joint)
     if high >= low:
         return high, w.c_hi
@@ -109,7 +116,12 @@ def variance(s: Sums, w: Weights) -> (uint256, uint256):
 @internal
 @pure
 def _mix(correlation: uint256, own: uint256, joint: uint256, gamma_own: uint256, gamma_joint: uint256) -> uint256:
-    result: uint256 = ((c.WAD - correlation) * own + correlation * joint) // c.WAD
+    """@dev Without gamma the ends 0 and 1 need no arithmetic; the result is the general formula's."""
+    result: uint256 = own
+    if correlation == c.WAD:
+        result = joint
+    elif correlation != 0:
+        result = ((c.WAD - correlation) * own + correlation * joint) // c.WAD
     if gamma_own != 0:
         square: uint256 = correlation * correlation // c.WAD
         result += ((c.WAD - square) * gamma_own + square * gamma_joint) // c.WAD
@@ -121,12 +133,14 @@ def _mix(correlation: uint256, own: uint256, joint: uint256, gamma_own: uint256,
 def huber(weight: uint256, knee: uint256, capital: uint256, square: uint256) -> uint256:
     """
     @notice Quadratic in sqrt(square) up to knee * capital, linear beyond, continuous with its slope.
+    @dev    weight < 2^67, knee <= WAD, capital < 2^112: the products of the quadratic branch fit 256 bits once square is
+            below limit^2, which that branch has just established; limit < 2^112.
     @param square [quote^2, WAD]. @param capital [quote, WAD], > 0.
     @return [quote, WAD], rounded down.
     """
-    limit: uint256 = knee * capital // c.WAD
-    if square <= limit * limit // c.WAD:
-        return weight * square // (2 * capital)
+    limit: uint256 = unsafe_div(unsafe_mul(knee, capital), c.WAD)
+    if square <= unsafe_div(unsafe_mul(limit, limit), c.WAD):
+        return weight * square // unsafe_mul(2, capital)
     root: uint256 = wad.root_down(square)
     return weight * knee // c.WAD * (root - limit // 2) // c.WAD
 
@@ -135,7 +149,7 @@ def huber(weight: uint256, knee: uint256, capital: uint256, square: uint256) -> 
 @pure
 def overuse(stressed_loss: uint256, capital: uint256, u_star: uint256) -> uint256:
     """@notice (L - u* E)^2 / WAD where positive [quote^2, WAD]."""
-    threshold: uint256 = u_star * capital // c.WAD
+    threshold: uint256 = unsafe_div(unsafe_mul(u_star, capital), c.WAD)     # < 2^60 * 2^112
     if stressed_loss <= threshold:
         return 0
     excess: uint256 = unsafe_sub(stressed_loss, threshold)      # stressed_loss > threshold
@@ -144,11 +158,11 @@ def overuse(stressed_loss: uint256, capital: uint256, u_star: uint256) -> uint25
 
 @internal
 @pure
-def potential(s: Sums, stressed_loss: uint256, capital: uint256, w: Weights) -> uint256:
+def potential(s: Sums, stressed_loss: uint256, capital: uint256, w: Weights) -> (uint256, uint256, uint256):
     """
-    @notice U = I + W.
+    @notice U = I + W, and the variance and the correlation that it was charged at.
     @param stressed_loss L [quote, WAD]. @param capital E [quote, WAD], > 0.
-    @return [quote, WAD].
+    @return [quote, WAD], [quote^2, WAD], [WAD].
     """
     worst: uint256 = 0
     branch: uint256 = 0
@@ -157,24 +171,28 @@ def potential(s: Sums, stressed_loss: uint256, capital: uint256, w: Weights) -> 
     square: uint256 = self.overuse(stressed_loss, capital, w.u_star)
     if square != 0:
         result += self.huber(w.omega, w.u_max - w.u_star, capital, square)
-    return result
+    return result, worst, branch
 
 
 @internal
 @pure
-def delta_price(s: Sums, a: int256, sigma_h: uint256, capital: uint256, w: Weights) -> int256:
+def delta_price(
+    total: int256, own: int256, sigma_h: uint256, capital: uint256, w: Weights, worst: uint256, branch: uint256
+) -> int256:
     """
     @notice dI/dD of one market, delta terms only (no spot-vol cross term), toward zero.
-    @param a the market's own delta term [quote, WAD].
+    @param total sum of a over markets, `own` the market's own [quote, WAD], both below 2^127.
+    @param worst, branch what `potential` answered for the same book.
     @return [quote per quote of dollar delta, WAD] over one horizon; > 0 when more delta costs more.
     """
-    worst: uint256 = 0
-    branch: uint256 = 0
-    worst, branch = self.variance(s, w)
-    mixed: int256 = (convert(c.WAD - branch, int256) * a + convert(branch, int256) * s.a) // c.SWAD
+    mixed: int256 = own
+    if branch == c.WAD:
+        mixed = total
+    elif branch != 0:
+        mixed = (convert(c.WAD - branch, int256) * own + convert(branch, int256) * total) // c.SWAD
     slope: int256 = mixed * convert(sigma_h, int256) // c.SWAD
-    limit: uint256 = w.knee * capital // c.WAD
-    if worst <= limit * limit // c.WAD:
+    limit: uint256 = unsafe_div(unsafe_mul(w.knee, capital), c.WAD)
+    if worst <= unsafe_div(unsafe_mul(limit, limit), c.WAD):
         return slope * convert(w.aversion, int256) // convert(capital, int256)
     root: uint256 = wad.root_down(worst)
     return slope * convert(w.aversion * w.knee // c.WAD, int256) // convert(root, int256)

@@ -14,7 +14,7 @@ from contracts.inventory import stress
 @pure
 @external
 def u(s: potential.Sums, stressed_loss: uint256, capital: uint256, w: potential.Weights) -> uint256:
-    return potential.potential(s, stressed_loss, capital, w)
+    return potential.potential(s, stressed_loss, capital, w)[0]
 
 
 @pure
@@ -32,7 +32,10 @@ def terms(
 def delta_price(
     s: potential.Sums, a: int256, sigma_h: uint256, capital: uint256, w: potential.Weights
 ) -> int256:
-    return potential.delta_price(s, a, sigma_h, capital, w)
+    worst: uint256 = 0
+    branch: uint256 = 0
+    worst, branch = potential.variance(s, w)
+    return potential.delta_price(s.a, a, sigma_h, capital, w, worst, branch)
 
 
 @pure

@@ -6,6 +6,7 @@ Names, order and rounding are the contract's. Not mirrored: roles, and how a wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -116,9 +117,10 @@ class Book:
     low_prev: int = 0
     low: int = 0
     opening: int = 0
+    last: int = 0
     coverage: int = 0
     window_at: int = 0
-    changed_at: int = 0
+    changed: bool = False
     swept_at: int = 0
     pending: int = 0
     active: int = 0
@@ -187,6 +189,7 @@ class Entry:
     market: Market
     share: Share = field(default_factory=Share)
     released: int = 0
+    potential: int = 0
 
 
 def linear_loss(delta: int, price: int) -> int:
@@ -279,12 +282,12 @@ class Inventory:
         """Add a hedge's change of exposure: charged nothing, rebated nothing, measured."""
         self._check_listed(market)
         e = self._enter(self.book.copy(), market, mark, 0, now)
-        before = self._potential(e.book)
+        before = e.potential
         base = min(before, e.book.opening * MICRO)
         self._shift(e, market, mark, Exposure(delta=delta), book, now)
         after = self._potential(e.book)
-        _scale_lows(e.book, before, after)
-        e.book.opening = min(e.book.opening, after // MICRO)
+        _scale_lows(e.book, before // MICRO, after)
+        e.book.opening = min(e.book.opening, e.book.last)
         self._store(e, market)
         _, reserve = self.clearinghouse.vault_ledger()
         reserve -= e.released
@@ -309,16 +312,15 @@ class Inventory:
 
     def set_params(self, params: Params, now: int) -> None:
         """Change the global parameters and recompute the sums with them."""
-        require(self.book.changed_at < now, "inventory: block has trades")
         b = self.book
-        before = self._potential(b)
+        require(not b.changed or b.opened_at < now, "inventory: block has trades")
         self.params = params
         b.sums = Sums()
         b.loss = 0
         for i in range(MAX_MARKETS):
             if (b.active >> i) & 1:
                 _moved(b, Share(), self._share(self.markets[i], i))
-        _scale_lows(b, before, self._potential(b))
+        _scale_lows(b, b.last, self._potential(b))
 
     # ── views ──
 
@@ -333,12 +335,11 @@ class Inventory:
             book.swept_at = now
         return self._trade(self._enter(book, market, mark, released, now), market, mark, change, now)
 
-    def valuation(self, equity: int, now: int) -> Valuation:
+    def valuation(self, equity: int, marks: Sequence[Mark], now: int) -> Valuation:
         """What LP prices need, as ``sync_all`` would leave every market; ``equity`` after the action [quote, WAD]."""
         book = self.book.copy()
         v = Valuation()
-        for i in range(self.market_count):
-            mark = self.oracle.peek(i, now)
+        for i, mark in enumerate(marks):
             e = self._enter(book, i, mark, v.release, now)
             book, v.release = e.book, e.released
             if e.market.delta != 0:
@@ -360,12 +361,14 @@ class Inventory:
     # ── the rule ──
 
     def _trade(self, e: Entry, market: int, mark: Mark, change: Change, now: int) -> Quote:
-        before = self._potential(e.book)
-        _with_stress(e.market, change.stress)
+        before = e.potential
+        if change.options:
+            _with_stress(e.market, change.stress)
         self._shift(e, market, mark, change.exposure, change.book, now)
         after = self._potential(e.book)
 
         charge = 0
+        e.book.last = after // MICRO
         if after > before:
             charge = after - before
             if not change.closing:
@@ -374,7 +377,7 @@ class Inventory:
             low = min(before, min(e.book.low_prev, e.book.low) * MICRO)
             if low > after:
                 charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)
-            e.book.low = min(e.book.low, after // MICRO)
+            e.book.low = min(e.book.low, e.book.last)
 
         half_spread = 0
         x = change.exposure
@@ -409,14 +412,13 @@ class Inventory:
         if not b.active & bit:
             m.price, m.sigma = mark.price, mark.sigma
             if not opens:
+                e.potential = self._potential(b)
                 return e
-        elif not opens and (not moved or b.changed_at == now):
+        else:
             e.share = self._share(m, market)
-            return e
-
-        before = self._potential(b) if b.capital > 0 else 0
-        if b.active & bit:
-            e.share = self._share(m, market)
+            if not opens and (not moved or b.changed):
+                e.potential = self._potential(b)
+                return e
             if moved:
                 old = e.share
                 b.value += mul_floor(m.delta, mark.price - m.price)
@@ -436,8 +438,9 @@ class Inventory:
         b.equity = equity
 
         after = self._potential(b)
-        _scale_lows(b, before, after)
-        b.opening = after // MICRO
+        _scale_lows(b, b.last, after)
+        b.opening = b.last
+        e.potential = after
         if mark.prev_updated_at >= b.window_at:
             b.pending &= ~bit
         if opens:
@@ -448,12 +451,13 @@ class Inventory:
                 reserve -= due
             if b.pending == 0 and now - b.window_at >= WINDOW:
                 b.low_prev = b.low
-                b.low = after // MICRO
+                b.low = b.last
                 b.window_at = now
                 b.pending = b.active
             if not b.active & ~bit:
                 b.swept_at = now
             b.opened_at = now
+            b.changed = False
         b.coverage = COVERAGE_UNIT
         if reserve < after:
             b.coverage = reserve * COVERAGE_UNIT // after
@@ -480,7 +484,7 @@ class Inventory:
         old = e.share
         e.share = self._share(m, market)
         _moved(b, old, e.share)
-        b.changed_at = now
+        b.changed = True
 
     def _share(self, m: Market, market: int) -> Share:
         p = self.params
@@ -520,7 +524,7 @@ class Inventory:
     # ── sweeps ──
 
     def _due(self, b: Book, market: int, now: int) -> int:
-        if b.changed_at < now and now - b.swept_at > self.params.sweep_age:
+        if (b.opened_at < now or not b.changed) and now - b.swept_at > self.params.sweep_age:
             return b.active & ~(1 << market)
         return 0
 
@@ -554,10 +558,9 @@ class Inventory:
 
 
 def _with_stress(m: Market, increments: tuple[int, ...]) -> None:
-    if increments:
-        for i, x in enumerate(increments):
-            m.stress[i] += floor_div(x, MICRO)
-        m.optioned = True
+    for i, x in enumerate(increments):
+        m.stress[i] += floor_div(x, MICRO)
+    m.optioned = True
 
 
 def _moved(b: Book, old: Share, new: Share) -> None:
@@ -571,9 +574,11 @@ def _moved(b: Book, old: Share, new: Share) -> None:
 
 
 def _scale_lows(b: Book, before: int, after: int) -> None:
-    if before != after and before > 0:
-        b.low_prev = b.low_prev * after // before
-        b.low = b.low * after // before
+    """Note the new U and move the minima in proportion; ``before`` [MICRO], ``after`` [WAD]."""
+    b.last = after // MICRO
+    if before not in (b.last, 0):
+        b.low_prev = b.low_prev * b.last // before
+        b.low = b.low * b.last // before
 
 
 def _micro_equity(equity: int) -> int:

@@ -22,7 +22,8 @@ class Change:
     """IInventory.Change: what an engine reports to Inventory."""
 
     exposure: Exposure = Exposure()
-    stress: tuple[int, ...] = ()
+    options: bool = False
+    stress: tuple[int, ...] = (0,) * 8
     notional: int = 0
     book: int = 0
     vol_age: int = 0

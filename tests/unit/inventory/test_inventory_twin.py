@@ -41,7 +41,7 @@ def both(bench: Bench, send: Any, act: Any) -> tuple[Any, Any]:
 
 def change_words(c: Change) -> tuple[Any, ...]:
     x = c.exposure
-    return ((x.delta, x.gamma, x.vega), list(c.stress), c.notional, c.book, c.vol_age, c.closing)
+    return ((x.delta, x.gamma, x.vega), c.options, list(c.stress), c.notional, c.book, c.vol_age, c.closing)
 
 
 def run(bench: Bench, step: tuple[Any, ...]) -> None:
@@ -49,12 +49,19 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
     chain, contract, twin = bench.chain, bench.contract, bench.twin
     if kind in ("trade", "greeks"):
         if kind == "trade":
-            x, stress = Exposure(delta=two), ()
+            x, stress = Exposure(delta=two), (0,) * 8
         else:
             x = Exposure(delta=two * WAD, gamma=three * WAD // 100, vega=two * 100 * WAD)
             stress = tuple((i - 3) * two * 1_000 * WAD + 7 for i in range(8))
         mark = bench.mark(one)
-        c = Change(exposure=x, stress=stress, notional=abs(x.delta) * 2_000, book=-x.delta // 7, closing=bool(three))
+        c = Change(
+            exposure=x,
+            options=kind == "greeks",
+            stress=stress,
+            notional=abs(x.delta) * 2_000,
+            book=-x.delta // 7,
+            closing=bool(three),
+        )
         quoted, _ = both(
             bench,
             lambda: contract.call("quote", one, words(mark), change_words(c)),
@@ -106,8 +113,9 @@ def assert_equal(bench: Bench) -> None:
             assert (list(found) if name == "stress" else found) == value, (i, name)
     ledger = bench.ledger.call("vault_ledger")
     assert tuple(ledger) == twin.clearinghouse.vault_ledger()
-    valued = bench.contract.call("valuation", 9_000_000 * WAD)
-    assert tuple(valued) == tuple(asdict(twin.valuation(9_000_000 * WAD, bench.chain.now)).values())
+    marks = [bench.mark(i) for i in range(2)]
+    valued = bench.contract.call("valuation", 9_000_000 * WAD, [words(m) for m in marks])
+    assert tuple(valued) == tuple(asdict(twin.valuation(9_000_000 * WAD, marks, bench.chain.now)).values())
 
 
 def assert_sums(bench: Bench) -> None:

@@ -40,8 +40,8 @@ def buy(world: World, account: str, market: int, size_delta: int) -> Receipt:
 
 def asked(world: World) -> Change:
     """What Inventory was asked last."""
-    exposure, stress, *rest = world.inventory.last_change()
-    return Change(Exposure(*exposure), tuple(stress), *rest)
+    exposure, options, stress, *rest = world.inventory.last_change()
+    return Change(Exposure(*exposure), options, tuple(stress), *rest)
 
 
 # ── opening, increasing, reducing, closing ──
