@@ -406,7 +406,7 @@ def _trade(
     e = self._shift(e, market, mark, change.exposure, change.book, p)
     worst: uint256 = 0
     branch: uint256 = 0
-    capital: uint256 = e.book.capital * c.MICRO
+    capital: uint256 = unsafe_mul(e.book.capital, c.MICRO)      # 72 bits * 40 bits
     q.potential_after, worst, branch = potential.potential(
         e.book.sums, e.book.loss * c.MICRO, capital, p.weights
     )
@@ -436,7 +436,7 @@ def _trade(
 
     # rates that hold from now on: dI/dD / h, clamped, and the kinked borrow rate
     slope: int256 = potential.delta_price(
-        e.book.sums.a, e.share.a, unsafe_div(e.market.sigma * p.root, c.WAD), capital, p.weights, worst, branch
+        e.book.sums.a, e.share.a, unsafe_div(unsafe_mul(e.market.sigma, p.root), c.WAD), capital, p.weights, worst, branch
     )
     limit: int256 = convert(p.funding_max, int256)
     q.funding_rate = max(-limit, min(limit, slope * convert(c.YEAR, int256) // convert(p.horizon, int256)))
@@ -597,7 +597,7 @@ def _with_stress(loaded: exposure.Market, increments: int256[c.N_STRESS]) -> exp
 @view
 def _share(m: exposure.Market, p: Params, market: uint256) -> Share:
     """@notice What a market adds to the sums."""
-    sigma_h: uint256 = m.sigma * p.root // c.WAD
+    sigma_h: uint256 = unsafe_div(unsafe_mul(m.sigma, p.root), c.WAD)       # 63 bits * 60 bits
     a: int256 = potential.delta_term(m.delta, m.price, sigma_h)
     if not m.optioned:
         return Share(
@@ -658,7 +658,10 @@ def _potential(b: exposure.Book, w: potential.Weights) -> uint256:
     """@notice U of the book at this block's E [quote, WAD]; 0 before the first block was opened."""
     if b.capital == 0:
         return 0
-    return potential.potential(b.sums, b.loss * c.MICRO, b.capital * c.MICRO, w)[0]
+    # loss and capital have 72 bits
+    return potential.potential(
+        b.sums, unsafe_mul(b.loss, c.MICRO), unsafe_mul(b.capital, c.MICRO), w
+    )[0]
 
 
 @internal

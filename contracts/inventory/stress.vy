@@ -22,7 +22,9 @@ def linear_loss(delta: int256, price: uint256) -> uint256:
     shock: uint256 = c.WORST_DOWN
     if delta < 0:
         shock = c.WORST_UP
-    return (signed.magnitude(delta) * price * shock + (LINEAR_UNIT - 1)) // LINEAR_UNIT
+    # |delta| < 2^97, price < 2^96, shock < 2^59, LINEAR_UNIT < 2^160
+    product: uint256 = unsafe_mul(unsafe_mul(signed.magnitude(delta), price), shock)
+    return unsafe_div(unsafe_add(product, LINEAR_UNIT - 1), LINEAR_UNIT)
 
 
 @internal
