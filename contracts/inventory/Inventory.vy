@@ -210,12 +210,15 @@ def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256)
     after: uint256 = self._potential(e.book, p.weights)
     e.book = self._scale_lows(e.book, before // c.MICRO, after)
     e.book.opening = min(e.book.opening, e.book.last)
-    self._store(e, market)
-
     lp_cash: int256 = 0
     reserve: uint256 = 0
     lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
     reserve -= e.released
+    if after > before:
+        # nobody paid for this rise (a gift to a venue, a recall): R must go on covering its share of U
+        e.book.coverage = min(e.book.coverage, reserve * COVERAGE_UNIT // after)
+    self._store(e, market)
+
     f: IInventory.Fall = IInventory.Fall(
         fall=wad.sub_floor(base, after),
         freed=wad.sub_floor(wad.sub_floor(reserve, after), wad.sub_floor(reserve, base)),
@@ -472,6 +475,8 @@ def _enter(
     opens: bool = e.book.opened_at < block.timestamp
     moved: bool = mark.price != e.market.price or mark.sigma != e.market.sigma
 
+    if e.market.delta == 0 and not e.market.optioned and (opens or not e.book.changed):
+        e.book.active &= ~bit
     if e.book.active & bit == 0:
         # nothing here enters U: the mark can be taken at any time
         e.market.price = mark.price
@@ -569,11 +574,11 @@ def _shift(
     else:
         e.book.optioned &= ~bit
     if has_greeks or e.market.delta != 0:
-        if e.book.active & bit == 0 and mark.prev_updated_at < e.book.window_at:
+        if mark.prev_updated_at < e.book.window_at:
             e.book.pending |= bit
         e.book.active |= bit
     else:
-        e.book.active &= ~bit
+        # active until the next block: emptied and refilled in one block it keeps its mark
         e.book.pending &= ~bit
     old: Share = e.share
     e.share = self._share(e.market, p, market)

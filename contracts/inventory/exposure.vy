@@ -25,7 +25,7 @@ struct Book:
     changed: bool           # an exposure has changed since the block was opened
     swept_at: uint256       # [s] when every active market was last synchronised in one go
     pending: uint256        # mask of markets whose previous round is older than this window
-    active: uint256         # mask of markets with an exposure
+    active: uint256         # mask of markets with an exposure, or that had one earlier in the block of their last touch
     optioned: uint256       # mask of markets with vega, gamma or option stress
 
 

@@ -288,9 +288,11 @@ class Inventory:
         after = self._potential(e.book)
         _scale_lows(e.book, before // MICRO, after)
         e.book.opening = min(e.book.opening, e.book.last)
-        self._store(e, market)
         _, reserve = self.clearinghouse.vault_ledger()
         reserve -= e.released
+        if after > before:
+            e.book.coverage = min(e.book.coverage, reserve * COVERAGE_UNIT // after)
+        self._store(e, market)
         return Fall(
             fall=sub_floor(base, after),
             freed=sub_floor(sub_floor(reserve, after), sub_floor(reserve, base)),
@@ -409,6 +411,8 @@ class Inventory:
         opens = b.opened_at < now
         moved = mark.price != m.price or mark.sigma != m.sigma
 
+        if m.delta == 0 and not m.optioned and (opens or not b.changed):
+            b.active &= ~bit
         if not b.active & bit:
             m.price, m.sigma = mark.price, mark.sigma
             if not opens:
@@ -475,11 +479,10 @@ class Inventory:
         m.optioned = m.vega != 0 or m.gamma != 0 or any(m.stress)
         b.optioned = b.optioned | bit if m.optioned else b.optioned & ~bit
         if m.optioned or m.delta != 0:
-            if not b.active & bit and mark.prev_updated_at < b.window_at:
+            if mark.prev_updated_at < b.window_at:
                 b.pending |= bit
             b.active |= bit
         else:
-            b.active &= ~bit
             b.pending &= ~bit
         old = e.share
         e.share = self._share(m, market)

@@ -290,6 +290,49 @@ def test_hedge_lowers_opening_so_that_one_fall_is_paid_once(bench: Bench) -> Non
     assert second.fall <= MICRO
 
 
+def test_hedge_rise_of_u_lowers_coverage(bench: Bench) -> None:
+    """A gift to a venue raises U and nobody pays into R: rebates of the same block are scaled to what R holds."""
+    trade(bench, 0, -500 * WAD)
+    for _ in range(6):  # two windows later the mark has forgotten the empty book
+        bench.chain.warp(61)
+        bench.set_mark(0, 2_000 * WAD, 6 * WAD // 10)
+        bench.contract.send("sync_all")
+        bench.twin.sync_all(bench.chain.now)
+    mark = bench.mark(0)
+    bench.contract.send("hedge", 0, words(mark), -500 * WAD, 0, sender=bench.engine)
+    bench.twin.hedge(0, mark, -500 * WAD, 0, bench.chain.now)
+    assert_equal(bench)
+    _, reserve = bench.ledger.call("vault_ledger")
+    state = bench.contract.call("state")
+    assert state.coverage * state.potential // WAD <= reserve < state.potential
+    rebate = trade(bench, 0, 1_000 * WAD).charge
+    assert -reserve <= rebate < 0
+
+
+def test_trade_market_emptied_and_refilled_in_one_block_keeps_its_mark(bench: Bench) -> None:
+    """Else U would not be a function of the exposures alone, and the fall that the new mark brings would be paid as a rebate."""
+    trade(bench, 0, -100 * WAD)
+    trade(bench, 1, -500 * WAD)
+    before = bench.contract.call("state").potential
+    bench.set_mark(1, 1_500 * WAD, 5 * WAD // 10)
+    for delta in (500 * WAD, -500 * WAD):
+        trade(bench, 1, delta)
+        assert_equal(bench)
+    assert bench.contract.call("market", 1).price == 2_000 * WAD
+    assert bench.contract.call("state").potential == before
+
+
+def test_sync_market_emptied_in_an_earlier_block_is_no_longer_active(bench: Bench) -> None:
+    trade(bench, 1, -500 * WAD)
+    trade(bench, 1, 500 * WAD)
+    assert bench.contract.call("book").active == 2
+    bench.chain.warp(12)
+    bench.contract.send("sync", 1)
+    bench.twin.sync(1, bench.chain.now)
+    assert bench.contract.call("book").active == 0
+    assert_equal(bench)
+
+
 @pytest.mark.parametrize("name", ["trade", "hedge"])
 def test_privileged_call_by_stranger_reverts(bench: Bench, name: str) -> None:
     mark = words(bench.mark(0))
