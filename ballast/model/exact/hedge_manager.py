@@ -1,0 +1,333 @@
+"""Integer twin of ``contracts/hedge/HedgeManager.vy`` over ``UniswapV3Venue.vy``.
+
+The rule itself is in ``hedge.py``; here is what it is applied to, in the contract's order. What an outside market would
+do with a trade is an input (``Market``): the fuzzer asks Uniswap's own quoter, simulations may ask a model.
+Not mirrored: roles, gas, venues that do not answer, and the packing of words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ballast.model.exact import hedge
+from ballast.model.exact.fixed import MAX_MARKETS, div_up, mul_down, mul_up, require
+from ballast.model.exact.hedge import NO_LIMIT, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
+from ballast.model.exact.inventory import Fall
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import Settlement
+
+MAX_EXPOSURE = 2**112
+MAX_EQUITY = 2**120
+MAX_FUNDING = 3
+MAX_VENUES = 8
+
+UNTOUCHED = VenueState()
+UNFILLED = "venue: not filled at the limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """IHedgeVenue.Prices."""
+
+    spot: int
+    twap: int
+    fee: int
+
+
+class Market(Protocol):
+    """Where a venue trades, as it stands before the trade; `best_route` and `prices` raise Reverted where the venue does.
+
+    A swap that cannot be filled raises Reverted(UNFILLED).
+    """
+
+    def best_route(self, size: int) -> int:
+        """The route that a trade of this size would take."""
+        ...
+
+    def prices(self, route: int) -> Prices:
+        """Spot, average and fee of a route."""
+        ...
+
+    def buy(self, base_units: int, route: int) -> tuple[int, Prices]:
+        """Quote units that buying takes, and prices afterwards."""
+        ...
+
+    def sell(self, base_units: int, route: int) -> tuple[int, Prices]:
+        """Quote units that selling brings, and prices afterwards."""
+        ...
+
+
+class Ledger(Protocol):
+    """What HedgeManager asks of the Clearinghouse."""
+
+    @property
+    def scale(self) -> int: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+    def vault_ledger(self) -> tuple[int, int]: ...
+    def fund(self, units: int) -> None: ...
+    def collect(self, units: int) -> None: ...
+    def settle(self, account: str | None, settlement: Settlement, now: int) -> int: ...
+
+
+class Inventory(Protocol):
+    """What HedgeManager asks of Inventory."""
+
+    def sync(self, market: int, now: int) -> None: ...
+    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall: ...
+
+
+class Oracle(Protocol):
+    """What HedgeManager asks of PriceOracle."""
+
+    def sync(self, market: int, now: int) -> Mark: ...
+    def peek(self, market: int, now: int) -> Mark: ...
+
+
+@dataclass(slots=True)
+class Venue:
+    """Spot at a UniswapV3Venue: its two balances, and what the manager remembers of it."""
+
+    market: int
+    base_scale: int  # [WAD per token unit]
+    quote_scale: int
+    outside: Market
+    params: VenueParams
+    state: VenueState = UNTOUCHED
+    base_units: int = 0
+    quote_units: int = 0  # sent by strangers
+    paused: bool = False
+    retired: bool = False
+
+    def exposure(self) -> int:
+        """Base held [base, WAD]."""
+        return self.base_units * self.base_scale
+
+    def equity(self, price: int) -> int:
+        """Base at the price, and stray quote [quote, WAD]."""
+        return mul_down(self.exposure(), price) + self.quote_units * self.quote_scale
+
+    def most(self, base_units: int, limit_price: int) -> int:
+        """Quote units that a purchase may take, rounded down."""
+        return mul_down(base_units * self.base_scale, limit_price) // self.quote_scale
+
+    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, int, Prices]:
+        """Trade; the change of exposure, quote units sent to the Clearinghouse, prices afterwards."""
+        held = self.base_units
+        if size > 0:
+            amount = size // self.base_scale
+            require(amount != 0, "venue: size too small")
+            most = min(self.most(amount, limit_price), self.quote_units)
+            spent, prices = self.outside.buy(amount, route)
+            require(spent <= most, UNFILLED)
+            self.base_units += amount
+            self.quote_units -= spent
+            sent = 0
+        else:
+            sent, prices = self._sell(-size // self.base_scale, limit_price, route)
+        sent += self.quote_units
+        self.quote_units = 0
+        return (self.base_units - held) * self.base_scale, sent, prices
+
+    def recall(self, units: int, limit_price: int, route: int) -> tuple[int, Prices]:
+        """Sell enough base for ``units`` even at the limit; quote units sent, prices afterwards."""
+        wanted = div_up(units * self.quote_scale, limit_price)
+        amount = min(-(-wanted // self.base_scale), self.base_units)
+        sent, prices = self._sell(amount, limit_price, route)
+        sent += self.quote_units
+        self.quote_units = 0
+        return sent, prices
+
+    def _sell(self, amount: int, limit_price: int, route: int) -> tuple[int, Prices]:
+        require(amount != 0, "venue: size too small")
+        require(amount <= self.base_units, "venue: not enough base")
+        least = mul_up(amount * self.base_scale, limit_price)
+        brought, prices = self.outside.sell(amount, route)
+        require(brought >= -(-least // self.quote_scale), UNFILLED)
+        self.base_units -= amount
+        return brought, prices
+
+
+@dataclass(slots=True)
+class HedgeManager:
+    """Twin of ``HedgeManager.vy``. ``now`` is the block's time, ``base_fee`` its base fee [wei]."""
+
+    clearinghouse: Ledger
+    inventory: Inventory
+    oracle: Oracle
+    rule: Rule
+    venues: list[Venue] = field(default_factory=list)
+    base_fee: int = 0
+
+    def rebalance(self, venue_id: int, market: int, size: int, limit_price: int, keeper: str, now: int) -> Outcome:
+        """Hedge if the rule allows it, and pay the keeper."""
+        require(size != 0, "hedge: zero size")
+        self.clearinghouse.begin()
+        venue, mark, state, released = self._open(venue_id, now)
+        require(venue.market == market, "hedge: wrong market")
+        if venue.paused:
+            toward_zero = (size > 0) != (state.exposure > 0) and abs(size) <= abs(state.exposure)
+            require(toward_zero, "hedge: venue paused")
+        route, prices, tolerance = self._priced(venue, mark, size)
+        hedge.check_start(state, venue.params, prices.fee, now)
+
+        before = self._holdings(venue, mark, prices.twap)
+        limit = hedge.limit(size > 0, limit_price, mark.price, tolerance)
+        self._fund(venue, size, limit, mark.price)
+        filled, sent, after_prices = venue.rebalance(size, limit, route)
+        if sent != 0:
+            self.clearinghouse.collect(sent)
+        after = self._holdings(venue, mark, prices.twap)
+        exposure = venue.exposure()
+        nothing = hedge.Fall(0, 0, 0, 0)
+        measured = Measured(
+            size, filled, exposure, mark.price, prices.fee, now, before, after, nothing, self.base_fee,
+            self._gas_token_price(venue, mark, now),
+        )  # fmt: skip
+        hedge.check_fill(state, venue.params, measured)
+        self._check_band(mark, after_prices, tolerance)
+        fall = self._report(venue, mark, exposure - state.exposure, after.at_mid - before.at_mid, now)
+        venue.state, outcome = hedge.judge(state, venue.params, self.rule, replace(measured, fall=fall))
+        self._settle(keeper, outcome.reward + outcome.gas, released + fall.release + outcome.released, now)
+        return outcome
+
+    def recall(self, venue_id: int, units: int, now: int) -> int:
+        """Turn a hedge back into cash while LP cash is short; token units received."""
+        self.clearinghouse.begin()
+        venue, mark, state, released = self._open(venue_id, now)
+        before = self._holdings(venue, mark, 0)
+        wanted, size = hedge.recall_size(
+            units, self.clearinghouse.scale, before.lp_cash, state.exposure, mark.price, self.rule
+        )
+        route, _, tolerance = self._priced(venue, mark, size)
+        limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
+        received, after_prices = venue.recall(wanted, limit, route)
+        if received != 0:
+            self.clearinghouse.collect(received)
+        after = self._holdings(venue, mark, 0)
+        exposure = venue.exposure()
+        change = exposure - state.exposure
+        good = (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(state.exposure)
+        require(good, "hedge: bad fill")
+        notional = mul_up(abs(change), mark.price)
+        cost = hedge.loss_at_mid(before, after)
+        most = mul_up(notional, tolerance) + self.clearinghouse.scale
+        require(cost <= most, "hedge: recall too dear")
+        require(cost >= -most, "hedge: impossible gain")
+        self._check_band(mark, after_prices, tolerance)
+        fall = self._report(venue, mark, change, after.at_mid - before.at_mid, now)
+        used = hedge.turnover(state.used, now - state.traded_at, venue.params.turnover, notional)
+        equity = max(0, after.at_mid + state.equity - before.at_mid)
+        venue.state = VenueState(exposure, equity, mark.price, used, now)
+        self._settle(None, 0, released + fall.release, now)
+        return received
+
+    def poke(self, venue_id: int, now: int) -> None:
+        """Tell Inventory what the venue truly holds."""
+        self.clearinghouse.begin()
+        venue = self._venue(venue_id)
+        mark = self.oracle.sync(venue.market, now)
+        self.inventory.sync(venue.market, now)
+        _, released = self._mark(venue, mark, now)
+        self._settle(None, 0, released, now)
+
+    # ── privileged ──
+
+    def list_venue(self, venue: Venue) -> int:
+        """Add a venue; its id."""
+        require(venue.market < MAX_MARKETS, "hedge: wrong market")
+        require(len(self.venues) < MAX_VENUES, "hedge: too many venues")
+        self.venues.append(venue)
+        return len(self.venues) - 1
+
+    def set_paused(self, venue_id: int, paused: bool) -> None:
+        """``pause_venue`` and ``unpause_venue``."""
+        self._venue(venue_id).paused = paused
+
+    def retire_venue(self, venue_id: int) -> None:
+        """Write a venue off."""
+        self._venue(venue_id).retired = True
+
+    # ── views ──
+
+    def equity(self, now: int) -> int:
+        """What LPs own at all venues, after haircuts [quote, WAD]."""
+        return sum(
+            hedge.after_haircut(venue.equity(self.oracle.peek(venue.market, now).price), venue.params.haircut_bps)
+            for venue in self.venues
+            if not venue.retired
+        )
+
+    # ── internal ──
+
+    def _open(self, venue_id: int, now: int) -> tuple[Venue, Mark, VenueState, int]:
+        venue = self._venue(venue_id)
+        require(not venue.retired, "hedge: venue retired")
+        mark = self.oracle.sync(venue.market, now)
+        require(mark.fresh, "oracle: stale price")
+        max_age = venue.params.max_age
+        require(max_age == 0 or now - mark.updated_at <= max_age, "hedge: price too old")
+        self.inventory.sync(venue.market, now)
+        state, released = self._mark(venue, mark, now)
+        return venue, mark, state, released
+
+    def _mark(self, venue: Venue, mark: Mark, now: int) -> tuple[VenueState, int]:
+        answered = not venue.retired
+        exposure, equity = venue.exposure(), venue.equity(mark.price)
+        if exposure >= MAX_EXPOSURE or equity >= MAX_EQUITY:
+            answered = False
+        state, change = hedge.mark(venue.state, mark.price, answered, exposure, equity)
+        if change is None:
+            return state, 0
+        fall = self.inventory.hedge(venue.market, mark, *change, now)
+        venue.state = state
+        return state, fall.release
+
+    def _priced(self, venue: Venue, mark: Mark, size: int) -> tuple[int, Prices, int]:
+        route = venue.outside.best_route(size)
+        prices = venue.outside.prices(route)
+        tolerance = hedge.tolerance(prices.fee, venue.params.band)
+        self._check_band(mark, prices, tolerance)
+        return route, prices, tolerance
+
+    def _check_band(self, mark: Mark, prices: Prices, tolerance: int) -> None:
+        require(hedge.is_near(prices.spot, mark.price, tolerance), "hedge: venue off the oracle")
+        require(hedge.is_near(prices.spot, prices.twap, tolerance), "hedge: venue off its average")
+
+    def _holdings(self, venue: Venue, mark: Mark, twap: int) -> Holdings:
+        lp_cash, _ = self.clearinghouse.vault_ledger()
+        holdings = Holdings(lp_cash, venue.equity(mark.price), venue.equity(twap))
+        require(holdings.at_mid < MAX_EQUITY and holdings.at_twap < MAX_EQUITY, "hedge: bad answer")
+        return holdings
+
+    def _fund(self, venue: Venue, size: int, limit: int, price: int) -> None:
+        scale = self.clearinghouse.scale
+        units = venue.most(size // venue.base_scale, limit) if size > 0 else 0
+        if units != 0:
+            wanted = units * scale
+            require(wanted <= MAX_FUNDING * mul_up(abs(size), price) + scale, "hedge: venue asks too much")
+            require(wanted <= self.clearinghouse.vault_ledger()[0], "hedge: LP cash too low")
+            self.clearinghouse.fund(units)
+            venue.quote_units += units
+
+    def _report(self, venue: Venue, mark: Mark, exposure: int, equity: int, now: int) -> hedge.Fall:
+        fall = self.inventory.hedge(venue.market, mark, exposure, equity, now)
+        return hedge.Fall(fall.fall, fall.freed, fall.release, fall.excess, fall.potential_after)
+
+    def _gas_token_price(self, venue: Venue, mark: Mark, now: int) -> int:
+        if self.rule.gas_units == 0:
+            return 0
+        if self.rule.gas_market != venue.market:
+            mark = self.oracle.peek(self.rule.gas_market, now)
+        return mark.price if mark.fresh else 0
+
+    def _settle(self, account: str | None, cash: int, released: int, now: int) -> None:
+        if cash == 0 and released == 0:
+            self.clearinghouse.end()
+        else:
+            self.clearinghouse.settle(account, Settlement(cash=cash, reserve=-released), now)
+
+    def _venue(self, venue_id: int) -> Venue:
+        require(venue_id < len(self.venues), "hedge: no such venue")
+        return self.venues[venue_id]
