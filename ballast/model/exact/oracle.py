@@ -8,6 +8,7 @@ What is not mirrored: roles, and how a word is packed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import isqrt
 from typing import Protocol
 
@@ -365,7 +366,8 @@ class PriceOracle:
 
     def _load_mark(self, m: Market) -> Mark:
         half_width = m.half_width if m.params.has_half_width else 0
-        return replace(m.mark, sigma=0, half_width=half_width, fresh=False)
+        mark = m.mark
+        return Mark(mark.price, 0, half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, False)
 
     def _evaluate(self, m: Market, now: int) -> tuple[Mark, Estimate, bool]:
         mark = self._load_mark(m)
@@ -375,7 +377,10 @@ class PriceOracle:
         if accepted:
             mark, estimate = _advance(m.params, mark, estimate, round_)
         fresh = round_.ok and not m.halted and now - mark.updated_at <= m.params.max_age
-        return replace(mark, sigma=estimate.sigma, fresh=fresh), estimate, accepted
+        mark = Mark(
+            mark.price, estimate.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh
+        )
+        return mark, estimate, accepted
 
     def _record(self, m: Market, mark: Mark, estimate: Estimate) -> None:
         m.mark = mark
@@ -384,6 +389,7 @@ class PriceOracle:
             m.half_width = mark.half_width
 
 
+@lru_cache(maxsize=256)  # views ask for the same new round again and again
 def _advance(params: Params, mark: Mark, estimate: Estimate, round_: Round) -> tuple[Mark, Estimate]:
     dt = round_.updated_at - mark.updated_at
     sample_24 = sample(log_return(round_.price, mark.price, params.return_clip), dt)
