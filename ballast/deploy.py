@@ -28,7 +28,7 @@ from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
 from ballast.config import Config
-from ballast.manifest import Created, Manifest, Sent, path_of
+from ballast.manifest import Created, Manifest, Sent
 from ballast.model.roles import Role
 from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step, plain
 from ballast.surroundings import build
@@ -41,6 +41,10 @@ POLL = 0.5  # [s] between looks at a transaction that may be pending
 
 class DeployError(RuntimeError):
     """The deployment cannot go on; the message says what to do."""
+
+
+class Forgotten(DeployError):
+    """The node knows nothing of what the journal says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,9 @@ class Journal:
             yield
 
 
-def journal_of(network: str) -> Path:
-    """Where a network's journal lies."""
-    return path_of(network).with_suffix(".journal.jsonl")
+def journal_beside(manifest: Path) -> Path:
+    """Where the journal of a manifest lies."""
+    return manifest.with_suffix(".journal.jsonl")
 
 
 class Deployer:
@@ -187,7 +191,7 @@ class Deployer:
             return built.config
         config = Config.model_validate(around["config"])
         if not self.chain.code(config.quote.address):
-            raise DeployError(
+            raise Forgotten(
                 f"the node has forgotten what {self.journal.path} says, so it was restarted: run again with --fresh"
             )
         return config

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
-from ballast.chain.artifacts import contract_paths
 from ballast.config import ZERO, Config, Market, Venue
 from ballast.model.roles import Role
 
@@ -238,8 +237,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
-    if "Lens" in contract_paths():
-        yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, hedge_manager, oracle))
+    yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, hedge_manager, oracle))
 
     yield Call(
         "clearinghouse: set margin", "clearinghouse", "set_margin", (At("margin"),),
@@ -317,6 +315,7 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
 
 def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, venue: Venue) -> Iterator[Step]:
     key = venue_key(market.name, number)
+    haircut_bps = venue.params()[-1]
     arguments = (
         At("hedge_manager"), At("clearinghouse"), At(f"base/{market.name}"), At("router"),
         tuple(venue.fees), venue.twap_window,
@@ -325,7 +324,7 @@ def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, ven
     yield Call(
         f"hedge_manager: list {key}", "hedge_manager", "list_venue", (At(key), market_id, venue.params()),
         (
-            Read("hedge_manager", "venue", (venue_id,), (At(key), market_id, False, False), "parameter"),
+            Read("hedge_manager", "venue", (venue_id,), (At(key), market_id, False, False, haircut_bps), "parameter"),
             Read("hedge_manager", "venue_params", (venue_id,), venue.params(), "parameter"),
         ),
     )  # fmt: skip
@@ -355,6 +354,7 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("hedge_manager", "ORACLE", oracle),
         ("vault", "asset", At("quote")),
         ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, hedge_manager)),
+        ("lens", "contracts", (At("vault"), clearinghouse, inventory, perp_engine, hedge_manager, oracle)),
     ]
     for key, fn, expected in neighbours:
         yield Read(key, fn, (), expected, "wiring")

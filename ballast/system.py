@@ -54,7 +54,7 @@ class System:
     margin: Contract
     hedge_manager: Contract
     vault: Contract
-    lens: Contract | None
+    lens: Contract
     markets: tuple[Market, ...]
     addresses: Mapping[str, str]
 
@@ -285,7 +285,7 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "margin": at("margin"),
         "hedge_manager": at("hedge_manager"),
         "vault": at("vault"),
-        "lens": at("lens") if "lens" in plan.contracts else None,
+        "lens": at("lens"),
         "markets": tuple(markets),
         "addresses": dict(deployed.addresses),
     }

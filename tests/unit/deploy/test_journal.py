@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ballast import manifest
 from ballast.chain import RevmChain
-from ballast.deploy import DeployError, Journal, create_address, journal_of
+from ballast.chain.artifacts import ROOT
+from ballast.deploy import DeployError, Journal, create_address, journal_beside
 
 
 def test_write_entries_are_read_back(tmp_path: Path) -> None:
@@ -49,5 +51,5 @@ def test_create_address_is_where_the_chain_creates(chain: RevmChain) -> None:
         assert create_address(chain.accounts[5], nonce) == chain.deploy("NullVenue", sender=chain.accounts[5]).address
 
 
-def test_journal_of_lies_beside_the_manifest() -> None:
-    assert journal_of("sepolia").name == "sepolia.journal.jsonl"
+def test_journal_lies_beside_the_manifest() -> None:
+    assert journal_beside(manifest.path_of("sepolia")) == ROOT / "deployments" / "sepolia.journal.jsonl"
