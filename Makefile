@@ -6,7 +6,7 @@ FUZZ_SCALE ?= 20
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo fuzz lint gas size clean
+.PHONY: help install test demo devnet fuzz lint gas size clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: ## every test (TESTS=path to narrow, JOBS=n workers)
 
 demo: ## replay real prices against the whole system (WINDOW=name)
 	@$(RUN) python -m ballast.demo --window $(WINDOW)
+
+devnet: ## a local chain with everything on it, until Ctrl-C (ARGS="--port 8546")
+	@$(RUN) python -m ballast.devnet $(ARGS)
 
 fuzz: ## the randomised tests with FUZZ_SCALE times their usual budget
 	@BALLAST_FUZZ_SCALE=$(FUZZ_SCALE) $(RUN) python -m pytest -q -n $(JOBS) -m fuzz $(TESTS)

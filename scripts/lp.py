@@ -1,0 +1,221 @@
+"""For liquidity providers: deposit, request redemption, claim, and see where one stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
+
+
+@click.group()
+def cli() -> None:
+    """Provide liquidity to the vault.
+
+    Deposits are at once, at the ask. Redemptions wait for the end of the epoch and share its liquidity pro rata; what
+    is filled can be claimed at any time after.
+
+    \b
+      ape run lp position --network ethereum:local:foundry --unlocked 1
+      ape run lp deposit 10_000 --network ethereum:local:foundry --unlocked 1
+      ape run lp request all --network ethereum:sepolia:node --account alice
+      ape run lp claim --rpc http://127.0.0.1:8545 --unlocked 1
+    """
+
+
+@cli.command()
+@click.argument("owner", required=False)
+@connected
+def position(session: Session, owner: str | None) -> None:
+    """Shares, their worth, requests, and the state of the vault.
+
+    \b
+      ape run lp position --network ethereum:local:foundry --unlocked 1
+      ape run lp position 0x7099…79C8 --rpc http://127.0.0.1:8545 --json
+    """
+    account = session.account(owner)
+    system, chain = session.system, session.chain
+    vault, lp = system.lens.call("vault"), system.lens.call("lp", account)
+    room = system.vault.call("maxDeposit", account)
+    place, symbol, scale = lp.position, session.symbol, 10 ** (18 - system.decimals)
+    rows = [
+        ("shares", figure(lp.shares, 4)),
+        ("worth at mid", f"{figure(lp.worth)} {symbol}"),
+        ("worth at the bid", f"{figure(lp.shares * vault.bid_price // WAD)} {symbol}"),
+        ("waiting for redemption", f"{figure(place.pending + place.late, 4)} shares"),
+        ("claimable", f"{figure(place.claimable_assets)} {symbol}"),
+        ("in the wallet", f"{figure(lp.asset_balance * scale)} {symbol}"),
+        ("", ""),
+        (
+            "share: ask / mid / bid",
+            " / ".join(figure(p, 6) for p in (vault.ask_price, vault.mid_price, vault.bid_price)),
+        ),
+        ("vault", f"{figure(vault.valuation.nav)} {symbol}"),
+        ("room for deposits", _room(room, vault, session)),
+        ("stressed loss", "–" if vault.valuation.nav <= 0 else f"{rate(vault.utilization)} of it"),
+        (f"epoch {vault.epoch.id} ends", _when(vault.epoch.ends_at, chain.now)),
+        ("waiting in it", f"{figure(vault.epoch.pending, 4)} shares"),
+    ]
+    document = {
+        "account": account,
+        "now": chain.now,
+        "lp": as_json(lp),
+        "vault": as_json(vault),
+        "max_deposit": str(room),
+    }
+    session.show(f"LP {account}", rows, document)
+
+
+@cli.command()
+@click.argument("amount")
+@click.option("--receiver", help="who gets the shares  [default: the sender]")
+@click.option("--slippage", default="0.5%", show_default=True, help="fewest shares accepted, below the preview")
+@connected
+def deposit(session: Session, amount: str, receiver: str | None, slippage: str) -> None:
+    """Deposit AMOUNT of the quote token for shares, at once.
+
+    \b
+      ape run lp deposit 10_000 --network ethereum:local:foundry --unlocked 1
+      ape run lp deposit 2500.5 --account alice --slippage 0.1% --network ethereum:sepolia:node
+    """
+    units, vault = session.units(amount), session.system.vault
+    to = session.account(receiver)
+    session.need_balance(units)
+    room = vault.call("maxDeposit", to)
+    if units > room:
+        raise Failure(f"the vault takes {session.amount(room)} at most now", _why_no_room(session))
+    expected = int(vault.call("previewDeposit", units))
+    least = max(1, int(expected * (1 - percent(slippage))))
+    session.confirm(f"Deposit {session.amount(units)} for about {figure(expected, 4)} shares?")
+    session.allow(session.system.quote, vault, units)
+    receipt = session.send(vault, "deposit_at_least", units, to, least)
+    done = receipt.one("Deposit", vault)
+    rows = [("paid", session.amount(done.assets)), ("shares", figure(done.shares, 4)), ("transaction", receipt.tx_hash)]
+    session.show("Deposited", rows, {"tx": receipt.tx_hash, "assets": str(done.assets), "shares": str(done.shares)})
+
+
+@cli.command()
+@click.argument("shares")
+@click.option("--controller", help="who may claim  [default: the sender]")
+@connected
+def request(session: Session, shares: str, controller: str | None) -> None:
+    """Ask for redemption of SHARES, or of `all`. There is no way back: they stay at risk until their epoch ends.
+
+    \b
+      ape run lp request all --network ethereum:local:foundry --unlocked 1
+      ape run lp request 1_000 --account alice --network ethereum:sepolia:node
+    """
+    vault, lens = session.system.vault, session.system.lens
+    held = int(vault.call("balanceOf", session.me))
+    wanted = held if shares == "all" else int(positive(shares, "shares") * WAD)
+    if wanted == 0 or wanted > held:
+        raise Failure(
+            f"{session.me} has {size(held)} shares", "lp deposit buys some." if held == 0 else "Ask for less."
+        )
+    state = lens.call("vault")
+    about = figure(wanted * state.bid_price // WAD)
+    session.confirm(f"Request redemption of {figure(wanted, 4)} shares, about {about} {session.symbol} at today's bid?")
+    receipt = session.send(vault, "requestRedeem", wanted, session.account(controller), session.me)
+    done = receipt.one("RedeemRequest", vault)
+    epoch = vault.call("epoch")
+    session.show(
+        "Requested",
+        [
+            ("shares", figure(done.shares, 4)),
+            ("request (epoch)", str(done.requestId)),
+            ("this epoch ends", _when(epoch.ends_at, session.chain.now)),
+            ("transaction", receipt.tx_hash),
+        ],
+        {"tx": receipt.tx_hash, "shares": str(done.shares), "request_id": done.requestId, "ends_at": epoch.ends_at},
+    )
+    session.note("after the end somebody processes the epoch (lp process), then: lp claim")
+
+
+@cli.command()
+@connected
+def process(session: Session) -> None:
+    """End the epoch: price the queue and fill what can be paid. Anybody may, keepers usually do.
+
+    \b
+      ape run lp process --network ethereum:local:foundry --unlocked 3
+    """
+    state = session.system.lens.call("vault")
+    if not state.processable:
+        over = session.chain.now >= state.epoch.ends_at
+        raise Failure(
+            "a price is older than the end of the epoch" if over else "the epoch is still running",
+            "Wait for the feeds' next round." if over else f"It ends {_when(state.epoch.ends_at, session.chain.now)}.",
+        )
+    session.confirm(f"Process epoch {state.epoch.id} with {figure(state.epoch.pending, 4)} shares waiting?")
+    receipt = session.send(session.system.vault, "processEpoch")
+    done = receipt.one("EpochProcessed", session.system.vault)
+    session.show(
+        f"Epoch {done.epoch} processed",
+        [
+            ("filled", f"{figure(done.filled, 4)} shares"),
+            ("set aside", f"{figure(done.paid)} {session.symbol}"),
+            ("rolled over", f"{figure(done.pending, 4)} shares"),
+            ("transaction", receipt.tx_hash),
+        ],
+        {"tx": receipt.tx_hash} | as_json(done),
+    )
+
+
+@cli.command()
+@click.argument("amount", required=False)
+@click.option("--receiver", help="who is paid  [default: the sender]")
+@click.option("--controller", help="whose claim  [default: the sender]")
+@connected
+def claim(session: Session, amount: str | None, receiver: str | None, controller: str | None) -> None:
+    """Collect AMOUNT of what redemptions have yielded, or all of it.
+
+    \b
+      ape run lp claim --network ethereum:local:foundry --unlocked 1
+      ape run lp claim 500 --receiver 0x3C44…93BC --account alice --network ethereum:sepolia:node
+    """
+    vault = session.system.vault
+    owner, to = session.account(controller), session.account(receiver)
+    claimable = int(vault.call("maxWithdraw", owner))
+    units = claimable if amount is None else session.units(amount)
+    if units == 0 or units > claimable:
+        waiting = vault.call("position", owner)
+        rest = figure(waiting.pending + waiting.late, 4)
+        raise Failure(f"{session.amount(claimable)} is claimable", f"{rest} shares still wait for an epoch to end.")
+    session.confirm(f"Claim {session.amount(units)}?")
+    if amount is None:  # by shares, so that no dust of a share stays behind
+        receipt = session.send(vault, "redeem", vault.call("maxRedeem", owner), to, owner)
+    else:
+        receipt = session.send(vault, "withdraw", units, to, owner)
+    done = receipt.one("Withdraw", vault)
+    rows = [("paid", session.amount(done.assets)), ("to", done.receiver), ("transaction", receipt.tx_hash)]
+    session.show("Claimed", rows, {"tx": receipt.tx_hash, "assets": str(done.assets), "receiver": done.receiver})
+
+
+def _room(room: int, vault: Any, session: Session) -> str:
+    if room:
+        return session.amount(room)
+    return f"none: {_why_no_room(session)}" if vault.valuation.supply else "none"
+
+
+def _why_no_room(session: Session) -> str:
+    """Which of the reasons for maxDeposit = 0 it is."""
+    system = session.system
+    if system.vault.call("deposits_paused"):
+        return "Deposits are paused."
+    stale = [market.name for market in system.markets if not system.oracle.call("peek", market.id).fresh]
+    if stale:
+        return f"No fresh price of {', '.join(stale)}."
+    cap = system.vault.call("params").deposit_cap
+    return f"The vault is capped at {figure(cap)} {session.symbol}."
+
+
+def _when(timestamp: int, now: int) -> str:
+    """A moment and how far away it is."""
+    moment = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{moment} ({'in ' + span(timestamp - now) if timestamp > now else 'over'})"
+
+
+if __name__ == "__main__":
+    cli()
