@@ -69,13 +69,6 @@ def pulse(sandbox: Sandbox) -> None:
         aggregator.send("push_now", answer)
 
 
-def prices(sandbox: Sandbox) -> None:
-    """Make the sandbox remember what the feeds say now."""
-    for market, aggregator in zip(sandbox.markets, sandbox.aggregators, strict=True):
-        decimals = int(aggregator.call("decimals"))
-        sandbox.prices[market.id] = configuration.Number(aggregator.call("latestRoundData")[1]).scaleb(-decimals)
-
-
 def live(chain: RpcChain, sandbox: Sandbox, stop: Event, block_time: float) -> None:
     """Make blocks and rounds until told to stop."""
     pulsed = time.monotonic()
@@ -207,9 +200,7 @@ def fund(account: str, rpc: str) -> None:
 
 def _running(rpc: str, stack: ExitStack) -> Sandbox:
     chain = connect(None, rpc, stack)
-    sandbox = manifests.find(chain).sandbox(chain)
-    prices(sandbox)
-    return sandbox
+    return manifests.find(chain).sandbox(chain)
 
 
 def _is_taken(port: int) -> bool:

@@ -28,8 +28,8 @@ class Surroundings:
     pools: tuple[tuple[Pool, ...], ...]
 
     def handles(self) -> dict[str, Any]:
-        """The fields that they fill in a Sandbox."""
-        prices = {i: market.feed.test.price for i, market in enumerate(self.config.markets) if market.feed.test}
+        """The fields that they fill in a Sandbox; prices are what the feeds say now."""
+        prices = {i: _price_of(aggregator) for i, aggregator in enumerate(self.aggregators)}
         return {"aggregators": self.aggregators, "uniswap": self.uniswap, "pools": self.pools, "prices": prices}
 
 
@@ -84,6 +84,11 @@ def _addresses(config: Config, uniswap: Uniswap | None) -> dict[str, object] | N
         "positions": uniswap.positions.address,
         "quoter": uniswap.quoter.address,
     }
+
+
+def _price_of(aggregator: Contract) -> Decimal:
+    """The newest answer [quote/base]."""
+    return Decimal(aggregator.call("latestRoundData")[1]).scaleb(-int(aggregator.call("decimals")))
 
 
 def _token(chain: Chain, token: Token, sender: str) -> Contract:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from eth_utils.crypto import keccak
 from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
-from ballast.config import Config
+from ballast.config import NETWORKS, Config, load
 from ballast.deploy import Deployer, DeployError, Journal, Progress, create_address, rehearse
-from ballast.manifest import Manifest
+from ballast.manifest import Manifest, ManifestError
 from ballast.plan import Plan
 from ballast.surroundings import build
+from ballast.verify import Verifier
 
 pytestmark = pytest.mark.anvil
 
@@ -201,6 +203,46 @@ def test_run_signing_with_a_key_needs_nothing_unlocked(
     found = Deployer(chain, config, deployer, Journal(journal), fees=(5 * 10**9, 10**9)).run()
     assert found.deployer == deployer
     check_complete(chain, config, found)
+
+
+def test_run_waits_until_the_last_transaction_is_deep_enough(chain: RpcChain, config: Config, journal: Path) -> None:
+    def let_time_pass(progress: Progress) -> None:
+        if (progress.number, progress.stage) == (progress.total, "done"):
+            chain.request("evm_setIntervalMining", 1)
+
+    patient = config.changed(confirmations=2)
+    found = Deployer(chain, patient, chain.accounts[0], Journal(journal), watch=let_time_pass).run()
+    assert chain.number >= found.last_block + 2
+
+
+def test_run_example_of_a_public_network_works_once_filled_in(local_config: Config, tmp_path: Path) -> None:
+    """Tokens, feeds and Uniswap are there already; the deployer signs; nothing is unlocked, nothing is `test`."""
+    with Anvil(chain_id=11_155_111) as node:
+        chain = node.chain(estimate_gas=True)
+        around = build(chain, local_config, chain.accounts[0]).config
+        governor, guardian = chain.accounts[8:10]
+        assert around.uniswap is not None
+        assert around.markets[0].base is not None
+        values = iter(
+            [
+                governor,
+                guardian,
+                around.quote.address,
+                around.uniswap.router,
+                around.markets[0].base.address,
+                around.markets[0].feed.aggregator,
+            ]
+        )
+        path = tmp_path / "sepolia.yaml"
+        example = (NETWORKS / "sepolia.example.yaml").read_text().replace("confirmations: 5", "confirmations: 0")
+        path.write_text(re.sub(r'"<[^>]*>"', lambda _: f'"{next(values)}"', example))
+        deployer = chain.add_key(keccak(text="ballast test deployer"))
+        chain.set_balance(deployer, 10**18)
+        found = Deployer(chain, load(path), deployer, Journal(tmp_path / "journal.jsonl")).run()
+        assert (found.network, found.deployer, found.governor) == ("sepolia", deployer, governor)
+        assert [finding for finding in Verifier(chain, found, path).run() if not finding.ok] == []
+        with pytest.raises(ManifestError, match="of the real world"):
+            found.sandbox(chain)
 
 
 # ---- refusals

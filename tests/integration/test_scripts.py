@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,8 @@ def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 def net(devnet_of: Net) -> Iterator[Net]:
     """The devnet as it started, whatever a test does."""
     snapshot = devnet_of.chain.request("evm_snapshot")
-    yield devnet_of
+    yield replace(devnet_of, sandbox=devnet_of.manifest.sandbox(devnet_of.chain))
     devnet_of.chain.request("evm_revert", snapshot)
-    devnet.prices(devnet_of.sandbox)
 
 
 # ---- help texts

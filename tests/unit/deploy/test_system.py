@@ -103,3 +103,16 @@ def test_units_finer_than_the_token_are_refused(bare_system: Sandbox) -> None:
     assert bare_system.units("0.000001") == 1
     with pytest.raises(ValueError, match="finer than"):
         bare_system.units("0.0000001")
+
+
+def test_deploy_system_without_guardian_gives_nobody_its_role(chain: RevmChain, local_config: Config) -> None:
+    system = deploy_system(chain, local_config.without_venues().changed(guardian=None))
+    assert system.guardian is None
+    plan = Plan(system.config, system.setup)
+    roles = plan.roles(Deployed(chain, dict(system.addresses)))
+    assert all(Role.GUARDIAN not in role for holders in roles.values() for role in holders.values())
+
+
+def test_plan_without_addresses_is_refused(local_config: Config) -> None:
+    with pytest.raises(ValueError, match=r"local: no address for quote, uniswap, ETH\.base"):
+        Plan(local_config, "0x" + "11" * 20)
