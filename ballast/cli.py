@@ -197,7 +197,7 @@ class Session:
             title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
         )
         table.add_column(style="dim")
-        table.add_column(justify="right")
+        table.add_column(justify="right", overflow="fold")
         for name, value in rows:
             table.add_row(name, str(value))
         self.console.print(table)

@@ -125,11 +125,15 @@ def request(session: Session, shares: str, controller: str | None) -> None:
         [
             ("shares", figure(done.shares, 4)),
             ("request (epoch)", str(done.requestId)),
-            ("this epoch ends", _when(epoch.ends_at, session.chain.now)),
+            (f"epoch {epoch.id} ends", _when(epoch.ends_at, session.chain.now)),
             ("transaction", receipt.tx_hash),
         ],
         {"tx": receipt.tx_hash, "shares": str(done.shares), "request_id": done.requestId, "ends_at": epoch.ends_at},
     )
+    if done.requestId > epoch.id:
+        session.note(
+            f"epoch {epoch.id} is over but not processed: the request waits for the end of epoch {done.requestId}"
+        )
     session.note("after the end somebody processes the epoch (lp process), then: lp claim")
 
 

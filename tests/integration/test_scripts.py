@@ -174,6 +174,14 @@ def test_lp_deposit_request_claim_moves_what_it_says(net: Net) -> None:
     assert net.sandbox.vault.call("position", account).claimable_shares == 0
 
 
+def test_lp_request_after_the_end_of_an_epoch_says_which_one_it_waits_for(net: Net) -> None:
+    net.sandbox.warp(86_400)
+    output = net.run("lp request 1_000 --unlocked 1 --yes").output
+    assert "epoch 1 is over but not processed: the request waits for the end of epoch 2" in output
+    assert int(net.answer("lp process --unlocked 4 --yes")["filled"]) == 0
+    assert "1000.0000 shares still wait" in net.run("lp claim --unlocked 1 --yes", ok=False).output.replace(",", "")
+
+
 @pytest.mark.parametrize(
     ("line", "error", "hint"),
     [
