@@ -2,6 +2,9 @@
 
 Compilation runs in-process with the settings in each file's pragmas. Results are cached in .build/ under the hash of
 every source in the import closure, so an unchanged contract is never compiled twice, whichever process asks.
+
+BALLAST_SOURCES names another directory to take contracts/ and interfaces/ from: a changed copy can be tested without
+touching the repository, and has its own cache.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from typing import Any
 from ballast.chain.codec import Arguments, EventType, Function, Json
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BALLAST_BUILD", ROOT / ".build"))
+SOURCES = Path(os.environ.get("BALLAST_SOURCES", ROOT)).resolve()
+BUILD = Path(os.environ.get("BALLAST_BUILD", SOURCES / ".build"))
 SIZE_LIMIT = 22_000  # bytes of deployed code; our own limit, below the EVM's 24,576
 _FORMAT = "vyper-0.4.3/3"  # part of every cache key: raise the last number when the stored fields change
 
@@ -73,7 +77,7 @@ class Artifact:
 def contract_paths() -> dict[str, Path]:
     """Deployable contracts by name; two of the same name are an error."""
     found: dict[str, Path] = {}
-    for path in sorted((ROOT / "contracts").rglob("[A-Z]*.vy")):
+    for path in sorted((SOURCES / "contracts").rglob("[A-Z]*.vy")):
         if path.stem in found:
             raise ValueError(f"two contracts are called {path.stem}: {found[path.stem]} and {path}")
         found[path.stem] = path
@@ -82,21 +86,21 @@ def contract_paths() -> dict[str, Path]:
 
 def _source_of(name: str) -> Path:
     if name.endswith((".vy", ".vyi")):
-        path = ROOT / name
+        path = SOURCES / name
         if path.is_file():
             return path
     elif name in contract_paths():
         return contract_paths()[name]
-    elif (path := ROOT / "interfaces" / f"{name}.vyi").is_file():
+    elif (path := SOURCES / "interfaces" / f"{name}.vyi").is_file():
         return path
     raise UnknownContract(f"no contract {name!r} under contracts/ and no interface of that name")
 
 
 @cache
 def load(name: str) -> Artifact:
-    """The artifact of a contract or interface name (or of a path from the repository root), compiled if needed."""
+    """The artifact of a contract or interface name (or of a path from SOURCES), compiled if needed."""
     path = _source_of(name)
-    relative = path.relative_to(ROOT)
+    relative = path.relative_to(SOURCES)
     slot = BUILD / "vyper" / f"{'-'.join(relative.with_suffix('').parts)}{relative.suffix}.json"
     stored = _read_fresh(slot)
     if stored is None:
@@ -135,6 +139,15 @@ def npm(path: str) -> Artifact:
     )
 
 
+def use_sources(directory: Path) -> None:
+    """Take contracts/ and interfaces/ from `directory` from now on, as if BALLAST_SOURCES had named it."""
+    global SOURCES, BUILD
+    SOURCES = directory.resolve()
+    BUILD = SOURCES / ".build"
+    for known in (contract_paths, load, _current_digest):
+        known.cache_clear()
+
+
 def _digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
@@ -156,7 +169,7 @@ def _read_fresh(slot: Path) -> Json | None:
     if stored.get("format") != _FORMAT:
         return None
     sources: dict[str, str] = stored["sources"]
-    fresh = all(_current_digest(str(ROOT / path)) == digest for path, digest in sources.items())
+    fresh = all(_current_digest(str(SOURCES / path)) == digest for path, digest in sources.items())
     return stored if fresh else None
 
 
@@ -180,7 +193,7 @@ def _compile(path: Path) -> Json:
     try:
         return _compiled(path)
     except VyperException as error:
-        raise CompilationFailed(f"{path.relative_to(ROOT)}: {type(error).__name__}: {error}") from None
+        raise CompilationFailed(f"{path.relative_to(SOURCES)}: {type(error).__name__}: {error}") from None
 
 
 def _compiled(path: Path) -> Json:
@@ -189,8 +202,8 @@ def _compiled(path: Path) -> Json:
     from vyper.compiler import CompilerData, outputs_from_compiler_data
     from vyper.compiler.input_bundle import FilesystemInputBundle
 
-    bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), ROOT])
-    file = bundle.load_file(str(path.relative_to(ROOT)))
+    bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), SOURCES])
+    file = bundle.load_file(str(path.relative_to(SOURCES)))
     data = CompilerData(file, bundle)
     imports = data.resolved_imports.compiler_inputs
     sources = {str(source.resolved_path): source.contents for source in [file, *imports] if not source.from_builtin}
@@ -218,9 +231,9 @@ def _compiled(path: Path) -> Json:
 
 
 def _key(path: str) -> str:
-    """Paths inside the repository are stored relative to it, so that a moved working copy stays warm."""
+    """Paths beside the contracts are stored relative to them, so that a moved or copied tree stays warm."""
     absolute = Path(path).resolve()
-    return str(absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else absolute)
+    return str(absolute.relative_to(SOURCES) if absolute.is_relative_to(SOURCES) else absolute)
 
 
 def main() -> int:
@@ -231,9 +244,9 @@ def main() -> int:
             size = load(name).deployed_size
         except Exception as error:
             failures += 1
-            print(f"{path.relative_to(ROOT)}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{path.relative_to(SOURCES)}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
-        print(f"{size:>7,} {'OVER' if size > SIZE_LIMIT else '    '} {path.relative_to(ROOT)}")
+        print(f"{size:>7,} {'OVER' if size > SIZE_LIMIT else '    '} {path.relative_to(SOURCES)}")
     return failures
 
 

@@ -1,6 +1,7 @@
 """Compilation is cached by content, and safe when several processes ask at once."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "contracts" / "Cupboard.vy").write_text(SOURCE)
     (tmp_path / "contracts" / "shelf.vy").write_text("# pragma version 0.4.3\nSIZE: constant(uint256) = 3\n")
     (tmp_path / "interfaces" / "ICupboard.vyi").write_text("@external\n@view\ndef size() -> uint256: ...\n")
-    monkeypatch.setattr(artifacts, "ROOT", tmp_path)
+    monkeypatch.setattr(artifacts, "SOURCES", tmp_path)
     monkeypatch.setattr(artifacts, "BUILD", tmp_path / ".build")
     forget()
     yield tmp_path
@@ -70,6 +71,24 @@ def test_load_changed_import_compiles_again(project: Path, monkeypatch: pytest.M
     (project / "contracts" / "shelf.vy").write_text("# pragma version 0.4.3\nSIZE: constant(uint256) = 4\n")
     assert artifacts.load("Cupboard").runtime != first.runtime
     assert len(done) == 2
+
+
+def test_use_sources_compiles_the_copy_and_leaves_the_original(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = artifacts.load("Cupboard")
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(project, copy, dirs_exist_ok=True)
+    done = compilations(monkeypatch)
+    artifacts.use_sources(copy)
+    assert artifacts.load("Cupboard").runtime == first.runtime
+    assert not done
+    (copy / "contracts" / "shelf.vy").write_text("# pragma version 0.4.3\nSIZE: constant(uint256) = 4\n")
+    artifacts.use_sources(copy)
+    assert artifacts.load("Cupboard").runtime != first.runtime
+    artifacts.use_sources(project)
+    assert artifacts.load("Cupboard").runtime == first.runtime
+    assert len(done) == 1
 
 
 def test_load_damaged_cache_compiles_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
