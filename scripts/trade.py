@@ -50,13 +50,15 @@ def markets(session: Session) -> None:
       ape run trade markets --network ethereum:local:foundry
     """
     views = session.system.lens.call("markets")
-    rows = []
-    for market, view in zip(session.system.markets, views, strict=True):
+    labels = (
+        "price", "cost: buy / sell", "volatility", "long / short", "funding", "borrow fee", "caps: base / quote",
+        "least position", "state",
+    )  # fmt: skip
+    figures = []
+    for view in views:
         price, params = view.mark.price, view.params
-        state = "closing only" if view.paused else "open" if view.mark.fresh else "stale price"
-        rows.append(
-            [
-                market.name,
+        figures.append(
+            (
                 figure(price),
                 f"{basis_points(view.bought.half_spread + view.bought.charge, WAD)}"
                 f" / {basis_points(view.sold.half_spread + view.sold.charge, WAD)}",
@@ -66,21 +68,11 @@ def markets(session: Session) -> None:
                 rate(view.borrow_rate),
                 f"{size(params.cap_base)} / {figure(params.cap_quote, 0)}",
                 size(params.min_size),
-                state,
-            ]
+                "closing only" if view.paused else "open" if view.mark.fresh else "stale price",
+            )
         )
-    columns = [
-        "market",
-        "price",
-        "cost buy / sell",
-        "vol",
-        "long / short",
-        "funding",
-        "borrow",
-        "caps",
-        "least",
-        "state",
-    ]
+    columns = ["market", *(market.name for market in session.system.markets)]
+    rows = [[label, *row] for label, row in zip(labels, zip(*figures, strict=True), strict=True)]
     document = [
         {"name": market.name} | as_json(view) for market, view in zip(session.system.markets, views, strict=True)
     ]
