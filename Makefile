@@ -1,7 +1,7 @@
 # Every target prepares the toolchain by itself (scripts/bootstrap.sh); `make help` lists them.
 RUN := ./scripts/bootstrap.sh
 JOBS ?= 2
-WINDOW ?= calm
+WINDOW ?= 2021-05_crash
 FUZZ_SCALE ?= 20
 TESTS ?= tests
 
