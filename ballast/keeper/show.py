@@ -1,0 +1,66 @@
+"""States and actions as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isinf
+
+from ballast.keeper.state import Action, Liquidate, Poke, Rebalance, Recall, State
+
+
+def state_rows(
+    state: State, names: Sequence[str], bands: Mapping[int, tuple[float, float]]
+) -> list[tuple[str, object]]:
+    """What the keeper sees, name and value per line."""
+    rows: list[tuple[str, object]] = []
+    for market in state.markets:
+        low, high = bands.get(market.id, (0.0, 0.0))
+        limits = "no venue" if market.id not in bands else f"hedged outside {_size(low)} … {_size(high)}"
+        fresh = "" if market.fresh else ", stale"
+        rows.append(
+            (
+                names[market.id],
+                f"{market.price:,.2f}{fresh}, volatility {market.sigma:.0%}, delta {_size(market.delta)}, {limits}",
+            )
+        )
+    weak = sum(account.equity < account.maintenance for account in state.accounts)
+    epoch = state.epoch
+    ends = "over" if state.now >= epoch.ends_at else f"ends in {epoch.ends_at - state.now} s"
+    waiting = f"{epoch.pending + epoch.incoming:,.2f} shares wait" if epoch.pending + epoch.incoming else "nobody waits"
+    rows += [
+        ("potential U, reserve R", f"{state.potential:,.2f}, {state.reserve:,.2f}"),
+        ("LP cash, risk capital", f"{state.lp_cash:,.2f}, {state.capital:,.2f}"),
+        ("accounts with positions", f"{len(state.accounts)}, {weak} below maintenance"),
+        (
+            "epoch",
+            f"{epoch.id}, {waiting}, {ends}",
+        ),
+        ("gas compensation of a hedge", f"{state.rule.gas:,.2f}"),
+    ]
+    return rows
+
+
+def action_row(action: Action, names: Sequence[str]) -> list[str]:
+    """action, on what, size, expected fall of U, cost, reward"""
+    match action:
+        case Rebalance():
+            return [
+                "rebalance",
+                f"venue {action.venue}, {names[action.market]}",
+                f"{action.size_wad / 1e18:+,.6g}",
+                f"{action.expected_fall:,.2f}",
+                f"{action.expected_cost:,.2f}",
+                f"{action.expected_reward:,.2f}",
+            ]
+        case Liquidate():
+            return ["liquidate", f"{action.account}, {names[action.market]}", "", "", "", ""]
+        case Recall():
+            return ["recall", f"venue {action.venue}", f"{action.units:,} units", "", "", ""]
+        case Poke():
+            return ["poke", f"venue {action.venue}", "", "", "", ""]
+        case _:
+            return [action.kind, "", "", "", "", ""]
+
+
+def _size(value: float) -> str:
+    return "∞" if isinf(value) and value > 0 else "-∞" if isinf(value) else f"{value:+,.6g}"

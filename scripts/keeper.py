@@ -1,0 +1,119 @@
+"""The keeper: hedges, liquidates, processes redemptions and keeps markets in step; anybody may run one and is paid."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ballast.cli import Failure, Session, connected
+from ballast.keeper import Keeper, Policy, no_trade_band
+from ballast.keeper.act import FeePolicy
+from ballast.keeper.decide import decide
+from ballast.keeper.journal import Journal, JournalInUse, WrongChain
+from ballast.keeper.observe import Book, Observer
+from ballast.keeper.service import Metrics, Service, Step
+from ballast.keeper.show import action_row, state_rows
+
+GWEI = 10**9
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="one turn, then exit")
+@click.option("--dry-run", is_flag=True, help="show what it would do and send nothing; needs no account")
+@click.option("--interval", default=5.0, show_default=True, help="seconds between turns")
+@click.option(
+    "--journal", "journal_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="what it has done, kept over restarts  [default: beside the manifest]",
+)  # fmt: skip
+@click.option("--no-hedge", is_flag=True, help="liquidate and keep house only")
+@click.option("--price-of-risk", type=click.FloatRange(0, 1), help="most to spend per unit of U  [default: phi]")
+@click.option("--min-saving", default=1.0, show_default=True, help="least saving worth a hedge, in quote")
+@click.option("--min-profit", default=0.0, show_default=True, help="least profit of its own, gas paid, in quote")
+@click.option("--max-fee", default=500, show_default=True, help="most to offer per gas, in gwei")
+@click.option("--metrics", "metrics_port", type=int, metavar="PORT", help="serve Prometheus metrics on 127.0.0.1")
+@connected
+def cli(
+    session: Session,
+    once: bool,
+    dry_run: bool,
+    interval: float,
+    journal_path: Path | None,
+    no_hedge: bool,
+    price_of_risk: float | None,
+    min_saving: float,
+    min_profit: float,
+    max_fee: int,
+    metrics_port: int | None,
+) -> None:
+    """Run a keeper until Ctrl-C.
+
+    It looks at one block, decides by ballast.keeper.decide (pure), simulates, sends with one nonce at a time, raises
+    fees within --max-fee when stuck, and writes everything down first, so that a restart repeats nothing.
+
+    \b
+      ape run keeper --dry-run --network ethereum:local:foundry
+      ape run keeper --network ethereum:sepolia:node --account keeper1 --yes
+      python -m scripts.keeper --rpc http://127.0.0.1:8545 --unlocked 3 --once
+    """
+    policy = Policy(price_of_risk=price_of_risk, min_saving=min_saving, min_profit=min_profit, hedge=not no_hedge)
+    if dry_run:
+        _show_plan(session, policy)
+        return
+    session.confirm(f"Run a keeper as {session.me}? It sends transactions without asking again.")
+    path = journal_path or _journal_of(session)
+    try:
+        with Journal(path) as journal:
+            if journal.load_book().scanned < session.manifest.first_block:
+                journal.save_book(Book({}, session.manifest.first_block - 1))
+            fees = FeePolicy(cap=max_fee * GWEI)
+            keeper = Keeper(session.chain, session.system, session.me, policy=policy, journal=journal, fees=fees)
+            if once:
+                _show_step(session, keeper.step())
+                return
+            metrics = Metrics(metrics_port)
+            session.note(f"keeper {session.me}, journal {path}; Ctrl-C stops it")
+            try:
+                Service(keeper, interval, metrics=metrics).run()
+            finally:
+                metrics.close()
+    except JournalInUse:
+        raise Failure(f"another keeper uses {path}", "One process per account: name another --journal.") from None
+    except WrongChain as error:
+        raise Failure(str(error), "Name another --journal.") from None
+
+
+def _journal_of(session: Session) -> Path:
+    beside = session.manifest_path or Path("deployments") / f"{session.manifest.network}.json"
+    return beside.with_name(f"{beside.stem}.keeper-{session.me[2:10].lower()}.sqlite")
+
+
+def _show_plan(session: Session, policy: Policy) -> None:
+    observer = Observer(session.chain, session.system, Book({}, session.manifest.first_block - 1))
+    state = observer.observe()
+    actions = decide(state, policy)
+    names = [market.name for market in session.system.markets]
+    bands = {venue.market: no_trade_band(state, venue, policy) for venue in reversed(state.venues)}
+    document = {"block": state.block, "time": state.now, "actions": [asdict(action) for action in actions]}
+    if not session.json:
+        session.show(f"Block {state.block}", state_rows(state, names, bands), document)
+    columns = ("action", "on", "size", "falls U by", "costs", "pays")
+    rows = [action_row(action, names) for action in actions]
+    session.table("The plan" if rows else "The plan: nothing is worth doing", columns, rows, document)
+
+
+def _show_step(session: Session, step: Step) -> None:
+    names = [market.name for market in session.system.markets]
+    document = [
+        {"kind": result.action.kind, "key": result.action.key, "ending": result.ending, "reason": result.reason,
+         "tx": result.receipt.tx_hash if result.receipt else None}
+        for result in step.results
+    ]  # fmt: skip
+    rows = [[*action_row(result.action, names)[:3], result.ending, result.reason] for result in step.results]
+    title = f"Block {step.state.block}" if rows else f"Block {step.state.block}: nothing was worth doing"
+    session.table(title, ("action", "on", "size", "ending", "reason"), rows, document)
+
+
+if __name__ == "__main__":
+    cli()
