@@ -1,0 +1,693 @@
+"""The replay: LPs, traders, a push feed, arbitrage and the live keeper act on a deployed system, minute by minute.
+
+A minute that brings something is one block at its close: oracle rounds, arbitrage of the Uniswap pools toward the
+price, margin, orders, LP actions. The keeper looks afterwards and acts `LATENCY` later, in blocks of its own. A
+minute that brings nothing is skipped; time passes all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ballast.chain import Receipt, Tx
+from ballast.chain.uniswap import MAX_UINT, Pool
+from ballast.config import Config
+from ballast.config import load as load_config
+from ballast.demo.flow import MARKETS, Desk, Minute, Order, Scenario
+from ballast.demo.stage import Stage
+from ballast.keeper import Keeper, Policy, State, Step, no_trade_band
+from ballast.keeper.journal import Journal
+from ballast.keeper.state import Rebalance
+from ballast.system import NO_LIMIT, Sandbox
+
+NETWORK = Path(__file__).with_name("network.yaml")
+LATENCY = 15  # [s] between a minute's block and the keeper's
+TURNS = 3  # of the keeper between two minutes
+SAMPLE = 10  # [minutes] between two samples
+IDLE = 5  # [minutes] after which the keeper looks even if nothing happened
+WORST = 0.01  # [fraction] of the last recorded price that an opening order accepts; a closing one accepts anything
+PROBE = 50_000.0  # [quote] notional whose quote the samples record
+GENESIS_LEAD = 1_800  # [s] between the chain's first block and the scenario's first minute
+RELEASE = 86_400 + 600  # [s] in which the reserve's excess returns to LPs
+
+LP_SHARES = (0.5, 0.3, 0.2)  # of the first equity
+LATE_LP = 0.15  # of the first equity, brought by a fourth LP ...
+LATE_AT = 0.4  # ... at this part of the replay
+LEAVER = 2  # the LP that asks for half of its shares back ...
+LEAVE_AT = 0.2  # ... at this part
+FUNDS = 10**9  # [quote] that every actor starts with
+GAS_MONEY = 10**24  # [wei] for every actor
+
+
+def config_for(scenario: Scenario, *, venues: bool = True, flat_fee: float | None = None) -> Config:
+    """The demo's deployment at the scenario's first prices; with `flat_fee` [fraction] no inventory is priced."""
+    config = load_config(NETWORK)
+    inventory = config.inventory
+    if flat_fee is not None:
+        inventory = inventory.model_copy(
+            update={"aversion": Decimal(0), "omega": Decimal(0), "funding_max": Decimal(0), "borrow_kink": Decimal(0),
+                    "borrow_max": Decimal(0)}
+        )  # fmt: skip
+    markets = []
+    for market, price, sigma in zip(config.markets, scenario.start.prices, scenario.sigmas, strict=True):
+        spreads = market.inventory
+        if flat_fee is not None:
+            nothing = {"floor": Decimal(0), "z": Decimal(0), "tau": 0, "deviation": Decimal(0)}
+            spreads = spreads.model_copy(update={"base": Decimal(str(flat_fee)), **nothing})
+        assert market.feed.test is not None
+        feed = market.feed.model_copy(
+            update={"test": market.feed.test.model_copy(update={"price": Decimal(str(round(price, 8)))})}
+        )
+        oracle = market.oracle.model_copy(update={"initial_sigma": Decimal(str(round(sigma, 6)))})
+        markets.append(market.model_copy(update={"feed": feed, "oracle": oracle, "inventory": spreads}))
+    config = config.changed(inventory=inventory.model_dump(), markets=[market.model_dump() for market in markets])
+    return config if venues else config.without_venues()
+
+
+# ---- what is recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The cost of trading `PROBE` beyond the mark [fraction of notional]."""
+
+    half_spread: float
+    charge: float  # < 0: a rebate
+
+    @property
+    def total(self) -> float:
+        return self.half_spread + self.charge
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One market at a sample."""
+
+    price: float
+    sigma: float
+    traders: float  # [base] net of all traders
+    hedge: float  # [base] held at venues
+    interest: float  # [quote] open interest, both sides
+    funding: float  # [1/year] > 0: shorts pay
+    buy: Quoted
+    sell: Quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The vault at one moment."""
+
+    time: int
+    nav: float  # [quote] mid
+    supply: float  # [shares]
+    bid: float  # [quote] NAV at which LPs leave
+    reserve: float  # [quote] R
+    potential: float  # [quote] U
+    utilization: float
+    markets: tuple[Position, ...]
+    bands: tuple[tuple[float, float], ...] = ()  # [base] no-trade band of each market's net delta; empty: no keeper
+
+    @property
+    def share(self) -> float:
+        """NAV per share [quote]."""
+        return self.nav / self.supply if self.supply else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One executed trade: what the comparison repeats."""
+
+    minute: int
+    account: int
+    market: int
+    size_wad: int
+    liquidation: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over the replay [quote]."""
+
+    trades: int = 0
+    volume: float = 0.0
+    half_spreads: float = 0.0
+    charges: float = 0.0
+    rebates: float = 0.0
+    liquidations: int = 0
+    bad_debt: float = 0.0
+    bad_debt_lp: float = 0.0
+    penalties: float = 0.0
+    hedges: int = 0
+    hedge_volume: float = 0.0
+    hedge_cost: float = 0.0
+    hedge_rewards: float = 0.0
+    hedge_gas: float = 0.0
+    hedge_fall: float = 0.0
+    released_by_hedges: float = 0.0
+    arbitrages: int = 0
+    rounds: int = 0
+    epochs: int = 0
+    largest_inventory: float = 0.0  # [quote] |net delta| over markets, hedges included
+    largest_trader_net: float = 0.0  # [quote] the same without hedges
+    refused: Counter[str] = field(default_factory=Counter)  # orders, by reason
+    keeper_refused: Counter[str] = field(default_factory=Counter)  # simulations that failed, by reason
+
+
+@dataclass(slots=True)
+class Actors:
+    """Addresses, the same on every chain."""
+
+    lps: list[str]
+    traders: list[str]
+    keeper: str
+    arbitrageur: str
+    feeder: str
+    stranger: str  # asks for quotes, probes invariants
+
+    @classmethod
+    def create(cls, traders: int) -> Actors:
+        def address(group: int, number: int) -> str:
+            return f"0x{0xBA11A57 << 128 | group << 64 | number:040x}"
+
+        from ballast.chain import address_of
+
+        return cls(
+            lps=[address_of(address(1, i)) for i in range(len(LP_SHARES) + 1)],
+            traders=[address_of(address(2, i)) for i in range(traders)],
+            keeper=address_of(address(3, 0)),
+            arbitrageur=address_of(address(4, 0)),
+            feeder=address_of(address(5, 0)),
+            stranger=address_of(address(6, 0)),
+        )
+
+    def everyone(self) -> list[str]:
+        return [*self.lps, *self.traders, self.keeper, self.arbitrageur, self.feeder, self.stranger]
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What we know of a trader's account from its events [quote]."""
+
+    cash: float = 0.0
+    cost: list[float] = field(default_factory=lambda: [0.0] * len(MARKETS))
+
+
+class Replay:
+    """One run over one system."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        system: Sandbox,
+        scenario: Scenario,
+        *,
+        policy: Policy | None = None,
+        progress: Callable[[int], None] = lambda minutes: None,
+    ) -> None:
+        self.stage = stage
+        self.system = system
+        self.scenario = scenario
+        self.desk = Desk()
+        self.actors = Actors.create(len(self.desk.leverages))
+        self.keeper = Keeper(stage.chain, system, self.actors.keeper, policy=policy, journal=Journal())
+        self.tally = Tally()
+        self.samples: list[Sample] = []
+        self.states: dict[int, State] = {}  # what the keeper saw, by number of the sample
+        self.done: list[Done] = []
+        self.hedged: list[tuple[int, int, float]] = []  # time, market, size [base]
+        self.liquidated: list[tuple[int, int, float]] = []  # time, market, size [base]
+        self.now = stage.chain.now
+        self._progress = progress
+        self._ledgers = [_Ledger() for _ in self.actors.traders]
+        self._number = {address: i for i, address in enumerate(self.actors.traders)}
+        self._looked_at = 0
+        self._minute = 0
+
+    # ---- the run
+
+    def run(self) -> None:
+        """Set the stage, then every minute of the scenario."""
+        self.open()
+        for minute in self.scenario.minutes:
+            self.play(minute)
+            self._progress(1)
+
+    def open(self) -> None:
+        """Fund every actor, let the first LPs in, and make their equity count as risk capital."""
+        s, actors = self.system, self.actors
+        for address in actors.everyone():
+            self.stage.chain.set_balance(address, GAS_MONEY)
+        spenders = (s.clearinghouse, s.vault)
+        txs: list[Tx] = []
+        for owner in (*actors.lps, *actors.traders, actors.stranger):
+            txs.append(s.quote.tx("mint", owner, FUNDS * self._unit, sender=owner))
+            txs += [s.quote.tx("approve", spender, MAX_UINT, sender=owner) for spender in spenders]
+        if s.uniswap is not None:
+            tokens = {token.address: token for pools in s.pools for pool in pools for token in (pool.base, pool.quote)}
+            for token in tokens.values():
+                txs.append(token.tx("mint", actors.arbitrageur, 2**120, sender=actors.arbitrageur))
+                txs.append(token.tx("approve", s.uniswap.router, MAX_UINT, sender=actors.arbitrageur))
+        self._mine(self.now + 1, txs)
+        rounds = [self._round(market, price) for market, price in enumerate(self.scenario.start.prices)]
+        entries = [
+            s.vault.tx("deposit", self._units(share * self.scenario.equity), lp, sender=lp)
+            for lp, share in zip(actors.lps, LP_SHARES, strict=False)
+        ]
+        self._mine(self.now + 1, [*rounds, *entries])
+        for _ in range(2):
+            self._mine(self.now + 1, [s.inventory.tx("sync_all", sender=actors.feeder)])
+
+    def play(self, minute: Minute) -> None:
+        """One minute."""
+        self._minute = minute.index
+        txs = [self._round(i, price) for i, price in enumerate(minute.prices) if minute.rounds[i]]
+        self.tally.rounds += len(txs)
+        moves = self._arbitrage(minute.prices)
+        self.tally.arbitrages += len(moves)
+        txs += moves
+        txs += self._lp_txs(minute)
+        expected: dict[int, Order] = {}
+        for order in self.desk.orders(minute):
+            for tx in self._order_txs(order, minute):
+                txs.append(tx)
+            expected[len(txs) - 1] = order
+        sampling = minute.index % SAMPLE == 0
+        if txs:
+            receipts = self._mine(minute.time, txs)
+            for number in expected:
+                if receipts[number].error is not None:
+                    self.tally.refused[str(receipts[number].error)] += 1
+            self._true_up(expected.values())
+        elif sampling or minute.index - self._looked_at >= IDLE:
+            self._mine(minute.time, [])
+        if txs or sampling or minute.index - self._looked_at >= IDLE:
+            self._look(minute)
+        if sampling:
+            self.sample()
+
+    def sample(self) -> None:
+        """Record the vault as it stands."""
+        self.samples.append(take_sample(self.stage, self.system, self.actors.stranger))
+        net = sum(abs(m.traders * m.price) for m in self.samples[-1].markets)
+        open_risk = sum(abs((m.hedge - m.traders) * m.price) for m in self.samples[-1].markets)
+        self.tally.largest_trader_net = max(self.tally.largest_trader_net, net)
+        self.tally.largest_inventory = max(self.tally.largest_inventory, open_risk)
+
+    def add_bands(self) -> None:
+        """Work out the no-trade band of every sample, from what the keeper saw then."""
+        for i, sample in enumerate(self.samples):
+            state = self.states.get(i)
+            if state is not None and state.venues:
+                bands = []
+                for market in range(len(MARKETS)):
+                    venue = next(venue for venue in state.venues if venue.market == market)
+                    bands.append(no_trade_band(state, venue, self.keeper.policy))
+                self.samples[i] = replace(sample, bands=tuple(bands))
+
+    # ---- the keeper
+
+    def _look(self, minute: Minute) -> None:
+        """The keeper's turns after a minute's block: it looks again while it has something to do."""
+        self._looked_at = minute.index
+        for turn in range(TURNS):
+            step = self.look()
+            if turn == 0 and minute.index % SAMPLE == 0:
+                self.states[len(self.samples)] = step.state
+            if not any(result.ending == "done" for result in step.results):
+                break
+
+    def look(self) -> Step:
+        """One turn of the keeper, `LATENCY` after the newest block."""
+        state = self.keeper.observe()
+        actions = self.keeper.plan(state)
+        if actions:
+            self.now += LATENCY
+            self.stage.turn_to(self.now)
+        step = self.keeper.carry_out(state, actions)
+        for result in step.results:
+            if result.receipt is not None:
+                self._read(result.receipt)
+            if result.ending in ("refused", "failed"):
+                self.tally.keeper_refused[f"{result.action.kind}: {result.reason}"] += 1
+            elif isinstance(result.action, Rebalance) and result.ending == "done":
+                self.hedged.append((self.now, result.action.market, result.action.size_wad / 1e18))
+        return step
+
+    # ---- blocks
+
+    def _mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
+        self.now = max(time, self.now + 1)
+        receipts = self.stage.mine(self.now, txs)
+        for receipt in receipts:
+            self._read(receipt)
+        return receipts
+
+    def _read(self, receipt: Receipt) -> None:
+        """Book what a transaction did."""
+        tally, market_events = self.tally, ("Trade", "Liquidated")
+        liquidations = {(e.args.account, e.args.market) for e in receipt.events if e.name == "Liquidated"}
+        for event in receipt.events:
+            name, args = event.name, event.args
+            if name in market_events and args.account in self._number:
+                account = self._number[args.account]
+                if name == "Trade":
+                    notional = abs(args.size_delta) * args.price / 1e36
+                    forced = (args.account, args.market) in liquidations
+                    tally.trades += 1
+                    tally.volume += notional
+                    tally.half_spreads += args.half_spread / 1e18
+                    tally.charges += max(0, args.charge) / 1e18
+                    tally.rebates += max(0, -args.charge) / 1e18
+                    self.desk.sizes[account][args.market] = args.size / 1e18
+                    self._ledgers[account].cost[args.market] = args.cost / 1e18
+                    self.done.append(Done(self._minute, account, args.market, args.size_delta, forced))
+                else:
+                    tally.liquidations += 1
+                    tally.penalties += args.penalty / 1e18
+                    self._ledgers[account].cash -= args.penalty / 1e18
+                    self.liquidated.append((self.now, args.market, args.size / 1e18))
+            elif name == "Settled" and args.account in self._number:
+                self._ledgers[self._number[args.account]].cash = args.cash / 1e18
+            elif name in ("Deposited", "Withdrawn") and args.account in self._number:
+                self._ledgers[self._number[args.account]].cash = args.cash / 1e18
+            elif name == "BadDebtCovered":
+                tally.bad_debt += (args.by_insurance + args.by_lp) / 1e18
+                tally.bad_debt_lp += args.by_lp / 1e18
+            elif name == "Rebalanced":
+                price = args.equity / args.exposure if args.exposure else 0.0
+                tally.hedges += 1
+                tally.hedge_volume += abs(args.outcome.filled) / 1e18 * price
+                tally.hedge_cost += args.outcome.cost / 1e18
+                tally.hedge_rewards += args.outcome.reward / 1e18
+                tally.hedge_gas += args.outcome.gas / 1e18
+                tally.hedge_fall += args.outcome.fall / 1e18
+                tally.released_by_hedges += args.outcome.released / 1e18
+            elif name == "EpochProcessed":
+                tally.epochs += 1
+
+    # ---- transactions
+
+    @property
+    def _unit(self) -> int:
+        return int(10**self.system.decimals)
+
+    def _units(self, amount: float) -> int:
+        return int(amount * self._unit)
+
+    def _round(self, market: int, price: float) -> Tx:
+        return self.system.aggregators[market].tx("push_now", round(price * 1e8), sender=self.actors.feeder)
+
+    def _arbitrage(self, prices: Sequence[float]) -> list[Tx]:
+        """Swaps that bring each pool's price to within its fee of the market's, where arbitrage stops paying."""
+        pools = [(pool, price) for price, tiers in zip(prices, self.system.pools, strict=True) for pool in tiers]
+        slots = self.stage.reads([pool.contract.tx("slot0") for pool, _ in pools])
+        txs = []
+        for (pool, price), slot in zip(pools, slots, strict=True):
+            spot = _spot(pool, slot.sqrtPriceX96)
+            fee = pool.fee / 1e6
+            if spot < price * (1 - 1.1 * fee):
+                txs.append(self._swap_to(pool, price * (1 - fee), slot.sqrtPriceX96))
+            elif spot > price * (1 + 1.1 * fee):
+                txs.append(self._swap_to(pool, price * (1 + fee), slot.sqrtPriceX96))
+        return txs
+
+    def _swap_to(self, pool: Pool, price: float, sqrt_price_x96: int) -> Tx:
+        target = pool.sqrt_of_price(int(price * 1e18))
+        pays_base = (target > sqrt_price_x96) != pool.base_is_token0
+        token_in, token_out = (pool.base, pool.quote) if pays_base else (pool.quote, pool.base)
+        return pool.uniswap.router.tx(
+            "exactInputSingle",
+            {
+                "tokenIn": token_in,
+                "tokenOut": token_out,
+                "fee": pool.fee,
+                "recipient": self.actors.arbitrageur,
+                "deadline": MAX_UINT,
+                "amountIn": 2**119,
+                "amountOutMinimum": 0,
+                "sqrtPriceLimitX96": target,
+            },
+            sender=self.actors.arbitrageur,
+        )
+
+    def _order_txs(self, order: Order, minute: Minute) -> list[Tx]:
+        """Margin where it is needed, then the trade; a trader who is flat takes its money out next time."""
+        s, account = self.system, order.account
+        trader, sizes, ledger = self.actors.traders[account], self.desk.sizes[account], self._ledgers[account]
+        txs: list[Tx] = []
+        if not order.closing:
+            equity = ledger.cash + sum(
+                size * price - cost for size, price, cost in zip(sizes, minute.prices, ledger.cost, strict=True)
+            )
+            notional = sum(abs(size) * price for size, price in zip(sizes, minute.prices, strict=True))
+            notional += abs(order.size) * minute.prices[order.market]
+            wanted = notional * (1 / self.desk.leverages[account] + 0.02)
+            if equity < wanted:
+                units = self._units(wanted - equity) + 1
+                txs.append(s.clearinghouse.tx("deposit", units, trader, sender=trader))
+                ledger.cash += units / self._unit
+        size_wad = int(order.size * 1e18)
+        if order.closing and abs(sizes[order.market]) - abs(order.size) < 1e-6:
+            # all of it, to the wei
+            size_wad = -self.position_wad(account, order.market)
+        price = minute.prices[order.market]
+        limit = NO_LIMIT if size_wad > 0 else 0
+        if not order.closing:
+            limit = int(price * (1 + WORST if size_wad > 0 else 1 - WORST) * 1e18)
+        txs.append(s.perp_engine.tx("trade", order.market, size_wad, limit, NO_LIMIT, sender=trader))
+        if abs(sizes[order.market] + order.size) > abs(sizes[order.market]):
+            ledger.cost[order.market] += order.size * price
+        sizes[order.market] += order.size
+        return txs
+
+    def position_wad(self, account: int, market: int) -> int:
+        """The exact size of a position [base, WAD]."""
+        tx = self.system.perp_engine.tx("position", self.actors.traders[account], market)
+        return int(self.stage.reads([tx])[0].size)
+
+    def _true_up(self, orders: Iterable[Order]) -> None:
+        """Positions as the chain has them, after a block in which some order may have failed."""
+        touched = sorted({(order.account, order.market) for order in orders})
+        txs = [self.system.perp_engine.tx("position", self.actors.traders[a], m) for a, m in touched]
+        if not txs:
+            return
+        for (account, market), position in zip(touched, self.stage.reads(txs), strict=True):
+            self.desk.sizes[account][market] = position.size / 1e18
+            self._ledgers[account].cost[market] = position.cost / 1e18
+
+    def _lp_txs(self, minute: Minute) -> list[Tx]:
+        """The LP who comes late, the LP who leaves early and claims, and traders who are flat."""
+        s = self.system
+        txs: list[Tx] = []
+        if minute.index == self.scenario.at(LATE_AT):
+            lp = self.actors.lps[len(LP_SHARES)]
+            txs.append(s.vault.tx("deposit", self._units(LATE_LP * self.scenario.equity), lp, sender=lp))
+        if minute.index == self.scenario.at(LEAVE_AT):
+            lp = self.actors.lps[LEAVER]
+            shares = self.stage.reads([s.vault.tx("balanceOf", lp)])[0] // 2
+            txs.append(s.vault.tx("requestRedeem", shares, lp, lp, sender=lp))
+        if minute.index % 60 == 30:
+            txs += self.claim_txs()
+            txs += self._cash_out_txs()
+        return txs
+
+    def claim_txs(self) -> list[Tx]:
+        """Every LP with something to claim claims it."""
+        s = self.system
+        amounts = self.stage.reads([s.vault.tx("maxRedeem", lp) for lp in self.actors.lps])
+        return [
+            s.vault.tx("redeem", amount, lp, lp, sender=lp)
+            for lp, amount in zip(self.actors.lps, amounts, strict=True)
+            if amount > 0
+        ]
+
+    def _cash_out_txs(self) -> list[Tx]:
+        owners = [
+            address
+            for address, sizes, ledger in zip(self.actors.traders, self.desk.sizes, self._ledgers, strict=True)
+            if not any(sizes) and ledger.cash > 1.0
+        ]
+        return self.withdraw_txs(owners)
+
+    def withdraw_txs(self, owners: Sequence[str]) -> list[Tx]:
+        """Owners without positions take their cash out, whole token units of it."""
+        ledger, scale = self.system.clearinghouse, 10**18 // self._unit
+        accounts = self.stage.reads([ledger.tx("account", owner) for owner in owners])
+        return [
+            ledger.tx("withdraw", cash // scale, owner, owner, sender=owner)
+            for owner, (cash, mask) in zip(owners, accounts, strict=True)
+            if mask == 0 and cash >= scale
+        ]
+
+    # ---- the end
+
+    @property
+    def funded(self) -> int:
+        """[quote] what every LP and trader was given."""
+        return FUNDS
+
+    def end(self) -> Tally:
+        """The sums of the replay proper; what follows is counted apart."""
+        self.tally, tally = Tally(), self.tally
+        return tally
+
+    def close_positions(self) -> int:
+        """Traders close, one position per market and minute, from the heavier side; returns the minutes it took."""
+        minutes = 0
+        while any(any(sizes) for sizes in self.desk.sizes):
+            self._minute = len(self.scenario.minutes) + minutes
+            rounds = self.last_rounds() if minutes % 60 == 0 else []
+            txs = [*rounds, *self._arbitrage(self.scenario.minutes[-1].prices)]
+            for market in range(len(MARKETS)):
+                net = sum(sizes[market] for sizes in self.desk.sizes)
+                heavier = [a for a, sizes in enumerate(self.desk.sizes) if sizes[market] * net > 0]
+                open_ones = heavier or [a for a, sizes in enumerate(self.desk.sizes) if sizes[market]]
+                if open_ones:
+                    account = max(open_ones, key=lambda a, market=market: abs(self.desk.sizes[a][market]))  # type: ignore[misc]
+                    txs.append(self._closing(account, market))
+            for receipt in self._mine(self.scenario.minutes[-1].time + 60 * (minutes + 1), txs):
+                if receipt.error is not None:
+                    raise receipt.error
+            self.look()
+            minutes += 1
+        return minutes
+
+    def _closing(self, account: int, market: int) -> Tx:
+        size_wad = self.position_wad(account, market)
+        limit = 0 if size_wad > 0 else NO_LIMIT
+        trader = self.actors.traders[account]
+        return self.system.perp_engine.tx("trade", market, -size_wad, limit, NO_LIMIT, sender=trader)
+
+    def last_rounds(self) -> list[Tx]:
+        return [self._round(market, price) for market, price in enumerate(self.scenario.minutes[-1].prices)]
+
+    def wait(self, seconds: int) -> None:
+        """Time passes at the last price; the feed then posts a round of each market."""
+        moves = self._arbitrage(self.scenario.minutes[-1].prices)
+        self._mine(self.now + seconds, [*self.last_rounds(), *moves])
+
+    def wind_down(self, turns: int = 40) -> int:
+        """Everyone leaves: positions, margin, fees, the reserve's release, LPs, and the hedge is sold.
+
+        Returns the number of redemption epochs that took.
+        """
+        s, actors = self.system, self.actors
+        self.close_positions()
+        # the average must cover its window before the keeper can sell
+        self.wait(600)
+        self.look()
+        self._mine(self.now + 60, self.withdraw_txs(actors.traders))
+        # untouched for a whole release period, then one sync: everything above U is LPs' again
+        self.wait(RELEASE)
+        self._mine(self.now + 1, [s.inventory.tx("sync_all", sender=actors.feeder)])
+        shares = self.stage.reads([s.vault.tx("balanceOf", lp) for lp in actors.lps])
+        self._mine(
+            self.now + 1,
+            [
+                s.vault.tx("requestRedeem", amount, lp, lp, sender=lp)
+                for lp, amount in zip(actors.lps, shares, strict=True)
+                if amount
+            ],
+        )
+        epochs = 0
+        for _ in range(turns):
+            epoch = self.stage.reads([s.vault.tx("epoch")])[0]
+            if epoch.pending + epoch.incoming == 0:
+                break
+            self.wait(max(epoch.ends_at - self.now, 600))
+            epochs += sum(result.action.kind == "process_epoch" for result in self.look().results)
+            self.wait(600)
+            self.look()
+            self._mine(self.now + 1, self.claim_txs())
+        governor = s.governor
+        self.stage.chain.set_balance(governor, GAS_MONEY)
+        self._mine(self.now + 1, [s.clearinghouse.tx("collect_fees", sender=governor)])
+        self._mine(self.now + 1, self.withdraw_txs([actors.keeper]))
+        protocol = self.stage.reads([s.clearinghouse.tx("buckets")])[0].protocol // (10**18 // self._unit)
+        if protocol:
+            self._mine(self.now + 1, [s.clearinghouse.tx("withdraw_protocol", protocol, governor, sender=governor)])
+        return epochs
+
+
+def _spot(pool: Pool, sqrt_price_x96: int) -> float:
+    """`Pool.price_of_sqrt` in floats, fast [quote/base]."""
+    ratio = (sqrt_price_x96 / 2**96) ** 2
+    return float((ratio if pool.base_is_token0 else 1 / ratio) * 10.0 ** (pool.base_decimals - pool.quote_decimals))
+
+
+def take_sample(stage: Stage, s: Sandbox, stranger: str) -> Sample:
+    """The vault now, in one round trip and one more for quotes."""
+    ids = range(len(s.markets))
+    valuation, buckets, state, *rest = stage.reads(
+        [
+            s.vault.tx("valuation"),
+            s.clearinghouse.tx("buckets"),
+            s.inventory.tx("state"),
+            *(s.oracle.tx("peek", i) for i in ids),
+            *(s.perp_engine.tx("book", i) for i in ids),
+            *(s.inventory.tx("market", i) for i in ids),
+        ]
+    )
+    n = len(s.markets)
+    marks, books, held = rest[:n], rest[n : 2 * n], rest[2 * n :]
+    probes = [
+        s.perp_engine.tx("quote", stranger, i, sign * int(PROBE / (marks[i].price / 1e18) * 1e18))
+        for i in ids
+        for sign in (1, -1)
+    ]
+    quotes = [Quoted(q.half_spread / 1e18 / PROBE, q.charge / 1e18 / PROBE) for q in _quotes(stage, probes)]
+    positions = []
+    for i in ids:
+        traders = (books[i].long - books[i].short) / 1e18
+        price = marks[i].price / 1e18
+        positions.append(
+            Position(
+                price=price,
+                sigma=marks[i].sigma / 1e18,
+                traders=traders,
+                hedge=held[i].delta / 1e18 + traders,
+                interest=(books[i].long + books[i].short) / 1e18 * price,
+                funding=books[i].funding_rate / 1e18,
+                buy=quotes[2 * i],
+                sell=quotes[2 * i + 1],
+            )
+        )
+    capital = state.capital / 1e18
+    return Sample(
+        time=stage.chain.now,
+        nav=valuation.nav / 1e18,
+        supply=valuation.supply / 1e18,
+        bid=valuation.bid / 1e18,
+        reserve=buckets.reserve / 1e18,
+        potential=state.potential / 1e18,
+        utilization=state.stressed_loss / 1e18 / capital if capital else 0.0,
+        markets=tuple(positions),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _NoQuote:
+    half_spread: float = float("nan")
+    charge: float = float("nan")
+
+
+def _quotes(stage: Stage, probes: Sequence[Tx]) -> list[Any]:
+    """Answers to quotes; none where the trade would be refused (utilization)."""
+    from ballast.chain import Reverted
+
+    try:
+        return stage.reads(probes)
+    except Reverted:
+        pass
+    answers: list[Any] = []
+    for tx in probes:
+        try:
+            answers += stage.reads([tx])
+        except Reverted:
+            answers.append(_NoQuote())
+    return answers

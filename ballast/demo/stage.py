@@ -1,0 +1,135 @@
+"""Where a replay happens: blocks at chosen times with chosen transactions, on Anvil or in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ballast.chain import Chain, Receipt, RevmChain, Tx
+from ballast.chain.anvil import TX_GAS_LIMIT, Anvil
+from ballast.chain.rpc import RpcChain
+from ballast.keeper.observe import log_of
+
+BASE_FEE = 10**7  # [wei] 0.01 gwei, a rollup's
+
+
+class Stage(Protocol):
+    """A chain whose blocks we mine."""
+
+    @property
+    def chain(self) -> Chain: ...
+
+    def mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
+        """One block at `time` [s] with these transactions in this order; a failed one has its `error`."""
+        ...
+
+    def turn_to(self, time: int) -> None:
+        """What is sent next, one by one, is mined at `time` [s]."""
+        ...
+
+    def reads(self, txs: Sequence[Tx]) -> list[Any]:
+        """Decoded answers of many views."""
+        ...
+
+
+class MiningChain(RpcChain):
+    """A connection to Anvil that mines what it submits at once, so that automine can stay off."""
+
+    submitted = 0
+
+    def submit(self, tx: Tx) -> str:
+        self.submitted += 1
+        tx_hash = super().submit(tx)
+        self.request("evm_mine")
+        return tx_hash
+
+
+class AnvilStage:
+    """Blocks on Anvil, three HTTP round trips each however many transactions."""
+
+    def __init__(self, node: Anvil) -> None:
+        self.chain = MiningChain(node.url, gas_limit=TX_GAS_LIMIT)
+        self.chain.request("evm_setAutomine", False)
+        self._batched = 0
+
+    @property
+    def transactions(self) -> int:
+        """Sent so far, one by one or in blocks."""
+        return self._batched + self.chain.submitted
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.chain.close()
+
+    def mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
+        chain = self.chain
+        sends = [("eth_sendTransaction", [_fields(tx)]) for tx in txs]
+        self.turn_to(time)
+        hashes = chain.request_many(sends) if sends else []
+        chain.request("evm_mine")
+        found = {receipt["transactionHash"]: receipt for receipt in chain.request("eth_getBlockReceipts", "latest")}
+        self._batched += len(txs)
+        return [self._receipt(tx, tx_hash, found[tx_hash]) for tx, tx_hash in zip(txs, hashes, strict=True)]
+
+    def turn_to(self, time: int) -> None:
+        self.chain.request_many(
+            [("evm_setNextBlockTimestamp", [time]), ("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE)])]
+        )
+
+    def reads(self, txs: Sequence[Tx]) -> list[Any]:
+        # nobody else mines here, so "latest" is one block for all of them
+        answers = self.chain.request_many([("eth_call", (_fields(tx), "latest")) for tx in txs])
+        return [
+            tx.function.decode(bytes.fromhex(answer[2:])) if tx.function else answer
+            for tx, answer in zip(txs, answers, strict=True)
+        ]
+
+    @contextmanager
+    def what_if(self) -> Iterator[None]:
+        """Whatever happens inside has not happened afterwards."""
+        snapshot = self.chain.request("evm_snapshot")
+        try:
+            yield
+        finally:
+            self.chain.request("evm_revert", snapshot)
+
+    def _receipt(self, tx: Tx, tx_hash: str, found: dict[str, Any]) -> Receipt:
+        if int(found["status"], 16) == 0:
+            return self.chain.wait(tx_hash, tx)  # finds out why
+        return Receipt(
+            self.chain,
+            tx,
+            status=1,
+            gas_used=int(found["gasUsed"], 16),
+            logs=[log_of(log) for log in found["logs"]],
+            block_number=int(found["blockNumber"], 16),
+            timestamp=0,
+            output=b"",
+            tx_hash=tx_hash,
+        )
+
+
+class RevmStage:
+    """The same in process."""
+
+    def __init__(self, chain: RevmChain) -> None:
+        self.chain = chain
+        self.transactions = 0
+
+    def mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
+        self.turn_to(time)
+        self.transactions += len(txs)
+        return self.chain.batch(txs)
+
+    def turn_to(self, time: int) -> None:
+        if time > self.chain.now:
+            self.chain.warp_to(time)
+
+    def reads(self, txs: Sequence[Tx]) -> list[Any]:
+        return [tx.function.decode(self.chain.read(tx)) if tx.function else None for tx in txs]
+
+
+def _fields(tx: Tx) -> dict[str, str]:
+    assert tx.to is not None
+    return {"from": tx.sender, "to": tx.to, "data": "0x" + tx.data.hex(), "gas": hex(TX_GAS_LIMIT)}
