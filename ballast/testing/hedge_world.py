@@ -174,11 +174,15 @@ class World:
         return int(self.clearinghouse.vault_ledger()[1])
 
     def book_value(self) -> int:
-        return int(self.engine.book_value()) if self.engine else 0
+        return int(self.engine.book_value([self.price])) if self.engine else 0
 
     def nav(self) -> int:
         """LP cash, claims on traders, venues at the oracle's price [quote, WAD]; what I10 is about."""
-        return self.lp_cash() + self.book_value() + int(self.manager.equity())
+        return self.lp_cash() + self.book_value() + self.venue_equity()
+
+    def venue_equity(self) -> int:
+        """All venues at the oracle's price, after haircuts [quote, WAD]."""
+        return int(self.manager.equity([self.price]))
 
     def potential(self) -> int:
         return int(self.inventory.state().potential)

@@ -81,7 +81,7 @@ SCALE: immutable(uint256)       # [WAD per token unit]
 
 # records.Listing of each venue; the index is the venue id, for good.
 _listings: DynArray[uint256, c.MAX_VENUES]
-# IHedgeManager.VenueParams of each venue.
+# IHedgeManager.VenueParams of each venue, but for the haircut.
 _params: uint256[c.MAX_VENUES]
 # Exposure and equity last reported to Inventory.
 _positions: uint256[c.MAX_VENUES]
@@ -259,7 +259,9 @@ def list_venue(venue: address, market: uint256, params: IHedgeManager.VenueParam
     for word: uint256 in self._listings:
         assert records._unpack_listing(word).venue != venue, "hedge: venue listed already"
     self._listings.append(
-        records._pack_listing(records.Listing(venue=venue, market=market, paused=False, retired=False))
+        records._pack_listing(
+            records.Listing(venue=venue, market=market, paused=False, retired=False, haircut_bps=params.haircut_bps)
+        )
     )
     log IHedgeManager.VenueListed(venue_id=venue_id, market=market, venue=venue)
     self._set_params(venue_id, params)
@@ -272,8 +274,10 @@ def set_venue_params(venue_id: uint256, params: IHedgeManager.VenueParams):
     @notice Sets what a venue may do.
     """
     roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
-    self._listing(venue_id)
+    listing: records.Listing = self._listing(venue_id)
+    listing.haircut_bps = params.haircut_bps
     self._set_params(venue_id, params)
+    self._listings[venue_id] = records._pack_listing(listing)
 
 
 @external
@@ -322,24 +326,23 @@ def retire_venue(venue_id: uint256):
 
 @view
 @external
-def equity() -> uint256:
+def equity(prices: DynArray[uint256, c.MAX_MARKETS]) -> uint256:
     """
-    @notice What LPs own at all venues, after haircuts, at the marks a sync would leave. A venue that does not answer is zero.
-    @dev    Reverts only when the caller sent too little gas to tell a dead venue from a starved one.
+    @notice What LPs own at all venues, after haircuts. A venue that does not answer is zero.
+    @dev    Believes its argument: whoever asks with other prices gets an answer about them, and nobody else does. Reverts only
+            without a venue's price, and when the caller sent too little gas to tell a dead venue from a starved one.
+    @param prices [quote/base, WAD] what PriceOracle.peek answers now, market by market
     @return [quote, WAD]
     """
     total: uint256 = 0
-    venue_id: uint256 = 0
     for word: uint256 in self._listings:
         listing: records.Listing = records._unpack_listing(word)
         if not listing.retired:
-            price: uint256 = (staticcall ORACLE.peek(listing.market)).price
             answered: bool = False
             amount: uint256 = 0
-            answered, amount = self._read_equity(listing.venue, price)
+            answered, amount = self._read_equity(listing.venue, prices[listing.market])
             if answered:
-                total += rule._after_haircut(amount, records._haircut_bps(self._params[venue_id]))
-        venue_id += 1
+                total += rule._after_haircut(amount, listing.haircut_bps)
     return total
 
 
@@ -367,8 +370,7 @@ def venue_params(venue_id: uint256) -> IHedgeManager.VenueParams:
     """
     @return what the venue may do
     """
-    self._listing(venue_id)
-    return records._unpack_params(self._params[venue_id])
+    return records._unpack_params(self._params[venue_id], self._listing(venue_id).haircut_bps)
 
 
 @view
@@ -399,7 +401,9 @@ def _open(venue_id: uint256) -> Step:
     """
     listing: records.Listing = self._listing(venue_id)
     assert not listing.retired, "hedge: venue retired"
-    params: IHedgeManager.VenueParams = records._unpack_params(self._params[venue_id])
+    params: IHedgeManager.VenueParams = records._unpack_params(
+        self._params[venue_id], listing.haircut_bps
+    )
     mark: IPriceOracle.Mark = extcall ORACLE.sync(listing.market)
     assert mark.fresh, "oracle: stale price"
     assert params.max_age == 0 or block.timestamp - mark.updated_at <= params.max_age, "hedge: price too old"

@@ -10,12 +10,13 @@
 from interfaces import IHedgeManager
 from contracts import constants as c
 
-# Address, market and standing of a venue: `address 160 | market u8 | paused u1 | retired u1`.
+# What NAV needs of a venue, and its standing: `haircut u16 | address 160 | market u8 | paused u1 | retired u1`.
 struct Listing:
     venue: address
     market: uint256
     paused: bool            # only steps that shrink |exposure|
     retired: bool           # counts as zero, trades nothing
+    haircut_bps: uint256    # [bps of equity] not counted in NAV; `_pack_params` asserts its bound
 
 MAX_BAND: constant(uint256) = 10_000            # [1e-6] 1 %
 MAX_FEE: constant(uint256) = 10_000             # [1e-6] 1 %
@@ -33,7 +34,8 @@ MAX_GAS_PRICE: constant(uint256) = 10**13       # [wei] 10,000 gwei
 @pure
 def _pack_listing(x: Listing) -> uint256:
     return (
-        (convert(x.venue, uint256) << 10)
+        (x.haircut_bps << 170)
+        | (convert(x.venue, uint256) << 10)
         | (x.market << 2)
         | (convert(x.paused, uint256) << 1)
         | convert(x.retired, uint256)
@@ -44,17 +46,18 @@ def _pack_listing(x: Listing) -> uint256:
 @pure
 def _unpack_listing(word: uint256) -> Listing:
     return Listing(
-        venue=convert(word >> 10, address),
+        venue=convert((word >> 10) & (2**160 - 1), address),
         market=(word >> 2) & 255,
         paused=(word >> 1) & 1 == 1,
         retired=word & 1 == 1,
+        haircut_bps=word >> 170,
     )
 
 
 @internal
 @pure
 def _pack_params(x: IHedgeManager.VenueParams) -> uint256:
-    """@dev `cap u96 | turnover u64 | fee_cap u16 | band u16 | cooldown u24 | max_age u16 | haircut u16`."""
+    """@dev `cap u96 | turnover u64 | fee_cap u16 | band u16 | cooldown u24 | max_age u16`; the haircut is in the listing."""
     assert (
         x.cap < 2**96
         and x.turnover < 2**64
@@ -66,35 +69,27 @@ def _pack_params(x: IHedgeManager.VenueParams) -> uint256:
         and x.haircut_bps <= MAX_HAIRCUT_BPS
     ), "hedge: parameter out of bounds"
     return (
-        (x.cap << 152)
-        | (x.turnover << 88)
-        | (x.fee_cap << 72)
-        | (x.band << 56)
-        | (x.cooldown << 32)
-        | (x.max_age << 16)
-        | x.haircut_bps
+        (x.cap << 136)
+        | (x.turnover << 72)
+        | (x.fee_cap << 56)
+        | (x.band << 40)
+        | (x.cooldown << 16)
+        | x.max_age
     )
 
 
 @internal
 @pure
-def _unpack_params(word: uint256) -> IHedgeManager.VenueParams:
+def _unpack_params(word: uint256, haircut_bps: uint256) -> IHedgeManager.VenueParams:
     return IHedgeManager.VenueParams(
-        cap=word >> 152,
-        turnover=(word >> 88) & (2**64 - 1),
-        fee_cap=(word >> 72) & (2**16 - 1),
-        band=(word >> 56) & (2**16 - 1),
-        cooldown=(word >> 32) & (2**24 - 1),
-        max_age=(word >> 16) & (2**16 - 1),
-        haircut_bps=word & (2**16 - 1),
+        cap=word >> 136,
+        turnover=(word >> 72) & (2**64 - 1),
+        fee_cap=(word >> 56) & (2**16 - 1),
+        band=(word >> 40) & (2**16 - 1),
+        cooldown=(word >> 16) & (2**24 - 1),
+        max_age=word & (2**16 - 1),
+        haircut_bps=haircut_bps,
     )
-
-
-@internal
-@pure
-def _haircut_bps(word: uint256) -> uint256:
-    """@notice The haircut alone, for the equity loop."""
-    return word & (2**16 - 1)
 
 
 @internal

@@ -314,10 +314,12 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
 
 @view
 @external
-def valuation(equity: uint256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
+def valuation(beside: int256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
     """
     @notice What LP prices need, with every market as `sync_all` would leave it now.
-    @param equity [quote, WAD] the equity after the LP action, at which U is asked
+    @dev    Believes its arguments: whoever asks with other marks or equity gets an answer about them, and nobody else does.
+    @param beside [quote, WAD] what equity is after the LP action beside LP cash as the release now due leaves it; U is
+           asked at the sum, but not below the floor of E
     @param marks what PriceOracle.peek answers now, market by market
     """
     book: exposure.Book = exposure.load_book()
@@ -325,21 +327,33 @@ def valuation(equity: uint256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInven
     v: IInventory.Valuation = empty(IInventory.Valuation)
     i: uint256 = 0
     for mark: IPriceOracle.Mark in marks:
-        e: Entry = self._enter(book, i, mark, p, v.release)
-        book = e.book
-        v.release = e.released
-        if e.market.delta != 0:
+        m: exposure.Market = empty(exposure.Market)
+        if book.opened_at < block.timestamp:
+            # the first market opens the block: what is due is released then
+            e: Entry = self._enter(book, i, mark, p, 0)
+            book = e.book
+            v.release = e.released
+            m = e.market
+        else:
+            m = exposure.load_market(i)
+            if not book.changed and (mark.price != m.price or mark.sigma != m.sigma):
+                # what `_enter` makes of the sums; its checkpoints are not asked for
+                old: Share = self._share(m, p, i)
+                m.price = mark.price
+                m.sigma = mark.sigma
+                book = self._moved(book, old, self._share(m, p, i))
+        if m.delta != 0:
             s: uint256 = self._spot_spread(self._market_params(i), mark, NAV_Z)
-            v.spread += wad.mul_up(wad.mul_up(signed.magnitude(e.market.delta), mark.price), s)
-        if e.market.vega != 0:
+            v.spread += wad.mul_up(wad.mul_up(signed.magnitude(m.delta), mark.price), s)
+        if m.vega != 0:
             s: uint256 = self._vol_spread(self._market_params(i), 0, NAV_Z)
-            v.spread += wad.mul_up(signed.magnitude(e.market.vega), s)
+            v.spread += wad.mul_up(signed.magnitude(m.vega), s)
         i += 1
-    lp_cash: int256 = 0
-    lp_cash, v.reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    v.lp_cash, v.reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    v.lp_cash += convert(v.release, int256)
     v.reserve -= v.release
-    capital: uint256 = max(equity, CAPITAL_FLOOR * c.MICRO)
-    v.potential = potential.potential(book.sums, book.loss * c.MICRO, capital, p.weights)[0]
+    capital: int256 = max(v.lp_cash + beside, convert(CAPITAL_FLOOR * c.MICRO, int256))
+    v.potential = potential.potential(book.sums, book.loss * c.MICRO, convert(capital, uint256), p.weights)[0]
     v.stressed_loss = book.loss * c.MICRO
     return v
 

@@ -167,7 +167,17 @@ def vault() -> ILens.VaultView:
     """
     valuation: IVault.Valuation = staticcall IVault(VAULT).valuation()
     nav: uint256 = convert(max(valuation.nav, 0), uint256)
-    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(nav)
+    marks: DynArray[IPriceOracle.Mark, 16] = []
+    prices: DynArray[uint256, 16] = []
+    oldest: uint256 = max_value(uint256)
+    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
+        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+        marks.append(mark)
+        prices.append(mark.price)
+        oldest = min(oldest, mark.updated_at if mark.fresh else 0)
+    traders: int256 = staticcall PERP_ENGINE.book_value(prices)
+    venues: uint256 = staticcall HEDGE_MANAGER.equity(prices)
+    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(traders + convert(venues, int256), marks)
     epoch: IVault.Epoch = staticcall IVault(VAULT).epoch()
     utilization: uint256 = max_value(uint256)
     if nav > 0:
@@ -179,8 +189,8 @@ def vault() -> ILens.VaultView:
         valuation=valuation,
         inventory=inventory,
         buckets=staticcall CLEARINGHOUSE.buckets(),
-        traders=staticcall PERP_ENGINE.book_value(),
-        venues=staticcall HEDGE_MANAGER.equity(),
+        traders=traders,
+        venues=venues,
         ask_price=pricing._assets_up(c.WAD, valuation.supply, valuation.ask),
         mid_price=pricing._assets_down(c.WAD, valuation.supply, nav),
         bid_price=pricing._assets_down(c.WAD, valuation.supply, valuation.bid),
@@ -188,9 +198,7 @@ def vault() -> ILens.VaultView:
         params=staticcall IVault(VAULT).params(),
         deposits_paused=staticcall IVault(VAULT).deposits_paused(),
         epoch=epoch,
-        processable=block.timestamp >= epoch.ends_at and (
-            epoch.pending == 0 or self._all_newer(epoch.ends_at)
-        ),
+        processable=block.timestamp >= epoch.ends_at and (epoch.pending == 0 or oldest >= epoch.ends_at),
         would_fill=fill,
         would_pay=payment,
     )
@@ -284,23 +292,14 @@ def _quote(market: uint256, mark: IPriceOracle.Mark, size: int256) -> IInventory
         mark,
         IInventory.Change(
             exposure=IInventory.Exposure(delta=-size, gamma=0, vega=0),
-            stress=[],
+            options=False,
+            stress=empty(int256[8]),
             notional=wad.mul_up(signed.magnitude(size), mark.price),
             book=0,
             vol_age=0,
             closing=True,
         ),
     )
-
-
-@internal
-@view
-def _all_newer(time: uint256) -> bool:
-    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
-        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
-        if not mark.fresh or mark.updated_at < time:
-            return False
-    return True
 
 
 @internal

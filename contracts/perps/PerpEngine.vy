@@ -286,25 +286,23 @@ def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
 
 @external
 @view
-def book_value() -> int256:
+def book_value(prices: DynArray[uint256, c.MAX_MARKETS]) -> int256:
     """
     @notice What traders owe the vault in all markets, marks included, accrued to now.
+    @dev    Believes its argument: whoever asks with other prices gets an answer about them, and nobody else does.
+    @param prices [quote/base, WAD] what PriceOracle.peek answers now, market by market
     @return [quote, WAD] rounded down
     """
     value: int256 = 0
-    listed: uint256 = markets.listed_mask
-    for market: uint256 in range(c.MAX_MARKETS):
-        if listed >> market == 0:
-            break
-        if (listed >> market) & 1 == 0:
-            continue
+    market: uint256 = 0
+    for price: uint256 in prices:
         book: funding.Book = funding._load(market)
-        if book.long == 0 and book.short == 0:
-            continue        # without positions claims are 0 (I2)
-        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
-        book = funding._accrue(book, mark.price, block.timestamp)
-        net: int256 = convert(book.long, int256) - convert(book.short, int256)
-        value += funding._claims_wad(book.claims) - signed.mul_ceil(net, convert(mark.price, int256))
+        # without positions claims are 0 (I2)
+        if book.long != 0 or book.short != 0:
+            book = funding._accrue(book, price, block.timestamp)
+            net: int256 = convert(book.long, int256) - convert(book.short, int256)
+            value += funding._claims_wad(book.claims) - signed.mul_ceil(net, convert(price, int256))
+        market += 1
     return value
 
 

@@ -30,7 +30,7 @@ MASK_64: constant(uint256) = 2**64 - 1
 
 # Parameters and switches: one word, read by every trade, written by governance.
 words: uint256[c.MAX_MARKETS]
-# Bit i is set once market i is listed: what book_value walks.
+# Bit i is set once market i is listed.
 listed_mask: uint256
 
 

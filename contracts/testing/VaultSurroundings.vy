@@ -20,15 +20,13 @@ CAPITAL_FLOOR: constant(uint256) = 1_000 * c.WAD
 CLEARINGHOUSE: immutable(IClearinghouse)
 
 market_count: public(uint256)
-book_value: public(int256)          # [quote, WAD]
-equity: public(uint256)             # [quote, WAD]
+book: public(int256)                # [quote, WAD]
+venues: public(uint256)             # [quote, WAD]
 spread: public(uint256)             # [quote, WAD]
 curve: public(uint256)              # [quote^2, WAD]
 stressed_loss: public(uint256)      # [quote, WAD]
 due: public(uint256)                # [quote, WAD] released by the next sync_all
 marks: HashMap[uint256, IPriceOracle.Mark]
-# What the next sync_all makes of a mark; until then only `peek` shows it.
-news: HashMap[uint256, IPriceOracle.Mark]
 
 
 @deploy
@@ -39,21 +37,21 @@ def __init__(clearinghouse: address):
 @external
 def set_mark(market: uint256, updated_at: uint256, fresh: bool):
     """
-    @notice The feed has this round; `sync_all` records it.
+    @notice The feed has this round.
     """
-    self.news[market] = IPriceOracle.Mark(
+    self.marks[market] = IPriceOracle.Mark(
         price=c.WAD, sigma=0, half_width=0, round_id=1, updated_at=updated_at, prev_updated_at=0, fresh=fresh
     )
     self.market_count = max(self.market_count, market + 1)
 
 
 @external
-def set_values(book_value: int256, equity: uint256, spread: uint256, curve: uint256, stressed_loss: uint256, due: uint256):
+def set_values(book: int256, venues: uint256, spread: uint256, curve: uint256, stressed_loss: uint256, due: uint256):
     """
     @notice Everything that is not a mark.
     """
-    self.book_value = book_value
-    self.equity = equity
+    self.book = book
+    self.venues = venues
     self.spread = spread
     self.curve = curve
     self.stressed_loss = stressed_loss
@@ -76,8 +74,6 @@ def settle(lp: int256, reserve: int256, account: address):
 
 @external
 def sync_all():
-    for market: uint256 in range(self.market_count, bound=c.MAX_MARKETS):
-        self.marks[market] = self.news[market]
     due: uint256 = self.due
     self.due = 0
     if due > 0:
@@ -86,14 +82,17 @@ def sync_all():
 
 @external
 @view
-def valuation(equity: uint256) -> IInventory.Valuation:
+def valuation(beside: int256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
+    assert len(marks) == self.market_count, "double: not every mark"
     lp: int256 = 0
     reserve: uint256 = 0
     lp, reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    lp += convert(self.due, int256)
     return IInventory.Valuation(
         spread=self.spread,
-        potential=self.curve * c.WAD // max(equity, CAPITAL_FLOOR),
+        potential=self.curve * c.WAD // convert(max(lp + beside, convert(CAPITAL_FLOOR, int256)), uint256),
         release=self.due,
+        lp_cash=lp,
         reserve=reserve - self.due,
         stressed_loss=self.stressed_loss,
     )
@@ -101,11 +100,17 @@ def valuation(equity: uint256) -> IInventory.Valuation:
 
 @external
 @view
-def peek(market: uint256) -> IPriceOracle.Mark:
-    return self.news[market]
+def book_value(prices: DynArray[uint256, 16]) -> int256:
+    return self.book
 
 
 @external
 @view
-def last(market: uint256) -> IPriceOracle.Mark:
+def equity(prices: DynArray[uint256, 16]) -> uint256:
+    return self.venues
+
+
+@external
+@view
+def peek(market: uint256) -> IPriceOracle.Mark:
     return self.marks[market]

@@ -7,6 +7,7 @@ Not mirrored: roles, gas, venues that do not answer, and the packing of words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -36,7 +37,7 @@ class Prices:
 
 
 class Market(Protocol):
-    """Where a venue trades, as it stands before the trade; `best_route` and `prices` raise Reverted where the venue does.
+    """Where a venue trades, as it stands before the trade; raises Reverted as the venue does.
 
     A swap that cannot be filled raises Reverted(UNFILLED).
     """
@@ -251,10 +252,10 @@ class HedgeManager:
 
     # ── views ──
 
-    def equity(self, now: int) -> int:
-        """What LPs own at all venues, after haircuts [quote, WAD]."""
+    def equity(self, prices: Sequence[int]) -> int:
+        """What LPs own at all venues at these prices, by market, after haircuts [quote, WAD]."""
         return sum(
-            hedge.after_haircut(venue.equity(self.oracle.peek(venue.market, now).price), venue.params.haircut_bps)
+            hedge.after_haircut(venue.equity(prices[venue.market]), venue.params.haircut_bps)
             for venue in self.venues
             if not venue.retired
         )

@@ -166,6 +166,7 @@ class Valuation:
     spread: int = 0
     potential: int = 0
     release: int = 0
+    lp_cash: int = 0
     reserve: int = 0
     stressed_loss: int = 0
 
@@ -337,8 +338,8 @@ class Inventory:
             book.swept_at = now
         return self._trade(self._enter(book, market, mark, released, now), market, mark, change, now)
 
-    def valuation(self, equity: int, marks: Sequence[Mark], now: int) -> Valuation:
-        """What LP prices need, as ``sync_all`` would leave every market; ``equity`` after the action [quote, WAD]."""
+    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> Valuation:
+        """What LP prices need, as ``sync_all`` would leave every market; ``beside``: equity but LP cash."""
         book = self.book.copy()
         v = Valuation()
         for i, mark in enumerate(marks):
@@ -349,9 +350,10 @@ class Inventory:
                 v.spread += mul_up(mul_up(abs(e.market.delta), mark.price), s)
             if e.market.vega != 0:
                 v.spread += mul_up(abs(e.market.vega), vol_spread(self.market_params[i], 0, NAV_Z))
-        _, v.reserve = self.clearinghouse.vault_ledger()
+        v.lp_cash, v.reserve = self.clearinghouse.vault_ledger()
+        v.lp_cash += v.release
         v.reserve -= v.release
-        capital = max(equity, CAPITAL_FLOOR * MICRO)
+        capital = max(v.lp_cash + beside, CAPITAL_FLOOR * MICRO)
         v.potential = potential(book.sums, book.loss * MICRO, capital, self.params.weights)
         v.stressed_loss = book.loss * MICRO
         return v

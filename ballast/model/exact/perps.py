@@ -6,6 +6,7 @@ and units are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -398,16 +399,14 @@ class PerpEngine:
             )
         return result
 
-    def book_value(self, now: int) -> int:
-        """What traders owe the vault in all markets, marks included [quote, WAD], rounded down."""
+    def book_value(self, prices: Sequence[int], now: int) -> int:
+        """What traders owe the vault in all markets at these prices, by market [quote, WAD], rounded down."""
         value = 0
-        for market, config in sorted(self.configs.items()):
+        for market, price in enumerate(prices):
             book = self.book(market)
-            if not config.listed or (book.long == 0 and book.short == 0):
-                continue
-            price = self.oracle.peek(market, now).price
-            book = accrue(book, price, now)
-            value += claims_wad(book.claims) - mul_ceil(book.long - book.short, price)
+            if book.long != 0 or book.short != 0:
+                book = accrue(book, price, now)
+                value += claims_wad(book.claims) - mul_ceil(book.long - book.short, price)
         return value
 
     def position(self, account: str, market: int) -> Position:

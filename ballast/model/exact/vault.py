@@ -7,11 +7,13 @@ Names, order and rounding are the contracts'. Not mirrored: roles, allowances an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ballast.model.exact.fixed import WAD, div_up, mul_div_down, mul_div_up, require, s256, sub_floor, u256
+from ballast.model.exact.oracle import Mark
 
 PRODUCT_START = 10**54
 PRODUCT_MIN = 10**18
@@ -32,15 +34,6 @@ MAX_SUPPLY = U128
 ESCROW = "vault"  # the vault's own account, which holds the shares of pending requests
 
 
-class Mark(Protocol):
-    """What the Vault reads of a mark."""
-
-    @property
-    def updated_at(self) -> int: ...
-    @property
-    def fresh(self) -> bool: ...
-
-
 class InventoryValuation(Protocol):
     """IInventory.Valuation."""
 
@@ -49,7 +42,7 @@ class InventoryValuation(Protocol):
     @property
     def potential(self) -> int: ...
     @property
-    def release(self) -> int: ...
+    def lp_cash(self) -> int: ...
     @property
     def reserve(self) -> int: ...
     @property
@@ -65,7 +58,6 @@ class Clearinghouse(Protocol):
     def running(self) -> bool: ...
     def begin(self) -> None: ...
     def end(self) -> None: ...
-    def vault_ledger(self) -> tuple[int, int]: ...
     def receive_deposit(self, units: int) -> None: ...
     def earmark_claims(self, amount: int) -> int: ...
     def pay_claim(self, units: int) -> None: ...
@@ -77,26 +69,25 @@ class Inventory(Protocol):
     @property
     def market_count(self) -> int: ...
     def sync_all(self, now: int) -> None: ...
-    def valuation(self, equity: int, now: int) -> InventoryValuation: ...
+    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> InventoryValuation: ...
 
 
 class Oracle(Protocol):
     """What the Vault asks of PriceOracle."""
 
     def peek(self, market: int, now: int) -> Mark: ...
-    def last(self, market: int, now: int) -> Mark: ...
 
 
 class PerpEngine(Protocol):
     """What the Vault asks of PerpEngine."""
 
-    def book_value(self, now: int) -> int: ...
+    def book_value(self, prices: Sequence[int], now: int) -> int: ...
 
 
 class HedgeManager(Protocol):
     """What the Vault asks of HedgeManager."""
 
-    def equity(self, now: int) -> int: ...
+    def equity(self, prices: Sequence[int]) -> int: ...
 
 
 def mul_div(x: int, y: int, z: int) -> int:
@@ -325,7 +316,16 @@ class Funds:
 
     net: int
     nav: int
-    lp: int
+    v: InventoryValuation
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The markets, each read once per call."""
+
+    oldest: int
+    beside: int
+    marks: list[Mark]
 
 
 @dataclass(slots=True)
@@ -366,18 +366,18 @@ class Vault:
     def deposit_at_least(self, assets: int, receiver: str, min_shares: int, now: int) -> int:
         """``deposit`` that reverts below ``min_shares``."""
         self._check_entry(assets, receiver)
-        funds = self._begin(0, now)
-        minted = self._deposit_shares(u256(assets * self.clearinghouse.scale), funds, now)
+        self.clearinghouse.begin()
+        minted, net, oldest = self._deposit_price(assets, now)
         require(minted >= max(min_shares, 1), "vault: too few shares")
-        self._enter(assets, minted, receiver, funds)
+        self._enter(assets, minted, receiver, net, oldest)
         return minted
 
     def mint(self, shares: int, receiver: str, now: int) -> int:
         """Mint exactly ``shares``; the token units they cost."""
         self._check_entry(shares, receiver)
-        funds = self._begin(0, now)
-        assets = self._mint_units(shares, funds, self.inventory.valuation(funds.nav, now), now)
-        self._enter(assets, shares, receiver, funds)
+        self.clearinghouse.begin()
+        assets, net, oldest = self._mint_price(shares, now)
+        self._enter(assets, shares, receiver, net, oldest)
         return assets
 
     # ── out ──
@@ -395,8 +395,12 @@ class Vault:
         require(now >= pool.ends_at, "vault: epoch not over")
         filled = paid = 0
         if pool.pending > 0:
-            funds = self._begin(pool.ends_at, now)
-            filled, paid = self._fill(pool.pending, funds, self.inventory.valuation(funds.nav, now), now)
+            self.clearinghouse.begin()
+            self.inventory.sync_all(now)
+            survey = self._survey(now)
+            require(survey.oldest > 0, "oracle: stale price")
+            require(survey.oldest >= pool.ends_at, "vault: price older than epoch")
+            filled, paid = self._fill(pool.pending, survey, now)
             if filled > 0:
                 self._burn(ESCROW, filled)
                 self.clearinghouse.earmark_claims(paid)
@@ -435,12 +439,13 @@ class Vault:
 
     def preview_deposit(self, assets: int, now: int) -> int:
         """What ``deposit`` would mint now."""
-        return self._deposit_shares(u256(assets * self.clearinghouse.scale), self._funds_view(now), now)
+        self._check_idle()
+        return self._deposit_price(assets, now)[0]
 
     def preview_mint(self, shares: int, now: int) -> int:
         """What ``mint`` would take now."""
-        funds = self._funds_view(now)
-        return self._mint_units(shares, funds, self.inventory.valuation(funds.nav, now), now)
+        self._check_idle()
+        return self._mint_price(shares, now)[0]
 
     def max_deposit(self, now: int) -> int:
         """Token units that may still come in."""
@@ -451,9 +456,8 @@ class Vault:
         room, funds = self._room(now)
         if room == 0 or funds is None:
             return 0
-        v = self.inventory.valuation(funds.nav, now)
         room -= room % self.clearinghouse.scale
-        return shares_down(room, self.supply, ask_nav(funds.nav, v.spread, v.reserve, 0))
+        return shares_down(room, self.supply, self._ask(funds, 0))
 
     def max_redeem(self, controller: str) -> int:
         """Shares claimable."""
@@ -481,19 +485,18 @@ class Vault:
         """What processing would fill and pay if the epoch ended now."""
         if self.epochs.pool.pending == 0:
             return 0, 0
-        funds = self._funds_view(now)
-        return self._fill(self.epochs.pool.pending, funds, self.inventory.valuation(funds.nav, now), now)
+        self._check_idle()
+        return self._fill(self.epochs.pool.pending, self._survey(now), now)
 
     def valuation(self, now: int) -> Valuation:
         """The prices of infinitesimal entries and exits."""
         funds = self._funds_view(now)
-        v = self.inventory.valuation(funds.nav, now)
         return Valuation(
             nav=funds.net,
-            ask=ask_nav(funds.nav, v.spread, v.reserve, v.potential),
-            bid=bid_nav(funds.nav, v.spread, sub_floor(v.potential, v.reserve)),
+            ask=self._ask(funds, funds.v.potential),
+            bid=bid_nav(funds.nav, funds.v.spread, sub_floor(funds.v.potential, funds.v.reserve)),
             supply=self.supply,
-            available=self._available(funds, v.stressed_loss),
+            available=self._available(funds),
         )
 
     def epoch(self) -> Epoch:
@@ -510,76 +513,76 @@ class Vault:
 
     # ── internal: prices ──
 
-    def _begin(self, newer_than: int, now: int) -> Funds:
-        self.clearinghouse.begin()
-        self.inventory.sync_all(now)
-        oldest = self._oldest_price(now, synced=True)
-        require(oldest > 0, "oracle: stale price")
-        require(oldest >= newer_than, "vault: price older than epoch")
-        return self._funds(0, now)
+    def _survey(self, now: int) -> Survey:
+        marks = [self.oracle.peek(market, now) for market in range(self.inventory.market_count)]
+        oldest = 2**256 - 1
+        for mark in marks:
+            oldest = min(oldest, mark.updated_at if mark.fresh else 0)
+        prices = [mark.price for mark in marks]
+        return Survey(oldest, s256(self.perp_engine.book_value(prices, now) + self.hedge_manager.equity(prices)), marks)
+
+    def _funds(self, survey: Survey, change: int, now: int) -> Funds:
+        v = self.inventory.valuation(s256(survey.beside + change), survey.marks, now)
+        net = s256(v.lp_cash + survey.beside)
+        return Funds(net=net, nav=max(net, 0), v=v)
 
     def _funds_view(self, now: int) -> Funds:
+        self._check_idle()
+        return self._funds(self._survey(now), 0, now)
+
+    def _check_idle(self) -> None:
         require(not self.clearinghouse.running, "clearing: in progress")
-        return self._funds(self._due(now), now)
 
-    def _due(self, now: int) -> int:
-        return self.inventory.valuation(0, now).release
+    def _ask(self, funds: Funds, potential: int) -> int:
+        return ask_nav(funds.nav, funds.v.spread, funds.v.reserve, potential)
 
-    def _funds(self, due: int, now: int) -> Funds:
-        lp = self.clearinghouse.vault_ledger()[0] + due
-        net = s256(lp + self.perp_engine.book_value(now) + self.hedge_manager.equity(now))
-        return Funds(net=net, nav=max(net, 0), lp=lp)
+    def _deposit_price(self, assets: int, now: int) -> tuple[int, int, int]:
+        amount = u256(assets * self.clearinghouse.scale)
+        survey = self._survey(now)
+        funds = self._funds(survey, s256(amount), now)
+        return shares_down(amount, self.supply, self._ask(funds, funds.v.potential)), funds.net, survey.oldest
 
-    def _deposit_shares(self, amount: int, funds: Funds, now: int) -> int:
-        v = self.inventory.valuation(u256(funds.nav + amount), now)
-        return shares_down(amount, self.supply, ask_nav(funds.nav, v.spread, v.reserve, v.potential))
+    def _mint_price(self, shares: int, now: int) -> tuple[int, int, int]:
+        survey = self._survey(now)
+        funds = self._funds(survey, 0, now)
+        most = self._units_up(assets_up(shares, self.supply, self._ask(funds, 0)))
+        funds = self._funds(survey, s256(most * self.clearinghouse.scale), now)
+        assets = self._units_up(assets_up(shares, self.supply, self._ask(funds, funds.v.potential)))
+        return assets, funds.net, survey.oldest
 
-    def _mint_units(self, shares: int, funds: Funds, v: InventoryValuation, now: int) -> int:
-        most = self._units_up(assets_up(shares, self.supply, ask_nav(funds.nav, v.spread, v.reserve, 0)))
-        after = self.inventory.valuation(u256(funds.nav + most * self.clearinghouse.scale), now)
-        ask = ask_nav(funds.nav, v.spread, v.reserve, after.potential)
-        return self._units_up(assets_up(shares, self.supply, ask))
-
-    def _fill(self, queue: int, funds: Funds, v: InventoryValuation, now: int) -> tuple[int, int]:
-        uncovered = sub_floor(v.potential, v.reserve)
-        bid = bid_nav(funds.nav, v.spread, uncovered)
+    def _fill(self, queue: int, survey: Survey, now: int) -> tuple[int, int]:
+        funds = self._funds(survey, 0, now)
+        uncovered = sub_floor(funds.v.potential, funds.v.reserve)
+        bid = bid_nav(funds.nav, funds.v.spread, uncovered)
         if bid == 0:
             return 0, 0
-        available = self._available(funds, v.stressed_loss)
+        available = self._available(funds)
         filled = queue
-        paid = self._payout(queue, funds.nav, bid, uncovered, now)
+        paid = self._payout(queue, bid, uncovered, survey, now)
         if paid > available:
             filled = mul_div_down(queue, available, paid)
-            paid = min(available, self._payout(filled, funds.nav, bid, uncovered, now))
+            paid = min(available, self._payout(filled, bid, uncovered, survey, now))
         paid -= paid % self.clearinghouse.scale
         if paid == 0:
             return 0, 0
         return filled, paid
 
-    def _payout(self, shares: int, nav: int, bid: int, uncovered: int, now: int) -> int:
+    def _payout(self, shares: int, bid: int, uncovered: int, survey: Survey, now: int) -> int:
         gross = assets_down(shares, self.supply, bid)
-        after = self.inventory.valuation(sub_floor(nav, gross), now)
+        after = self._funds(survey, -s256(gross), now).v
         return sub_floor(gross, sub_floor(sub_floor(after.potential, after.reserve), uncovered))
 
-    def _available(self, funds: Funds, stressed_loss: int) -> int:
-        return min(max(funds.lp, 0), sub_floor(funds.nav, div_up(stressed_loss, self.params.u_redeem)))
+    def _available(self, funds: Funds) -> int:
+        return min(max(funds.v.lp_cash, 0), sub_floor(funds.nav, div_up(funds.v.stressed_loss, self.params.u_redeem)))
 
     def _room(self, now: int) -> tuple[int, Funds | None]:
-        if self.paused or self.clearinghouse.running or self._oldest_price(now, synced=False) == 0:
+        if self.paused or self.clearinghouse.running:
             return 0, None
-        funds = self._funds(self._due(now), now)
-        if funds.net < 0:
+        survey = self._survey(now)
+        funds = self._funds(survey, 0, now)
+        if survey.oldest == 0 or funds.net < 0:
             return 0, funds
         return sub_floor(self.params.deposit_cap, funds.nav), funds
-
-    def _oldest_price(self, now: int, *, synced: bool) -> int:
-        oldest = 2**256 - 1
-        for market in range(self.inventory.market_count):
-            mark = self.oracle.last(market, now) if synced else self.oracle.peek(market, now)
-            if not mark.fresh:
-                return 0
-            oldest = min(oldest, mark.updated_at)
-        return oldest
 
     def _units_up(self, amount: int) -> int:
         return (amount + self.clearinghouse.scale - 1) // self.clearinghouse.scale
@@ -597,9 +600,10 @@ class Vault:
     def _check_receiver(self, receiver: str) -> None:
         require(receiver != ESCROW, "vault: bad receiver")
 
-    def _enter(self, units: int, shares: int, receiver: str, funds: Funds) -> None:
-        require(funds.net >= 0, "vault: insolvent")
-        require(funds.nav + units * self.clearinghouse.scale <= self.params.deposit_cap, "vault: deposit cap")
+    def _enter(self, units: int, shares: int, receiver: str, net: int, oldest: int) -> None:
+        require(oldest > 0, "oracle: stale price")
+        require(net >= 0, "vault: insolvent")
+        require(net + units * self.clearinghouse.scale <= self.params.deposit_cap, "vault: deposit cap")
         self.supply += shares
         require(self.supply <= MAX_SUPPLY, "")
         self.balances[receiver] = self.balances.get(receiver, 0) + shares

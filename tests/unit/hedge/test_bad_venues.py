@@ -70,7 +70,7 @@ def test_dead_venue_counts_zero_and_blocks_no_other(w: World, manner: Manner) ->
     add_double(w)
     w.rebalance(SIZE, venue_id=1)
     first.set_manners.send(manner)
-    assert w.manager.equity() == NOTIONAL
+    assert w.venue_equity() == NOTIONAL
     receipt = w.manager.poke.send(0)
     assert receipt.one("VenueMarked") == (0, 0, 0, -SIZE, -NOTIONAL, False)
     assert (w.inventory.delta(), w.inventory.book()) == (SIZE, NOTIONAL)
@@ -91,30 +91,30 @@ def test_dead_venue_that_recovers_is_marked_up_again(w: World) -> None:
 def test_long_answer_is_cut_not_copied(w: World) -> None:
     w.double.set_held.send(SIZE)
     w.double.set_manners.send(Manner.VIEWS_SHOUT)
-    assert w.manager.equity() == 0  # the first word of the shout is zero
+    assert w.venue_equity() == 0  # the first word of the shout is zero
     w.manager.poke.send(0)
 
 
 def test_venue_without_code_counts_zero(w: World) -> None:
     w.list_venue(w.chain.deploy("RawResponder"))
-    assert w.manager.equity() == 0
+    assert w.venue_equity() == 0
     w.manager.poke.send(1)
 
 
 def test_venue_that_loses_everything_marks_nav_down(w: World) -> None:
     w.rebalance(SIZE)
     w.double.set_manners.send(Manner.LOSES_ALL)
-    assert w.manager.equity() == 0
+    assert w.venue_equity() == 0
     assert w.manager.poke.send(0).one("VenueMarked") == (0, 0, 0, -SIZE, -NOTIONAL, True)
 
 
 def test_healthy_venue_cannot_be_made_to_look_dead_by_sending_little_gas(w: World) -> None:
     """For every gas limit the answer is the truth or a revert, never zero."""
     w.rebalance(SIZE)
-    truth = w.manager.equity()
+    truth = w.venue_equity()
     seen = {"truth": 0, "revert": 0}
     for gas in range(30_000, 500_000, 5_000):
-        tx = w.manager.tx("equity", gas=gas)
+        tx = w.manager.tx("equity", [w.price], gas=gas)
         try:
             answer = int.from_bytes(w.chain.read(tx), "big")
         except Exception:
@@ -133,7 +133,7 @@ def test_healthy_venue_cannot_be_made_to_look_dead_by_sending_little_gas(w: Worl
 
 def test_starved_view_says_so(w: World) -> None:
     with reverts("hedge: not enough gas"):
-        w.chain.read(w.manager.tx("equity", gas=230_000))
+        w.chain.read(w.manager.tx("equity", [w.price], gas=230_000))
 
 
 # ---- re-entry
@@ -160,7 +160,7 @@ def test_venue_cannot_reenter_anything_that_moves_value(greedy: World) -> None:
         (w.manager, w.manager.tx("rebalance", 1, 0, SIZE, NO_LIMIT), ""),
         (w.manager, w.manager.tx("poke", 0), ""),
         (w.manager, w.manager.tx("recall", 0, 1), ""),
-        (w.manager, w.manager.tx("equity"), ""),
+        (w.manager, w.manager.tx("equity", [w.price]), ""),
         (w.vault, w.vault.tx("deposit", 10**9, w.double.address), "clearing: in progress"),
         (w.vault, w.vault.tx("totalAssets"), "clearing: in progress"),
         (w.engine, w.engine.tx("trade", 0, WAD, NO_LIMIT, FOREVER), "clearing: in progress"),

@@ -213,7 +213,7 @@ def test_retired_venue_counts_nothing_and_trades_nothing(w: World) -> None:
         with reverts("roles: not allowed"):
             w.manager.retire_venue.send(0, sender=sender)
     w.manager.retire_venue.send(0, sender=w.governor).one("VenueRetired")
-    assert w.manager.equity() == 0
+    assert w.venue_equity() == 0
     with reverts("hedge: venue retired"):
         w.rebalance(-SIZE)
     with reverts("hedge: venue retired"):
@@ -323,4 +323,4 @@ def test_hedging_stops_when_the_role_is_taken_away(w: World) -> None:
     w.clearinghouse.revoke_role.send(w.manager, Role.HEDGER, sender=w.governor)
     with reverts("roles: not allowed"):
         w.rebalance(SIZE)
-    assert w.manager.equity() == 0  # NAV goes on
+    assert w.venue_equity() == 0  # NAV goes on

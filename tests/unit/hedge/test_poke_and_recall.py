@@ -102,17 +102,17 @@ def test_dust_is_carried_until_it_is_worth_a_report(w: World) -> None:
 def test_equity_is_at_the_mark_a_sync_would_leave(w: World) -> None:
     w.chain.warp(61)
     w.push(PRICE * 9 // 10)
-    assert w.manager.equity() == SIZE * 1_800
+    assert w.venue_equity() == SIZE * 1_800
 
 
 def test_equity_takes_the_haircut_of_each_venue(w: World) -> None:
     add_double(w, haircut_bps=100)
     w.double.set_held.send(SIZE)
-    assert w.manager.equity() == NOTIONAL + NOTIONAL * 99 // 100
+    assert w.venue_equity() == NOTIONAL + NOTIONAL * 99 // 100
 
 
 def test_equity_of_no_venue_is_zero(dictated: World) -> None:
-    assert dictated.manager.equity() == 0
+    assert dictated.venue_equity() == 0
 
 
 # ---- recall

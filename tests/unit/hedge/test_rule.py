@@ -163,10 +163,10 @@ def test_average_on_the_keepers_side_does_not_lower_the_cost(dictated: World, si
 def test_haircut_of_what_is_bought_is_part_of_the_cost(dictated: World) -> None:
     rule = dictated.set_rule()
     params = dictated.set_venue_params(haircut_bps=30)
-    nav = dictated.lp_cash() + dictated.manager.equity()
+    nav = dictated.lp_cash() + dictated.venue_equity()
     outcome = hedge_and_compare(dictated, SIZE, rule, params, GENEROUS)
     assert outcome.cost == FEE + NOTIONAL * 30 // 10_000
-    assert nav - (dictated.lp_cash() + dictated.manager.equity()) == outcome.cost + outcome.reward + outcome.gas
+    assert nav - (dictated.lp_cash() + dictated.venue_equity()) == outcome.cost + outcome.reward + outcome.gas
 
 
 @settings(max_examples=60)

@@ -132,10 +132,13 @@ def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> No
     view = lens.vault()
     assert view.valuation == system.vault.valuation()
     assert view.buckets == system.clearinghouse.buckets()
-    assert view.inventory == system.inventory.valuation(view.valuation.nav)
-    assert view.traders == system.perp_engine.book_value()
-    assert view.venues == system.hedge_manager.equity()
-    assert view.buckets.lp + view.inventory.release + view.traders + view.venues == view.valuation.nav
+    marks = [system.oracle.peek(market.id) for market in system.markets]
+    prices = [mark.price for mark in marks]
+    assert view.inventory == system.inventory.valuation(view.traders + view.venues, marks)
+    assert view.traders == system.perp_engine.book_value(prices)
+    assert view.venues == system.hedge_manager.equity(prices)
+    assert view.buckets.lp + view.inventory.release == view.inventory.lp_cash
+    assert view.inventory.lp_cash + view.traders + view.venues == view.valuation.nav
     assert view.bid_price < view.mid_price < view.ask_price
     assert view.mid_price // 10**12 == system.vault.convertToAssets(WAD)
     assert view.utilization == -(-view.inventory.stressed_loss * WAD // view.valuation.nav)
@@ -198,7 +201,7 @@ def test_venues_show_what_they_hold_and_what_would_flatten(system: Sandbox, lens
     assert len(views) == system.hedge_manager.venue_count()
     for venue_id, view in enumerate(views):
         listing = system.hedge_manager.venue(venue_id)
-        assert (view.venue, view.market, view.paused, view.retired) == tuple(listing)
+        assert (view.venue, view.market, view.paused, view.retired, view.params.haircut_bps) == tuple(listing)
         assert view.params == system.hedge_manager.venue_params(venue_id)
         assert view.stored == system.hedge_manager.venue_state(venue_id)
         assert view.answered
@@ -235,4 +238,4 @@ def test_venue_that_answers_nonsense_stops_no_other(system: Sandbox, lens: Contr
     assert views[venue_id].venue == responder.address
     assert views[venue_id].prices == (0, 0, 0)
     assert abs(views[venue_id].flattening) <= 2**128
-    assert lens.vault().venues == system.hedge_manager.equity()
+    assert lens.vault().venues == system.hedge_manager.equity([system.oracle.peek(m.id).price for m in system.markets])

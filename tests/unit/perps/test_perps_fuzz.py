@@ -123,7 +123,7 @@ def test_perps_random_sequence_equals_twin(sequence: list[tuple[str, int, int, i
         book = world.engine.book(market)
         assert (book.long, book.short, book.claims) == (0, 0, 0)
     world.check()
-    assert world.engine.book_value() == 0
+    assert world.book_value() == 0
 
 
 @pytest.mark.fuzz

@@ -251,6 +251,14 @@ class World:
     def cash(self, account: str) -> int:
         return int(self.clearinghouse.account(account)[0])
 
+    def prices(self) -> list[int]:
+        """What a sync would record now, by market."""
+        return [int(self.oracle.peek(market).price) for market in range(len(self.feeds))]
+
+    def book_value(self) -> int:
+        """What traders owe the vault."""
+        return int(self.engine.book_value(self.prices()))
+
     def check(self) -> None:
         """Contract = twin everywhere (I13), I1, I2, and the inventory's worth = the perp book at its marks."""
         twin = self.twin
@@ -265,4 +273,4 @@ class World:
         for account in (*self.traders, self.liquidator):
             assert tuple(self.clearinghouse.account(account)) == twin.clearinghouse.account(account)
             assert tuple(self.margin.health(account)) == astuple(twin.margin.health(account, self.now))
-        assert self.engine.book_value() == twin.perp_engine.book_value(self.now)
+        assert self.book_value() == twin.perp_engine.book_value(self.prices(), self.now)

@@ -7,7 +7,7 @@ for a revert; ``World.compare`` demands the same state.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from ballast.chain import Receipt, RevmChain
 from ballast.chain import Reverted as ChainReverted
 from ballast.model.exact import clearing, fixed, vault
+from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Settlement
 from ballast.model.roles import Role
 
@@ -27,20 +28,13 @@ ZERO = "0x" + "00" * 20
 
 
 @dataclass(slots=True)
-class Mark:
-    """What the Vault reads of a mark."""
-
-    updated_at: int
-    fresh: bool
-
-
-@dataclass(slots=True)
 class InventoryValuation:
     """IInventory.Valuation."""
 
     spread: int
     potential: int
     release: int
+    lp_cash: int
     reserve: int
     stressed_loss: int
 
@@ -58,10 +52,9 @@ class Surroundings:
     stressed_loss: int = 0
     due: int = 0
     marks: dict[int, Mark] = field(default_factory=dict)
-    news: dict[int, Mark] = field(default_factory=dict)
 
     def set_mark(self, market: int, updated_at: int, fresh: bool) -> None:
-        self.news[market] = Mark(updated_at, fresh)
+        self.marks[market] = Mark(WAD, 0, 0, 1, updated_at, 0, fresh)
         self.market_count = max(self.market_count, market + 1)
 
     def set_values(self, book: int, venues: int, spread: int, curve: int, stressed_loss: int, due: int) -> None:
@@ -73,26 +66,24 @@ class Surroundings:
         self.clearinghouse.settle(account, Settlement(cash=-lp - reserve, reserve=reserve), 0)
 
     def sync_all(self, now: int) -> None:
-        self.marks.update(self.news)
         due, self.due = self.due, 0
         if due > 0:
             self.clearinghouse.release(due)
 
-    def valuation(self, equity: int, now: int) -> InventoryValuation:
-        reserve = self.clearinghouse.reserve - self.due
-        potential = self.curve * WAD // max(equity, CAPITAL_FLOOR)
-        return InventoryValuation(self.spread, potential, self.due, reserve, self.stressed_loss)
+    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> InventoryValuation:
+        assert len(marks) == self.market_count
+        lp, reserve = self.clearinghouse.vault_ledger()
+        lp += self.due
+        potential = self.curve * WAD // max(lp + beside, CAPITAL_FLOOR)
+        return InventoryValuation(self.spread, potential, self.due, lp, reserve - self.due, self.stressed_loss)
 
     def peek(self, market: int, now: int) -> Mark:
-        return self.news[market]
-
-    def last(self, market: int, now: int) -> Mark:
         return self.marks[market]
 
-    def book_value(self, now: int) -> int:
+    def book_value(self, prices: Sequence[int], now: int) -> int:
         return self.book
 
-    def equity(self, now: int) -> int:
+    def equity(self, prices: Sequence[int]) -> int:
         return self.venues
 
 
@@ -318,7 +309,8 @@ class World:
         The floor would hide how deep under water a vault is, and let an entry that helps it look like a loss.
         """
         net = self.twins.vault.valuation(self.now).nav
-        v = self.twins.around.valuation(max(net, 0), self.now)
+        around = self.twins.around
+        v = around.valuation(around.book + around.venues, list(around.marks.values()), self.now)
         bid = net - v.spread - max(v.potential - v.reserve, 0)
         return bid + WAD, self.twins.vault.supply + WAD
 

@@ -43,9 +43,22 @@ def test_deposit_counts_a_release_that_is_due(usdc: World) -> None:
     usdc.settle(lp=0, reserve=60 * WAD)
     usdc.set_values(due=20 * WAD)
     assert usdc.vault.totalAssets() == 1_020 * usdc.unit
-    usdc.deposit("whale", 1_000 * usdc.unit)
-    assert usdc.clearinghouse.vault_ledger()[0] == 2_020 * WAD
+    # 20 of the 60 as NAV, 40 as reserve that is about to be theirs: together the 60, whenever the release is booked
+    minted = usdc.deposit("whale", 1_000 * usdc.unit)
+    assert minted == 1_000 * WAD * 1_001 // (1_020 + 40 + 1)
+    assert usdc.clearinghouse.vault_ledger() == (2_000 * WAD, 60 * WAD)
+    assert usdc.vault.totalAssets() == 2_020 * usdc.unit
     usdc.compare()
+
+
+def test_deposit_costs_the_same_before_and_after_a_release(usdc: World) -> None:
+    usdc.deposit("lp", 1_000 * usdc.unit)
+    usdc.settle(lp=0, reserve=60 * WAD)
+    usdc.set_values(due=20 * WAD, curve=20 * 2_020 * WAD)
+    before = usdc.vault.previewDeposit(1_000 * usdc.unit)
+    usdc.act("sync_all", usdc.around.sync_all.send, lambda t: t.around.sync_all(usdc.now))
+    assert usdc.clearinghouse.vault_ledger() == (1_020 * WAD, 40 * WAD)
+    assert usdc.deposit("whale", 1_000 * usdc.unit) == before
 
 
 def test_deposit_at_least_reverts_below_the_limit(usdc: World) -> None:

@@ -46,10 +46,48 @@ def test_previews_equal_acts_before_and_after_the_sync(system: Sandbox) -> None:
         system.warp(3_600)
 
 
+def test_entry_costs_the_same_before_and_after_the_sync(system: Sandbox) -> None:
+    """What is released moves from the reserve in the ask to the NAV in the ask."""
+    vault, assets = system.vault, system.units(1_000_000)
+    released = 0
+    for price in ("2000", "1900", "2100"):
+        system.warp(3_600)
+        system.push("ETH", price)
+        before = vault.previewDeposit(assets), vault.previewMint(WAD), vault.valuation()
+        receipt = system.inventory.send("sync_all")
+        released += len(receipt.find("ReserveReleased", system.clearinghouse))
+        assert (vault.previewDeposit(assets), vault.previewMint(WAD), vault.valuation()) == before
+    assert released > 0
+
+
+@pytest.mark.parametrize("price", ["2000", "1900", "2100"])
+def test_deposit_as_first_touch_of_a_block_lends_no_new_risk_capital(system: Sandbox, price: str) -> None:
+    """A trade behind it in the same block sees at most the equity of the last checkpoint, which is older."""
+    lp, maker = system.chain.accounts[1:3]
+    system.inventory.send("sync_all")
+    checkpoint = system.inventory.book().equity
+    system.fund(lp, 20_000_000)
+    system.push("ETH", price)
+    marks = [system.oracle.peek(market.id) for market in system.markets]
+    prices = [mark.price for mark in marks]
+    beside = system.perp_engine.book_value(prices) + system.hedge_manager.equity(prices)
+    equity = system.inventory.valuation(beside, marks).lp_cash + beside
+    system.vault.deposit.send(system.units(20_000_000), lp, sender=lp)
+    assert system.inventory.book().opened_at < system.chain.now
+    system.trade(maker, "ETH", 10)
+    capital = system.inventory.book().capital
+    assert capital <= checkpoint
+    if equity // 10**12 >= checkpoint:  # nothing was lost since: not a unit more than without the deposit
+        assert capital == checkpoint
+
+
 def test_total_assets_is_lp_cash_traders_and_venues(system: Sandbox) -> None:
     lp_cash, _ = system.clearinghouse.vault_ledger()
-    due = system.inventory.valuation(0).release
-    parts = lp_cash + due + system.perp_engine.book_value() + system.hedge_manager.equity()
+    marks = [system.oracle.peek(market.id) for market in system.markets]
+    prices = [mark.price for mark in marks]
+    due = system.inventory.valuation(0, marks).release
+    assert due > 0
+    parts = lp_cash + due + system.perp_engine.book_value(prices) + system.hedge_manager.equity(prices)
     assert system.vault.valuation().nav == parts
     assert system.vault.totalAssets() == parts // (WAD // system.units(1))
     assert system.vault.valuation().bid < parts < system.vault.valuation().ask
@@ -87,7 +125,7 @@ def test_redemption_leaves_utilization_below_u_redeem_and_pays_once(system: Sand
     system.vault.requestRedeem.send(shares, lp, lp, sender=lp)
     event = system.process_epoch()
     assert 0 < event.filled < shares
-    v = system.inventory.valuation(max(system.vault.valuation().nav, 0))
+    v = system.inventory.valuation(0, [system.oracle.peek(market.id) for market in system.markets])
     assert v.stressed_loss * WAD <= system.vault.params().u_redeem * system.vault.valuation().nav
     before = system.quote.balanceOf(lp)
     paid = system.vault.redeem.send(system.vault.maxRedeem(lp), lp, lp, sender=lp).value
