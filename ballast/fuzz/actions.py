@@ -1,0 +1,390 @@
+"""Everything that can happen, one short function each: it happens to the contracts and to the twin.
+
+Arguments are plain: names of actors and contracts, market ids, integers in the contracts' units. `words` says an
+action in the protocol's language; its fields know units: `{size:base}`, `{units:quote}`, `{market:market}`,
+`{answer:price}`, `{shares:wad}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any, TypeVar
+
+from ballast.fuzz.world import Broken, Fault, World
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import require as demand
+from ballast.model.exact.perps import NO_LIMIT
+from ballast.model.exact.system import System as Twin
+
+Step = list[Any]  # [action, {argument: value}]
+F = TypeVar("F", bound=Callable[..., None])
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What `act` does to a world, and how to say it."""
+
+    name: str
+    act: Callable[..., None]
+    words: str
+
+
+ACTIONS: dict[str, Action] = {}
+
+
+def action(words: str) -> Callable[[F], F]:
+    """Register a function as an action."""
+
+    def register(act: F) -> F:
+        ACTIONS[act.__name__] = Action(act.__name__, act, words)
+        return act
+
+    return register
+
+
+def perform(world: World, step: Step) -> None:
+    """Do one step of a sequence; raises Broken."""
+    name, arguments = step
+    world.outcomes.clear()
+    world.touched.clear()
+    ACTIONS[name].act(world, **arguments)
+
+
+class _Words(Formatter):
+    """Integers in the protocol's units."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def format_field(self, value: Any, spec: str) -> str:
+        match spec:
+            case "base" | "wad":
+                return f"{value / WAD:,.6g}"
+            case "quote":
+                return f"{value / self.world.unit:,.6g}"
+            case "market":
+                markets = self.world.config.markets
+                return markets[value].name if value < len(markets) else f"market {value}"
+            case "price":
+                return f"{value / 10**8:,.6g}"
+            case _:
+                return f"{value}"
+
+
+def describe(world: World, step: Step) -> str:
+    """A step in words; what the template does not mention is listed behind it."""
+    name, arguments = step
+    words = _Words(world)
+    template = ACTIONS[name].words
+    used = {field for _, field, _, _ in words.parse(template) if field}
+    rest = {key: value for key, value in arguments.items() if key not in used and value not in (None, 0, "")}
+    extra = f"  ({', '.join(f'{key} = {value}' for key, value in rest.items())})" if rest else ""
+    return words.vformat(template, (), arguments) + extra
+
+
+# ---- margin
+
+
+@action("{who} deposits {units:quote} margin for {to}")
+def deposit_margin(w: World, who: str, units: int, to: str) -> None:
+    account = w.address(to)
+    w.do(
+        w.system.clearinghouse, "deposit", units, account,
+        sender=who, twin=lambda t: t.clearinghouse.deposit(units, account), touches=(to,),
+    )  # fmt: skip
+
+
+@action("{who} withdraws {units:quote} margin")
+def withdraw_margin(w: World, who: str, units: int) -> None:
+    account = w.address(who)
+    w.do(
+        w.system.clearinghouse, "withdraw", units, account, account,
+        sender=who, twin=lambda t: t.clearinghouse.withdraw(units, account, w.now),
+    )  # fmt: skip
+
+
+# ---- trading
+
+
+@action("{who} trades {size:base} {market:market}")
+def trade(w: World, who: str, market: int, size: int, limit: int | None = None, late: int = 0) -> None:
+    """`late` [s] is how long ago the deadline was; without a limit none binds."""
+    account, deadline = w.address(who), w.now - late
+    worst = (NO_LIMIT if size > 0 else 0) if limit is None else limit
+    held, closes = w.twin.perp_engine.position(account, market).size, _is_accepted_close(w, account, market, size)
+    w.flipped = (held > 0 > held + size) or (held < 0 < held + size)
+    outcome = w.do(
+        w.system.perp_engine, "trade", market, size, worst, deadline,
+        sender=who, twin=lambda t: t.perp_engine.trade(account, market, size, worst, deadline, w.now),
+    )  # fmt: skip
+    if closes and limit is None and not late and not outcome.ok:
+        raise Broken("i9_closing_is_never_refused", f"{who} holds {held} and is told {outcome.reason!r}")
+
+
+@action("{who} closes {market:market}")
+def close(w: World, who: str, market: int) -> None:
+    trade(w, who, market, -w.twin.perp_engine.position(w.address(who), market).size)
+
+
+@action("{who} liquidates {victim} in {market:market}")
+def liquidate(w: World, who: str, victim: str, market: int) -> None:
+    account, liquidator = w.address(victim), w.address(who)
+    w.do(
+        w.system.perp_engine, "liquidate", account, market,
+        sender=who, twin=lambda t: t.perp_engine.liquidate(account, market, liquidator, w.now), touches=(victim,),
+    )  # fmt: skip
+
+
+@action("{who} accrues {market:market}")
+def perp_sync(w: World, who: str, market: int) -> None:
+    w.do(w.system.perp_engine, "sync", market, sender=who, twin=lambda t: t.perp_engine.sync(market, w.now))
+
+
+def _is_accepted_close(w: World, account: str, market: int, size: int) -> bool:
+    """Whether the trade strictly reduces a position without flipping it, at a price that may be traded on."""
+    held = w.twin.perp_engine.position(account, market).size
+    if held == 0 or size == 0 or (size > 0) == (held > 0) or abs(size) > abs(held):
+        return False
+    return w.twin.oracle.peek(market, w.now).fresh
+
+
+# ---- liquidity
+
+
+@action("{who} deposits {units:quote} for shares")
+def lp_deposit(w: World, who: str, units: int) -> None:
+    account = w.address(who)
+    w.do(w.system.vault, "deposit", units, account, sender=who, twin=lambda t: _vault(t).deposit(units, account, w.now))
+
+
+@action("{who} mints {shares:wad} shares")
+def lp_mint(w: World, who: str, shares: int) -> None:
+    account = w.address(who)
+    w.do(w.system.vault, "mint", shares, account, sender=who, twin=lambda t: _vault(t).mint(shares, account, w.now))
+
+
+@action("{who} requests redemption of {shares:wad} shares for {to}")
+def request(w: World, who: str, shares: int, to: str) -> None:
+    owner, controller = w.address(who), w.address(to)
+    w.do(
+        w.system.vault, "requestRedeem", shares, controller, owner,
+        sender=who, twin=lambda t: _vault(t).request_redeem(shares, w.key(to), owner, w.now), touches=(to,),
+    )  # fmt: skip
+
+
+@action("{who} processes the epoch")
+def process_epoch(w: World, who: str) -> None:
+    w.do(w.system.vault, "processEpoch", sender=who, twin=lambda t: _vault(t).process_epoch(w.now))
+
+
+@action("{who} claims by {shares:wad} shares")
+def redeem(w: World, who: str, shares: int) -> None:
+    account = w.address(who)
+    w.do(
+        w.system.vault, "redeem", shares, account, account,
+        sender=who, twin=lambda t: _vault(t).redeem(shares, account),
+    )  # fmt: skip
+
+
+@action("{who} claims {units:quote}")
+def claim(w: World, who: str, units: int) -> None:
+    account = w.address(who)
+    w.do(
+        w.system.vault, "withdraw", units, account, account,
+        sender=who, twin=lambda t: _vault(t).withdraw(units, account),
+    )  # fmt: skip
+
+
+@action("{who} sends {shares:wad} shares to {to}")
+def send_shares(w: World, who: str, shares: int, to: str) -> None:
+    w.do(
+        w.system.vault, "transfer", w.address(to), shares,
+        sender=who, twin=lambda t: _vault(t).transfer(w.address(who), w.key(to), shares), touches=(to,),
+    )  # fmt: skip
+
+
+def _vault(twin: Twin) -> Any:
+    return twin.vault
+
+
+# ---- time and prices
+
+
+@action("{seconds} s pass")
+def warp(w: World, seconds: int) -> None:
+    w.chain.warp(seconds)
+
+
+@action("{market:market} feed says {answer:price}")
+def push(w: World, market: int, answer: int, age: int = 0) -> None:
+    """A new round observed `age` [s] ago (in the future if negative); absurd answers are welcome."""
+    updated_at = w.now - age
+    w.system.aggregators[market].send("push", answer, updated_at)
+    w.set_feed(market, answer, updated_at)
+
+
+@action("{market:market} feed fails: {fault}")
+def break_feed(w: World, market: int, fault: str) -> None:
+    """`fault` is a name of `Fault`, or "" for none."""
+    kind = Fault[fault] if fault else Fault(0)
+    w.system.aggregators[market].send("set_fault", kind.value)
+    w.set_fault(market, kind)
+
+
+@action("{who} synchronises {market:market}")
+def sync(w: World, who: str, market: int) -> None:
+    w.do(w.system.inventory, "sync", market, sender=who, twin=lambda t: _inventory(t).sync(market, w.now))
+
+
+@action("{who} synchronises all markets")
+def sync_all(w: World, who: str) -> None:
+    w.do(w.system.inventory, "sync_all", sender=who, twin=lambda t: _inventory(t).sync_all(w.now))
+
+
+@action("{who} records the round of {market:market}")
+def oracle_sync(w: World, who: str, market: int) -> None:
+    w.do(w.system.oracle, "sync", market, sender=who, twin=lambda t: t.oracle.sync(market, w.now))
+
+
+def _inventory(twin: Twin) -> Any:
+    return twin.inventory
+
+
+# ---- hedging
+
+
+@action("{who} hedges {size:base} {market:market} at venue {venue}")
+def rebalance(w: World, who: str, venue: int, market: int, size: int, limit: int | None = None) -> None:
+    keeper = w.address(who)
+    worst = (NO_LIMIT if size > 0 else 0) if limit is None else limit
+    w.do(
+        w.system.hedge_manager, "rebalance", venue, market, size, worst,
+        sender=who, twin=lambda t: _manager(t).rebalance(venue, market, size, worst, keeper, w.now),
+    )  # fmt: skip
+
+
+@action("{who} recalls {units:quote} from venue {venue}")
+def recall(w: World, who: str, venue: int, units: int) -> None:
+    w.do(
+        w.system.hedge_manager,
+        "recall",
+        venue,
+        units,
+        sender=who,
+        twin=lambda t: _manager(t).recall(venue, units, w.now),
+    )
+
+
+@action("{who} pokes venue {venue}")
+def poke(w: World, who: str, venue: int) -> None:
+    w.do(w.system.hedge_manager, "poke", venue, sender=who, twin=lambda t: _manager(t).poke(venue, w.now))
+
+
+@action("arbitrage moves the {market:market} pools to {price:wad}")
+def arbitrage(w: World, market: int, price: int) -> None:
+    for pool in w.system.pools[market]:
+        pool.arbitrage_to(price, trader=w.actors["stranger"])
+
+
+def _manager(twin: Twin) -> Any:
+    return twin.hedge_manager
+
+
+# ---- tokens and fees
+
+
+@action("{units} units of quote are sent to {to} without a call")
+def donate(w: World, to: str, units: int) -> None:
+    w.system.quote.send("transfer", w.address(to), units, sender=w.actors["stranger"])
+    if to.startswith("venue"):
+        w.manager.venues[int(to[5:])].quote_units += units
+    else:
+        w.donated[to] += units
+
+
+@action("{units} units of {market:market} are sent to venue {venue} without a call")
+def donate_base(w: World, market: int, venue: int, units: int) -> None:
+    base = w.system.markets[market].base
+    assert base is not None
+    base.send("transfer", w.address(f"venue{venue}"), units, sender=w.actors["stranger"])
+    if w.manager.venues[venue].market == market:
+        w.manager.venues[venue].base_units += units
+
+
+@action("{who} moves gifts to insurance")
+def absorb(w: World, who: str) -> None:
+    surplus = w.donated["clearinghouse"]
+
+    def absorb_donation(t: Twin) -> None:
+        demand(surplus > 0, "clearing: nothing to absorb")
+        t.clearinghouse.fund_insurance(surplus)
+
+    if w.do(w.system.clearinghouse, "absorb_donation", sender=who, twin=absorb_donation).ok:
+        w.donated["clearinghouse"] = 0
+
+
+@action("{who} gives {units:quote} to insurance")
+def insure(w: World, who: str, units: int) -> None:
+    w.do(
+        w.system.clearinghouse, "fund_insurance", units,
+        sender=who, twin=lambda t: t.clearinghouse.fund_insurance(units),
+    )  # fmt: skip
+
+
+@action("{who} splits fees")
+def collect_fees(w: World, who: str) -> None:
+    w.do(w.system.clearinghouse, "collect_fees", sender=who, twin=lambda t: t.clearinghouse.collect_fees())
+
+
+@action("governor takes {units:quote} of the protocol's part")
+def withdraw_protocol(w: World, units: int) -> None:
+    w.do(
+        w.system.clearinghouse, "withdraw_protocol", units, w.actors["governor"],
+        sender="governor", twin=lambda t: t.clearinghouse.withdraw_protocol(units),
+    )  # fmt: skip
+
+
+# ---- guardian and governor
+
+
+@action("{market:market} paused: {on}")
+def pause_market(w: World, market: int, on: bool) -> None:
+    w.do(
+        w.system.perp_engine, "pause" if on else "unpause", market,
+        sender="guardian" if on else "governor", twin=lambda t: t.perp_engine.set_paused(market, on),
+    )  # fmt: skip
+
+
+@action("{market:market} halted: {on}")
+def halt(w: World, market: int, on: bool) -> None:
+    w.do(
+        w.system.oracle, "halt" if on else "resume", market,
+        sender="guardian" if on else "governor", twin=lambda t: t.oracle.set_halted(market, on),
+    )  # fmt: skip
+
+
+@action("deposits paused: {on}")
+def pause_deposits(w: World, on: bool) -> None:
+    def set_paused(t: Twin) -> None:
+        _vault(t).paused = on
+
+    w.do(
+        w.system.vault, "pause_deposits" if on else "unpause_deposits",
+        sender="guardian" if on else "governor", twin=set_paused,
+    )  # fmt: skip
+
+
+@action("venue {venue} paused: {on}")
+def pause_venue(w: World, venue: int, on: bool) -> None:
+    w.do(
+        w.system.hedge_manager, "pause_venue" if on else "unpause_venue", venue,
+        sender="guardian" if on else "governor", twin=lambda t: _manager(t).set_paused(venue, on),
+    )  # fmt: skip
+
+
+def succeeded(world: World) -> bool:
+    """Whether every call of the last action went through."""
+    return all(outcome.ok for outcome in world.outcomes)

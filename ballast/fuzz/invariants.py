@@ -1,0 +1,434 @@
+"""What must hold after every action, for every price path (DESIGN §12).
+
+Contracts are compared with the twin (I13); everything else is then checked on the twin, which is cheap and just as
+good. What asks "what if" (I5, I6) forks the twin and leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from ballast.chain import Reverted as ChainReverted
+from ballast.fuzz.world import ACTORS, TRADERS, Broken, Witness, World, plain
+from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
+from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
+from ballast.model.exact.perps import NO_LIMIT, Config, accrue, claims_wad, owed
+from ballast.model.exact.potential import Sums, potential
+from ballast.model.exact.structs import MarketParams
+from ballast.model.exact.system import System as Twin
+from ballast.model.exact.vault import ESCROW, VIRTUAL_ASSETS, VIRTUAL_SHARES
+
+Check = Callable[[World], None]
+
+DUST = 10  # [wei per action] what roundings may add up to where two sums are kept in different ways
+PROBES = ("probe1", "probe2", "probe3")  # accounts of what-if experiments: rich, and without positions
+
+
+def demand(condition: bool, name: str, message: object = "") -> None:
+    """Raise Broken unless the condition holds."""
+    if not condition:
+        raise Broken(name, str(message))
+
+
+# ---- I1, I2, I4: sums
+
+
+def i1_tokens_cover_the_ledger(w: World) -> None:
+    """Every unit of the quote token that came in through a call sits in exactly one bucket, to the wei; beyond them
+    the Clearinghouse holds exactly what strangers sent it. Holds because every function that moves tokens moves the
+    same amount of `total_units` and of one bucket, and every settlement sums to zero."""
+    ledger = w.twin.clearinghouse
+    demand(ledger.imbalance() == 0, "i1_tokens_cover_the_ledger", f"buckets exceed units by {ledger.imbalance()}")
+    with w.clock.on("read"):
+        held = w.view(w.system.quote, "balanceOf", w.system.clearinghouse.address)
+    expected = ledger.total_units + w.donated["clearinghouse"]
+    demand(held == expected, "i1_tokens_cover_the_ledger", f"{held} token units held, {expected} accounted for")
+
+
+def i1_no_other_dust(w: World) -> None:
+    """No contract but the Clearinghouse keeps quote, and no venue more than the twin says: tokens pass through within
+    a call."""
+    with w.clock.on("read"):
+        for name, contract in w.contracts.items():
+            if name == "clearinghouse":
+                continue
+            expected = w.donated[name]
+            if name.startswith("venue"):
+                venue = w.manager.venues[int(name[5:])]
+                expected = venue.quote_units
+                base = w.system.markets[venue.market].base
+                assert base is not None
+                held = w.view(base, "balanceOf", contract.address)
+                demand(
+                    held == venue.base_units, "i1_no_other_dust", f"{name}: {held} base units, not {venue.base_units}"
+                )
+            held = w.view(w.system.quote, "balanceOf", contract.address)
+            demand(held == expected, "i1_no_other_dust", f"{name} holds {held} quote units, not {expected}")
+
+
+def i2_interest_is_the_sum_of_positions(w: World) -> None:
+    """Open interest and claims of a market equal the sums over positions exactly, claims at 1e-27 quote: a trade
+    changes both by the same integers, accrual multiplies open interest by the index's change."""
+    for market in range(len(w.feeds)):
+        gap = w.twin.perp_engine.disagreement(market)
+        demand(
+            gap == (0, 0, 0),
+            "i2_interest_is_the_sum_of_positions",
+            f"market {market}: long, short, claims off by {gap}",
+        )
+
+
+def i2_inventory_is_the_sum_of_its_markets(w: World) -> None:
+    """Sums and stressed loss equal those recomputed from each market's words, and a market's delta is what traders are
+    short plus what venues were last seen to hold: a share is a function of stored words, so taking it out and putting
+    it back is exact."""
+    inventory, engine = w.inventory, w.twin.perp_engine
+    sums, loss, active = Sums(), 0, 0
+    for i, market in enumerate(inventory.markets):
+        share: Share = inventory._share(market, i)
+        sums = Sums(sums.a + share.a, sums.b + share.b, sums.g + share.g, sums.p + share.p, sums.gg)
+        loss += share.loss
+        active |= (market.delta != 0) << i
+        book = engine.book(i)
+        hedged = sum(venue.state.exposure for venue in w.manager.venues if venue.market == i)
+        demand(
+            market.delta == book.short - book.long + hedged,
+            "i2_inventory_is_the_sum_of_its_markets",
+            f"market {i}: delta {market.delta}, traders' net {book.long - book.short}, venues {hedged}",
+        )
+    stored = inventory.book
+    demand(
+        (stored.sums, stored.loss, stored.active & active) == (sums, loss, active),
+        "i2_inventory_is_the_sum_of_its_markets",
+        f"stored {(stored.sums, stored.loss, stored.active)}, recomputed {(sums, loss, active)}",
+    )
+
+
+def i2_inventory_knows_what_the_vault_owns(w: World) -> None:
+    """`value` is what claims, marks and venues are worth at the frozen prices, up to a few wei of rounding per action:
+    engines and HedgeManager report every change, re-marks move it by delta times the price change. Risk capital hangs
+    on it."""
+    inventory, engine = w.inventory, w.twin.perp_engine
+    worth = 0
+    for i, market in enumerate(inventory.markets):
+        book = engine.book(i)
+        worth += claims_wad(book.claims) + mul_floor(book.short - book.long, market.price)
+    for venue in w.manager.venues:
+        price = inventory.markets[venue.market].price
+        worth += venue.state.equity + mul_floor(venue.state.exposure, price - venue.state.price)
+    gap = inventory.book.value - worth
+    # a venue's equity is not corrected by less than a MICRO; that much is forgotten when it sells everything
+    slack = DUST * w.actions + MICRO * w.hedges
+    demand(abs(gap) <= slack, "i2_inventory_knows_what_the_vault_owns", f"off by {gap} after {w.actions} actions")
+
+
+def i4_zero_sum(w: World) -> None:
+    """What traders have gained at mark is what the vault has lost, up to the roundings, which all favour the vault:
+    claims are exact, every position is rounded down for its owner. With I1 this is: P&L of traders and LPs, fees and
+    rewards sum to what came in minus what went out."""
+    engine, now, prices = w.twin.perp_engine, w.now, w.prices()
+    total = engine.book_value(prices, now)
+    count = 0
+    for (_, market), position in engine.positions.items():
+        if position.size != 0:
+            price = prices[market]
+            book = accrue(engine.book(market), price, now)
+            total += mul_floor(position.size, price) - position.cost - owed(position, book.index_long, book.index_short)
+            count += 1
+    slack = 2 * count + 2 * len(w.feeds)
+    demand(-slack <= total <= 0, "i4_zero_sum", f"traders and vault together have {total} wei")
+
+
+# ---- I3: the reserve
+
+
+def i3_reserve_pays_rebates_and_releases_only(w: World) -> None:
+    """R never goes below zero and is, to the wei, all charges minus all rebates minus all releases: nothing else reads
+    or writes it, and settle moves exactly what Inventory answered."""
+    flows = w.flows
+    reserve = w.twin.clearinghouse.reserve
+    expected = flows["charges"] - flows["rebates"] - flows["releases"]
+    demand(
+        reserve == expected >= 0,
+        "i3_reserve_pays_rebates_and_releases_only",
+        f"R = {reserve}, {dict(flows)} leave {expected}",
+    )
+
+
+def i3_rise_is_charged_whole_fall_at_most(w: World) -> None:
+    """A trade that raises U pays exactly the rise; one that lowers it is paid at most the fall; one that does neither,
+    nothing."""
+    for quote in w.quotes:
+        rise = quote.potential_after - quote.potential_before
+        fair = quote.charge == rise if rise >= 0 else rise <= quote.charge <= 0
+        demand(fair, "i3_rise_is_charged_whole_fall_at_most", f"U rose by {rise}, charge {quote.charge}")
+
+
+def i3_reserve_covers_its_share_of_the_potential(w: World) -> None:
+    """R >= coverage * U, with the coverage of the block's start: a rise adds all of itself to R, a fall takes at most
+    coverage times itself, a release at most the excess of R over U. Hence no order of trades can exhaust R."""
+    book = w.inventory.book
+    if book.capital == 0:
+        return
+    value = potential(book.sums, book.loss * MICRO, book.capital * MICRO, w.inventory.params.weights)
+    reserve = w.twin.clearinghouse.reserve
+    demand(
+        reserve * COVERAGE_UNIT >= book.coverage * value,
+        "i3_reserve_covers_its_share_of_the_potential",
+        f"R = {reserve}, U = {value}, coverage {book.coverage / COVERAGE_UNIT}",
+    )
+
+
+# ---- I5, I6: what if
+
+
+def i5_splitting_never_helps(w: World, rng: Random) -> None:
+    """In one block, at one mark, U depends on the exposures alone: the charges of the parts telescope to the charge of
+    the whole while rebates only shrink, and half-spreads are linear and rounded up. So n parts, on any accounts, cost
+    at least as much, but for a wei per part."""
+    market = rng.randrange(len(w.feeds))
+    size = _what_if_size(w, rng, market)
+    cuts = sorted(rng.randrange(1, 1_000) for _ in range(rng.randint(1, 4)))
+    bounds = [0, *(size * cut // 1_000 for cut in cuts), size]
+    parts = [later - earlier for earlier, later in pairwise(bounds) if later != earlier]
+    whole = _experiment(w)
+    if (cost := _cost(whole, w.now, [(PROBES[0], market, size)])) is None:
+        return
+    split = _cost(_experiment(w), w.now, [(rng.choice(PROBES), market, part) for part in parts])
+    if split is not None:
+        demand(
+            split >= cost - len(parts),
+            "i5_splitting_never_helps",
+            f"{size} of market {market} costs {cost}, in parts {parts} only {split}",
+        )
+
+
+def i6_no_round_trip_pays(w: World, rng: Random) -> None:
+    """Trades of one block that end where they began leave the actor not richer, R not smaller and LPs not poorer: what
+    the trips down are paid is at most what the trips up have paid in, half-spreads go to LPs."""
+    twin = _experiment(w)
+    assert isinstance(twin.inventory, Inventory)
+    twin.inventory.sync_all(w.now)
+    before = _wealth(twin, w.now)
+    path: list[tuple[str, int, int]] = []
+    net: dict[tuple[str, int], int] = {}
+    for _ in range(rng.randint(1, 5)):
+        leg = rng.choice(PROBES), rng.randrange(len(w.feeds))
+        size = _what_if_size(w, rng, leg[1])
+        path.append((*leg, size))
+        net[leg] = net.get(leg, 0) + size
+    path += [(*leg, -size) for leg, size in net.items() if size != 0]
+    if _cost(twin, w.now, path) is None:
+        return
+    after = _wealth(twin, w.now)
+    names = ("actor's cash", "reserve", "LPs' bid value")
+    worse = [
+        f"{name} {old} -> {new}"
+        for name, old, new, good in zip(names, before, after, (new_is_less, new_is_more, new_is_more), strict=True)
+        if not good(old, new, len(path))
+    ]
+    demand(not worse, "i6_no_round_trip_pays", f"{path}: {', '.join(worse)}")
+
+
+def new_is_less(old: int, new: int, parts: int) -> bool:
+    """No gain."""
+    return new <= old
+
+
+def new_is_more(old: int, new: int, parts: int) -> bool:
+    """No loss but a few wei of rounding per part."""
+    return new >= old - DUST * parts
+
+
+def _what_if_size(w: World, rng: Random, market: int) -> int:
+    """Anything from a wei to several times the vault's book, in either direction."""
+    price = max(w.twin.oracle.peek(market, w.now).price, 1)
+    scale = max(w.inventory.book.capital * MICRO * 10**18 // price, 10**15)
+    size = int(scale * 10 ** rng.uniform(-4, 0.5))
+    if w.inventory.markets[market].delta != 0 and rng.random() < 0.3:
+        size = abs(w.inventory.markets[market].delta)
+    return size * rng.choice((-1, 1))
+
+
+def _experiment(w: World) -> Twin:
+    """A fork in which three strangers have all the margin they could want and nothing is capped."""
+    twin = w.twin.fork()
+    assert isinstance(twin.inventory, Witness)
+    twin.inventory.forget()
+    for market, config in list(twin.perp_engine.configs.items()):
+        params = MarketParams(BPS, 50, config.params.fee_share_bps, 0, 2**120, 2**120, 0)
+        twin.perp_engine.configs[market] = Config(params, listed=True)
+    for probe in PROBES:
+        twin.clearinghouse.deposit(10**37 // w.scale, probe)
+    return twin
+
+
+def _cost(twin: Twin, now: int, path: Iterable[tuple[str, int, int]]) -> int | None:
+    """Spread and charge of all trades of a path; None if one of them is refused."""
+    total = 0
+    try:
+        for account, market, size in path:
+            outcome = twin.perp_engine.trade(account, market, size, NO_LIMIT if size > 0 else 0, now, now)
+            total += outcome.half_spread + outcome.charge
+    except Reverted:
+        return None
+    return total
+
+
+def _wealth(twin: Twin, now: int) -> tuple[int, int, int]:
+    """Cash of the probes, R, and the NAV at which LPs could leave."""
+    assert twin.vault is not None
+    cash = sum(twin.clearinghouse.account(probe)[0] for probe in PROBES)
+    return cash, twin.clearinghouse.reserve, twin.vault.valuation(now).bid
+
+
+# ---- I7, I11: liquidity providers
+
+
+def stayers(w: World) -> tuple[int, int, int]:
+    """Bid NAV, mid NAV and shares, one virtual token and one virtual share included."""
+    with w.clock.on("twin"):
+        v = w.vault.valuation(w.now)
+    return v.bid + VIRTUAL_ASSETS, v.nav + VIRTUAL_ASSETS, v.supply + VIRTUAL_SHARES
+
+
+def i7_those_who_stay_never_lose(w: World) -> None:
+    """The bid per share before an entry, an exit or a gift is at most the bid per share after it: entries pay spreads
+    and the reserve they will share in, exits pay spreads and the whole rise of U they leave behind, roundings favour
+    who stays. While spreads and U exceed NAV the bid is floored at zero and says nothing; then NAV per share must not
+    fall."""
+    if w.stayers is None:
+        return
+    before, after = w.stayers, stayers(w)
+    which = 0 if before[0] > VIRTUAL_ASSETS else 1
+    demand(
+        after[which] * before[2] >= before[which] * after[2],
+        "i7_those_who_stay_never_lose",
+        f"{('bid', 'NAV')[which]} per share {before[which] / before[2]:.18f} -> {after[which] / after[2]:.18f}",
+    )
+
+
+def i11_epochs_conserve_shares(w: World) -> None:
+    """Escrowed shares are the pool's, the pool covers what controllers have pending, and what was set aside covers
+    what they may claim: fills are pro rata by running products that round down for each controller."""
+    vault = w.vault
+    epoch = vault.epoch()
+    positions = [vault.position(name) for name in vault.epochs.records]
+    facts = {
+        "supply": vault.supply == sum(vault.balances.values()),
+        "escrow": vault.balances.get(ESCROW, 0) == epoch.pending + epoch.incoming,
+        "pending": epoch.pending >= sum(p.pending for p in positions),
+        "incoming": epoch.incoming == sum(p.late for p in positions),
+        "claims": w.twin.clearinghouse.claims >= sum(p.claimable_assets for p in positions),
+    }
+    demand(all(facts.values()), "i11_epochs_conserve_shares", [name for name, holds in facts.items() if not holds])
+
+
+# ---- I13: the twin
+
+
+def i13_ledger_and_books_equal_the_twin(w: World) -> None:
+    """Buckets, running sums, markets, books and epoch, and the words of whoever the action touched, equal the twin's
+    to the wei."""
+    system, twin, engine = w.system, w.twin, w.twin.perp_engine
+    with w.clock.on("read"):
+        _same("buckets", w.view(system.clearinghouse, "buckets"), plain(twin.clearinghouse.buckets()))
+        _same("inventory", w.view(system.inventory, "book"), _book(w.inventory.book))
+        for i, market in enumerate(w.inventory.markets):
+            _same(f"inventory market {i}", w.view(system.inventory, "market", i), plain(market))
+            _same(f"perp book {i}", w.view(system.perp_engine, "book", i), plain(engine.book(i)))
+        _same("supply", w.view(system.vault, "totalSupply"), w.vault.supply)
+        _same("epoch", w.view(system.vault, "epoch"), plain(w.vault.epoch()))
+        for name in w.touched:
+            _same_account(w, name)
+
+
+def i13_prices_equal_the_twin(w: World) -> None:
+    """NAV, bid, ask, supply and what redemptions could be paid equal the twin's to the wei."""
+    with w.clock.on("read"):
+        seen = w.view(w.system.vault, "valuation")
+    with w.clock.on("twin"):
+        expected = plain(w.vault.valuation(w.now))
+    _same("valuation", seen, expected)
+
+
+def i13_everything_equals_the_twin(w: World) -> None:
+    """Every account, position, controller, venue, mark and variance equals the twin's; views answer what the twin
+    computes."""
+    system, twin, now = w.system, w.twin, w.now
+    with w.clock.on("read"):
+        for i in range(len(w.feeds)):
+            _same(f"mark {i}", w.view(system.oracle, "last", i), plain(twin.oracle.last(i, now)))
+            _same(f"peek {i}", w.view(system.oracle, "peek", i), plain(twin.oracle.peek(i, now)))
+            _same(f"variance {i}", w.view(system.oracle, "estimate", i), plain(twin.oracle.estimate(i)))
+        for name in ACTORS:
+            _same_account(w, name)
+            health = twin.margin.health(w.key(name), now)
+            _same(f"health of {name}", w.view(system.margin, "health", w.address(name)), plain(health))
+        for i, venue in enumerate(w.manager.venues):
+            _same(f"venue {i}", w.view(system.hedge_manager, "venue_state", i), plain(venue.state))
+        prices = w.prices()
+        _same("venues' equity", system.hedge_manager.call("equity", prices), w.manager.equity(prices))
+        book_value = twin.perp_engine.book_value(prices, now)
+        _same("perp book value", system.perp_engine.call("book_value", prices), book_value)
+        for name in TRADERS:
+            for i in range(len(w.feeds)):
+                _same_quote(w, name, i)
+        _same("max deposit", w.view(system.vault, "maxDeposit", w.address("lp1")), w.vault.max_deposit(now))
+        _same("epoch preview", w.view(system.vault, "preview_epoch"), w.vault.preview_epoch(now))
+
+
+def _same_account(w: World, name: str) -> None:
+    account = w.key(name)
+    address = w.address(name)
+    _same(f"cash of {name}", w.view(w.system.clearinghouse, "account", address), w.twin.clearinghouse.account(account))
+    for i in range(len(w.feeds)):
+        position = w.twin.perp_engine.position(account, i)
+        _same(f"position {i} of {name}", w.view(w.system.perp_engine, "position", address, i), plain(position))
+    _same(f"shares of {name}", w.view(w.system.vault, "balanceOf", address), w.vault.balances.get(account, 0))
+    _same(f"requests of {name}", w.view(w.system.vault, "position", address), plain(w.vault.position(account)))
+
+
+def _same_quote(w: World, name: str, market: int) -> None:
+    """`quote` of one unit against the position one holds answers or refuses as the twin's does."""
+    account = w.address(name)
+    size = -(10**18) if w.twin.perp_engine.position(account, market).size > 0 else 10**18
+    try:
+        expected: Any = plain(w.twin.perp_engine.quote(account, market, size, w.now))
+    except Reverted as error:
+        expected = str(error)
+    try:
+        seen: Any = w.view(w.system.perp_engine, "quote", account, market, size)
+    except ChainReverted as error:
+        seen = error.reason
+    _same(f"quote to {name} in market {market}", seen, expected)
+
+
+def _same(what: str, seen: Any, expected: Any) -> None:
+    if seen != expected:
+        raise Broken("i13_state_equals_the_twin", f"{what}: contract {seen}, twin {expected}")
+
+
+def _book(b: Book) -> tuple[Any, ...]:
+    sums, *rest = plain(b)
+    return (plain(sums), *rest)
+
+
+EVERY_STEP: tuple[Check, ...] = (
+    i13_ledger_and_books_equal_the_twin,
+    i1_tokens_cover_the_ledger,
+    i2_interest_is_the_sum_of_positions,
+    i2_inventory_is_the_sum_of_its_markets,
+    i2_inventory_knows_what_the_vault_owns,
+    i3_reserve_pays_rebates_and_releases_only,
+    i3_rise_is_charged_whole_fall_at_most,
+    i3_reserve_covers_its_share_of_the_potential,
+    i4_zero_sum,
+    i7_those_who_stay_never_lose,
+    i11_epochs_conserve_shares,
+)
+THOROUGH: tuple[Check, ...] = (i13_everything_equals_the_twin, i1_no_other_dust)
+EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (i5_splitting_never_helps, i6_no_round_trip_pays)

@@ -1,0 +1,384 @@
+"""What happens next: a choice of actions whose arguments fit the state of affairs often enough to matter.
+
+Sizes are drawn log-uniformly around what binds (margin, caps, the vault's equity), with deliberate nonsense in
+between. A plan may be several steps, such as a new price with time before it; arguments are concrete, so that a
+sequence can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from ballast.fuzz.actions import Step
+from ballast.fuzz.world import ACTORS, LPS, TRADERS, Fault, World
+from ballast.model.exact.fixed import WAD
+
+Proposal = Callable[["Planner"], list[Step]]
+
+DECIMALS = 8  # of the feeds, which leaves 10**10 to WAD
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+@dataclass(slots=True)
+class Planner:
+    """Chooses steps for a world; all randomness comes from `rng`."""
+
+    world: World
+    rng: Random
+    waiting: list[Step] = field(default_factory=list)
+    weights: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # every episode has its own character: some actions dominate, some never happen
+        self.weights = [round(weight * 2 ** self.rng.uniform(-2, 2)) for _, weight in PROPOSALS]
+        if self.rng.random() < 0.9:  # most episodes begin with money in the vault and margin in the accounts
+            self.waiting += self.opening()
+
+    def next(self) -> Step:
+        """The next step."""
+        while not self.waiting:
+            (proposal, _), *_ = self.rng.choices(PROPOSALS, self.weights)
+            self.waiting += proposal(self)
+        return self.waiting.pop(0)
+
+    # ---- draws
+
+    def who(self, *names: str) -> str:
+        """Usually one of these, sometimes anybody."""
+        return self.rng.choice(names if names and self.rng.random() < 0.9 else ACTORS)
+
+    def market(self) -> int:
+        return self.rng.randrange(len(self.world.feeds))
+
+    def venue(self) -> int:
+        """A venue, rarely one that does not exist."""
+        return self.rng.randrange(len(self.world.manager.venues)) if self.rng.random() < 0.97 else 7
+
+    def log(self, low: float, high: float) -> float:
+        """Log-uniform between two powers of ten."""
+        return float(10 ** self.rng.uniform(low, high))
+
+    def part(self, whole: int) -> int:
+        """Of something: all of it, a bit more than all, nothing, or any share."""
+        match self.rng.randrange(8):
+            case 0 | 1:
+                return whole
+            case 2:
+                return whole + 1
+            case 3:
+                return min(whole, 1)
+            case _:
+                return max(int(whole * self.log(-3, 0)), min(whole, 1))
+
+    def price(self, market: int) -> int:
+        """Last pushed [WAD], whatever the feed answers now."""
+        return max(self.world.newest[market].answer, 1) * 10**10
+
+    def opening(self) -> list[Step]:
+        """Liquidity, margin, and two blocks, so that the liquidity counts."""
+        unit, steps = (
+            self.world.unit,
+            [["lp_deposit", {"who": "lp1", "units": int(self.log(4, 7.3) * self.world.unit)}]],
+        )
+        for who in TRADERS:
+            steps.append(["deposit_margin", {"who": who, "units": int(self.log(3, 6.3) * unit), "to": who}])
+        for _ in range(2):
+            steps += [["warp", {"seconds": 12}], ["sync_all", {"who": "keeper"}]]
+        return steps
+
+
+# ---- proposals
+
+
+def margin_in(p: Planner) -> list[Step]:
+    who = p.who(*TRADERS)
+    units = int(p.log(-6, 6.5) * p.world.unit)
+    return [["deposit_margin", {"who": who, "units": units, "to": who if p.rng.random() < 0.9 else p.who()}]]
+
+
+def margin_out(p: Planner) -> list[Step]:
+    who = p.who(*TRADERS, "keeper")
+    cash = p.world.twin.clearinghouse.account(p.world.key(who))[0]
+    return [["withdraw_margin", {"who": who, "units": p.part(max(cash, 0) // p.world.scale)}]]
+
+
+def trade_new(p: Planner) -> list[Step]:
+    """Any size in any direction: leverage from a thousandth to 40, sometimes limits and deadlines that do not hold."""
+    who, market = p.who(*TRADERS), p.market()
+    cash = max(p.world.twin.clearinghouse.account(p.world.key(who))[0], WAD)
+    least = p.world.twin.perp_engine.config(market).params.min_size if p.rng.random() < 0.95 else 1
+    size = max(int(cash * WAD // p.price(market) * p.log(-3, 1.6)), least) * p.rng.choice((-1, 1))
+    if p.rng.random() < 0.03:
+        size = p.rng.choice((0, 1, -1, 10**15, 2**95, -(2**200)))
+    arguments = {"who": who, "market": market, "size": size}
+    if p.rng.random() < 0.1:
+        arguments["limit"] = int(p.price(market) * (1 + p.rng.choice((-1, 1)) * p.log(-4, -1)))
+    if p.rng.random() < 0.02:
+        arguments["late"] = p.rng.choice((1, -5))
+    if p.rng.random() < 0.01:
+        arguments["market"] = p.rng.choice((2, 15, 16, 2**255))
+    return [["trade", arguments]]
+
+
+def trade_held(p: Planner) -> list[Step]:
+    """Increase, reduce, close or flip a position somebody has."""
+    held = [(key, position.size) for key, position in p.world.twin.perp_engine.positions.items() if position.size]
+    if not held:
+        return trade_new(p)
+    (account, market), size = p.rng.choice(held)
+    who = next(name for name in ACTORS if p.world.actors[name] == account)
+    match p.rng.randrange(6):
+        case 0 | 1:
+            return [["close", {"who": who, "market": market}]]
+        case 2:
+            change = -size - int(size * p.log(-2, 0.5))
+        case 3:
+            change = int(size * p.log(-2, 0.3))
+        case _:
+            change = -int(size * p.log(-2, 0))
+    return [["trade", {"who": who, "market": market, "size": change}]]
+
+
+def liquidate(p: Planner) -> list[Step]:
+    """Whoever is below maintenance at the newest prices, sometimes somebody who is not."""
+    twin = p.world.twin.fork()
+    held = [(account, market) for (account, market), position in twin.perp_engine.positions.items() if position.size]
+    if not held:
+        return []
+    for market in range(len(p.world.feeds)):
+        twin.oracle.sync(market, p.world.now)
+    health = {account: twin.margin.health(account, p.world.now) for account, _ in held}
+    weak = [leg for leg in held if health[leg[0]].equity < health[leg[0]].maintenance]
+    if not weak and p.rng.random() < 0.9:
+        return []
+    account, market = p.rng.choice(weak or held)
+    victim = next(name for name in ACTORS if p.world.actors[name] == account)
+    return [["liquidate", {"who": p.who("keeper"), "victim": victim, "market": market}]]
+
+
+def round_of_prices(p: Planner) -> list[Step]:
+    """Time passes and every feed moves a little: what happens all the time."""
+    steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 2, 12, 12, 30, 61, 300, 3_000))}]]
+    for market in range(len(p.world.feeds)):
+        if p.world.faults[market] and p.rng.random() < 0.5:
+            steps.append(["break_feed", {"market": market, "fault": ""}])
+        if p.world.twin.oracle.markets[market].halted and p.rng.random() < 0.5:
+            steps.append(["halt", {"market": market, "on": False}])
+        if p.rng.random() < 0.8:
+            factor = p.rng.gauss(1, p.rng.choice((0.0005, 0.005, 0.03)))
+            steps.append(["push", {"market": market, "answer": _answer(p, market, factor)}])
+    return steps
+
+
+def gap(p: Planner) -> list[Step]:
+    """A jump of up to 60 %, back toward where prices began if they have wandered off."""
+    market = p.market()
+    factor = 1 + p.rng.choice((-0.6, -0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 0.6))
+    steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 12, 60, 900))}]] if p.rng.random() < 0.9 else []
+    steps.append(["push", {"market": market, "answer": _answer(p, market, factor)}])
+    return [*steps, ["sync_all", {"who": "keeper"}]] if p.rng.random() < 0.5 else steps
+
+
+def odd_round(p: Planner) -> list[Step]:
+    """Rounds that must not be believed, and feeds that break and recover."""
+    market = p.market()
+    match p.rng.randrange(6):
+        case 0:
+            return [["push", {"market": market, "answer": p.rng.choice((0, -1, -(10**10), 2**100)), "age": 0}]]
+        case 1:
+            return [
+                [
+                    "push",
+                    {"market": market, "answer": _answer(p, market, 1.01), "age": p.rng.choice((-60, 4_000, 90_000))},
+                ]
+            ]
+        case 2 | 3:
+            return [["break_feed", {"market": market, "fault": p.rng.choice(list(Fault)).name or ""}]]
+        case _:
+            return [["break_feed", {"market": market, "fault": ""}] for market in range(len(p.world.feeds))]
+
+
+def _answer(p: Planner, market: int, factor: float) -> int:
+    """The last price times a factor, kept within a hundredth and a hundred times where it began."""
+    test = p.world.config.markets[market].feed.test
+    assert test is not None
+    origin = int(test.price * 10**DECIMALS)
+    answer = max(p.world.newest[market].answer, 1)
+    if not origin // 20 < answer < origin * 20:
+        return origin
+    return max(int(answer * factor), 1)
+
+
+def time_passes(p: Planner) -> list[Step]:
+    """From a second to a month."""
+    seconds = p.rng.choice((1, 1, 59, 60, 600, HOUR, HOUR + 1, 6 * HOUR, DAY, 30 * DAY))
+    steps: list[Step] = [["warp", {"seconds": seconds}]]
+    if seconds >= HOUR and p.rng.random() < 0.95:
+        steps += [
+            ["push", {"market": m, "answer": _answer(p, m, p.rng.gauss(1, 0.02))}] for m in range(len(p.world.feeds))
+        ]
+    return steps
+
+
+def touch(p: Planner) -> list[Step]:
+    """What anybody may call to bring things up to date."""
+    who = p.who("keeper")
+    match p.rng.randrange(5):
+        case 0:
+            return [["sync_all", {"who": who}]]
+        case 1:
+            return [["sync", {"who": who, "market": p.market()}]]
+        case 2:
+            return [["oracle_sync", {"who": who, "market": p.market()}]]
+        case 3:
+            return [["poke", {"who": who, "venue": p.venue()}]]
+        case _:
+            return [["perp_sync", {"who": who, "market": p.market()}]]
+
+
+def lp_in(p: Planner) -> list[Step]:
+    who = p.who(*LPS)
+    if p.rng.random() < 0.3:
+        return [["lp_mint", {"who": who, "shares": int(p.log(-18, 7) * WAD)}]]
+    return [["lp_deposit", {"who": who, "units": int(p.log(-p.world.decimals, 7.3) * p.world.unit)}]]
+
+
+def lp_ask(p: Planner) -> list[Step]:
+    """Request redemption, or send shares about."""
+    holders = [name for name in ACTORS if p.world.vault.balances.get(p.world.key(name))]
+    if not holders and p.rng.random() < 0.8:
+        return []
+    who = p.rng.choice(holders) if holders and p.rng.random() < 0.95 else p.who(*LPS)
+    shares = p.part(p.world.vault.balances.get(p.world.key(who), 0))
+    to = who if p.rng.random() < 0.85 else p.who()
+    if p.rng.random() < 0.1:
+        return [["send_shares", {"who": who, "shares": shares, "to": p.rng.choice((*LPS, "stranger", "vault"))}]]
+    return [["request", {"who": who, "shares": shares, "to": to}]]
+
+
+def end_epoch(p: Planner) -> list[Step]:
+    """Wait for the end, see newer prices, process: with variations that must be refused."""
+    steps: list[Step] = []
+    left = p.world.vault.epochs.pool.ends_at - p.world.now
+    if left > 0 and p.rng.random() < 0.9:
+        steps.append(["warp", {"seconds": left + p.rng.choice((0, 0, 5, HOUR))}])
+    for market in range(len(p.world.feeds)):
+        if p.rng.random() < 0.95:
+            steps.append(["push", {"market": market, "answer": _answer(p, market, p.rng.gauss(1, 0.01))}])
+    if p.rng.random() < 0.2:
+        steps += lp_ask(p)  # too late for this epoch
+    return [*steps, ["process_epoch", {"who": p.who("keeper")}]]
+
+
+def lp_claim(p: Planner) -> list[Step]:
+    claimable = [name for name in ACTORS if p.world.vault.max_redeem(p.world.key(name))]
+    if not claimable and p.rng.random() < 0.8:
+        return []
+    who = p.rng.choice(claimable) if claimable else p.who(*LPS)
+    if p.rng.random() < 0.5:
+        return [["redeem", {"who": who, "shares": p.part(p.world.vault.max_redeem(p.world.key(who)))}]]
+    return [["claim", {"who": who, "units": p.part(p.world.vault.max_withdraw(p.world.key(who)))}]]
+
+
+def hedge(p: Planner) -> list[Step]:
+    """Pools follow the feed, the average catches up, a keeper hedges part of what the vault is exposed to."""
+    venue = p.venue()
+    if venue >= len(p.world.manager.venues):
+        return [["rebalance", {"who": "keeper", "venue": venue, "market": 0, "size": WAD}]]
+    held = p.world.manager.venues[venue]
+    steps: list[Step] = []
+    if p.rng.random() < 0.9:
+        price, answer = p.price(held.market), p.world.newest[held.market].answer
+        steps = [["arbitrage", {"market": held.market, "price": price}], ["warp", {"seconds": 301}]]
+        steps.append(["push", {"market": held.market, "answer": max(answer, 1)}])
+    delta = p.world.inventory.markets[held.market].delta
+    size = -int(delta * p.log(-1.5, 0.1)) if p.rng.random() < 0.85 else int(p.log(-2, 3) * WAD) * p.rng.choice((-1, 1))
+    arguments = {"who": p.who("keeper"), "venue": venue, "market": held.market, "size": size}
+    if p.rng.random() < 0.05:
+        arguments["market"] = 1 - held.market
+    if p.rng.random() < 0.1:
+        arguments["limit"] = int(p.price(held.market) * p.rng.gauss(1, 0.001))
+    return [*steps, ["rebalance", arguments]]
+
+
+def recall(p: Planner) -> list[Step]:
+    """Only while LP cash is short; the planner makes no secret of it."""
+    short = p.world.manager.rule.recall_floor - p.world.twin.clearinghouse.lp
+    if short <= 0 and p.rng.random() < 0.9:
+        return []
+    steps: list[Step] = []
+    venue = p.rng.randrange(len(p.world.manager.venues))
+    held = p.world.manager.venues[venue]
+    if p.rng.random() < 0.9:
+        steps = [["arbitrage", {"market": held.market, "price": p.price(held.market)}], ["warp", {"seconds": 301}]]
+        steps.append(["push", {"market": held.market, "answer": max(p.world.newest[held.market].answer, 1)}])
+    units = p.part(max(short, p.world.scale) // p.world.scale)
+    return [*steps, ["recall", {"who": p.who("keeper"), "venue": venue, "units": units}]]
+
+
+def gifts(p: Planner) -> list[Step]:
+    """Tokens sent to any address, and where they may go from there."""
+    match p.rng.randrange(4):
+        case 0:
+            return [["absorb", {"who": p.who("stranger")}]]
+        case 1:
+            venue = p.rng.randrange(len(p.world.manager.venues))
+            return [
+                [
+                    "donate_base",
+                    {"market": p.world.manager.venues[venue].market, "venue": venue, "units": int(p.log(0, 9))},
+                ]
+            ]
+        case _:
+            to = p.rng.choice(list(p.world.contracts))
+            return [["donate", {"to": to, "units": int(p.log(0, p.world.decimals + 4))}]]
+
+
+def fees(p: Planner) -> list[Step]:
+    match p.rng.randrange(3):
+        case 0:
+            return [["collect_fees", {"who": p.who("stranger")}]]
+        case 1:
+            return [["withdraw_protocol", {"units": p.part(p.world.twin.clearinghouse.protocol // p.world.scale)}]]
+        case _:
+            return [["insure", {"who": p.who("stranger"), "units": int(p.log(-6, 4) * p.world.unit)}]]
+
+
+def switches(p: Planner) -> list[Step]:
+    """Pauses and halts, soon lifted."""
+    off = p.rng.random() < 0.7
+    market, venue = p.market(), p.rng.randrange(len(p.world.manager.venues))
+    every: list[Step] = [
+        ["pause_market", {"market": market, "on": True}],
+        ["pause_deposits", {"on": True}],
+        ["pause_venue", {"venue": venue, "on": True}],
+        ["halt", {"market": market, "on": True}],
+    ]
+    if off:
+        return [[name, {**arguments, "on": False}] for name, arguments in every]
+    return [p.rng.choice(every)]
+
+
+PROPOSALS: tuple[tuple[Proposal, int], ...] = (
+    (margin_in, 40),
+    (margin_out, 40),
+    (trade_new, 200),
+    (trade_held, 160),
+    (liquidate, 80),
+    (round_of_prices, 140),
+    (gap, 24),
+    (odd_round, 12),
+    (time_passes, 24),
+    (touch, 50),
+    (lp_in, 50),
+    (lp_ask, 50),
+    (end_epoch, 24),
+    (lp_claim, 30),
+    (hedge, 40),
+    (recall, 30),
+    (gifts, 24),
+    (fees, 12),
+    (switches, 8),
+)

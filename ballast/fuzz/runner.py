@@ -1,0 +1,167 @@
+"""Episodes: a seed becomes a sequence of steps, each done and checked; a failure carries what led to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from ballast.chain import Chain
+from ballast.fuzz.actions import Step, describe, perform
+from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, THOROUGH, i13_prices_equal_the_twin, stayers
+from ballast.fuzz.plan import Planner
+from ballast.fuzz.reach import reached
+from ballast.fuzz.world import Broken, Clock, World
+from ballast.model.exact.clearing import Clearinghouse
+
+PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
+THOROUGH_EVERY = 50  # steps between comparisons of everything
+EXPERIMENT_EVERY = 12  # steps between what-if experiments
+# I7 speaks of these, and they change what NAV is made of
+OF_LPS = {
+    "lp_deposit", "lp_mint", "request", "process_epoch", "redeem", "claim", "send_shares", "donate", "donate_base",
+    "absorb", "insure", "collect_fees",
+}  # fmt: skip
+WORLDLY = {"warp", "push", "break_feed", "arbitrage"}  # nothing of ours changes until somebody calls
+
+
+class Failure(Exception):
+    """A sequence that breaks an invariant."""
+
+    def __init__(self, steps: list[Step], decimals: int, broken: Broken, seed: int | None = None) -> None:
+        super().__init__(f"{broken} (step {len(steps)}, {decimals} decimals, seed {seed})")
+        self.steps = steps
+        self.decimals = decimals
+        self.broken = broken
+        self.seed = seed
+
+
+@dataclass(slots=True)
+class Stats:
+    """What was done, how it ended, and what it cost."""
+
+    clock: Clock = field(default_factory=Clock)
+    steps: int = 0
+    episodes: int = 0
+    ok: Counter[str] = field(default_factory=Counter)  # by action
+    refused: Counter[str] = field(default_factory=Counter)  # by reason
+    reached: Counter[str] = field(default_factory=Counter)  # see reach.py
+
+    @property
+    def calls(self) -> int:
+        """Actions on the protocol's contracts; passing time and pushing prices do not count."""
+        return sum(self.ok.values()) + sum(self.refused.values())
+
+    def rate(self, *purposes: str) -> float:
+        """Actions per CPU second spent on these purposes, on all if none is named."""
+        spent = self.clock.spent
+        seconds = sum(spent[purpose] for purpose in purposes) if purposes else sum(spent.values())
+        return self.calls / seconds if seconds else 0.0
+
+    def lines(self) -> list[str]:
+        """A summary for people."""
+        spent, done = self.clock.spent, sum(self.ok.values())
+        checked = self.rate("contract", "read", "checks")
+        return [
+            f"{self.calls:,} actions ({done:,} went through) in {self.episodes} episodes of {self.steps:,} steps",
+            f"{checked:,.0f} actions per CPU second, checks included, the twin not; {self.rate():,.0f} with everything",
+            "CPU: " + ", ".join(f"{name} {spent[name]:.1f} s" for name in sorted(spent, key=spent.__getitem__)[::-1]),
+            "ok: " + ", ".join(f"{name} {count}" for name, count in self.ok.most_common()),
+            "reached: " + ", ".join(f"{what} {count}" for what, count in self.reached.most_common()),
+            "refused: " + ", ".join(f"{reason!r} {count}" for reason, count in self.refused.most_common()),
+        ]
+
+
+class Driver:
+    """One world and what is checked in it."""
+
+    def __init__(self, world: World, rng: Random | None, stats: Stats, thorough: bool = False) -> None:
+        self.world = world
+        self.rng = rng or Random(0)
+        self.stats = stats
+        self.thorough = thorough  # check everything after every step: slow, for short sequences
+
+    def step(self, step: Step) -> None:
+        """Do one step and check; raises Broken."""
+        world, name = self.world, step[0]
+        world.stayers = stayers(world) if name in OF_LPS else None
+        world.actions += 1
+        before = world.twin.clearinghouse  # a transaction replaces it
+        with world.clock.on("outside"):
+            perform(world, step)
+        self._count(name, before)
+        with world.clock.on("checks"):
+            self._check(name)
+
+    def finish(self) -> None:
+        """Compare everything once more."""
+        with self.world.clock.on("checks"):
+            for check in THOROUGH:
+                check(self.world)
+
+    def _count(self, name: str, before: Clearinghouse) -> None:
+        self.stats.steps += 1
+        self.stats.reached.update(reached(self.world, name, before))
+        for outcome in self.world.outcomes:
+            if outcome.ok:
+                self.stats.ok[name] += 1
+            else:
+                self.stats.refused[str(outcome.reason)] += 1
+
+    def _check(self, name: str) -> None:
+        world, number = self.world, self.world.actions
+        refused = bool(world.outcomes) and not any(outcome.ok for outcome in world.outcomes)
+        idle = refused or name in WORLDLY
+        if not idle or self.thorough:
+            for check in EVERY_STEP:
+                check(world)
+        if not idle or number % PRICES_EVERY == 0:
+            i13_prices_equal_the_twin(world)
+        if self.thorough or number % THOROUGH_EVERY == 0:
+            for check in THOROUGH:
+                check(world)
+        if self.thorough or number % EXPERIMENT_EVERY == 0:
+            with world.clock.on("twin"):
+                for experiment in EXPERIMENTS:
+                    experiment(world, self.rng)
+
+
+def episode(
+    seed: int, length: int, decimals: int = 6, stats: Stats | None = None, make_chain: Callable[[], Chain] | None = None
+) -> Stats:
+    """One random sequence of `length` steps; raises Failure."""
+    stats = stats or Stats()
+    rng = Random(seed)
+    with stats.clock.on("set-up"):
+        world = World(decimals, make_chain() if make_chain else None, stats.clock)
+        driver, planner = Driver(world, rng, stats), Planner(world, rng)
+    stats.episodes += 1
+    steps: list[Step] = []
+    try:
+        for _ in range(length):
+            with stats.clock.on("planning"):
+                steps.append(planner.next())
+            driver.step(steps[-1])
+        driver.finish()
+    except Broken as broken:
+        raise Failure(steps, decimals, broken, seed) from broken
+    return stats
+
+
+def replay(
+    steps: Iterable[Step], decimals: int = 6, *, thorough: bool = True, make_chain: Callable[[], Chain] | None = None
+) -> World:
+    """Do a given sequence, checking everything after every step; raises Broken."""
+    world = World(decimals, make_chain() if make_chain else None)
+    driver = Driver(world, None, Stats(world.clock), thorough)
+    for step in steps:
+        driver.step(step)
+    driver.finish()
+    return world
+
+
+def in_words(steps: Iterable[Step], decimals: int = 6) -> list[str]:
+    """A sequence as people say it."""
+    world = World(decimals)
+    return [describe(world, step) for step in steps]

@@ -1,0 +1,435 @@
+"""The deployed contracts and their exact twin, side by side: what happens to one happens to the other."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from operator import attrgetter
+from typing import Any
+
+from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
+from ballast.chain.uniswap import Pool
+from ballast.config import Config
+from ballast.config import load as load_config
+from ballast.model.exact import hedge
+from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import Reverted as TwinReverted
+from ballast.model.exact.hedge import Rule, VenueParams
+from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Venue
+from ballast.model.exact.inventory import Fall, Inventory
+from ballast.model.exact.inventory import Params as InventoryParams
+from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracle, Response
+from ballast.model.exact.oracle import Params as OracleParams
+from ballast.model.exact.structs import Change, MarketParams, Quote
+from ballast.model.exact.system import System as Twin
+from ballast.model.exact.vault import ESCROW, Vault
+from ballast.model.exact.vault import Params as VaultParams
+from ballast.system import Sandbox, deploy_system
+
+TRADERS = ("trader1", "trader2", "trader3")
+LPS = ("lp1", "lp2")
+ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
+WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
+PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
+MAX_UINT = 2**256 - 1
+
+# What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
+REASON = re.compile(r"[a-z0-9 ]+: .+|OLD")
+
+
+class Fault(Flag):
+    """``ReplayAggregator.Fault``: same order, same bits."""
+
+    REVERT = auto()
+    BURN = auto()
+    ZERO_ID = auto()
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; `name` says which."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+@dataclass(slots=True)
+class Clock:
+    """CPU time spent [s] by purpose: contract transactions, reading and checking, the twin, choosing actions."""
+
+    spent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _stack: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def on(self, purpose: str) -> Iterator[None]:
+        """Account the block to `purpose`, and not to the purpose around it."""
+        start = time.process_time()
+        if self._stack:
+            outer, since = self._stack[-1]
+            self.spent[outer] += start - since
+        self._stack.append((purpose, start))
+        try:
+            yield
+        finally:
+            end = time.process_time()
+            _, since = self._stack.pop()
+            self.spent[purpose] += end - since
+            if self._stack:
+                self._stack[-1] = (self._stack[-1][0], end)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an action ended on both sides."""
+
+    value: Any = None
+    reason: str | None = None  # of the revert
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(slots=True)
+class Witness(Inventory):
+    """The inventory's twin, which remembers what it answered in the last call."""
+
+    quotes: list[Quote] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)  # beside the quotes [quote, WAD]
+
+    def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
+        quote = Inventory.trade(self, market, mark, change, now)
+        self.quotes.append(quote)
+        return quote
+
+    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall:
+        fall = Inventory.hedge(self, market, mark, delta, book, now)
+        self.released.append(fall.release)
+        return fall
+
+    def _sync(self, mask: int, now: int) -> None:
+        _, before = self.clearinghouse.vault_ledger()
+        Inventory._sync(self, mask, now)
+        self.released.append(before - self.clearinghouse.vault_ledger()[1])
+
+    def forget(self) -> None:
+        """A new call begins, or the last one was undone."""
+        self.quotes = []
+        self.released = []
+
+
+@dataclass(slots=True)
+class _View:
+    """A call that is made again and again, and its last answer."""
+
+    tx: Tx
+    data: bytes = b""
+    value: Any = None
+
+
+class QuotedMarket:
+    """What a venue's pools would do with a trade, by Uniswap's own quoter: it runs the swap and undoes it."""
+
+    def __init__(self, venue: Contract, pools: tuple[Pool, ...]) -> None:
+        self.venue = venue
+        self.pools = pools
+
+    def best_route(self, size: int) -> int:
+        return int(_told(self.venue, "best_route", size))
+
+    def prices(self, route: int) -> Prices:
+        spot, twap, fee = _told(self.venue, "prices", route)
+        return Prices(spot, twap, fee)
+
+    def buy(self, base_units: int, route: int) -> tuple[int, Prices]:
+        pool = self.pools[route]
+        return self._swap("quoteExactOutputSingle", pool.quote, pool.base, base_units, route)
+
+    def sell(self, base_units: int, route: int) -> tuple[int, Prices]:
+        pool = self.pools[route]
+        return self._swap("quoteExactInputSingle", pool.base, pool.quote, base_units, route)
+
+    def _swap(self, fn: str, paid: Contract, got: Contract, units: int, route: int) -> tuple[int, Prices]:
+        """A swap does not move the average of its own block."""
+        pool = self.pools[route]
+        try:
+            answer = pool.uniswap.quoter.call(fn, (paid, got, units, pool.fee, 0))
+        except Reverted:
+            raise TwinReverted(UNFILLED) from None
+        spot = hedge.spot(answer[1], pool.base_is_token0, pool.base_decimals - pool.quote_decimals)
+        before = self.prices(route)
+        return int(answer[0]), Prices(spot, before.twap, before.fee)
+
+
+def _told(contract: Contract, fn: str, *args: Any) -> Any:
+    try:
+        return contract.call(fn, *args)
+    except Reverted as error:
+        raise TwinReverted(error.reason) from None
+
+
+def fuzz_config(decimals: int = 6) -> Config:
+    """networks/local.yaml with a shorter average and epoch, caps that a sequence can reach, and pools liquid at any
+    price."""
+    config = load_config("local").with_quote_decimals(decimals)
+    markets = []
+    for market in config.markets:
+        venues = []
+        for venue in market.venues:
+            assert venue.test_pool is not None
+            pool = {"base": 5 * venue.test_pool.base, "width": 40}
+            venues.append(venue.model_dump() | {"twap_window": 300, "test_pool": pool})
+        perps = market.perps.model_dump() | {"cap_quote": 15_000_000}
+        markets.append(market.model_dump() | {"venues": venues, "perps": perps})
+    return config.changed(
+        markets=markets,
+        vault=config.vault.model_dump() | {"epoch_length": 6 * 3_600, "deposit_cap": 60_000_000},
+        hedging=config.hedging.model_dump() | {"recall_floor": 10_000},
+    )
+
+
+class World:
+    """Contracts, twin, actors, and what the driver knows about tokens that were sent without a call."""
+
+    def __init__(self, decimals: int = 6, chain: Chain | None = None, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.decimals = decimals
+        self.chain = chain or RevmChain()
+        self.config = fuzz_config(decimals)
+        self.system: Sandbox = deploy_system(self.chain, self.config)
+        self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
+        self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
+        self.unit = 10**decimals  # [token units] of one quote
+        self.contracts = {
+            "clearinghouse": self.system.clearinghouse,
+            "inventory": self.system.inventory,
+            "perp_engine": self.system.perp_engine,
+            "margin": self.system.margin,
+            "hedge_manager": self.system.hedge_manager,
+            "vault": self.system.vault,
+            "oracle": self.system.oracle,
+            **{f"venue{i}": venue for market in self.system.markets for i, venue in _venues(market)},
+        }
+        self.donated: Counter[str] = Counter()  # quote token units that each contract was sent without a call
+        self.feeds: list[ChainlinkFeed] = []
+        self.rounds: list[int] = []
+        self.newest: list[Response] = []
+        self.faults: list[Fault] = []
+        self.touched: set[str] = set()  # actors whose words the last action may have changed
+        self.outcomes: list[Outcome] = []  # of the last action
+        self.hedges = 0  # rebalances and recalls that went through
+        self.flipped = False  # the last trade took a position through zero
+        self.actions = 0  # so far
+        self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
+        self.stayers: tuple[int, int, int] | None = None  # before the last action, where I7 speaks of it
+        self._views: dict[tuple[Any, ...], _View] = {}
+        self.twin = self._build_twin()
+        self._fund_actors()
+
+    # ---- reading
+
+    @property
+    def now(self) -> int:
+        return self.chain.now
+
+    @property
+    def scale(self) -> int:
+        return self.twin.clearinghouse.scale
+
+    @property
+    def vault(self) -> Vault:
+        assert self.twin.vault is not None
+        return self.twin.vault
+
+    @property
+    def manager(self) -> HedgeManager:
+        assert self.twin.hedge_manager is not None
+        return self.twin.hedge_manager
+
+    @property
+    def inventory(self) -> Witness:
+        assert isinstance(self.twin.inventory, Witness)
+        return self.twin.inventory
+
+    @property
+    def quotes(self) -> list[Quote]:
+        """What Inventory answered in the last action."""
+        return self.inventory.quotes
+
+    def prices(self) -> list[int]:
+        """What the oracle would record now, by market [quote/base, WAD]."""
+        return [self.twin.oracle.peek(market, self.now).price for market in range(len(self.feeds))]
+
+    def price(self, market: int) -> int:
+        """What the feed says now [quote/base, WAD], 0 if nothing good."""
+        return self.feeds[market].latest(self.now).price
+
+    def key(self, name: str) -> str:
+        """What the twin calls an actor."""
+        return ESCROW if name == "vault" else self.address(name)
+
+    def address(self, name: str) -> str:
+        """Of an actor or a contract."""
+        return self.actors.get(name) or self.contracts[name].address
+
+    def view(self, contract: Contract, fn: str, *args: Any) -> Any:
+        """What a view answers; encoded once, decoded only when the answer is another one."""
+        key = (contract.address, fn, args)
+        seen = self._views.get(key)
+        if seen is None:
+            seen = self._views[key] = _View(contract.tx(fn, *args))
+        data = self.chain.read(seen.tx)
+        if data != seen.data:
+            assert seen.tx.function is not None
+            seen.data, seen.value = data, seen.tx.function.decode(data)
+        return seen.value
+
+    # ---- acting
+
+    def do(
+        self,
+        contract: Contract,
+        fn: str,
+        *args: Any,
+        sender: str,
+        twin: Callable[[Twin], Any],
+        touches: tuple[str, ...] = (),
+    ) -> Outcome:
+        """Act on twin and contract: same success, same result, same reason. The twin goes first, because what it asks
+        of the outside world must be asked before the contract changes it."""
+        expected, outcome = Outcome(), Outcome()
+        self.inventory.forget()
+        with self.clock.on("twin"):
+            try:
+                expected.value = self.twin.attempt(twin)
+                self._book_flows(expected.value)
+            except TwinReverted as error:
+                expected.reason = str(error)
+                self.inventory.forget()
+        with self.clock.on("contract"):
+            try:
+                outcome.value = contract.send(fn, *args, sender=self.actors[sender]).value
+            except Reverted as error:
+                outcome.reason = error.reason
+        what = f"{contract.artifact.name}.{fn}"
+        if outcome.reason != expected.reason:
+            raise Broken("i13_same_outcome", f"{what}: contract {_ending(outcome)}, twin {_ending(expected)}")
+        if outcome.reason is not None and not REASON.fullmatch(outcome.reason):
+            raise Broken("every_refusal_has_a_reason", f"{what} reverts with {outcome.reason!r}")
+        if expected.value is not None and outcome.ok and outcome.value != plain(expected.value):
+            raise Broken("i13_same_outcome", f"{what}: contract {outcome.value}, twin {expected.value}")
+        self.hedges += outcome.ok and fn in ("rebalance", "recall")
+        self.touched.update((sender, *touches))
+        self.outcomes.append(expected)
+        return expected
+
+    def _book_flows(self, value: Any) -> None:
+        """Add what the reserve gained and paid in the last call."""
+        for quote in self.inventory.quotes:
+            self.flows["charges" if quote.charge > 0 else "rebates"] += abs(quote.charge)
+            self.flows["releases"] += quote.release
+        self.flows["releases"] += sum(self.inventory.released)
+        if isinstance(value, hedge.Outcome):
+            self.flows["releases"] += value.released
+
+    # ---- building
+
+    def _build_twin(self) -> Twin:
+        config, system = self.config, self.system
+        ledger = Clearinghouse(int(system.clearinghouse.call("scale")))
+        ledger.insurance_share_bps, ledger.liquidator_share_bps = config.clearing.shares()
+        oracle = PriceOracle()
+        inventory = Witness(oracle, ledger, InventoryParams.of(config.inventory.params()))
+        manager = HedgeManager(ledger, inventory, oracle, Rule(*config.hedging.rule(config.gas_market)))
+        twin = Twin.build(
+            scale=ledger.scale, oracle=oracle, inventory=inventory, clearinghouse=ledger, hedge_manager=manager
+        )
+        for market, handle in zip(config.markets, system.markets, strict=True):
+            assert market.feed.test is not None
+            aggregator = system.aggregators[handle.id]
+            newest = aggregator.call("getRoundData", aggregator.call("latestRound"))
+            self.rounds.append(newest[0] - PHASE)
+            self.newest.append(Response(*newest[:4]))
+            self.faults.append(Fault(0))
+            feed = ChainlinkFeed(market.feed.test.decimals, self.newest[-1])
+            self.feeds.append(feed)
+            listed = int(system.perp_engine.call("book", handle.id).time)
+            oracle.list_market(feed, _oracle_params(market.oracle.params()), self.now)
+            self._adopt_round(oracle, handle.id)
+            inventory.set_market_params(handle.id, market.inventory.params())
+            twin.perp_engine.list_market(handle.id, MarketParams(*market.perps.params()), listed)
+            for number, venue in enumerate(market.venues):
+                outside = QuotedMarket(handle.venues[number], system.pools[handle.id])
+                base_scale = 10 ** (18 - int(handle.base.call("decimals"))) if handle.base else 1
+                manager.list_venue(Venue(handle.id, base_scale, ledger.scale, outside, VenueParams(*venue.params())))
+        vault = Vault.build(ledger, inventory, oracle, twin.perp_engine, manager, self.now)
+        vault.params = VaultParams(*config.vault.params())
+        vault.epochs.pool.ends_at = int(system.vault.call("epoch").ends_at)
+        twin.vault = vault
+        return twin
+
+    def _adopt_round(self, oracle: PriceOracle, market: int) -> None:
+        """The oracle recorded its first round when it was listed, before the driver was there."""
+        last, estimate = self.system.oracle.call("last", market), self.system.oracle.call("estimate", market)
+        stored = oracle.markets[market]
+        stored.mark = Mark(**(last._asdict() | {"sigma": stored.mark.sigma, "fresh": False}))
+        stored.estimate = Estimate(*estimate)
+
+    def set_feed(self, market: int, answer: int, updated_at: int) -> None:
+        """Remember a new round, for the twin."""
+        self.rounds[market] += 1
+        self.newest[market] = Response(PHASE + self.rounds[market], answer, updated_at, updated_at)
+        self.set_fault(market, self.faults[market])
+
+    def set_fault(self, market: int, fault: Fault) -> None:
+        """What the twin's feed gets to hear from the aggregator, through the proxy."""
+        self.faults[market] = fault
+        newest = self.newest[market]
+        if fault is Fault.ZERO_ID:  # to which the proxy adds its phase
+            newest = replace(newest, round_id=PHASE)
+        self.feeds[market].upstream = newest if fault in (Fault(0), Fault.ZERO_ID) else None
+
+    def _fund_actors(self) -> None:
+        system, units = self.system, WEALTH * self.unit
+        for name in ACTORS:
+            owner = self.actors[name]
+            system.quote.send("mint", owner, units)
+            for spender in (system.vault, system.clearinghouse):
+                system.quote.send("approve", spender, MAX_UINT, sender=owner)
+        for market in system.markets:
+            if market.base is not None:
+                market.base.send("mint", self.actors["stranger"], WEALTH * WAD)
+
+
+def _oracle_params(params: tuple[int | bool, ...]) -> OracleParams:
+    fields = OracleParams.__dataclass_fields__
+    return OracleParams(**dict(zip(fields, params, strict=True)))  # type: ignore[arg-type]
+
+
+def _venues(market: Any) -> Iterator[tuple[int, Contract]]:
+    return iter(zip(market.venue_ids, market.venues, strict=True))
+
+
+def _ending(outcome: Outcome) -> str:
+    return f"answers {outcome.value}" if outcome.ok else f"reverts with {outcome.reason!r}"
+
+
+_getters: dict[type, Callable[[Any], Any]] = {}
+
+
+def plain(value: Any) -> Any:
+    """A twin's answer as the ABI decodes it: dataclasses become tuples."""
+    kind = type(value)
+    if kind is int or kind is bool or kind is tuple:
+        return value
+    getter = _getters.get(kind)
+    if getter is None:
+        names = tuple(kind.__dataclass_fields__)
+        getter = _getters[kind] = attrgetter(*names)
+    return getter(value)
