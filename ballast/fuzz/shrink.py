@@ -3,9 +3,9 @@ test."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 from ballast.chain import Chain
@@ -21,10 +21,7 @@ _TEST = '''"""{message}
 {words}
 """
 
-import pytest
-
 from ballast.fuzz.runner import replay
-from ballast.fuzz.world import Broken
 
 STEPS = {steps}
 
@@ -50,11 +47,11 @@ def save(failure: Failure, folder: Path = OUT) -> Path:
     text = _TEST.format(
         message=failure,
         words="\n".join(words(failure)),
-        steps=json.dumps(failure.steps, indent=4),
+        steps=pformat(failure.steps, width=118, sort_dicts=False),
         name=failure.broken.name,
         decimals=failure.decimals,
     )
-    path.write_text(text.replace("true", "True").replace("false", "False").replace("import pytest\n\n", ""))
+    path.write_text(text)
     return path
 
 

@@ -1,0 +1,41 @@
+"""A failure becomes short, keeps its reason, reads like a story and is saved as a test of its own."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from ballast.fuzz.runner import Failure, replay
+from ballast.fuzz.shrink import save, shrink, words
+from ballast.fuzz.world import Broken
+from tests.stateful import mutants
+from tests.stateful.test_mutants import search
+
+
+@pytest.mark.fuzz
+def test_shrink_planted_bug_leaves_its_cause(tmp_path: Path) -> None:
+    make_chain = mutants.chain_with(mutants.REDEEMED_AT_MID, tmp_path / "sources")
+    found = search(make_chain)
+    short = shrink(found, make_chain=make_chain)
+    assert short.broken.name == found.broken.name
+    assert len(short.steps) <= 12
+    assert "request" in [name for name, _ in short.steps]
+    with pytest.raises(Broken, match=short.broken.name):
+        replay(short.steps, short.decimals, make_chain=make_chain)
+
+
+def test_save_failure_is_a_test_that_passes_once_the_bug_is_gone(tmp_path: Path) -> None:
+    steps = [
+        ["lp_deposit", {"who": "lp1", "units": 5_000_000_000}],
+        ["pause_deposits", {"on": True}],
+        ["trade", {"who": "trader1", "market": 1, "size": -(10**18), "limit": None}],
+    ]
+    failure = Failure(steps, 6, Broken("i4_zero_sum", "planted"), seed=7)
+    told = "\n".join(words(failure))
+    assert "1. lp1 deposits 5,000 for shares" in told
+    assert "3. trader1 trades -1 BTC" in told
+    saved = runpy.run_path(str(save(failure, tmp_path)))
+    assert saved["STEPS"] == steps
+    saved["test_i4_zero_sum_holds"]()
