@@ -30,6 +30,7 @@ class Anvil:
     """`with Anvil() as node: chain = node.chain()`.
 
     Time stands still between blocks unless `warp` moves it or `block_time` [s] is given, so runs are reproducible.
+    With `tracing` the node keeps every opcode for `debug_traceTransaction`, which is slow.
     Any address may send (impersonation is automatic); it needs a balance to pay for gas. With `fork_url` the node
     starts from the present state of another one, its clock and chain id included, and leaves that one alone.
     """
@@ -43,12 +44,14 @@ class Anvil:
         block_time: int | None = None,
         port: int | None = None,
         fork_url: str | None = None,
+        tracing: bool = False,
     ) -> None:
         self._chain_id = chain_id
         self._timestamp = timestamp
         self._accounts = accounts
         self._block_time = block_time
         self._port = port
+        self._tracing = tracing
         self._fork_url = fork_url
         self._process: subprocess.Popen[bytes] | None = None
         self._chains: list[RpcChain] = []
@@ -118,6 +121,8 @@ class Anvil:
             command += ["--chain-id", str(self._chain_id), "--timestamp", str(self._timestamp)]
         else:
             command += ["--fork-url", self._fork_url]
+        if self._tracing:
+            command.append("--steps-tracing")
         return command if self._block_time is None else [*command, "--block-time", str(self._block_time)]
 
     def _answers(self) -> bool:
