@@ -114,7 +114,8 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
 def liquidate(account: address, market: uint256) -> uint256:
     """
     @notice Closes the whole position of an account below maintenance at the vault's quote.
-    @dev    The penalty is split between the caller's ledger cash and insurance; at most what the account has left.
+    @dev    The penalty is split between the caller's ledger cash and insurance; at most the equity that the account is left with:
+            cash that has to cover losses of its other positions is not the account's to pay with.
     @return [quote, WAD] penalty paid
     """
     extcall CLEARINGHOUSE.begin()
@@ -129,7 +130,10 @@ def liquidate(account: address, market: uint256) -> uint256:
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
     outcome: IPerpEngine.Outcome = self._conclude(plan, answer, mark.price)
     self._save(plan, outcome)
-    penalty: uint256 = wad.mul_div_up(change.notional, plan.params.penalty_bps, c.BPS)
+    left: int256 = health.equity - convert(outcome.half_spread, int256) - outcome.charge
+    penalty: uint256 = min(
+        wad.mul_div_up(change.notional, plan.params.penalty_bps, c.BPS), convert(max(left, 0), uint256)
+    )
     paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(
         account, self._settlement(plan, outcome, answer.release), penalty, msg.sender
     )

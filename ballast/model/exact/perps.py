@@ -323,7 +323,8 @@ class PerpEngine:
         answer = self.inventory.trade(market, mark, change, now)
         outcome = self._conclude(plan, answer, mark.price)
         self._save(plan, outcome)
-        penalty = mul_div_up(change.notional, plan.params.penalty_bps, BPS)
+        left = health.equity - outcome.half_spread - outcome.charge
+        penalty = min(mul_div_up(change.notional, plan.params.penalty_bps, BPS), max(left, 0))
         return self.clearinghouse.settle_liquidation(
             account, _settlement(plan, outcome, answer.release), penalty, liquidator
         )
