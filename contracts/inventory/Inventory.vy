@@ -156,7 +156,7 @@ def sync(market: uint256):
 @external
 def sync_all():
     """
-    @notice Re-marks every listed market: what LP actions do before they read a price.
+    @notice Re-marks every listed market: what redemptions do before they read a price, and again when they have paid.
     """
     self._sync((1 << self.market_count) - 1)
 
@@ -216,7 +216,7 @@ def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256)
     reserve -= e.released
     if after > before:
         # nobody paid for this rise (a gift to a venue, a recall): R must go on covering its share of U
-        e.book.coverage = min(e.book.coverage, reserve * COVERAGE_UNIT // after)
+        e.book.coverage = min(e.book.coverage, self._coverage(reserve, after))
     self._store(e, market)
 
     f: IInventory.Fall = IInventory.Fall(
@@ -285,7 +285,7 @@ def set_params(word: uint256):
     for i: uint256 in range(c.MAX_MARKETS):
         if (b.active >> i) & 1 == 1:
             b = self._moved(b, empty(Share), self._share(exposure.load_market(i), p, i))
-    exposure.save_book(self._scale_lows(b, b.last, self._potential(b, p.weights)))
+    self._resample(b, p)
     log ParamsChanged(params=p)
 
 
@@ -441,6 +441,8 @@ def _trade(
             # rebate rounded down
             q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)
         e.book.low = min(e.book.low, e.book.last)
+        # else a later rise from almost nothing would scale it out of its word
+        e.book.low_prev = min(e.book.low_prev, e.book.last)
 
     x: IInventory.Exposure = change.exposure
     if change.notional != 0 or x.delta != 0 or x.vega != 0:
@@ -547,9 +549,7 @@ def _enter(
             e.book.swept_at = block.timestamp
         e.book.opened_at = block.timestamp
         e.book.changed = False
-    e.book.coverage = COVERAGE_UNIT
-    if reserve < after:
-        e.book.coverage = reserve * COVERAGE_UNIT // after
+    e.book.coverage = self._coverage(reserve, after)
     return e
 
 
@@ -672,6 +672,15 @@ def _scale_lows(loaded: exposure.Book, before: uint256, after: uint256) -> expos
 
 
 @internal
+@pure
+def _coverage(reserve: uint256, u: uint256) -> uint256:
+    """@notice min(1, R/U) [1e-9], rounded down."""
+    if reserve >= u:
+        return COVERAGE_UNIT
+    return unsafe_div(reserve * COVERAGE_UNIT, u)
+
+
+@internal
 @view
 def _potential(b: exposure.Book, w: potential.Weights) -> uint256:
     """@notice U of the book at this block's E [quote, WAD]; 0 before the first block was opened."""
@@ -742,10 +751,28 @@ def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
 def _sync(mask: uint256):
     book: exposure.Book = exposure.load_book()
     released: uint256 = 0
-    book, released = self._sweep(book, mask, self._params())
-    exposure.save_book(book)
+    p: Params = self._params()
+    book, released = self._sweep(book, mask, p)
     if released > 0:
         extcall CLEARINGHOUSE.release(released)
+    self._resample(book, p)
+
+
+@internal
+def _resample(loaded: exposure.Book, p: Params):
+    """
+    @notice Stores the book at no more E than there is equity now: when LP money has left in the middle of a block, the trades
+            that follow are priced at what is left. E only falls and U only rises; R goes on covering its share of U.
+    """
+    b: exposure.Book = loaded
+    lp_cash: int256 = 0
+    reserve: uint256 = 0
+    lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
+    b.capital = min(b.capital, self._micro_equity(lp_cash + b.value))
+    after: uint256 = self._potential(b, p.weights)
+    b = self._scale_lows(b, b.last, after)
+    b.coverage = min(b.coverage, self._coverage(reserve, after))
+    exposure.save_book(b)
 
 
 @internal

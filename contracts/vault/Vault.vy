@@ -261,6 +261,8 @@ def processEpoch() -> (uint256, uint256):
             erc20._burn(self, filled)
             extcall CLEARINGHOUSE.earmark_claims(paid)
         extcall CLEARINGHOUSE.end()
+        # trades that follow in this block are priced at the equity that is left
+        extcall INVENTORY.sync_all()
     processed: uint256 = pool.epoch
     pool = epochs._advance(pool, filled, paid, self._params().epoch_length)
     log IVault.EpochProcessed(

@@ -323,7 +323,7 @@ class Inventory:
         for i in range(MAX_MARKETS):
             if (b.active >> i) & 1:
                 _moved(b, Share(), self._share(self.markets[i], i))
-        _scale_lows(b, b.last, self._potential(b))
+        self._resample()
 
     # ── views ──
 
@@ -382,6 +382,7 @@ class Inventory:
             if low > after:
                 charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)
             e.book.low = min(e.book.low, e.book.last)
+            e.book.low_prev = min(e.book.low_prev, e.book.last)
 
         half_spread = 0
         x = change.exposure
@@ -506,6 +507,16 @@ class Inventory:
             loss=vector_loss(m.delta, m.price, m.stress),
         )
 
+    def _resample(self) -> None:
+        """Keep the book at no more E than there is equity now."""
+        b = self.book
+        lp_cash, reserve = self.clearinghouse.vault_ledger()
+        b.capital = min(b.capital, _micro_equity(lp_cash + b.value))
+        after = self._potential(b)
+        _scale_lows(b, b.last, after)
+        if reserve < after:
+            b.coverage = min(b.coverage, reserve * COVERAGE_UNIT // after)
+
     def _potential(self, b: Book) -> int:
         if b.capital == 0:
             return 0
@@ -540,6 +551,7 @@ class Inventory:
             self.markets[i] = m
         if released > 0:
             self.clearinghouse.release(released)
+        self._resample()
 
     def _sweep(self, book: Book, mask: int, now: int, *, peek: bool) -> tuple[Book, int, dict[int, Market]]:
         released = 0

@@ -405,6 +405,7 @@ class Vault:
                 self._burn(ESCROW, filled)
                 self.clearinghouse.earmark_claims(paid)
             self.clearinghouse.end()
+            self.inventory.sync_all(now)
         self.epochs.advance(filled, paid, self.params.epoch_length, now)
         return filled, paid
 
