@@ -135,6 +135,7 @@ def aggregates_are_sums(stage: Stage, s: Sandbox, events: Sequence[Happened]) ->
         hedge = sum(state.exposure for (market, _), state in zip(venues, states, strict=True) if market == i)
         gaps["open interest"] += abs(longs - books[i].long) + abs(shorts - books[i].short)
         gaps["claims"] += abs(claims - books[i].claims)
+        gaps["claims"] += sum(abs(costs[key]) for key, size in sizes.items() if key[1] == i and not size)
         gaps["delta"] += abs(markets[i].delta - (hedge - longs + shorts))
         a = delta_term(markets[i].delta, markets[i].price, markets[i].sigma * params.root // WAD)
         a_sum += a

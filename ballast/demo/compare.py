@@ -132,7 +132,7 @@ class _Run:
         entries = [
             self._deposit(lp, share * self.scenario.equity) for lp, share in zip(actors.lps, LP_SHARES, strict=False)
         ]
-        self._mine(self.stage.chain.now + 1, [*rounds, *entries])
+        self._mine(self.scenario.start.time - 120, [*rounds, *entries])
         for _ in range(2):
             self._mine(self.stage.chain.now + 1, [s.inventory.tx("sync_all")])
 

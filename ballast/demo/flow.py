@@ -13,8 +13,8 @@ interest, opened over the first half hour. BTC has no record of its own: it gets
 (BTC trades what ETH traded on another day), at half the size. Changes too small to matter wait until they add up.
 
 Accounts: half go long, half short, in both markets, each at its own leverage. An increase goes to the next account in
-turn; a decrease closes the largest position of that side first, then the next. What liquidations have closed already
-cannot be closed again: such decreases are dropped.
+turn; a decrease closes the largest position of that side first, then the next. Open interest follows the record: what a
+liquidation has closed or a limit price has refused is asked for again, `1/CATCH_UP` of it per minute.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ DEVIATION = 0.001  # [fraction] of the feed
 HEARTBEAT = 60  # [minutes]
 OPENING = 30  # [minutes] over which the first day's open interest is opened
 LEAST = 250.0  # [quote] smaller changes wait
+CATCH_UP = 60  # [minutes]
 LEVERAGES = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0)  # of the accounts of one side
 
 DEFAULT_MINUTES = 2_400
@@ -170,12 +171,12 @@ class Order:
 
 
 class Desk:
-    """Spreads the flow over accounts; told of every position change, so that it closes what is open."""
+    """Spreads the flow over accounts; told of every position change, so that it knows what is open."""
 
     def __init__(self) -> None:
         self.leverages = LEVERAGES + LEVERAGES  # longs, then shorts
         self.sizes = [[0.0] * len(MARKETS) for _ in self.leverages]  # [base] signed, by account and market
-        self.dropped = 0.0  # [quote] decreases of positions that liquidations had closed
+        self._targets = [dict.fromkeys(SIDES, 0.0) for _ in MARKETS]  # [base] open interest of the record so far
         self._turn = 0
 
     def accounts(self, side: Side) -> range:
@@ -183,18 +184,25 @@ class Desk:
         half = len(LEVERAGES)
         return range(half) if side == "long" else range(half, 2 * half)
 
+    def open_interest(self, market: int, side: Side) -> float:
+        """[base]"""
+        return sum(abs(self.sizes[account][market]) for account in self.accounts(side))
+
     def orders(self, minute: Minute) -> Iterator[Order]:
         """The minute's orders; `sizes` must be up to date between two of them."""
         for market, flow in enumerate(minute.flow):
+            price = minute.prices[market]
             for side in SIDES:
-                change = flow[side]
-                if change > 0:
+                gap = self._targets[market][side] - self.open_interest(market, side)
+                self._targets[market][side] += flow[side]
+                change = flow[side] + (gap / CATCH_UP if abs(gap) * price >= CATCH_UP * LEAST else 0.0)
+                if change * price >= LEAST:
                     accounts = self.accounts(side)
                     account = accounts[self._turn % len(accounts)]
                     self._turn += 1
                     yield Order(account, market, change if side == "long" else -change, closing=False)
-                elif change < 0:
-                    yield from self._decrease(market, side, -change, minute.prices[market])
+                elif change * price <= -LEAST:
+                    yield from self._decrease(market, side, -change, price)
 
     def _decrease(self, market: int, side: Side, amount: float, price: float) -> Iterator[Order]:
         by_size = sorted(self.accounts(side), key=lambda account: -abs(self.sizes[account][market]))
@@ -205,5 +213,3 @@ class Desk:
                 break
             yield Order(account, market, -closed if side == "long" else closed, closing=True)
             amount -= closed
-        if amount * price >= 1.0:
-            self.dropped += amount * price

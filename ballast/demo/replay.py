@@ -31,6 +31,7 @@ TURNS = 3  # of the keeper between two minutes
 SAMPLE = 10  # [minutes] between two samples
 IDLE = 5  # [minutes] after which the keeper looks even if nothing happened
 WORST = 0.01  # [fraction] of the last recorded price that an opening order accepts; a closing one accepts anything
+SPARE = 0.1  # [fraction of what an account needs] more than this beyond it is taken out, once an hour
 PROBE = 50_000.0  # [quote] notional whose quote the samples record
 GENESIS_LEAD = 1_800  # [s] between the chain's first block and the scenario's first minute
 RELEASE = 86_400 + 600  # [s] in which the reserve's excess returns to LPs
@@ -258,7 +259,8 @@ class Replay:
             s.vault.tx("deposit", self._units(share * self.scenario.equity), lp, sender=lp)
             for lp, share in zip(actors.lps, LP_SHARES, strict=False)
         ]
-        self._mine(self.now + 1, [*rounds, *entries])
+        # the feed's heartbeat counts from the first minute
+        self._mine(self.scenario.start.time - 120, [*rounds, *entries])
         for _ in range(2):
             self._mine(self.now + 1, [s.inventory.tx("sync_all", sender=actors.feeder)])
 
@@ -441,14 +443,12 @@ class Replay:
         trader, sizes, ledger = self.actors.traders[account], self.desk.sizes[account], self._ledgers[account]
         txs: list[Tx] = []
         if not order.closing:
-            equity = ledger.cash + sum(
-                size * price - cost for size, price, cost in zip(sizes, minute.prices, ledger.cost, strict=True)
-            )
-            notional = sum(abs(size) * price for size, price in zip(sizes, minute.prices, strict=True))
-            notional += abs(order.size) * minute.prices[order.market]
-            wanted = notional * (1 / self.desk.leverages[account] + 0.02)
-            if equity < wanted:
-                units = self._units(wanted - equity) + 1
+            equity, wanted = self._margin(account, minute.prices)
+            own = abs(order.size) * minute.prices[order.market] * self._share(account)
+            # a trader brings what the new position needs; older losses are not made good
+            missing = min(own, wanted + own - equity)
+            if missing > 0:
+                units = self._units(missing) + 1
                 txs.append(s.clearinghouse.tx("deposit", units, trader, sender=trader))
                 ledger.cash += units / self._unit
         size_wad = int(order.size * 1e18)
@@ -493,7 +493,7 @@ class Replay:
             txs.append(s.vault.tx("requestRedeem", shares, lp, lp, sender=lp))
         if minute.index % 60 == 30:
             txs += self.claim_txs()
-            txs += self._cash_out_txs()
+            txs += self._cash_out_txs(minute.prices)
         return txs
 
     def claim_txs(self) -> list[Tx]:
@@ -506,13 +506,34 @@ class Replay:
             if amount > 0
         ]
 
-    def _cash_out_txs(self) -> list[Tx]:
-        owners = [
-            address
-            for address, sizes, ledger in zip(self.actors.traders, self.desk.sizes, self._ledgers, strict=True)
-            if not any(sizes) and ledger.cash > 1.0
-        ]
-        return self.withdraw_txs(owners)
+    def _cash_out_txs(self, prices: Sequence[float]) -> list[Tx]:
+        """Traders take out what they do not need: all of it when flat, else the margin beyond their leverage's."""
+        flat, txs = [], []
+        for account, (trader, ledger) in enumerate(zip(self.actors.traders, self._ledgers, strict=True)):
+            if not any(self.desk.sizes[account]):
+                flat.append(trader)
+                continue
+            equity, wanted = self._margin(account, prices)
+            spare = min(ledger.cash, equity - wanted)
+            if spare > SPARE * wanted:
+                units = self._units(spare)
+                txs.append(self.system.clearinghouse.tx("withdraw", units, trader, trader, sender=trader))
+                ledger.cash -= spare
+        return [*txs, *self.withdraw_txs(flat)]
+
+    def _margin(self, account: int, prices: Sequence[float]) -> tuple[float, float]:
+        """An account's equity, and what its leverage asks for [quote]."""
+        sizes, ledger = self.desk.sizes[account], self._ledgers[account]
+        equity = ledger.cash
+        wanted = 0.0
+        for size, price, cost in zip(sizes, prices, ledger.cost, strict=True):
+            equity += size * price - cost
+            wanted += abs(size) * price * self._share(account)
+        return equity, wanted
+
+    def _share(self, account: int) -> float:
+        """Margin per notional that an account keeps; the last part is for what opening costs."""
+        return 1 / self.desk.leverages[account] + 0.02
 
     def withdraw_txs(self, owners: Sequence[str]) -> list[Tx]:
         """Owners without positions take their cash out, whole token units of it."""

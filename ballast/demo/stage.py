@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from http.client import HTTPConnection
+from json import dumps, loads
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from ballast.chain import Chain, Receipt, RevmChain, Tx
 from ballast.chain.anvil import TX_GAS_LIMIT, Anvil
 from ballast.chain.rpc import RpcChain
 from ballast.keeper.observe import log_of
+
+if TYPE_CHECKING:
+    from requests import Session
 
 BASE_FEE = 10**7  # [wei] 0.01 gwei, a rollup's
 
@@ -33,10 +39,38 @@ class Stage(Protocol):
         ...
 
 
+class _Wire:
+    """The little of a `requests.Session` that RpcChain uses, five times as fast towards a node of our own."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = HTTPConnection(urlsplit(url).netloc)
+        self.status_code = 200
+        self._body = b""
+
+    def post(self, url: str, *, json: Any, timeout: float) -> _Wire:
+        self._connection.timeout = timeout
+        body = dumps(json, separators=(",", ":"))
+        self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        self.status_code, self._body = response.status, response.read()
+        return self
+
+    def json(self) -> Any:
+        return loads(self._body)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class MiningChain(RpcChain):
     """A connection to Anvil that mines what it submits at once, so that automine can stay off."""
 
     submitted = 0
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, gas_limit=TX_GAS_LIMIT)
+        self._session.close()
+        self._session = cast("Session", _Wire(url))
 
     def submit(self, tx: Tx) -> str:
         self.submitted += 1
@@ -49,7 +83,7 @@ class AnvilStage:
     """Blocks on Anvil, three HTTP round trips each however many transactions."""
 
     def __init__(self, node: Anvil) -> None:
-        self.chain = MiningChain(node.url, gas_limit=TX_GAS_LIMIT)
+        self.chain = MiningChain(node.url)
         self.chain.request("evm_setAutomine", False)
         self._batched = 0
 

@@ -216,6 +216,9 @@ def best_hedge(state: State, venue: Venue, policy: Policy) -> _Plan | None:
 def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, float]:
     """Deltas [base] of the venue's market between which no hedge pays, were the venue free to trade either way."""
     market = _market(state, venue)
+    # at the oracle's price and its average: the band is about cost, not about a momentary gap
+    routes = [replace(route, spot=market.price, twap=market.price) for route in venue.routes]
+    cheapest = _route_taken(replace(venue, routes=tuple(routes)), 0.01 * state.capital / market.price)
     free = replace(
         venue,
         long_only=False,
@@ -225,10 +228,8 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         max_age=0,
         cap=inf,
         turnover_left=inf,
-        routes=(),
+        routes=(cheapest,) if cheapest else (),
     )
-    # at its average and the oracle's price: the band is about cost, not about a momentary gap
-    free = replace(free, routes=tuple(replace(r, spot=market.price, twap=market.price) for r in venue.routes))
     calm = replace(state.moved(market.id, -market.delta), lp_cash=inf, opened_at=0)
     calm = replace(calm, markets=tuple(replace(m, fresh=True) for m in calm.markets))
     edges: list[float] = []
@@ -246,7 +247,7 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         elif not pays(outer):
             edges.append(sign * inf)
             continue
-        while outer - inner > 0.01 * outer:
+        while outer - inner > 0.02 * outer:
             middle = (inner + outer) / 2
             inner, outer = (inner, middle) if pays(middle) else (middle, outer)
         edges.append(sign * outer)

@@ -9,6 +9,7 @@ import pytest
 from ballast import data
 from ballast.demo.flow import (
     BTC_SHARE,
+    CATCH_UP,
     DAYS,
     DEVIATION,
     HEARTBEAT,
@@ -110,7 +111,7 @@ def test_implied_volatility_is_of_the_day_before():
 
 def test_desk_opens_in_turn_and_on_the_right_side():
     desk = Desk()
-    opened = [take(desk, desk.orders(minute(eth={"long": 1.0, "short": 2.0})))[:2] for _ in range(3)]
+    opened = [take(desk, desk.orders(minute(eth={"long": 1.0, "short": 2.0}))) for _ in range(3)]
     longs = [pair[0] for pair in opened]
     shorts = [pair[1] for pair in opened]
     assert len({order.account for order in longs}) == 3
@@ -118,23 +119,38 @@ def test_desk_opens_in_turn_and_on_the_right_side():
     assert {order.account for order in shorts} <= set(desk.accounts("short"))
     assert all(order.size == 1.0 and not order.closing for order in longs)
     assert all(order.size == -2.0 for order in shorts)
+    assert desk.open_interest(0, "long") == 3.0
 
 
 def test_desk_closes_the_largest_first_and_never_flips():
     desk = Desk()
-    desk.sizes[0][0], desk.sizes[1][0] = 3.0, 5.0
+    take(desk, desk.orders(minute(eth={"long": 3.0})))
+    take(desk, desk.orders(minute(eth={"long": 5.0})))
     orders = take(desk, desk.orders(minute(eth={"long": -6.0})))
-    assert [(order.account, order.size) for order in orders] == [(1, -5.0), (0, -1.0)]
-    assert all(order.closing for order in orders)
-    assert desk.dropped == 0.0
+    assert [abs(order.size) for order in orders] == [5.0, 1.0]
+    assert all(order.closing and order.size < 0 for order in orders)
+    assert desk.open_interest(0, "long") == 2.0
 
 
-def test_desk_drops_what_liquidations_have_closed():
+def test_desk_asks_again_for_what_a_liquidation_closed():
     desk = Desk()
-    desk.sizes[7][1] = -1.0
-    orders = take(desk, desk.orders(minute(btc={"short": -3.0})))
-    assert [order.size for order in orders] == [1.0]
-    assert desk.dropped == pytest.approx(80_000.0)
+    (first,) = take(desk, desk.orders(minute(btc={"short": 3.0})))
+    desk.sizes[first.account][1] = 0.0
+    (again,) = take(desk, desk.orders(minute()))
+    assert again.size == pytest.approx(-3.0 / CATCH_UP)
+    assert not again.closing
+    for _ in range(20 * CATCH_UP):
+        take(desk, desk.orders(minute()))
+    # until the rest is too small to matter
+    assert desk.open_interest(1, "short") * 40_000 == pytest.approx(120_000, abs=CATCH_UP * LEAST)
+
+
+def test_desk_leaves_small_gaps():
+    desk = Desk()
+    (first,) = take(desk, desk.orders(minute(eth={"long": 7.0})))
+    desk.sizes[first.account][0] = 0.0
+    assert CATCH_UP * LEAST > 7.0 * 2_000
+    assert list(desk.orders(minute())) == []
 
 
 def test_no_price_or_flow_is_missing():
