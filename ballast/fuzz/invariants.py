@@ -12,8 +12,10 @@ from random import Random
 from typing import Any
 
 from ballast.chain import Reverted as ChainReverted
-from ballast.fuzz.world import ACTORS, TRADERS, Broken, Witness, World, plain
+from ballast.fuzz.world import ACTORS, TRADERS, Broken, Stayers, Witness, World, plain
 from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
+from ballast.model.exact.hedge import Outcome as HedgeOutcome
+from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
 from ballast.model.exact.perps import NO_LIMIT, Config, accrue, claims_wad, owed
 from ballast.model.exact.potential import Sums, potential
@@ -24,6 +26,11 @@ from ballast.model.exact.vault import ESCROW, VIRTUAL_ASSETS, VIRTUAL_SHARES
 Check = Callable[[World], None]
 
 DUST = 10  # [wei per action] what roundings may add up to where two sums are kept in different ways
+# Entries, exits and gifts: what I7 speaks of.
+OF_LPS = {
+    "lp_deposit", "lp_mint", "request", "process_epoch", "redeem", "claim", "send_shares", "donate", "donate_base",
+    "absorb", "insure", "collect_fees",
+}  # fmt: skip
 PROBES = ("probe1", "probe2", "probe3")  # accounts of what-if experiments: rich, and without positions
 
 
@@ -288,11 +295,13 @@ def _wealth(twin: Twin, now: int) -> tuple[int, int, int]:
 # ---- I7, I11: liquidity providers
 
 
-def stayers(w: World) -> tuple[int, int, int]:
-    """Bid NAV, mid NAV and shares, one virtual token and one virtual share included."""
+def stayers(w: World) -> Stayers:
+    """What those who hold shares have now."""
     with w.clock.on("twin"):
-        v = w.vault.valuation(w.now)
-    return v.bid + VIRTUAL_ASSETS, v.nav + VIRTUAL_ASSETS, v.supply + VIRTUAL_SHARES
+        v, prices = w.vault.valuation(w.now), w.prices()
+        ledger, engine = w.twin.clearinghouse, w.twin.perp_engine
+        owned = ledger.lp + ledger.reserve + engine.book_value(prices, w.now) + w.manager.equity(prices)
+    return Stayers(v.bid + VIRTUAL_ASSETS, v.nav + VIRTUAL_ASSETS, v.supply + VIRTUAL_SHARES, owned)
 
 
 def i7_those_who_stay_never_lose(w: World) -> None:
@@ -300,15 +309,26 @@ def i7_those_who_stay_never_lose(w: World) -> None:
     and the reserve they will share in, exits pay spreads and the whole rise of U they leave behind, roundings favour
     who stays. While spreads and U exceed NAV the bid is floored at zero and says nothing; then NAV per share must not
     fall."""
-    if w.stayers is None:
+    if w.stayers is None or w.last not in OF_LPS:
         return
     before, after = w.stayers, stayers(w)
-    which = 0 if before[0] > VIRTUAL_ASSETS else 1
+    old, new = (before.bid, after.bid) if before.bid > VIRTUAL_ASSETS else (before.nav, after.nav)
     demand(
-        after[which] * before[2] >= before[which] * after[2],
+        new * before.shares >= old * after.shares,
         "i7_those_who_stay_never_lose",
-        f"{('bid', 'NAV')[which]} per share {before[which] / before[2]:.18f} -> {after[which] / after[2]:.18f}",
+        f"NAV per share {old / before.shares:.18f} -> {new / after.shares:.18f}",
     )
+
+
+def i10_hedge_costs_at_most_phi_of_its_fall(w: World) -> None:
+    """A hedge, reward and gas included, takes at most phi times the fall of U out of LP cash, book, venues and R:
+    the rule sets the dearest of three measures of cost, the reward and the gas against exactly that."""
+    outcome = w.outcomes[-1].value if w.outcomes else None
+    if w.stayers is None or not isinstance(outcome, HedgeOutcome):
+        return
+    lost = w.stayers.owned - stayers(w).owned
+    allowed = budget(w.manager.rule.phi_bps, outcome.fall)
+    demand(lost <= allowed + DUST, "i10_hedge_costs_at_most_phi_of_its_fall", f"{lost} lost, {outcome}")
 
 
 def i11_epochs_conserve_shares(w: World) -> None:
@@ -428,6 +448,7 @@ EVERY_STEP: tuple[Check, ...] = (
     i3_reserve_covers_its_share_of_the_potential,
     i4_zero_sum,
     i7_those_who_stay_never_lose,
+    i10_hedge_costs_at_most_phi_of_its_fall,
     i11_epochs_conserve_shares,
 )
 THOROUGH: tuple[Check, ...] = (i13_everything_equals_the_twin, i1_no_other_dust)

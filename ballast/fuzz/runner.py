@@ -9,7 +9,7 @@ from random import Random
 
 from ballast.chain import Chain
 from ballast.fuzz.actions import Step, describe, perform
-from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, THOROUGH, i13_prices_equal_the_twin, stayers
+from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, OF_LPS, THOROUGH, i13_prices_equal_the_twin, stayers
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.reach import reached
 from ballast.fuzz.world import Broken, Clock, World
@@ -18,11 +18,6 @@ from ballast.model.exact.clearing import Clearinghouse
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
 THOROUGH_EVERY = 50  # steps between comparisons of everything
 EXPERIMENT_EVERY = 12  # steps between what-if experiments
-# I7 speaks of these, and they change what NAV is made of
-OF_LPS = {
-    "lp_deposit", "lp_mint", "request", "process_epoch", "redeem", "claim", "send_shares", "donate", "donate_base",
-    "absorb", "insure", "collect_fees",
-}  # fmt: skip
 WORLDLY = {"warp", "push", "break_feed", "arbitrage"}  # nothing of ours changes until somebody calls
 
 
@@ -85,7 +80,8 @@ class Driver:
     def step(self, step: Step) -> None:
         """Do one step and check; raises Broken."""
         world, name = self.world, step[0]
-        world.stayers = stayers(world) if name in OF_LPS else None
+        world.last = name
+        world.stayers = stayers(world) if name in OF_LPS or name == "rebalance" else None
         world.actions += 1
         before = world.twin.clearinghouse  # a transaction replaces it
         with world.clock.on("outside"):

@@ -96,6 +96,16 @@ class Outcome:
         return self.reason is None
 
 
+@dataclass(frozen=True, slots=True)
+class Stayers:
+    """What those who hold shares have: NAVs and shares with a virtual token and share, and all that LPs and R own."""
+
+    bid: int  # [quote, WAD]
+    nav: int  # [quote, WAD]
+    shares: int  # [shares, WAD]
+    owned: int  # [quote, WAD] LP cash, perp book, venues after haircuts, and R: what a hedge can cost
+
+
 @dataclass(slots=True)
 class Witness(Inventory):
     """The inventory's twin, which remembers what it answered in the last call."""
@@ -227,7 +237,8 @@ class World:
         self.flipped = False  # the last trade took a position through zero
         self.actions = 0  # so far
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
-        self.stayers: tuple[int, int, int] | None = None  # before the last action, where I7 speaks of it
+        self.last = ""  # action
+        self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
         self._fund_actors()
