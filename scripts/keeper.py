@@ -98,9 +98,11 @@ def _show_plan(session: Session, policy: Policy) -> None:
     document = {"block": state.block, "time": state.now, "actions": [asdict(action) for action in actions]}
     if not session.json:
         session.show(f"Block {state.block}", state_rows(state, names, bands), document)
+    if not actions and not session.json:
+        session.console.print("Nothing is worth doing.")
+        return
     columns = ("action", "on", "size", "falls U by", "costs", "pays")
-    rows = [action_row(action, names) for action in actions]
-    session.table("The plan" if rows else "The plan: nothing is worth doing", columns, rows, document)
+    session.table("The plan", columns, [action_row(action, names) for action in actions], document)
 
 
 def _show_step(session: Session, step: Step) -> None:
@@ -111,8 +113,10 @@ def _show_step(session: Session, step: Step) -> None:
         for result in step.results
     ]  # fmt: skip
     rows = [[*action_row(result.action, names)[:3], result.ending, result.reason] for result in step.results]
-    title = f"Block {step.state.block}" if rows else f"Block {step.state.block}: nothing was worth doing"
-    session.table(title, ("action", "on", "size", "ending", "reason"), rows, document)
+    if not rows and not session.json:
+        session.console.print(f"Block {step.state.block}: nothing was worth doing.")
+        return
+    session.table(f"Block {step.state.block}", ("action", "on", "size", "ending", "reason"), rows, document)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,8 @@ def state_rows(
         low, high = bands.get(market.id, (0.0, 0.0))
         limits = "no venue" if market.id not in bands else f"hedged outside {_size(low)} … {_size(high)}"
         fresh = "" if market.fresh else ", stale"
-        rows.append(
-            (
-                names[market.id],
-                f"{market.price:,.2f}{fresh}, volatility {market.sigma:.0%}, delta {_size(market.delta)}, {limits}",
-            )
-        )
+        rows.append((f"{names[market.id]} price", f"{market.price:,.2f}{fresh}, volatility {market.sigma:.0%}"))
+        rows.append((f"{names[market.id]} delta", f"{_size(market.delta)}, {limits}"))
     weak = sum(account.equity < account.maintenance for account in state.accounts)
     epoch = state.epoch
     ends = "over" if state.now >= epoch.ends_at else f"ends in {epoch.ends_at - state.now} s"

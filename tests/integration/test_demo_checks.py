@@ -17,12 +17,8 @@ MINUTES = 90
 
 @pytest.fixture(scope="module")
 def played():
-    """A short replay in process, positions still open."""
-    scenario = build("2021-05_crash", equity=10_000_000.0, minutes=MINUTES)
-    chain = RevmChain(timestamp=scenario.start.time - GENESIS_LEAD, keep_logs=True)
-    stage = RevmStage(chain)
-    replay = Replay(stage, deploy_system(chain, config_for(scenario)), scenario)
-    replay.run()
+    """A short replay and its history."""
+    stage, replay = play(MINUTES)
     return stage, replay, checks.history(stage, replay.system)
 
 
@@ -32,6 +28,23 @@ def changed(events, name, **fields):
     event = events[at].event
     args = event.args._replace(**{field: change(getattr(event.args, field)) for field, change in fields.items()})
     return [*events[:at], replace(events[at], event=replace(event, args=args)), *events[at + 1 :]]
+
+
+def play(minutes):
+    """A replay in process, positions still open."""
+    scenario = build("2021-05_crash", equity=10_000_000.0, minutes=minutes)
+    chain = RevmChain(timestamp=scenario.start.time - GENESIS_LEAD, keep_logs=True)
+    stage = RevmStage(chain)
+    replay = Replay(stage, deploy_system(chain, config_for(scenario)), scenario)
+    replay.run()
+    return stage, replay
+
+
+def test_replay_twice_is_the_same_to_the_last_digit():
+    (_, first), (_, second) = play(45), play(45)
+    assert first.samples == second.samples
+    assert first.tally == second.tally
+    assert first.done == second.done
 
 
 def test_checks_hold_on_the_true_history(played):

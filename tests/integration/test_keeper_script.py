@@ -50,7 +50,7 @@ def test_dry_run_shows_the_plan_and_sends_nothing(net):
 
 def test_dry_run_without_hedging_has_nothing_to_do(net):
     _, _, where = net
-    assert "nothing is worth doing" in type_in(where, "--dry-run", "--no-hedge")
+    assert "Nothing is worth doing" in type_in(where, "--dry-run", "--no-hedge")
 
 
 def test_once_hedges_and_a_second_turn_repeats_nothing(net):
