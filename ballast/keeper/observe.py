@@ -134,7 +134,8 @@ class Observer:
             return head
         calls: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ("latest", False))]
         if self._caught_up:
-            span = {"address": ledger.address, "fromBlock": hex(book.scanned + 1), "toBlock": "latest"}
+            # nodes refuse a range that begins after their head; the last block's masks are what they were
+            span = {"address": ledger.address, "fromBlock": hex(book.scanned), "toBlock": "latest"}
             calls.append(("eth_getLogs", (span,)))
         block, *rest = chain.request_many(calls)
         head = _Head(int(block["number"], 16), int(block["timestamp"], 16), int(block.get("baseFeePerGas", "0x0"), 16))

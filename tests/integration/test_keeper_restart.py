@@ -8,7 +8,7 @@ import pytest
 from ballast.keeper import Keeper
 from ballast.keeper.act import FeePolicy
 from ballast.keeper.journal import Journal
-from ballast.keeper.service import Service
+from ballast.keeper.service import Metrics, Service
 from ballast.keeper.state import Rebalance
 from ballast.system import deploy_system
 
@@ -42,6 +42,11 @@ def start(sandbox, path, fees=QUICK):
 def hedges(sandbox):
     """What has been sent to the venue so far [base, WAD]."""
     return sandbox.markets[0].venues[0].call("exposure")
+
+
+def test_observe_twice_without_a_block_between_sees_the_same(sandbox, path):
+    keeper = start(sandbox, path)
+    assert keeper.observe() == keeper.observe()
 
 
 def test_restart_after_a_hedge_repeats_nothing(sandbox, path):
@@ -132,10 +137,12 @@ def test_crash_between_sending_and_noting_the_hash_in_a_full_pool_replaces_it(sa
 
 def test_service_hedges_and_stops_when_told(sandbox, path):
     keeper = start(sandbox, path)
-    service = Service(keeper, 0.05)
+    metrics = Metrics()
+    service = Service(keeper, 0.05, metrics=metrics)
     threading.Timer(3.0, service.stop).start()
     began = time.monotonic()
     service.run()
     assert time.monotonic() - began < 10
     assert hedges(sandbox) > 0
     assert [entry.outcome for entry in keeper.journal.entries()] == ["done"]
+    assert metrics.errors._value.get() == 0
