@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ballast.chain import Chain, Contract, Log, Reverted, address_of
 from ballast.chain.artifacts import npm
-from ballast.chain.rpc import RpcChain
+from ballast.chain.rpc import RpcChain, RpcError
 from ballast.keeper.state import Account, Epoch, Leg, Market, Route, Rule, State, Venue
 from ballast.model.analytic.potential import Weights
 
@@ -21,6 +21,7 @@ MICRO = 1e-6
 YEAR = 365 * 86_400
 CAPITAL_FLOOR = 1_000.0  # [quote] contracts/inventory/Inventory.vy
 REFRESH = 600  # [s of chain time]
+OVERLAP = 8  # [blocks] that are read again
 LOG_RANGE = 5_000  # [blocks] per eth_getLogs
 
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
@@ -134,10 +135,14 @@ class Observer:
             return head
         calls: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ("latest", False))]
         if self._caught_up:
-            # nodes refuse a range that begins after their head; the last block's masks are what they were
-            span = {"address": ledger.address, "fromBlock": hex(book.scanned), "toBlock": "latest"}
+            # again from a little earlier: blocks may have been replaced, and reading a mask twice changes nothing
+            span = {"address": ledger.address, "fromBlock": hex(max(0, book.scanned - OVERLAP)), "toBlock": "latest"}
             calls.append(("eth_getLogs", (span,)))
-        block, *rest = chain.request_many(calls)
+        try:
+            block, *rest = chain.request_many(calls)
+        except RpcError:
+            self._caught_up = False  # the range may have grown too long: in pieces next time
+            raise
         head = _Head(int(block["number"], 16), int(block["timestamp"], 16), int(block.get("baseFeePerGas", "0x0"), 16))
         if rest:
             self._take([log_of(log) for log in rest[0]], head.number)
