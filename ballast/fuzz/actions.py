@@ -8,7 +8,7 @@ action in the protocol's language; its fields know units: `{size:base}`, `{units
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Any, TypeVar
 
@@ -383,6 +383,34 @@ def pause_venue(w: World, venue: int, on: bool) -> None:
         w.system.hedge_manager, "pause_venue" if on else "unpause_venue", venue,
         sender="guardian" if on else "governor", twin=lambda t: _manager(t).set_paused(venue, on),
     )  # fmt: skip
+
+
+@action("governor retires venue {venue}")
+def retire_venue(w: World, venue: int) -> None:
+    w.do(
+        w.system.hedge_manager, "retire_venue", venue,
+        sender="governor", twin=lambda t: _manager(t).retire_venue(venue),
+    )  # fmt: skip
+
+
+@action("governor gives {insurance} bps of fees to insurance, {liquidator} bps of penalties to liquidators")
+def set_shares(w: World, insurance: int, liquidator: int) -> None:
+    def set_both(t: Twin) -> None:
+        demand(2_000 <= insurance <= 10_000, "clearing: insurance share")
+        demand(2_000 <= liquidator <= 8_000, "clearing: liquidator share")
+        t.clearinghouse.insurance_share_bps, t.clearinghouse.liquidator_share_bps = insurance, liquidator
+
+    w.do(w.system.clearinghouse, "set_shares", insurance, liquidator, sender="governor", twin=set_both)
+
+
+@action("guardian lowers the caps of {market:market} to {base:wad} base and {quote:wad} quote")
+def lower_caps(w: World, market: int, base: int, quote: int) -> None:
+    def lower(t: Twin) -> None:
+        params = t.perp_engine.config(market).params
+        demand(base <= params.cap_base and quote <= params.cap_quote, "perps: caps can only fall")
+        t.perp_engine.set_params(market, replace(params, cap_base=base, cap_quote=quote))
+
+    w.do(w.system.perp_engine, "lower_caps", market, base, quote, sender="guardian", twin=lower)
 
 
 def succeeded(world: World) -> bool:

@@ -240,6 +240,21 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
     demand(not worse, "i6_no_round_trip_pays", f"{path}: {', '.join(worse)}")
 
 
+def i8_more_never_costs_less(w: World, rng: Random) -> None:
+    """Buying more never costs less in all, selling more never brings less: the linear tail bounds the marginal charge far
+    below the price."""
+    market = rng.randrange(len(w.feeds))
+    size = _what_if_size(w, rng, market)
+    price = w.twin.oracle.peek(market, w.now).price
+    totals = []
+    for part in (size * rng.randint(1, 999) // 1_000, size):
+        cost = _cost(_experiment(w), w.now, [(PROBES[0], market, part)]) if part else 0
+        if cost is None:
+            return
+        totals.append(part * price // 10**18 + cost)
+    demand(totals[0] <= totals[1] if size > 0 else totals[0] >= totals[1], "i8_more_never_costs_less", (size, totals))
+
+
 def new_is_less(old: int, new: int, parts: int) -> bool:
     """No gain."""
     return new <= old
@@ -452,4 +467,8 @@ EVERY_STEP: tuple[Check, ...] = (
     i11_epochs_conserve_shares,
 )
 THOROUGH: tuple[Check, ...] = (i13_everything_equals_the_twin, i1_no_other_dust)
-EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (i5_splitting_never_helps, i6_no_round_trip_pays)
+EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (
+    i5_splitting_never_helps,
+    i6_no_round_trip_pays,
+    i8_more_never_costs_less,
+)

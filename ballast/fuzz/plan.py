@@ -356,9 +356,25 @@ def switches(p: Planner) -> list[Step]:
         ["pause_venue", {"venue": venue, "on": True}],
         ["halt", {"market": market, "on": True}],
     ]
+    if p.rng.random() < 0.1:
+        return rules(p)
     if off:
         return [[name, {**arguments, "on": False}] for name, arguments in every]
     return [p.rng.choice(every)]
+
+
+def rules(p: Planner) -> list[Step]:
+    """What governor and guardian may change for good; venues are retired rarely, as there are only two."""
+    match p.rng.randrange(8):
+        case 0:
+            return [["retire_venue", {"venue": p.venue()}]]
+        case 1 | 2 | 3:
+            market = p.market()
+            params = p.world.twin.perp_engine.config(market).params
+            base, quote = p.part(params.cap_base), p.part(params.cap_quote)
+            return [["lower_caps", {"market": market, "base": base, "quote": quote}]]
+        case _:
+            return [["set_shares", {"insurance": p.rng.randrange(11_000), "liquidator": p.rng.randrange(9_000)}]]
 
 
 PROPOSALS: tuple[tuple[Proposal, int], ...] = (
