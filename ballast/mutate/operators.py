@@ -249,7 +249,10 @@ class _Writer:
                 yield from self.expression(node.value)
         elif isinstance(node, vy.Subscript):
             yield from self.expression(node.value)
-            yield from self.expression(node.slice)
+            if not isinstance(node.slice, vy.Int) or node.slice.value > 0:
+                yield from self.expression(node.slice)
+            else:  # the first element's index is a number of any type to Vyper, but cannot be negative
+                yield self.instead("const", node.slice, "1")
         elif isinstance(node, vy.Tuple | vy.List):
             for element in node.elements:
                 yield from self.expression(element)
@@ -373,11 +376,17 @@ class _Writer:
         yield from self.expression(node.right)
 
     def flag(self, node: vy.Attribute) -> Iterator[Edit]:
+        """Another's flag instead: the next in the list that the set does not have."""
+        whole: vy.VyperNode = node
+        while isinstance(whole.get_ancestor(), vy.BinOp):
+            whole = whole.get_ancestor()
         members = list(_flag_members(node))
-        if len(members) > 1:
+        place = members.index(node.attr)
+        present = set(re.findall(r"\w+", self.code(whole)))
+        others = [name for name in members[place + 1 :] + members[:place] if name not in present]
+        if others:
             end = self.span(node)[1]
-            following = members[(members.index(node.attr) + 1) % len(members)]
-            yield self.edit("role", end - len(node.attr), end, following)
+            yield self.edit("role", end - len(node.attr), end, others[0])
 
 
 def _type(node: vy.VyperNode) -> str:

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -166,8 +167,7 @@ class Child:
 
     def test(self) -> None:
         """Run the tests; raises Found at the first that fails."""
-        items = [self.server.items[name] for name in self.task.tests]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in self.server.chosen(self.task.tests):
             failure = self.server.run(item, following)
             self.answer.tests_run += 1
             if failure is not None:
@@ -187,8 +187,7 @@ class Child:
         answer, task = self.answer, self.task
         deployed = record_deployments(self.server.codes)
         tests: dict[str, Any] = {}
-        items = [self.server.items[name] for name in task.tests]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in self.server.chosen(task.tests):
             deployed.clear()
             start = time.process_time()
             failure = self.server.run(item, following)
@@ -305,6 +304,8 @@ class Server:
             self.failure = f"{report.when}: {crash.message if crash else report.longrepr}"[:MESSAGE]
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if session.testsfailed:
+            raise session.Interrupted("some tests cannot be imported")
         self.items = {item.nodeid: item for item in session.items}
         self.prepare()
         with (
@@ -327,6 +328,11 @@ class Server:
 
         gc.collect()
         gc.freeze()
+
+    def chosen(self, names: list[str]) -> list[tuple[pytest.Item, pytest.Item | None]]:
+        """Tests, each with the one after it."""
+        items = [self.items[name] for name in names]
+        return list(zip_longest(items, items[1:]))
 
     def run(self, item: pytest.Item, following: pytest.Item | None) -> str | None:
         """Run one test; what went wrong, if anything."""
