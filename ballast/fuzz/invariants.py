@@ -241,8 +241,8 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
 
 
 def i8_more_never_costs_less(w: World, rng: Random) -> None:
-    """Buying more never costs less in all, selling more never brings less: the linear tail bounds the marginal charge far
-    below the price."""
+    """Buying more never costs less in all, selling more never brings less: the linear tail of U bounds the marginal
+    charge far below the price."""
     market = rng.randrange(len(w.feeds))
     size = _what_if_size(w, rng, market)
     price = w.twin.oracle.peek(market, w.now).price
