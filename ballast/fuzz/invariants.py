@@ -226,6 +226,8 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
         leg = rng.choice(PROBES), rng.randrange(len(w.feeds))
         size = _what_if_size(w, rng, leg[1])
         path.append((*leg, size))
+        if rng.random() < 0.2:
+            path.append((*leg, 0))
         net[leg] = net.get(leg, 0) + size
     path += [(*leg, -size) for leg, size in net.items() if size != 0]
     if _cost(twin, w.now, path) is None:
@@ -289,10 +291,13 @@ def _experiment(w: World) -> Twin:
 
 
 def _cost(twin: Twin, now: int, path: Iterable[tuple[str, int, int]]) -> int | None:
-    """Spread and charge of all trades of a path; None if one of them is refused."""
+    """Spread and charge of all trades of a path, None if one is refused; a trade of size 0 only synchronises."""
     total = 0
     try:
         for account, market, size in path:
+            if size == 0:
+                twin.perp_engine.sync(market, now)
+                continue
             outcome = twin.perp_engine.trade(account, market, size, NO_LIMIT if size > 0 else 0, now, now)
             total += outcome.half_spread + outcome.charge
     except Reverted:
