@@ -61,9 +61,11 @@ def __init__(aggregator: address, sequencer_feed: address, grace_period: uint256
 
 @view
 @external
+@reentrant
 def latest() -> IFeed.Round:
     """
     @notice The newest round of the aggregator.
+    @dev Not locked: nothing is ever written here.
     @return price [quote/base, WAD], updated_at [s]; `ok` False when the round is malformed, the aggregator does not answer, or
             the sequencer is down or not long enough up
     """
@@ -84,10 +86,11 @@ def latest() -> IFeed.Round:
 
 @view
 @external
+@reentrant
 def round_at(round_id: uint256) -> IFeed.Round:
     """
     @notice The round with this id, for proofs about the past.
-    @dev The sequencer is not asked: a round of the past is what it is, whatever happens now.
+    @dev Not locked, as `latest`. The sequencer is not asked: a round of the past is what it is, whatever happens now.
     @param round_id  the proxy's id
     @return as `latest`; `ok` False also when the aggregator answers with another round
     """

@@ -19,12 +19,12 @@
         - a mark is fresh only if the feed answered a good round just now (in `last`: if the age allows), it is at most
           max_age old and the market is not halted.
 @dev    Words of a market, by what changes together:
-            config    feed u160 | max_age u32 | has_half_width u1 | halted u1
+            config    feed u160 | max_age u24 | has_half_width u1 | halted u1 | unused | sigma u64
             tuning    half_life_fast u32 | half_life_slow u32 | sigma_floor u64 | sigma_cap u64 | return_clip u64
             round     price u96 | round_id u80 | updated_at u40 | prev_updated_at u40
-            variance  fast u96 (1e-24) | slow u96 (1e-24) | sigma u64
+            variance  fast u96 (1e-24) | slow u96 (1e-24)
             width     half_width u96, only with has_half_width
-        lowest bits first. A sync of a known round reads config, round and variance and writes nothing.
+        lowest bits first. A sync of a known round reads config and round, and writes nothing.
 @custom:kill halt(market): every mark of the market says fresh = False until GOVERNOR resumes it.
 """
 
@@ -85,20 +85,25 @@ MIN_CLIP: constant(uint256) = 10**16
 MAX_CLIP: constant(uint256) = 10**18
 MAX_FEED_STEP_BPS: constant(uint256) = 500          # a new feed may differ from a mark that is not old by this
 
+HAS_HALF_WIDTH: constant(uint256) = 1 << 184        # bits of the config word
+HALTED: constant(uint256) = 1 << 185
+U24: constant(uint256) = 2**24 - 1
 U32: constant(uint256) = 2**32 - 1
 U40: constant(uint256) = 2**40 - 1
 U64: constant(uint256) = 2**64 - 1
 U80: constant(uint256) = 2**80 - 1
 U96: constant(uint256) = 2**96 - 1
 U160: constant(uint256) = 2**160 - 1
+U192: constant(uint256) = 2**192 - 1
 
 # Listed markets are 0 .. market_count - 1.
 market_count: public(uint256)
-# Where the price comes from and when it may be used; zero if not listed.
+# Where the price comes from and when it may be used, and the volatility that the estimates imply, stored so that a known
+# round costs no square root and no word of its own; zero if not listed.
 _configs: uint256[c.MAX_MARKETS]
 # The last accepted round; read and written by every new round.
 _rounds: uint256[c.MAX_MARKETS]
-# The variance estimates and the volatility they imply; stored so that a known round costs no square root.
+# The variance estimates; read and written by every new round.
 _estimates: uint256[c.MAX_MARKETS]
 # How the estimate moves; read on new rounds only.
 _tunings: uint256[c.MAX_MARKETS]
@@ -119,20 +124,22 @@ def __init__(admin: address, setup: address):
 
 
 @external
+@reentrant
 def sync(market: uint256) -> IPriceOracle.Mark:
     """
     @notice Records the newest good round of a market and answers its mark.
     @dev The only call out is a gas-bounded static call whose failure is an answer: nothing here can revert for a listed market.
+         Not locked: during a static call nothing can be written, and all that is written here follows it.
     @param market  index
     @return the mark after recording
     """
-    config: Config = self._load_config(market)
+    word: uint256 = self._word(market)
     mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
-    estimate: Estimate = empty(Estimate)
+    variances: uint256 = 0
     accepted: bool = False
-    mark, estimate, accepted = self._evaluate(market, config)
+    mark, variances, accepted = self._evaluate(market, word)
     if accepted:
-        self._record(market, config, mark, estimate)
+        self._record(market, word, mark, variances)
     return mark
 
 
@@ -153,30 +160,29 @@ def list_market(feed: address, params: IPriceOracle.Params) -> uint256:
     assert market < c.MAX_MARKETS, "oracle: too many markets"
     self.market_count = market + 1
 
-    config: Config = Config(
-        feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False
+    word: uint256 = self._encode(
+        Config(feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False)
     )
     round: IFeed.Round = self._read(feed)
     assert round.ok, "oracle: feed has no good round"
     # WAD^2 = 1e36; a variance is kept at 1e24
     seed_24: uint256 = params.initial_sigma * params.initial_sigma // 10**12
 
-    self._save_config(market, config)
     self._save_tuning(market, params)
     log IPriceOracle.MarketListed(market=market, feed=feed, params=params)
     self._record(
         market,
-        config,
+        word,
         IPriceOracle.Mark(
             price=round.price,
             sigma=params.initial_sigma,
-            half_width=round.half_width if config.has_half_width else 0,
+            half_width=round.half_width if params.has_half_width else 0,
             round_id=round.round_id,
             updated_at=round.updated_at,
             prev_updated_at=0,
             fresh=False,
         ),
-        Estimate(fast_24=seed_24, slow_24=seed_24, sigma=params.initial_sigma),
+        seed_24 | (seed_24 << 96),
     )
     return market
 
@@ -189,19 +195,19 @@ def set_params(market: uint256, params: IPriceOracle.Params):
     """
     roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
     self._check_params(params)
-    config: Config = self._load_config(market)
+    word: uint256 = self._word(market)
+    config: Config = self._decode(word)
     if not config.has_half_width:
         self._half_widths[market] = 0               # what an earlier setting left there is not this round's
     config.max_age = params.max_age
     config.has_half_width = params.has_half_width
-    self._save_config(market, config)
     self._save_tuning(market, params)
-    estimate: Estimate = self._load_estimate(market)
-    estimate.sigma = variance.volatility(
+    estimate: Estimate = self._load_estimate(market, word)
+    sigma: uint256 = variance.volatility(
         estimate.fast_24, estimate.slow_24, params.sigma_floor, params.sigma_cap
     )
-    self._save_estimate(market, estimate)
-    log IPriceOracle.ParamsSet(market=market, params=params, sigma=estimate.sigma)
+    self._configs[market] = self._with_sigma(self._encode(config), sigma)
+    log IPriceOracle.ParamsSet(market=market, params=params, sigma=sigma)
 
 
 @external
@@ -213,10 +219,10 @@ def set_feed(market: uint256, feed: address):
     @param feed  an IFeed whose newest round is good
     """
     roles._check(roles.Role.GOVERNOR)
-    config: Config = self._load_config(market)
+    word: uint256 = self._word(market)
+    config: Config = self._decode(word)
     previous_feed: address = config.feed
-    mark: IPriceOracle.Mark = self._load_mark(market, config)
-    estimate: Estimate = self._load_estimate(market)
+    mark: IPriceOracle.Mark = self._load_mark(market, word)
     round: IFeed.Round = self._read(feed)
     assert round.ok, "oracle: feed has no good round"
     assert round.updated_at > mark.updated_at, "oracle: round is not newer"
@@ -225,10 +231,10 @@ def set_feed(market: uint256, feed: address):
         assert step * c.BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees"
 
     config.feed = feed
-    self._save_config(market, config)
     log IPriceOracle.FeedSet(market=market, feed=feed, previous_feed=previous_feed)
-    mark, estimate = self._advance(market, config, mark, estimate, round)
-    self._record(market, config, mark, estimate)
+    variances: uint256 = 0
+    mark, variances = self._advance(market, word, mark, round)
+    self._record(market, self._encode(config), mark, variances)
 
 
 @external
@@ -257,9 +263,9 @@ def peek(market: uint256) -> IPriceOracle.Mark:
     @return the mark that a sync would leave
     """
     mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
-    estimate: Estimate = empty(Estimate)
+    variances: uint256 = 0
     accepted: bool = False
-    mark, estimate, accepted = self._evaluate(market, self._load_config(market))
+    mark, variances, accepted = self._evaluate(market, self._word(market))
     return mark
 
 
@@ -271,10 +277,9 @@ def last(market: uint256) -> IPriceOracle.Mark:
     @param market  index
     @return the mark of the last sync
     """
-    config: Config = self._load_config(market)
-    mark: IPriceOracle.Mark = self._load_mark(market, config)
-    mark.sigma = self._load_estimate(market).sigma
-    mark.fresh = not config.halted and block.timestamp - mark.updated_at <= config.max_age
+    word: uint256 = self._word(market)
+    mark: IPriceOracle.Mark = self._load_mark(market, word)
+    mark.fresh = self._usable(word, mark.updated_at)
     return mark
 
 
@@ -282,14 +287,14 @@ def last(market: uint256) -> IPriceOracle.Mark:
 @external
 def config(market: uint256) -> Config:
     """@return feed, max_age [s], has_half_width, halted"""
-    return self._load_config(market)
+    return self._decode(self._word(market))
 
 
 @view
 @external
 def tuning(market: uint256) -> Tuning:
     """@return half-lives [s], floor and cap of sigma [1/sqrt(year), WAD], clip of a log return [WAD]"""
-    self._load_config(market)
+    self._word(market)
     return self._load_tuning(market)
 
 
@@ -297,8 +302,7 @@ def tuning(market: uint256) -> Tuning:
 @external
 def estimate(market: uint256) -> Estimate:
     """@return recorded variances [1/year, 1e24] and sigma [1/sqrt(year), WAD]"""
-    self._load_config(market)
-    return self._load_estimate(market)
+    return self._load_estimate(market, self._word(market))
 
 
 # ── Internal ──
@@ -306,35 +310,42 @@ def estimate(market: uint256) -> Estimate:
 
 @internal
 @view
-def _evaluate(market: uint256, config: Config) -> (IPriceOracle.Mark, Estimate, bool):
+def _evaluate(market: uint256, word: uint256) -> (IPriceOracle.Mark, uint256, bool):
     """
-    @dev What a sync in this block leaves: mark, estimate, and whether a new round was accepted. `sync` and `peek` share it, hence
-         agree.
+    @dev What a sync in this block leaves: mark, variance word, and whether a new round was accepted; without one the word is not
+         read. `sync` and `peek` share it, hence agree.
     """
-    mark: IPriceOracle.Mark = self._load_mark(market, config)
-    estimate: Estimate = self._load_estimate(market)
-    round: IFeed.Round = self._read(config.feed)
+    mark: IPriceOracle.Mark = self._load_mark(market, word)
+    variances: uint256 = 0
+    round: IFeed.Round = self._read(self._feed(word))
     accepted: bool = round.ok and round.round_id > mark.round_id and round.updated_at > mark.updated_at
     if accepted:
-        mark, estimate = self._advance(market, config, mark, estimate, round)
-    mark.sigma = estimate.sigma
+        mark, variances = self._advance(market, word, mark, round)
+    mark.fresh = round.ok and self._usable(word, mark.updated_at)
+    return mark, variances, accepted
+
+
+@internal
+@view
+def _usable(word: uint256, updated_at: uint256) -> bool:
+    """@return whether the market is not halted and a round of this time not too old"""
     # updated_at <= now: every accepted round was, at its time
-    mark.fresh = round.ok and not config.halted and block.timestamp - mark.updated_at <= config.max_age
-    return mark, estimate, accepted
+    return word & HALTED == 0 and unsafe_sub(block.timestamp, updated_at) <= (word >> 160) & U24
 
 
 @internal
 @view
 def _advance(
-    market: uint256,
-    config: Config,
-    mark: IPriceOracle.Mark,
-    estimate: Estimate,
-    round: IFeed.Round,
-) -> (IPriceOracle.Mark, Estimate):
-    """@dev The round after `mark`: round.updated_at > mark.updated_at, both prices in [1, 2^96)."""
+    market: uint256, word: uint256, mark: IPriceOracle.Mark, round: IFeed.Round
+) -> (IPriceOracle.Mark, uint256):
+    """
+    @dev The round after `mark`: round.updated_at > mark.updated_at, both prices in [1, 2^96).
+    @return the mark but for fresh, and the variance word
+    """
     tuning: Tuning = self._load_tuning(market)
-    dt: uint256 = round.updated_at - mark.updated_at
+    estimate: Estimate = self._load_estimate(market, word)
+    # the caller has compared the times
+    dt: uint256 = unsafe_sub(round.updated_at, mark.updated_at)
     sample_24: uint256 = variance.sample(
         variance.log_return(round.price, mark.price, tuning.return_clip), dt
     )
@@ -344,16 +355,14 @@ def _advance(
     slow_24: uint256 = variance.blend(
         estimate.slow_24, sample_24, variance.forgetting(dt, tuning.half_life_slow)
     )
-    sigma: uint256 = variance.volatility(fast_24, slow_24, tuning.sigma_floor, tuning.sigma_cap)
-    return IPriceOracle.Mark(
-        price=round.price,
-        sigma=sigma,
-        half_width=round.half_width if config.has_half_width else 0,
-        round_id=round.round_id,
-        updated_at=round.updated_at,
-        prev_updated_at=mark.updated_at,
-        fresh=False,
-    ), Estimate(fast_24=fast_24, slow_24=slow_24, sigma=sigma)
+    mark.prev_updated_at = mark.updated_at
+    mark.updated_at = round.updated_at
+    mark.round_id = round.round_id
+    mark.price = round.price
+    mark.half_width = round.half_width if word & HAS_HALF_WIDTH != 0 else 0
+    mark.sigma = variance.volatility(fast_24, slow_24, tuning.sigma_floor, tuning.sigma_cap)
+    # blend saturates at U96
+    return mark, fast_24 | (slow_24 << 96)
 
 
 @internal
@@ -397,23 +406,27 @@ def _read(feed: address) -> IFeed.Round:
 
 
 @internal
-def _record(market: uint256, config: Config, mark: IPriceOracle.Mark, estimate: Estimate):
-    self._save_mark(market, config, mark)
-    self._save_estimate(market, estimate)
+def _record(market: uint256, word: uint256, mark: IPriceOracle.Mark, variances: uint256):
+    """
+    @param word       of the configuration; its sigma is replaced by the mark's
+    @param variances  word of the estimates
+    """
+    self._configs[market] = self._with_sigma(word, mark.sigma)
+    self._save_mark(market, word, mark)
+    self._estimates[market] = variances
     log IPriceOracle.RoundAccepted(
         market=market,
         round_id=mark.round_id,
         price=mark.price,
-        sigma=estimate.sigma,
+        sigma=mark.sigma,
         updated_at=mark.updated_at,
     )
 
 
 @internal
 def _set_halted(market: uint256, halted: bool):
-    config: Config = self._load_config(market)
-    config.halted = halted
-    self._save_config(market, config)
+    word: uint256 = self._word(market)
+    self._configs[market] = word | HALTED if halted else word & ~HALTED
     log IPriceOracle.HaltSet(market=market, halted=halted, by=msg.sender)
 
 
@@ -440,28 +453,50 @@ def _check_params(params: IPriceOracle.Params):
 
 @internal
 @view
-def _load_config(market: uint256) -> Config:
+def _word(market: uint256) -> uint256:
+    """@return the config word of a listed market"""
     word: uint256 = 0
     if market < c.MAX_MARKETS:
         word = self._configs[market]
     assert word != 0, "oracle: not listed"
+    return word
+
+
+@internal
+@pure
+def _feed(word: uint256) -> address:
+    return convert(word & U160, address)
+
+
+@internal
+@pure
+def _decode(word: uint256) -> Config:
     return Config(
-        feed=convert(word & U160, address),
-        max_age=(word >> 160) & U32,
-        has_half_width=(word >> 192) & 1 != 0,
-        halted=(word >> 193) & 1 != 0,
+        feed=self._feed(word),
+        max_age=(word >> 160) & U24,
+        has_half_width=word & HAS_HALF_WIDTH != 0,
+        halted=word & HALTED != 0,
     )
 
 
 @internal
-def _save_config(market: uint256, config: Config):
+@pure
+def _encode(config: Config) -> uint256:
+    """@return the config word but for sigma"""
     # _check_params bounds max_age
-    self._configs[market] = (
-        convert(config.feed, uint256)
-        | (config.max_age << 160)
-        | (convert(config.has_half_width, uint256) << 192)
-        | (convert(config.halted, uint256) << 193)
-    )
+    word: uint256 = convert(config.feed, uint256) | (config.max_age << 160)
+    if config.has_half_width:
+        word |= HAS_HALF_WIDTH
+    if config.halted:
+        word |= HALTED
+    return word
+
+
+@internal
+@pure
+def _with_sigma(word: uint256, sigma: uint256) -> uint256:
+    # sigma <= MAX_SIGMA < 2^64
+    return (word & U192) | (sigma << 192)
 
 
 @internal
@@ -491,41 +526,36 @@ def _save_tuning(market: uint256, params: IPriceOracle.Params):
 
 @internal
 @view
-def _load_mark(market: uint256, config: Config) -> IPriceOracle.Mark:
-    """@dev sigma and fresh are the caller's to fill."""
-    word: uint256 = self._rounds[market]
+def _load_mark(market: uint256, word: uint256) -> IPriceOracle.Mark:
+    """@dev fresh is the caller's to fill."""
+    round: uint256 = self._rounds[market]
     half_width: uint256 = 0
-    if config.has_half_width:
+    if word & HAS_HALF_WIDTH != 0:
         half_width = self._half_widths[market]
     return IPriceOracle.Mark(
-        price=word & U96,
-        sigma=0,
+        price=round & U96,
+        sigma=word >> 192,
         half_width=half_width,
-        round_id=(word >> 96) & U80,
-        updated_at=(word >> 176) & U40,
-        prev_updated_at=word >> 216,
+        round_id=(round >> 96) & U80,
+        updated_at=(round >> 176) & U40,
+        prev_updated_at=round >> 216,
         fresh=False,
     )
 
 
 @internal
-def _save_mark(market: uint256, config: Config, mark: IPriceOracle.Mark):
+def _save_mark(market: uint256, word: uint256, mark: IPriceOracle.Mark):
     # _read bounds every field, prev_updated_at was an updated_at
     self._rounds[market] = (
         mark.price | (mark.round_id << 96) | (mark.updated_at << 176) | (mark.prev_updated_at << 216)
     )
-    if config.has_half_width:
+    if word & HAS_HALF_WIDTH != 0:
         self._half_widths[market] = mark.half_width
 
 
 @internal
 @view
-def _load_estimate(market: uint256) -> Estimate:
-    word: uint256 = self._estimates[market]
-    return Estimate(fast_24=word & U96, slow_24=(word >> 96) & U96, sigma=word >> 192)
-
-
-@internal
-def _save_estimate(market: uint256, estimate: Estimate):
-    # blend saturates at U96; sigma <= MAX_SIGMA < 2^63
-    self._estimates[market] = estimate.fast_24 | (estimate.slow_24 << 96) | (estimate.sigma << 192)
+def _load_estimate(market: uint256, word: uint256) -> Estimate:
+    """@param word  of the configuration, which holds sigma"""
+    variances: uint256 = self._estimates[market]
+    return Estimate(fast_24=variances & U96, slow_24=variances >> 96, sigma=word >> 192)
