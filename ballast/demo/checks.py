@@ -95,19 +95,12 @@ def ledger_covers_tokens(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
 def aggregates_are_sums(stage: Stage, s: Sandbox, events: Sequence[Happened]) -> Check:
     """I2: open interest, claims, inventory and its running sums = what the events' positions add up to."""
     sizes, costs, entries = defaultdict(int), defaultdict(int), defaultdict(int)
-    index: dict[int, tuple[int, int]] = {}
-    pending: list[tuple[str, int]] = []
     for happened in events:
         args = happened.event.args
         if happened.event.name == "Trade":
             key = (args.account, args.market)
             sizes[key], costs[key] = args.size, args.cost
-            pending = [key]
-        elif happened.event.name == "Accrued":
-            index[args.market] = (args.index_long, args.index_short)
-            for key in pending:  # the trade's own accrual follows it
-                entries[key] = index[args.market][0 if sizes[key] > 0 else 1]
-            pending = []
+            entries[key] = args.index_long if args.size > 0 else args.index_short
 
     ids = range(len(s.markets))
     venues = [(market.id, venue_id) for market in s.markets for venue_id in market.venue_ids]

@@ -16,9 +16,10 @@
         I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve and fees.
         Only `withdraw`, `pay_claim`, `fund` and `withdraw_protocol` send tokens, each as the last thing it does.
 
-        The in-progress flag: an operation that spans contracts calls `begin` before anything else and ends with `settle`,
-        `settle_liquidation` or `end`. While it is set no second operation can begin, no token can enter or leave but by the
-        operation itself, and views that value the vault or an account refuse to answer (read-only re-entrancy).
+        The in-progress flag: an operation of HEDGER or VAULT, which hands tokens or control to strangers, calls `begin` before
+        anything else and ends with `settle` or `end`. While it is set no second operation can begin, no engine can settle, no
+        token can enter or leave but by the operation itself, and views that value the vault or an account refuse to answer
+        (read-only re-entrancy). An engine calls nobody but this system before it settles, and needs no `begin`.
 @custom:kill Nothing can freeze balances. The guardian pauses engines and vault; deposits of margin, withdrawals by
         accounts without positions and LP claims stay open for good.
 """
@@ -204,7 +205,7 @@ def begin():
     """
     @notice Starts an operation; only one can be under way.
     """
-    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
+    roles._check(roles.Role.HEDGER | roles.Role.VAULT)
     self._check_idle()
     self.running = True
 
@@ -214,27 +215,30 @@ def end():
     """
     @notice Ends an operation that settles no account.
     """
-    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
+    roles._check(roles.Role.HEDGER | roles.Role.VAULT)
     self._check_begun()
     self.running = False
 
 
 @external
-def settle(account: address, settlement: IClearinghouse.Settlement) -> int256:
+def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, uint256):
     """
-    @notice Ends an operation: moves value between the account, LP cash, the reserve and fees, then checks margin.
+    @notice Moves value between the account, LP cash, the reserve and fees: an engine while nothing is under way, HEDGER and VAULT
+            to end what they began.
     @dev    Whatever does not go to the account, the reserve or fees goes to LP cash, so nothing is created. Fees are floored
-            to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here.
+            to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here. Margin is the engine's
+            to check: it knows what it has just written.
     @param account the zero address when no account is concerned
-    @return [quote, WAD] the account's cash after
+    @return the account's cash [quote, WAD], and the mask of markets in which it has a position, both after
     """
-    roles._check(roles.Role.ENGINE | roles.Role.HEDGER | roles.Role.VAULT)
-    self._check_begun()
-    self.running = False
+    if roles.Role.ENGINE in roles.roles_of[msg.sender]:
+        self._check_idle()
+    else:
+        roles._check(roles.Role.HEDGER | roles.Role.VAULT)
+        self._check_begun()
+        self.running = False
     state: ledger.Account = self._settle(account, settlement)
-    if settlement.check_margin:
-        self._check_margin(account, state)
-    return state.cash
+    return state.cash, state.mask
 
 
 @external
@@ -247,8 +251,7 @@ def settle_liquidation(
     @return [quote, WAD] penalty paid
     """
     roles._check(roles.Role.ENGINE)
-    self._check_begun()
-    self.running = False
+    self._check_idle()
     state: ledger.Account = self._settle(account, settlement)
     paid: uint256 = 0
     if state.cash > 0:
@@ -486,7 +489,7 @@ def _check_begun():
 @internal
 @view
 def _check_margin(account: address, state: ledger.Account):
-    """@dev All state of the trade or withdrawal is written; Margin reads cash and mask from the arguments."""
+    """@dev The withdrawal is written; Margin reads cash and mask from the arguments."""
     if state.mask != 0:
         assert staticcall IMargin(self.margin).check_initial(
             account, state.cash, state.mask
@@ -554,7 +557,7 @@ def _spend_lp(amount: uint256) -> int256:
 @internal
 def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.Account:
     state: ledger.Account = empty(ledger.Account)
-    fees: uint256 = settlement.fees - settlement.fees % c.MICRO
+    fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)      # a remainder is not larger
     lp: int256 = -settlement.cash - settlement.reserve - convert(fees, int256)
     if account == empty(address):
         assert settlement.cash == 0     # dev: cash belongs to an account
@@ -572,7 +575,6 @@ def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.A
         change=settlement.cash,
         cash=state.cash,
         mask=state.mask,
-        fees=fees,
         lp=vault.lp,
         reserve=vault.reserve,
     )

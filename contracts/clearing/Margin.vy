@@ -19,9 +19,7 @@ from interfaces import IClearinghouse
 from interfaces import IMargin
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
-from contracts import constants as c
-from contracts.math import signed
-from contracts.math import wad
+from contracts.clearing import requirement
 
 implements: IMargin
 
@@ -100,8 +98,7 @@ def _assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
     if mask != 0:
         for leg: IPerpEngine.Leg in staticcall PERP_ENGINE.legs(account, mask):
             price: uint256 = (staticcall ORACLE.last(leg.market)).price
-            equity += signed.mul_floor(leg.size, convert(price, int256)) - leg.cost - leg.owed
-            exposure: uint256 = signed.magnitude(leg.size) * price          # [quote, WAD**2] under 2**192
-            initial += wad.mul_div_up(exposure, leg.initial_bps, c.WAD * c.BPS)
-            maintenance += wad.mul_div_up(exposure, leg.maintenance_bps, c.WAD * c.BPS)
+            equity += requirement._value(leg.size, leg.cost, leg.owed, price)
+            initial += requirement._required(leg.size, price, leg.initial_bps)
+            maintenance += requirement._required(leg.size, price, leg.maintenance_bps)
     return IMargin.Health(equity=equity, initial=initial, maintenance=maintenance)

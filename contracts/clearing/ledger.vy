@@ -68,7 +68,7 @@ def _load_vault() -> VaultLedger:
     return VaultLedger(
         lp=convert(convert(word, bytes32), int256) >> 160,
         reserve=(word >> 64) & MASK_96,
-        fees=(word & MASK_64) * c.MICRO,
+        fees=unsafe_mul(word & MASK_64, c.MICRO),       # 64 bits times 1e12
     )
 
 
@@ -76,7 +76,7 @@ def _load_vault() -> VaultLedger:
 def _save_vault(vault: VaultLedger):
     assert vault.lp <= MAX_I96 and vault.lp >= -MAX_I96, "clearing: LP cash range"
     assert vault.reserve <= MASK_96, "clearing: reserve range"
-    fees: uint256 = vault.fees // c.MICRO
+    fees: uint256 = unsafe_div(vault.fees, c.MICRO)     # a constant
     assert fees <= MASK_64, "clearing: fees range"
     self.vault_word = (convert(convert(vault.lp, bytes32), uint256) << 160) | (vault.reserve << 64) | fees
 

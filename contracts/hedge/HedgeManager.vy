@@ -526,7 +526,6 @@ def _settle(account: address, cash: uint256, released: uint256):
         fees=0,
         opened=0,
         closed=0,
-        check_margin=False,
     ))
 
 

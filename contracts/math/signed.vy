@@ -14,8 +14,9 @@ from contracts import constants as c
 def floor_div(x: int256, y: int256) -> int256:
     """@notice x / y toward minus infinity; y > 0."""
     if x >= 0:
-        return x // y
-    return -((y - 1 - x) // y)
+        return unsafe_div(x, y)                                     # y > 0
+    # x + 1 <= 0, and its quotient is at least x + 1
+    return unsafe_sub(unsafe_div(unsafe_add(x, 1), y), 1)
 
 
 @internal
@@ -23,8 +24,9 @@ def floor_div(x: int256, y: int256) -> int256:
 def ceil_div(x: int256, y: int256) -> int256:
     """@notice x / y toward plus infinity; y > 0."""
     if x <= 0:
-        return -((-x) // y)
-    return (x + (y - 1)) // y
+        return unsafe_div(x, y)                                     # y > 0; truncation of x <= 0 is upward
+    # x - 1 >= 0, and its quotient is at most x - 1
+    return unsafe_add(unsafe_div(unsafe_sub(x, 1), y), 1)
 
 
 @internal

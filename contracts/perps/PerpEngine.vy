@@ -15,8 +15,10 @@
         Invariants: I2 open interest and claims equal the sums over positions exactly. I9 an account is liquidatable iff
         its equity is below maintenance; a trade that strictly reduces a position without flipping it is never refused
         for margin, caps, size or pause. `quote` and `trade` run the same code, so they agree to the wei.
-@dev    Order of a trade: checks, begin, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, settle, log.
-        All state is written before the Clearinghouse asks Margin, which reads `legs` back while this contract is locked.
+@dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle, margin. Inside
+        another operation the Clearinghouse refuses to settle; before that nobody is called but the contracts named here.
+        All state is written and settled before margin is checked: here if the account has no other position, else by
+        Margin, which reads `legs` back while this contract is locked.
 @custom:kill The guardian pauses a market: positions can then only shrink. Nothing stops closing but a stale oracle.
 """
 
@@ -26,6 +28,7 @@ from interfaces import IMargin
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
 from contracts import constants as c
+from contracts.clearing import requirement
 from contracts.governance import roles
 from contracts.math import signed
 from contracts.math import wad
@@ -52,13 +55,16 @@ exports: (
 )
 
 struct Plan:
-    account: address
-    market: uint256
-    params: IPerpEngine.MarketParams
+    config: uint256             # word of markets.vy
     book: funding.Book          # after, but for the rates that Inventory will answer
-    position: positions.Position    # after
-    realised: int256            # [quote, WAD]
-    owed: int256                # [quote, WAD]
+    touch: positions.Touch
+    change: IInventory.Change   # what Inventory is asked
+
+struct Fill:
+    outcome: IPerpEngine.Outcome
+    settlement: IClearinghouse.Settlement
+    config: uint256             # word of markets.vy
+    notional: uint256           # [quote, WAD] at mark
     closing: bool               # strictly reduces the position and does not flip it
 
 
@@ -92,22 +98,26 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     @param deadline [s]
     """
     assert block.timestamp <= deadline, "perps: expired"
-    extcall CLEARINGHOUSE.begin()
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    plan: Plan = empty(Plan)
-    change: IInventory.Change = empty(IInventory.Change)
-    plan, change = self._plan(msg.sender, market, size_delta, mark)
-    if not plan.closing:
-        self._sync_others(msg.sender, market)
-    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
-    outcome: IPerpEngine.Outcome = self._conclude(plan, answer, mark.price)
-    self._check_limit(size_delta, limit_price, outcome)
-    self._save(plan, outcome)
-    cash: int256 = extcall CLEARINGHOUSE.settle(
-        msg.sender, self._settlement(plan, outcome, answer.release)
-    )
-    self._log_trade(plan, outcome, size_delta)
-    return outcome
+    fill: Fill = self._fill(msg.sender, market, size_delta, mark)
+    extra: int256 = convert(fill.outcome.half_spread, int256) + fill.outcome.charge
+    self._check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, fill.settlement)
+    if not fill.closing:
+        if mask == 1 << market:
+            # the position just written is the only one, and what it owed has just been paid
+            equity: int256 = cash + requirement._value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
+            initial: uint256 = requirement._required(
+                fill.outcome.size, mark.price, markets._initial_bps(fill.config)
+            )
+            assert equity >= convert(initial, int256), "margin: below initial"
+        else:
+            self._sync_mask(mask & ~(1 << market))
+            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+            assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
+    return fill.outcome
 
 
 @external
@@ -118,26 +128,17 @@ def liquidate(account: address, market: uint256) -> uint256:
             cash that has to cover losses of its other positions is not the account's to pay with.
     @return [quote, WAD] penalty paid
     """
-    extcall CLEARINGHOUSE.begin()
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     size: int256 = positions._load(account, market).size
     assert size != 0, "perps: no position"
     health: IMargin.Health = self._sync_and_assess(account, market)
     assert health.equity < convert(health.maintenance, int256), "perps: account is healthy"
-    plan: Plan = empty(Plan)
-    change: IInventory.Change = empty(IInventory.Change)
-    plan, change = self._plan(account, market, -size, mark)
-    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
-    outcome: IPerpEngine.Outcome = self._conclude(plan, answer, mark.price)
-    self._save(plan, outcome)
-    left: int256 = health.equity - convert(outcome.half_spread, int256) - outcome.charge
+    fill: Fill = self._fill(account, market, -size, mark)
+    left: int256 = health.equity - convert(fill.outcome.half_spread, int256) - fill.outcome.charge
     penalty: uint256 = min(
-        wad.mul_div_up(change.notional, plan.params.penalty_bps, c.BPS), convert(max(left, 0), uint256)
+        wad.mul_div_up(fill.notional, markets._penalty_bps(fill.config), c.BPS), convert(max(left, 0), uint256)
     )
-    paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(
-        account, self._settlement(plan, outcome, answer.release), penalty, msg.sender
-    )
-    self._log_trade(plan, outcome, -size)
+    paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(account, fill.settlement, penalty, msg.sender)
     log IPerpEngine.Liquidated(
         account=account,
         market=market,
@@ -155,9 +156,8 @@ def sync(market: uint256):
     """
     @notice Accrues a market to now and takes over the rates that follow from the inventory of now.
     """
-    extcall CLEARINGHOUSE.begin()
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_tradable(market, mark)
+    self._check_tradable(market, mark.fresh)
     before: funding.Book = funding._load(market)
     book: funding.Book = funding._accrue(before, mark.price, block.timestamp)
     change: IInventory.Change = empty(IInventory.Change)
@@ -169,8 +169,14 @@ def sync(market: uint256):
     funding._save(market, book)
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
     settlement.reserve = -convert(answer.release, int256)
-    cash: int256 = extcall CLEARINGHOUSE.settle(empty(address), settlement)
-    self._log_accrued(market, book)
+    extcall CLEARINGHOUSE.settle(empty(address), settlement)
+    log IPerpEngine.Accrued(
+        market=market,
+        index_long=book.index_long,
+        index_short=book.index_short,
+        funding_rate=book.funding_rate,
+        borrow_rate=book.borrow_rate,
+    )
 
 
 # ------------------------------------------------------------------ privileged
@@ -248,10 +254,10 @@ def quote(account: address, market: uint256, size_delta: int256) -> IPerpEngine.
     """
     assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
     mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
-    plan: Plan = empty(Plan)
-    change: IInventory.Change = empty(IInventory.Change)
-    plan, change = self._plan(account, market, size_delta, mark)
-    return self._conclude(plan, staticcall INVENTORY.quote(market, mark, change), mark.price)
+    plan: Plan = self._plan(account, market, size_delta, mark)
+    return self._conclude(
+        plan.touch, plan.config, mark.price, staticcall INVENTORY.quote(market, mark, plan.change)
+    )
 
 
 @external
@@ -260,8 +266,8 @@ def quote(account: address, market: uint256, size_delta: int256) -> IPerpEngine.
 def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
     """
     @notice The account's positions in the markets of `mask`, accrued to now at the last accepted mark.
-    @dev    Not locked: Margin reads it during `settle`, while a trade holds the lock. By then the trade has written all its
-            state; readers outside an operation come through `Margin.health`, which refuses while one is under way.
+    @dev    Not locked: Margin reads it while a trade holds the lock, after the trade has written all its state; readers
+            outside an operation come through `Margin.health`, which refuses while one is under way.
     """
     result: DynArray[IPerpEngine.Leg, 16] = []
     for market: uint256 in range(c.MAX_MARKETS):
@@ -274,15 +280,15 @@ def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
         if book.time != block.timestamp:
             mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
             book = funding._accrue(book, mark.price, block.timestamp)
-        params: IPerpEngine.MarketParams = markets._load(market).params
+        config: uint256 = markets._word(market)
         result.append(
             IPerpEngine.Leg(
                 market=market,
                 size=position.size,
                 cost=position.cost,
                 owed=positions._owed(position, book.index_long, book.index_short),
-                initial_bps=params.initial_bps,
-                maintenance_bps=params.maintenance_bps,
+                initial_bps=markets._initial_bps(config),
+                maintenance_bps=markets._maintenance_bps(config),
             )
         )
     return result
@@ -373,158 +379,181 @@ def oracle() -> address:
 
 
 @internal
+def _fill(account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark) -> Fill:
+    """
+    @notice A trade but for its settlement: plans it, reports it to Inventory, writes and logs it.
+    """
+    plan: Plan = self._plan(account, market, size_delta, mark)
+    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, plan.change)
+    outcome: IPerpEngine.Outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
+    plan.book.funding_rate = outcome.funding_rate
+    plan.book.borrow_rate = outcome.borrow_rate
+    funding._save(market, plan.book)
+    positions._save(account, market, plan.touch.position)
+    log IPerpEngine.Trade(
+        account=account,
+        market=market,
+        size_delta=size_delta,
+        price=outcome.price,
+        half_spread=outcome.half_spread,
+        charge=outcome.charge,
+        realised=outcome.realised,
+        owed=outcome.owed,
+        size=outcome.size,
+        cost=outcome.cost,
+        index_long=plan.book.index_long,
+        index_short=plan.book.index_short,
+        funding_rate=outcome.funding_rate,
+        borrow_rate=outcome.borrow_rate,
+    )
+    opened: uint256 = 1 << market
+    closed: uint256 = 0
+    if outcome.size == 0:
+        closed = opened
+        opened = 0
+    return Fill(
+        outcome=outcome,
+        settlement=IClearinghouse.Settlement(
+            cash=outcome.cash,
+            reserve=answer.charge - convert(answer.release, int256),
+            fees=outcome.fees,
+            opened=opened,
+            closed=closed,
+        ),
+        config=plan.config,
+        notional=plan.change.notional,
+        closing=plan.change.closing,
+    )
+
+
+@internal
 @view
-def _plan(
-    account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark
-) -> (Plan, IInventory.Change):
+def _plan(account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark) -> Plan:
     """
     @notice Loads, accrues and applies the trade at mark, in memory; refuses what is refused whatever Inventory answers.
+    @dev    Unchecked: prices, sizes and open interest have at most 96 bits, claims 144, so no product reaches 2**192.
     """
     assert size_delta != 0, "perps: zero size"
     assert size_delta <= MAX_SIZE and size_delta >= -MAX_SIZE, "perps: size range"
-    config: markets.Config = self._check_tradable(market, mark)
+    config: uint256 = self._check_tradable(market, mark.fresh)
     book: funding.Book = funding._load(market)
-    claims_before: int256 = funding._claims_wad(book.claims)
+    claims_before: int256 = book.claims
     book = funding._accrue(book, mark.price, block.timestamp)
     before: positions.Position = positions._load(account, market)
     touch: positions.Touch = positions._apply(
         before, size_delta, mark.price, book.index_long, book.index_short
     )
     after: int256 = touch.position.size
-    book.claims += touch.claims
+    closing: bool = False
+    # I2: open interest of a side is the sum of its positions, so what a position leaves is there
     if before.size > 0:
-        book.long -= convert(before.size, uint256)
-    else:
-        book.short -= convert(-before.size, uint256)
+        book.long = unsafe_sub(book.long, convert(before.size, uint256))
+        closing = size_delta < 0 and after >= 0
+    elif before.size < 0:
+        book.short = unsafe_sub(book.short, convert(unsafe_sub(0, before.size), uint256))
+        closing = size_delta > 0 and after <= 0
+    size: uint256 = 0           # magnitude of the position, after
+    interest: uint256 = 0       # of its side
     if after > 0:
-        book.long += convert(after, uint256)
-    else:
-        book.short += convert(-after, uint256)
-    closing: bool = (before.size > 0 and size_delta < 0 and after >= 0) or (
-        before.size < 0 and size_delta > 0 and after <= 0
-    )
+        size = convert(after, uint256)
+        interest = unsafe_add(book.long, size)
+        book.long = interest
+    elif after < 0:
+        size = convert(unsafe_sub(0, after), uint256)
+        interest = unsafe_add(book.short, size)
+        book.short = interest
     if not closing:
-        assert not config.paused, "perps: paused"
-        self._check_caps(config.params, after, book, mark.price)
+        assert config & markets.PAUSED == 0, "perps: paused"
+        self._check_caps(config, size, interest, mark.price)
+    book.claims = unsafe_add(book.claims, touch.claims)
+
+    # The vault is on the other side: it gives size_delta away, and claims take the place of what that is worth at mark.
+    value: uint256 = unsafe_mul(convert(abs(size_delta), uint256), mark.price)      # [WAD**2]
+    notional: uint256 = unsafe_div(unsafe_add(value, c.WAD - 1), c.WAD)
+    worth: int256 = 0                                                               # of size_delta, rounded up
+    if size_delta > 0:
+        worth = convert(notional, int256)
+    else:
+        worth = unsafe_sub(0, convert(unsafe_div(value, c.WAD), int256))
+    claims_added: int256 = unsafe_sub(funding._claims_wad(book.claims), funding._claims_wad(claims_before))
     return Plan(
-        account=account,
-        market=market,
-        params=config.params,
+        config=config,
         book=book,
-        position=touch.position,
-        realised=touch.realised,
-        owed=touch.owed,
-        closing=closing,
-    ), IInventory.Change(
-        exposure=IInventory.Exposure(delta=-size_delta, gamma=0, vega=0),
-        options=False,
-        stress=empty(int256[8]),
-        notional=wad.mul_up(signed.magnitude(size_delta), mark.price),
-        book=funding._claims_wad(book.claims)
-        - claims_before
-        + signed.mul_floor(-size_delta, convert(mark.price, int256)),
-        vol_age=0,
-        closing=closing,
+        touch=touch,
+        change=IInventory.Change(
+            exposure=IInventory.Exposure(delta=unsafe_sub(0, size_delta), gamma=0, vega=0),
+            options=False,
+            stress=empty(int256[8]),
+            notional=notional,
+            book=unsafe_sub(claims_added, worth),
+            vol_age=0,
+            closing=closing,
+        ),
     )
 
 
 @internal
 @view
-def _conclude(plan: Plan, answer: IInventory.Quote, price: uint256) -> IPerpEngine.Outcome:
-    """@notice Adds what Inventory answered to the plan."""
+def _conclude(
+    touch: positions.Touch, config: uint256, price: uint256, answer: IInventory.Quote
+) -> IPerpEngine.Outcome:
+    """@notice What was planned and what Inventory answered."""
+    # realised and owed are below 2**192
+    result: int256 = unsafe_sub(touch.realised, touch.owed)
     return IPerpEngine.Outcome(
         price=price,
-        size=plan.position.size,
-        cost=plan.position.cost,
-        realised=plan.realised,
-        owed=plan.owed,
+        size=touch.position.size,
+        cost=touch.position.cost,
+        realised=touch.realised,
+        owed=touch.owed,
         half_spread=answer.half_spread,
         charge=answer.charge,
-        fees=answer.half_spread * plan.params.fee_share_bps // c.BPS,
-        cash=plan.realised - plan.owed - convert(answer.half_spread, int256) - answer.charge,
+        fees=answer.half_spread * markets._fee_share_bps(config) // c.BPS,
+        cash=result - convert(answer.half_spread, int256) - answer.charge,
         funding_rate=funding._stored_funding(answer.funding_rate),
         borrow_rate=funding._stored_borrow(answer.borrow_rate),
     )
 
 
 @internal
-def _save(plan: Plan, outcome: IPerpEngine.Outcome):
-    book: funding.Book = plan.book
-    book.funding_rate = outcome.funding_rate
-    book.borrow_rate = outcome.borrow_rate
-    funding._save(plan.market, book)
-    positions._save(plan.account, plan.market, plan.position)
-
-
-@internal
-@pure
-def _settlement(
-    plan: Plan, outcome: IPerpEngine.Outcome, release: uint256
-) -> IClearinghouse.Settlement:
-    bit: uint256 = 1 << plan.market
-    opened: uint256 = bit
-    closed: uint256 = 0
-    if plan.position.size == 0:
-        opened = 0
-        closed = bit
-    return IClearinghouse.Settlement(
-        cash=outcome.cash,
-        reserve=outcome.charge - convert(release, int256),
-        fees=outcome.fees,
-        opened=opened,
-        closed=closed,
-        check_margin=not plan.closing,
-    )
-
-
-@internal
 @view
-def _check_tradable(market: uint256, mark: IPriceOracle.Mark) -> markets.Config:
-    config: markets.Config = markets._load(market)
-    assert config.listed, "perps: not listed"
-    assert mark.fresh, "oracle: stale price"
+def _check_tradable(market: uint256, fresh: bool) -> uint256:
+    """@return the market's word of markets.vy"""
+    config: uint256 = markets._word(market)
+    assert config & markets.LISTED != 0, "perps: not listed"
+    assert fresh, "oracle: stale price"
     return config
 
 
 @internal
 @pure
-def _check_caps(params: IPerpEngine.MarketParams, size: int256, book: funding.Book, price: uint256):
+def _check_caps(config: uint256, size: uint256, interest: uint256, price: uint256):
     """
-    @dev The side that grew is the side the position is on: a trade that leaves none is closing.
+    @param interest [base, WAD] of the side that the position is on, the one that grew: a trade that leaves no position is closing
     """
-    interest: uint256 = book.long
-    if size < 0:
-        interest = book.short
-    assert signed.magnitude(size) >= params.min_size, "perps: below minimum size"
-    assert interest <= params.cap_base, "perps: base cap"
-    assert wad.mul_up(interest, price) <= params.cap_quote, "perps: quote cap"
+    assert size >= markets._min_size(config), "perps: below minimum size"
+    assert interest <= markets._cap_base(config), "perps: base cap"
+    # interest, price and cap are below 2**104 each; interest * price / WAD, rounded up, is at most a cap iff it is exactly
+    assert unsafe_mul(interest, price) <= unsafe_mul(markets._cap_quote(config), c.WAD), "perps: quote cap"
 
 
 @internal
 @pure
-def _check_limit(size_delta: int256, limit_price: uint256, outcome: IPerpEngine.Outcome):
+def _check_limit(size_delta: int256, limit_price: uint256, price: uint256, notional: uint256, extra: int256):
     """
     @notice Buying must cost at most, selling must bring at least, size * limit, spread and charge included.
+    @dev    Unchecked: size is below 2**95, the price below 2**96, the limit at most 2**128.
+    @param notional [quote, WAD] of size_delta at the price, rounded up
+    @param extra [quote, WAD] spread and charge
     """
-    limit: uint256 = min(limit_price, MAX_LIMIT)
-    extra: int256 = convert(outcome.half_spread, int256) + outcome.charge
+    limit: int256 = convert(min(limit_price, MAX_LIMIT), int256)
     if size_delta > 0:
-        size: uint256 = convert(size_delta, uint256)
-        cost: int256 = convert(wad.mul_up(size, outcome.price), int256) + extra
-        assert cost <= convert(wad.mul_down(size, limit), int256), "perps: limit price"
-    else:
-        size: uint256 = convert(-size_delta, uint256)
-        proceeds: int256 = convert(wad.mul_down(size, outcome.price), int256) - extra
-        assert limit == 0 or proceeds >= convert(wad.mul_up(size, limit), int256), "perps: limit price"
-
-
-@internal
-def _sync_others(account: address, market: uint256):
-    """@notice Takes new marks for every other market in which the account has a position."""
-    cash: int256 = 0
-    mask: uint256 = 0
-    cash, mask = staticcall CLEARINGHOUSE.account(account)
-    self._sync_mask(mask & ~(1 << market))
+        cost: int256 = convert(notional, int256) + extra
+        assert cost <= unsafe_div(unsafe_mul(size_delta, limit), c.SWAD), "perps: limit price"
+    elif limit != 0:
+        size: int256 = unsafe_sub(0, size_delta)
+        proceeds: int256 = unsafe_div(unsafe_mul(size, convert(price, int256)), c.SWAD) - extra
+        assert proceeds >= signed.ceil_div(unsafe_mul(size, limit), c.SWAD), "perps: limit price"
 
 
 @internal
@@ -563,33 +592,3 @@ def _set_paused(market: uint256, paused: bool):
     markets._save(market, config)
     log IPerpEngine.MarketPaused(market=market, paused=paused)
 
-
-@internal
-def _log_trade(plan: Plan, outcome: IPerpEngine.Outcome, size_delta: int256):
-    log IPerpEngine.Trade(
-        account=plan.account,
-        market=plan.market,
-        size_delta=size_delta,
-        price=outcome.price,
-        half_spread=outcome.half_spread,
-        charge=outcome.charge,
-        realised=outcome.realised,
-        owed=outcome.owed,
-        size=outcome.size,
-        cost=outcome.cost,
-    )
-    book: funding.Book = plan.book
-    book.funding_rate = outcome.funding_rate
-    book.borrow_rate = outcome.borrow_rate
-    self._log_accrued(plan.market, book)
-
-
-@internal
-def _log_accrued(market: uint256, book: funding.Book):
-    log IPerpEngine.Accrued(
-        market=market,
-        index_long=book.index_long,
-        index_short=book.index_short,
-        funding_rate=book.funding_rate,
-        borrow_rate=book.borrow_rate,
-    )

@@ -11,7 +11,8 @@
         K/1e9 - (long - short) * price.
 @dev    word a   long u92 | short u92 | time u32 | funding i24 [1e-6/year] | borrow u16 [1e-5/year]
         word b   claims i144 [1e-27 quote] | index_long i56 | index_short i56 [1e-9 quote per base]
-        At 75 % funding on a base worth 100,000 quote an index lasts 480 years.
+        At 75 % funding on a base worth 100,000 quote an index lasts 480 years. An index at the end of its range stops: the
+        market then accrues nothing, and every position can still be closed.
 """
 
 from contracts import constants as c
@@ -33,15 +34,15 @@ FUNDING_UNIT: constant(int256) = 10**12         # [WAD]
 BORROW_UNIT: constant(uint256) = 10**13         # [WAD]
 MAX_FUNDING: constant(int256) = 2**23 - 1       # [1e-6/year]
 MAX_BORROW: constant(uint256) = 2**16 - 1       # [1e-5/year]
-MAX_I144: constant(int256) = 2**143 - 1
-MAX_I56: constant(int256) = 2**55 - 1
+HALF_144: constant(int256) = 2**143
+HALF_56: constant(int256) = 2**55
 MASK_92: constant(uint256) = 2**92 - 1
 MASK_56: constant(uint256) = 2**56 - 1
 MASK_24: constant(uint256) = 2**24 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_16: constant(uint256) = 2**16 - 1
 # rate [WAD] * price [WAD] * seconds / this = [1e-9 quote per base]
-ACCRUAL_DIVISOR: constant(uint256) = c.YEAR * 10**27
+ACCRUAL_DIVISOR: constant(int256) = 365 * 86_400 * 10**27
 
 # Open interest, clock and rates.
 words_a: uint256[c.MAX_MARKETS]
@@ -58,8 +59,9 @@ def _load(market: uint256) -> Book:
         long=a >> 164,
         short=(a >> 72) & MASK_92,
         time=(a >> 40) & MASK_32,
-        funding_rate=(convert(convert(a << 216, bytes32), int256) >> 232) * FUNDING_UNIT,
-        borrow_rate=(a & MASK_16) * BORROW_UNIT,
+        # 24 and 16 bits times 1e13
+        funding_rate=unsafe_mul(convert(convert(a << 216, bytes32), int256) >> 232, FUNDING_UNIT),
+        borrow_rate=unsafe_mul(a & MASK_16, BORROW_UNIT),
         claims=convert(convert(b, bytes32), int256) >> 112,
         index_long=convert(convert(b << 144, bytes32), int256) >> 200,
         index_short=convert(convert(b << 200, bytes32), int256) >> 200,
@@ -68,16 +70,18 @@ def _load(market: uint256) -> Book:
 
 @internal
 def _save(market: uint256, book: Book):
-    """@dev Rates are whole units: `_stored_funding` and `_stored_borrow` made them so."""
-    assert book.long <= MASK_92 and book.short <= MASK_92, "perps: open interest range"
-    assert book.claims <= MAX_I144 and book.claims >= -MAX_I144     # dev: under 1.1e16 quote
-    assert book.index_long <= MAX_I56 and book.index_long >= -MAX_I56, "perps: index range"
-    assert book.index_short <= MAX_I56 and book.index_short >= -MAX_I56, "perps: index range"
+    """
+    @dev Rates are whole units: `_stored_funding` and `_stored_borrow` made them so. Indices are in range: `_accrue` keeps them.
+    """
+    assert (book.long | book.short) >> 92 == 0, "perps: open interest range"
+    # 144 bits, two's complement: 2**143 more has no bit from 144 on
+    assert unsafe_add(book.claims, HALF_144) >> 144 == 0    # dev: under 1.1e16 quote
     a: uint256 = book.long << 164
     a |= book.short << 72
     a |= book.time << 40
-    a |= (convert(convert(book.funding_rate // FUNDING_UNIT, bytes32), uint256) & MASK_24) << 16
-    a |= book.borrow_rate // BORROW_UNIT
+    # the divisors are constants
+    a |= (convert(convert(unsafe_div(book.funding_rate, FUNDING_UNIT), bytes32), uint256) & MASK_24) << 16
+    a |= unsafe_div(book.borrow_rate, BORROW_UNIT)
     self.words_a[market] = a
     b: uint256 = convert(convert(book.claims, bytes32), uint256) << 112
     b |= (convert(convert(book.index_long, bytes32), uint256) & MASK_56) << 56
@@ -90,61 +94,70 @@ def _save(market: uint256, book: Book):
 def _accrue(book: Book, price: uint256, now: uint256) -> Book:
     """
     @notice Moves the indices and claims from `book.time` to `now` at the stored rates and this mark.
+    @dev    Unchecked: rates are below 2**63 (their fields times 1e13), price below 2**96 (the oracle's), time below 2**40, so an
+            accrual is below 2**199 / 2**114 = 2**85; open interest is below 2**92, indices below 2**55, claims below 2**143.
     @param price [quote/base, WAD]
     """
     if now == book.time:
         return book
-    after: Book = book
-    time: uint256 = now - book.time
-    borrow: int256 = convert(self._owed_per_base(book.borrow_rate, price, time), int256)
-    change_long: int256 = borrow
-    change_short: int256 = borrow
-    if book.funding_rate > 0 and book.short > 0:
-        pay: uint256 = self._owed_per_base(convert(book.funding_rate, uint256), price, time)
-        change_short += convert(pay, int256)
-        change_long -= self._received_per_base(pay, book.short, book.long)
-    elif book.funding_rate < 0 and book.long > 0:
-        pay: uint256 = self._owed_per_base(convert(-book.funding_rate, uint256), price, time)
-        change_long += convert(pay, int256)
-        change_short -= self._received_per_base(pay, book.long, book.short)
-    after.time = now
-    after.index_long += change_long
-    after.index_short += change_short
-    after.claims += convert(book.long, int256) * change_long + convert(book.short, int256) * change_short
-    return after
+    price_time: int256 = convert(unsafe_mul(price, unsafe_sub(now, book.time)), int256)     # time does not run back
+    change_long: int256 = self._per_base(convert(book.borrow_rate, int256), price_time)
+    change_short: int256 = change_long
+    if book.funding_rate > 0 and book.short != 0:
+        pay: int256 = self._per_base(book.funding_rate, price_time)
+        change_short = unsafe_add(change_short, pay)
+        change_long = unsafe_sub(change_long, self._received(pay, book.short, book.long))
+    elif book.funding_rate < 0 and book.long != 0:
+        pay: int256 = self._per_base(unsafe_sub(0, book.funding_rate), price_time)
+        change_long = unsafe_add(change_long, pay)
+        change_short = unsafe_sub(change_short, self._received(pay, book.long, book.short))
+    index_long: int256 = unsafe_add(book.index_long, change_long)
+    index_short: int256 = unsafe_add(book.index_short, change_short)
+    book.time = now
+    # 56 bits, two's complement: 2**55 more has no bit from 56 on
+    if (unsafe_add(index_long, HALF_56) | unsafe_add(index_short, HALF_56)) >> 56 != 0:
+        return book         # neither side moves: receivers never get what payers were not charged
+    book.index_long = index_long
+    book.index_short = index_short
+    book.claims = unsafe_add(
+        book.claims,
+        unsafe_add(
+            unsafe_mul(convert(book.long, int256), change_long), unsafe_mul(convert(book.short, int256), change_short)
+        ),
+    )
+    return book
 
 
 @internal
 @pure
-def _owed_per_base(rate: uint256, price: uint256, time: uint256) -> uint256:
-    """@return [1e-9 quote per base] rounded up"""
-    return (rate * price * time + (ACCRUAL_DIVISOR - 1)) // ACCRUAL_DIVISOR
+def _per_base(rate: int256, price_time: int256) -> int256:
+    """@return [1e-9 quote per base] rounded up; both arguments >= 0, with the bounds of `_accrue`"""
+    return unsafe_div(unsafe_add(unsafe_mul(rate, price_time), ACCRUAL_DIVISOR - 1), ACCRUAL_DIVISOR)
 
 
 @internal
 @pure
-def _received_per_base(pay: uint256, payers: uint256, receivers: uint256) -> int256:
+def _received(pay: int256, payers: uint256, receivers: uint256) -> int256:
     """@return [1e-9 quote per base] pay * min(1, payers/receivers) rounded down; 0 without receivers"""
-    if receivers == 0:
-        return 0
     if payers >= receivers:
-        return convert(pay, int256)
-    return convert(pay * payers // receivers, int256)
+        return pay if receivers != 0 else 0
+    # pay is below 2**85, interests below 2**92, receivers > 0
+    return unsafe_div(unsafe_mul(pay, convert(payers, int256)), convert(receivers, int256))
 
 
 @internal
 @pure
 def _stored_funding(funding_rate: int256) -> int256:
     """@return [1/year, WAD] truncated toward zero to whole units, and kept in range rather than refused"""
-    units: int256 = funding_rate // FUNDING_UNIT        # toward zero: nobody is charged for the rounding
-    return max(-MAX_FUNDING, min(MAX_FUNDING, units)) * FUNDING_UNIT
+    units: int256 = unsafe_div(funding_rate, FUNDING_UNIT)      # toward zero: nobody is charged for the rounding
+    return unsafe_mul(max(-MAX_FUNDING, min(MAX_FUNDING, units)), FUNDING_UNIT)     # 24 bits times 1e12
 
 
 @internal
 @pure
 def _stored_borrow(borrow_rate: uint256) -> uint256:
     """@return [1/year, WAD] rounded down to whole units, and kept in range rather than refused"""
-    return min(borrow_rate // BORROW_UNIT, MAX_BORROW) * BORROW_UNIT
+    return unsafe_mul(min(unsafe_div(borrow_rate, BORROW_UNIT), MAX_BORROW), BORROW_UNIT)       # 16 bits times 1e13
 
 
 @internal

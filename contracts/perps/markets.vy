@@ -24,6 +24,8 @@ MAX_PENALTY_BPS: constant(uint256) = 500
 
 BASE_UNIT: constant(uint256) = 10**12           # [WAD] of cap_base
 SIZE_UNIT: constant(uint256) = 10**9            # [WAD] of min_size
+LISTED: constant(uint256) = 1                   # bits of a word
+PAUSED: constant(uint256) = 2
 MASK_16: constant(uint256) = 2**16 - 1
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
@@ -36,23 +38,74 @@ listed_mask: uint256
 
 @internal
 @view
-def _load(market: uint256) -> Config:
-    """@dev The zero word, and so `listed = False`, for a market that is not listed."""
+def _word(market: uint256) -> uint256:
+    """@dev 0 for a market that is not listed. A trade reads the fields it needs with the functions below."""
     assert market < c.MAX_MARKETS, "perps: not listed"
-    word: uint256 = self.words[market]
+    return self.words[market]
+
+
+@internal
+@view
+def _load(market: uint256) -> Config:
+    word: uint256 = self._word(market)
     return Config(
         params=IPerpEngine.MarketParams(
-            initial_bps=word >> 240,
-            maintenance_bps=(word >> 224) & MASK_16,
-            fee_share_bps=(word >> 208) & MASK_16,
-            penalty_bps=(word >> 192) & MASK_16,
-            cap_base=((word >> 128) & MASK_64) * BASE_UNIT,
-            cap_quote=((word >> 64) & MASK_64) * c.MICRO,
-            min_size=((word >> 16) & MASK_48) * SIZE_UNIT,
+            initial_bps=self._initial_bps(word),
+            maintenance_bps=self._maintenance_bps(word),
+            fee_share_bps=self._fee_share_bps(word),
+            penalty_bps=self._penalty_bps(word),
+            cap_base=self._cap_base(word),
+            cap_quote=self._cap_quote(word),
+            min_size=self._min_size(word),
         ),
-        listed=word & 1 == 1,
-        paused=word & 2 == 2,
+        listed=word & LISTED != 0,
+        paused=word & PAUSED != 0,
     )
+
+
+@internal
+@pure
+def _initial_bps(word: uint256) -> uint256:
+    return word >> 240
+
+
+@internal
+@pure
+def _maintenance_bps(word: uint256) -> uint256:
+    return (word >> 224) & MASK_16
+
+
+@internal
+@pure
+def _fee_share_bps(word: uint256) -> uint256:
+    return (word >> 208) & MASK_16
+
+
+@internal
+@pure
+def _penalty_bps(word: uint256) -> uint256:
+    return (word >> 192) & MASK_16
+
+
+@internal
+@pure
+def _cap_base(word: uint256) -> uint256:
+    """@return [base, WAD]"""
+    return unsafe_mul((word >> 128) & MASK_64, BASE_UNIT)       # 64 bits times 1e12
+
+
+@internal
+@pure
+def _cap_quote(word: uint256) -> uint256:
+    """@return [quote, WAD]"""
+    return unsafe_mul((word >> 64) & MASK_64, c.MICRO)          # 64 bits times 1e12
+
+
+@internal
+@pure
+def _min_size(word: uint256) -> uint256:
+    """@return [base, WAD]"""
+    return unsafe_mul((word >> 16) & MASK_48, SIZE_UNIT)        # 48 bits times 1e9
 
 
 @internal
@@ -79,7 +132,7 @@ def _save(market: uint256, config: Config):
     word |= cap_quote << 64
     word |= min_size << 16
     if config.paused:
-        word |= 2
+        word |= PAUSED
     if config.listed:
-        word |= 1
+        word |= LISTED
     self.words[market] = word

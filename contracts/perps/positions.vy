@@ -23,8 +23,7 @@ struct Touch:
     claims: int256      # [1e-27 quote] change of the position's part of K
 
 
-MAX_I96: constant(int256) = 2**95 - 1
-MAX_I56: constant(int256) = 2**55 - 1
+HALF_96: constant(int256) = 2**95
 MASK_96: constant(uint256) = 2**96 - 1
 MASK_56: constant(uint256) = 2**56 - 1
 NANO: constant(int256) = 10**9                  # [WAD] unit of an index; WAD to 1e-27
@@ -46,9 +45,9 @@ def _load(account: address, market: uint256) -> Position:
 
 @internal
 def _save(account: address, market: uint256, position: Position):
-    assert position.size <= MAX_I96 and position.size >= -MAX_I96, "perps: size range"
-    assert position.cost <= MAX_I96 and position.cost >= -MAX_I96, "perps: cost range"
-    # the index is within 56 bits: funding.vy asserts it before it stores it
+    """@dev The size is part of an open interest of 92 bits, which is saved first; the index is one that funding.vy keeps in range."""
+    # 96 bits, two's complement: 2**95 more has no bit from 96 on
+    assert unsafe_add(position.cost, HALF_96) >> 96 == 0, "perps: cost range"
     word: uint256 = convert(convert(position.size, bytes32), uint256) << 160
     word |= (convert(convert(position.cost, bytes32), uint256) & MASK_96) << 64
     word |= (convert(convert(position.index, bytes32), uint256) & MASK_56) << 8
@@ -59,9 +58,10 @@ def _save(account: address, market: uint256, position: Position):
 @pure
 def _accrued(position: Position, index_long: int256, index_short: int256) -> int256:
     """@return [1e-27 quote] what the position owes, exactly"""
+    # a size of 96 bits times a difference of two indices of 56
     if position.size >= 0:
-        return position.size * (index_long - position.index)
-    return -position.size * (index_short - position.index)
+        return unsafe_mul(position.size, unsafe_sub(index_long, position.index))
+    return unsafe_mul(position.size, unsafe_sub(position.index, index_short))
 
 
 @internal
@@ -79,37 +79,40 @@ def _apply(
     """
     @notice The position after a trade at mark, what the trade realises, and what it changes in K.
     @dev    K is exact: what is taken from it is the exact accrual, what the trader pays is its ceiling.
+            Unchecked: size, cost and size_delta have 96 bits, price 96, so no product reaches 2**192, no quotient of one is larger,
+            and the few sums of them stay below 2**255.
+    @param size_delta [base, WAD] not 0
     @param price [quote/base, WAD]
     """
     size: int256 = position.size
     cost: int256 = position.cost
     mark: int256 = convert(price, int256)
     accrued: int256 = self._accrued(position, index_long, index_short)
-    realised: int256 = 0
+    touch: Touch = empty(Touch)
     opened: int256 = size_delta
-    if (size > 0) != (size_delta > 0) and size != 0:
+    if size != 0 and (size > 0) != (size_delta > 0):
+        after: int256 = unsafe_add(size, size_delta)
         closed: int256 = size               # of the position, in its own sign
         cost_closed: int256 = cost
-        if (size > 0 and -size_delta < size) or (size < 0 and -size_delta > size):
-            closed = -size_delta
+        if after != 0 and (after > 0) == (size > 0):
+            closed = unsafe_sub(0, size_delta)
+            # cost * closed / size: closed and size have one sign, so their magnitudes do
             cost_closed = signed.ceil_div(
-                cost * convert(signed.magnitude(closed), int256), convert(signed.magnitude(size), int256)
+                unsafe_mul(cost, abs(size_delta)), abs(size)
             )
-        realised = signed.mul_floor(closed, mark) - cost_closed
-        cost -= cost_closed
-        size -= closed
-        opened = size_delta + closed
+        touch.realised = unsafe_sub(signed.floor_div(unsafe_mul(closed, mark), c.SWAD), cost_closed)
+        cost = unsafe_sub(cost, cost_closed)
+        size = unsafe_sub(size, closed)
+        opened = unsafe_add(size_delta, closed)
     if opened != 0:
-        cost += signed.mul_ceil(opened, mark)
-        size += opened
-    index: int256 = 0
+        cost = unsafe_add(cost, signed.ceil_div(unsafe_mul(opened, mark), c.SWAD))
+        size = unsafe_add(size, opened)
+    touch.position.size = size
+    touch.position.cost = cost
     if size > 0:
-        index = index_long
+        touch.position.index = index_long
     elif size < 0:
-        index = index_short
-    return Touch(
-        position=Position(size=size, cost=cost, index=index),
-        realised=realised,
-        owed=signed.ceil_div(accrued, NANO),
-        claims=(cost - position.cost) * NANO - accrued,
-    )
+        touch.position.index = index_short
+    touch.owed = signed.ceil_div(accrued, NANO)
+    touch.claims = unsafe_sub(unsafe_mul(unsafe_sub(cost, position.cost), NANO), accrued)
+    return touch

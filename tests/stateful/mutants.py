@@ -37,14 +37,14 @@ FUNDING_FLIPPED = Mutant(
     "funding is paid by the wrong side",
     "PerpEngine",
     "contracts/perps/funding.vy",
-    "units: int256 = funding_rate // FUNDING_UNIT",
-    "units: int256 = -funding_rate // FUNDING_UNIT",
+    "units: int256 = unsafe_div(funding_rate, FUNDING_UNIT)",
+    "units: int256 = unsafe_div(-funding_rate, FUNDING_UNIT)",
 )
 FEE_NOT_FLOORED = Mutant(
     "the dust of fees leaves LP cash and arrives nowhere",
     "Clearinghouse",
     "contracts/clearing/Clearinghouse.vy",
-    "fees: uint256 = settlement.fees - settlement.fees % c.MICRO",
+    "fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)",
     "fees: uint256 = settlement.fees",
 )
 REDEEMED_AT_MID = Mutant(

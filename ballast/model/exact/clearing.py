@@ -115,20 +115,22 @@ class Clearinghouse:
         self._check_begun()
         self.running = False
 
-    def settle(self, account: str | None, settlement: Settlement, now: int) -> int:
-        """End an operation: move value between account, LP cash, reserve and fees, then check margin."""
-        self._check_begun()
-        self.running = False
+    def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]:
+        """Move value between account, LP cash, reserve and fees; the account's cash and mask after.
+
+        An engine while nothing is under way, others to end what they began.
+        """
+        if by_engine:
+            self._check_idle()
+        else:
+            self._check_begun()
+            self.running = False
         state = self._settle(account, settlement)
-        if settlement.check_margin:
-            assert account is not None
-            self._check_margin(account, state, now)
-        return state.cash
+        return state.cash, state.mask
 
     def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int:
-        """``settle``, then a penalty for liquidator and insurance, at most the cash that is left."""
-        self._check_begun()
-        self.running = False
+        """An engine's ``settle``, then a penalty for liquidator and insurance, at most the cash that is left."""
+        self._check_idle()
         state = self._settle(account, settlement)
         paid = min(penalty, max(state.cash, 0))
         if paid > 0:

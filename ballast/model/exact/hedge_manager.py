@@ -69,7 +69,7 @@ class Ledger(Protocol):
     def vault_ledger(self) -> tuple[int, int]: ...
     def fund(self, units: int) -> None: ...
     def collect(self, units: int) -> None: ...
-    def settle(self, account: str | None, settlement: Settlement, now: int) -> int: ...
+    def settle(self, account: str | None, settlement: Settlement) -> tuple[int, int]: ...
 
 
 class Inventory(Protocol):
@@ -327,7 +327,7 @@ class HedgeManager:
         if cash == 0 and released == 0:
             self.clearinghouse.end()
         else:
-            self.clearinghouse.settle(account, Settlement(cash=cash, reserve=-released), now)
+            self.clearinghouse.settle(account, Settlement(cash=cash, reserve=-released))
 
     def _venue(self, venue_id: int) -> Venue:
         require(venue_id < len(self.venues), "hedge: no such venue")

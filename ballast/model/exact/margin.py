@@ -1,4 +1,4 @@
-"""Integer twin of ``contracts/clearing/Margin.vy``."""
+"""Integer twin of ``contracts/clearing/Margin.vy`` and its module ``requirement.vy``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from typing import Protocol
 from ballast.model.exact.fixed import BPS, WAD, mul_div_up, mul_floor, require
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Health, Leg
+
+# ── requirement.vy ──
+
+
+def value(size: int, cost: int, owed: int, price: int) -> int:
+    """size · price - cost - owed [quote, WAD], rounded down."""
+    return mul_floor(size, price) - cost - owed
+
+
+def required(size: int, price: int, fraction_bps: int) -> int:
+    """|size| · price · fraction [quote, WAD], rounded up."""
+    return mul_div_up(abs(size) * price, fraction_bps, WAD * BPS)
+
+
+# ── Margin.vy ──
 
 
 class Ledger(Protocol):
@@ -51,10 +66,9 @@ class Margin:
         equity, initial, maintenance = cash, 0, 0
         for leg in self.perp_engine.legs(account, mask, now):
             price = self.oracle.last(leg.market, now).price
-            equity += mul_floor(leg.size, price) - leg.cost - leg.owed
-            exposure = abs(leg.size) * price
-            initial += mul_div_up(exposure, leg.initial_bps, WAD * BPS)
-            maintenance += mul_div_up(exposure, leg.maintenance_bps, WAD * BPS)
+            equity += value(leg.size, leg.cost, leg.owed, price)
+            initial += required(leg.size, price, leg.initial_bps)
+            maintenance += required(leg.size, price, leg.maintenance_bps)
         return Health(equity, initial, maintenance)
 
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:

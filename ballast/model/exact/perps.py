@@ -26,6 +26,7 @@ from ballast.model.exact.fixed import (
     tdiv,
 )
 from ballast.model.exact.margin import Oracle as LastMarks
+from ballast.model.exact.margin import required, value
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import (
     Change,
@@ -85,8 +86,8 @@ FUNDING_UNIT = 10**12
 BORROW_UNIT = 10**13
 MAX_FUNDING = 2**23 - 1
 MAX_BORROW = 2**16 - 1
-MAX_I144 = 2**143 - 1
-MAX_I56 = 2**55 - 1
+HALF_144 = 2**143
+HALF_56 = 2**55
 MASK_92 = 2**92 - 1
 ACCRUAL_DIVISOR = YEAR * 10**27
 NANO = 10**9
@@ -107,20 +108,21 @@ class Book:
 
 
 def accrue(book: Book, price: int, now: int) -> Book:
-    """Move indices and claims to ``now`` at the stored rates and this mark."""
-    time = now - book.time
-    if time == 0:
+    """Move indices and claims to ``now`` at the stored rates and this mark; not at all past the end of an index."""
+    if now == book.time:
         return book
-    borrow = owed_per_base(book.borrow_rate, price, time)
-    change_long = change_short = borrow
-    if book.funding_rate > 0 and book.short > 0:
-        pay = owed_per_base(book.funding_rate, price, time)
+    price_time = price * (now - book.time)
+    change_long = change_short = per_base(book.borrow_rate, price_time)
+    if book.funding_rate > 0 and book.short != 0:
+        pay = per_base(book.funding_rate, price_time)
         change_short += pay
-        change_long -= received_per_base(pay, book.short, book.long)
-    elif book.funding_rate < 0 and book.long > 0:
-        pay = owed_per_base(-book.funding_rate, price, time)
+        change_long -= received(pay, book.short, book.long)
+    elif book.funding_rate < 0 and book.long != 0:
+        pay = per_base(-book.funding_rate, price_time)
         change_long += pay
-        change_short -= received_per_base(pay, book.long, book.short)
+        change_short -= received(pay, book.long, book.short)
+    if not (fits(book.index_long + change_long) and fits(book.index_short + change_short)):
+        return replace(book, time=now)
     return replace(
         book,
         time=now,
@@ -130,16 +132,21 @@ def accrue(book: Book, price: int, now: int) -> Book:
     )
 
 
-def owed_per_base(rate: int, price: int, time: int) -> int:
+def per_base(rate: int, price_time: int) -> int:
     """rate · price · time / year [1e-9 quote per base], rounded up."""
-    return -(-(rate * price * time) // ACCRUAL_DIVISOR)
+    return -(-(rate * price_time) // ACCRUAL_DIVISOR)
 
 
-def received_per_base(pay: int, payers: int, receivers: int) -> int:
+def received(pay: int, payers: int, receivers: int) -> int:
     """pay · min(1, payers/receivers) [1e-9 quote per base], rounded down; 0 without receivers."""
-    if receivers == 0:
-        return 0
-    return pay if payers >= receivers else pay * payers // receivers
+    if payers >= receivers:
+        return pay if receivers != 0 else 0
+    return pay * payers // receivers
+
+
+def fits(index: int) -> bool:
+    """Whether an index fits its 56 bits."""
+    return -HALF_56 <= index < HALF_56
 
 
 def stored_funding(funding_rate: int) -> int:
@@ -160,13 +167,12 @@ def claims_wad(claims: int) -> int:
 def check_book(book: Book) -> None:
     """The ranges that ``funding._save`` asserts."""
     require(book.long <= MASK_92 and book.short <= MASK_92, "perps: open interest range")
-    require(abs(book.claims) <= MAX_I144, "")
-    require(abs(book.index_long) <= MAX_I56 and abs(book.index_short) <= MAX_I56, "perps: index range")
+    require(-HALF_144 <= book.claims < HALF_144, "")
 
 
 # ── positions.vy ──
 
-MAX_I96 = 2**95 - 1
+HALF_96 = 2**95
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +231,8 @@ def apply(position: Position, size_delta: int, price: int, index_long: int, inde
 
 
 def check_position(position: Position) -> None:
-    """The ranges that ``positions._save`` asserts."""
-    require(abs(position.size) <= MAX_I96, "perps: size range")
-    require(abs(position.cost) <= MAX_I96, "perps: cost range")
+    """The range that ``positions._save`` asserts; a size is part of an open interest."""
+    require(-HALF_96 <= position.cost < HALF_96, "perps: cost range")
 
 
 # ── PerpEngine.vy ──
@@ -242,9 +247,8 @@ class Ledger(Protocol):
 
     running: bool
 
-    def begin(self) -> None: ...
     def account(self, owner: str) -> tuple[int, int]: ...
-    def settle(self, account: str | None, settlement: Settlement, now: int) -> int: ...
+    def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
     def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int: ...
 
 
@@ -266,19 +270,27 @@ class Margin(Protocol):
     """What PerpEngine asks of Margin."""
 
     def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
+    def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A trade in memory: everything but Inventory's answer."""
 
-    account: str
-    market: int
     params: MarketParams
     book: Book
-    position: Position
-    realised: int
-    owed: int
+    touch: Touch
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A trade that lacks its settlement only."""
+
+    outcome: Outcome
+    settlement: Settlement
+    params: MarketParams
+    notional: int
     closing: bool
 
 
@@ -297,41 +309,36 @@ class PerpEngine:
     def trade(self, account: str, market: int, size_delta: int, limit_price: int, deadline: int, now: int) -> Outcome:
         """Change the account's position."""
         require(now <= deadline, "perps: expired")
-        self.clearinghouse.begin()
         mark = self.oracle.sync(market, now)
-        plan, change = self._plan(account, market, size_delta, mark, now)
-        if not plan.closing:
-            self._sync_others(account, market, now)
-        answer = self.inventory.trade(market, mark, change, now)
-        outcome = self._conclude(plan, answer, mark.price)
-        _check_limit(size_delta, limit_price, outcome)
-        self._save(plan, outcome)
-        self.clearinghouse.settle(account, _settlement(plan, outcome, answer.release), now)
-        return outcome
+        fill = self._fill(account, market, size_delta, mark, now)
+        extra = fill.outcome.half_spread + fill.outcome.charge
+        _check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
+        cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
+        if not fill.closing:
+            if mask == 1 << market:
+                equity = cash + value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
+                initial = required(fill.outcome.size, mark.price, fill.params.initial_bps)
+                require(equity >= initial, "margin: below initial")
+            else:
+                self._sync_mask(mask & ~(1 << market), now)
+                assert self.margin is not None
+                require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
+        return fill.outcome
 
     def liquidate(self, account: str, market: int, liquidator: str, now: int) -> int:
         """Close the whole position of an account below maintenance; the penalty paid."""
-        self.clearinghouse.begin()
         mark = self.oracle.sync(market, now)
         size = self.position(account, market).size
         require(size != 0, "perps: no position")
-        self._sync_others(account, market, now)
-        assert self.margin is not None
-        health = self.margin.assess(account, *self.clearinghouse.account(account), now)
+        health = self._sync_and_assess(account, market, now)
         require(health.equity < health.maintenance, "perps: account is healthy")
-        plan, change = self._plan(account, market, -size, mark, now)
-        answer = self.inventory.trade(market, mark, change, now)
-        outcome = self._conclude(plan, answer, mark.price)
-        self._save(plan, outcome)
-        left = health.equity - outcome.half_spread - outcome.charge
-        penalty = min(mul_div_up(change.notional, plan.params.penalty_bps, BPS), max(left, 0))
-        return self.clearinghouse.settle_liquidation(
-            account, _settlement(plan, outcome, answer.release), penalty, liquidator
-        )
+        fill = self._fill(account, market, -size, mark, now)
+        left = health.equity - fill.outcome.half_spread - fill.outcome.charge
+        penalty = min(mul_div_up(fill.notional, fill.params.penalty_bps, BPS), max(left, 0))
+        return self.clearinghouse.settle_liquidation(account, fill.settlement, penalty, liquidator)
 
     def sync(self, market: int, now: int) -> None:
         """Accrue a market to now and take over the rates of now."""
-        self.clearinghouse.begin()
         mark = self.oracle.sync(market, now)
         self._check_tradable(market, mark)
         before = self.book(market)
@@ -347,7 +354,7 @@ class PerpEngine:
                 borrow_rate=stored_borrow(answer.borrow_rate),
             ),
         )
-        self.clearinghouse.settle(None, Settlement(reserve=-answer.release), now)
+        self.clearinghouse.settle(None, Settlement(reserve=-answer.release), by_engine=True)
 
     def list_market(self, market: int, params: MarketParams, now: int) -> None:
         """Open a market."""
@@ -374,8 +381,8 @@ class PerpEngine:
         """What ``trade`` would do now."""
         require(not self.clearinghouse.running, "clearing: in progress")
         mark = self.oracle.peek(market, now)
-        plan, change = self._plan(account, market, size_delta, mark, now)
-        return self._conclude(plan, self.inventory.quote(market, mark, change, now), mark.price)
+        plan = self._plan(account, market, size_delta, mark, now)
+        return self._conclude(plan.touch, plan.params, mark.price, self.inventory.quote(market, mark, plan.change, now))
 
     def legs(self, account: str, mask: int, now: int) -> list[Leg]:
         """The account's positions in the markets of ``mask``, accrued to now at the last recorded mark."""
@@ -434,13 +441,31 @@ class PerpEngine:
 
     # ── internal ──
 
-    def _plan(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> tuple[Plan, Change]:
+    def _fill(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> Fill:
+        """A trade but for its settlement: plan it, report it to Inventory, write it."""
+        plan = self._plan(account, market, size_delta, mark, now)
+        answer = self.inventory.trade(market, mark, plan.change, now)
+        outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
+        self._save_book(market, replace(plan.book, funding_rate=outcome.funding_rate, borrow_rate=outcome.borrow_rate))
+        check_position(plan.touch.position)
+        self.positions[account, market] = plan.touch.position
+        bit = 1 << market
+        settlement = Settlement(
+            cash=outcome.cash,
+            reserve=answer.charge - answer.release,
+            fees=outcome.fees,
+            opened=bit if outcome.size else 0,
+            closed=0 if outcome.size else bit,
+        )
+        return Fill(outcome, settlement, plan.params, plan.change.notional, plan.change.closing)
+
+    def _plan(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> Plan:
         """Load, accrue and apply the trade at mark; refuse what is refused whatever Inventory answers."""
         require(size_delta != 0, "perps: zero size")
         require(abs(size_delta) <= MAX_SIZE, "perps: size range")
         config = self._check_tradable(market, mark)
         book = self.book(market)
-        claims_before = claims_wad(book.claims)
+        claims_before = book.claims
         book = accrue(book, mark.price, now)
         before = self.position(account, market)
         touch = apply(before, size_delta, mark.price, book.index_long, book.index_short)
@@ -456,40 +481,30 @@ class PerpEngine:
         )
         if not closing:
             require(not config.paused, "perps: paused")
-            _check_caps(config.params, after, book, mark.price)
-        return (
-            Plan(account, market, config.params, book, touch.position, touch.realised, touch.owed, closing),
-            Change(
-                exposure=Exposure(delta=-size_delta),
-                notional=mul_up(abs(size_delta), mark.price),
-                book=claims_wad(book.claims) - claims_before + mul_floor(-size_delta, mark.price),
-                closing=closing,
-            ),
+            _check_caps(config.params, abs(after), book.short if after < 0 else book.long, mark.price)
+        change = Change(
+            exposure=Exposure(delta=-size_delta),
+            notional=mul_up(abs(size_delta), mark.price),
+            book=claims_wad(book.claims) - claims_wad(claims_before) - mul_ceil(size_delta, mark.price),
+            closing=closing,
         )
+        return Plan(config.params, book, touch, change)
 
-    def _conclude(self, plan: Plan, answer: Quote, price: int) -> Outcome:
-        """Add what Inventory answered to the plan."""
+    def _conclude(self, touch: Touch, params: MarketParams, price: int, answer: Quote) -> Outcome:
+        """What was planned and what Inventory answered."""
         return Outcome(
             price=price,
-            size=plan.position.size,
-            cost=plan.position.cost,
-            realised=plan.realised,
-            owed=plan.owed,
+            size=touch.position.size,
+            cost=touch.position.cost,
+            realised=touch.realised,
+            owed=touch.owed,
             half_spread=answer.half_spread,
             charge=answer.charge,
-            fees=answer.half_spread * plan.params.fee_share_bps // BPS,
-            cash=plan.realised - plan.owed - answer.half_spread - answer.charge,
+            fees=answer.half_spread * params.fee_share_bps // BPS,
+            cash=touch.realised - touch.owed - answer.half_spread - answer.charge,
             funding_rate=stored_funding(answer.funding_rate),
             borrow_rate=stored_borrow(answer.borrow_rate),
         )
-
-    def _save(self, plan: Plan, outcome: Outcome) -> None:
-        self._save_book(
-            plan.market,
-            replace(plan.book, funding_rate=outcome.funding_rate, borrow_rate=outcome.borrow_rate),
-        )
-        check_position(plan.position)
-        self.positions[plan.account, plan.market] = plan.position
 
     def _save_book(self, market: int, book: Book) -> None:
         check_book(book)
@@ -501,40 +516,29 @@ class PerpEngine:
         require(mark.fresh, "oracle: stale price")
         return config
 
-    def _sync_others(self, account: str, market: int, now: int) -> None:
-        """Take new marks for every other market in which the account has a position."""
-        _, mask = self.clearinghouse.account(account)
-        for other in range(MAX_MARKETS):
-            if other != market and mask >> other & 1:
-                require(self.oracle.sync(other, now).fresh, "oracle: stale price")
+    def _sync_and_assess(self, account: str, market: int, now: int) -> Health:
+        cash, mask = self.clearinghouse.account(account)
+        self._sync_mask(mask & ~(1 << market), now)
+        assert self.margin is not None
+        return self.margin.assess(account, cash, mask, now)
+
+    def _sync_mask(self, mask: int, now: int) -> None:
+        for market in range(MAX_MARKETS):
+            if mask >> market & 1:
+                require(self.oracle.sync(market, now).fresh, "oracle: stale price")
 
 
-def _settlement(plan: Plan, outcome: Outcome, release: int) -> Settlement:
-    bit = 1 << plan.market
-    return Settlement(
-        cash=outcome.cash,
-        reserve=outcome.charge - release,
-        fees=outcome.fees,
-        opened=bit if plan.position.size else 0,
-        closed=0 if plan.position.size else bit,
-        check_margin=not plan.closing,
-    )
-
-
-def _check_caps(params: MarketParams, size: int, book: Book, price: int) -> None:
-    interest = book.short if size < 0 else book.long
-    require(abs(size) >= params.min_size, "perps: below minimum size")
+def _check_caps(params: MarketParams, size: int, interest: int, price: int) -> None:
+    require(size >= params.min_size, "perps: below minimum size")
     require(interest <= params.cap_base, "perps: base cap")
     require(mul_up(interest, price) <= params.cap_quote, "perps: quote cap")
 
 
-def _check_limit(size_delta: int, limit_price: int, outcome: Outcome) -> None:
+def _check_limit(size_delta: int, limit_price: int, price: int, notional: int, extra: int) -> None:
     """Buying must cost at most, selling must bring at least, size · limit, spread and charge included."""
     limit = min(limit_price, MAX_LIMIT)
-    extra = outcome.half_spread + outcome.charge
     size = abs(size_delta)
     if size_delta > 0:
-        require(mul_up(size, outcome.price) + extra <= mul_down(size, limit), "perps: limit price")
-    else:
-        proceeds = mul_down(size, outcome.price) - extra
-        require(limit == 0 or proceeds >= mul_up(size, limit), "perps: limit price")
+        require(notional + extra <= mul_down(size, limit), "perps: limit price")
+    elif limit != 0:
+        require(mul_down(size, price) - extra >= mul_up(size, limit), "perps: limit price")

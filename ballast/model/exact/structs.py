@@ -52,7 +52,6 @@ class Settlement:
     fees: int = 0
     opened: int = 0
     closed: int = 0
-    check_margin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

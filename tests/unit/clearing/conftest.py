@@ -154,6 +154,6 @@ def settle(clearinghouse: Contract, run: Run) -> Callable[[str, Settlement], Rec
     """Settle as an engine."""
 
     def settle(account: str, settlement: Settlement) -> Receipt:
-        return run((clearinghouse, "begin"), (clearinghouse, "settle", account, astuple(settlement)))
+        return run((clearinghouse, "settle", account, astuple(settlement)))
 
     return settle

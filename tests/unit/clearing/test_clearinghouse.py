@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 
 import pytest
+from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
@@ -230,8 +231,6 @@ def test_begin_twice_reverts(clearinghouse: Contract, run: Run) -> None:
     ("function", "arguments"),
     [
         ("end", ()),
-        ("settle", (ZERO, astuple(Settlement()))),
-        ("settle_liquidation", (ZERO, astuple(Settlement()), 0, ZERO)),
         ("fund", (ZERO, 0)),
         ("collect", (0,)),
         ("receive_deposit", (0,)),
@@ -248,6 +247,34 @@ def test_operation_function_without_begin_or_role_reverts(
         clearinghouse.send(function, *arguments, sender=stranger)
 
 
+@pytest.mark.parametrize("function", ["settle", "settle_liquidation"])
+def test_settle_by_engine_inside_an_operation_reverts(
+    clearinghouse: Contract, run: Run, stranger: str, function: str
+) -> None:
+    arguments = (ZERO, astuple(Settlement())) if function == "settle" else (ZERO, astuple(Settlement()), 0, ZERO)
+    run((clearinghouse, function, *arguments))
+    with reverts(IN_PROGRESS):
+        run((clearinghouse, "begin"), (clearinghouse, function, *arguments))
+    with reverts(NOT_ALLOWED):
+        clearinghouse.send(function, *arguments, sender=stranger)
+
+
+@pytest.mark.parametrize("role", [Role.HEDGER, Role.VAULT])
+def test_settle_by_hedger_or_vault_ends_what_it_began(
+    chain: RevmChain, clearinghouse: Contract, governor: str, trader: str, role: Role
+) -> None:
+    other = chain.deploy("Operation")
+    clearinghouse.grant_role.send(other, role, sender=governor)
+    begin = (clearinghouse.address, clearinghouse.tx("begin").data)
+    settle = (clearinghouse.address, clearinghouse.tx("settle", trader, astuple(Settlement(cash=WAD))).data)
+    with reverts(NOT_BEGUN):
+        other.run.send([settle])
+    with reverts(NOT_BEGUN):
+        other.run.send([begin, settle, settle])
+    other.run.send([begin, settle, begin, settle])
+    assert cash(clearinghouse, trader) == 2 * WAD
+
+
 def test_begin_and_release_without_role_revert(clearinghouse: Contract, stranger: str, governor: str) -> None:
     for actor in (stranger, governor):
         with reverts(NOT_ALLOWED):
@@ -259,7 +286,7 @@ def test_begin_and_release_without_role_revert(clearinghouse: Contract, stranger
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        (Role.ENGINE, {"begin", "settle", "settle_liquidation", "end"}),
+        (Role.ENGINE, {"settle", "settle_liquidation"}),
         (Role.HEDGER, {"begin", "settle", "end", "fund", "collect"}),
         (Role.VAULT, {"begin", "settle", "end", "receive_deposit", "earmark_claims", "pay_claim"}),
         (Role.INVENTORY, {"release"}),
@@ -325,7 +352,7 @@ def test_settle_moves_what_is_left_to_lp_cash(
     receipt = settle(trader, settlement)
     fees = 2 * WAD + MICRO
     lp = 100 * WAD + 10 * WAD - 3 * WAD - fees
-    assert tuple(receipt.one("Settled")) == (trader, -10 * WAD, 40 * WAD, 0b101, fees, lp, 3 * WAD)
+    assert tuple(receipt.one("Settled")) == (trader, -10 * WAD, 40 * WAD, 0b101, lp, 3 * WAD)
     assert tuple(clearinghouse.account(trader)) == (40 * WAD, 0b101)
     assert tuple(clearinghouse.vault_ledger()) == (lp, 3 * WAD)
     assert clearinghouse.buckets().fees == fees
@@ -390,14 +417,14 @@ def test_settle_out_of_range_reverts(
         settle(trader, opened)
 
 
-def test_settle_checks_margin_unless_told_otherwise(
-    chain: RevmChain, clearinghouse: Contract, settle: Settle, trader: str, setup: str
+def test_settle_answers_cash_and_mask_and_leaves_margin_to_the_engine(
+    clearinghouse: Contract, settle: Settle, trader: str, unit: int
 ) -> None:
-    """No Margin is named here: with positions the check cannot pass."""
-    settle(trader, Settlement(check_margin=True))
-    settle(trader, Settlement(opened=1))
-    with reverts():
-        settle(trader, Settlement(check_margin=True))
+    """No Margin is named here: a check could not pass."""
+    clearinghouse.deposit.send(2 * unit, trader, sender=trader)
+    settle(trader, Settlement(opened=0b100))
+    receipt = settle(trader, Settlement(cash=-5 * WAD, opened=0b001))
+    assert decode(["int256", "uint256"], receipt.value[0]) == (-3 * WAD, 0b101)
 
 
 # ── liquidation ──
@@ -408,7 +435,6 @@ def test_settle_liquidation_splits_penalty(
 ) -> None:
     clearinghouse.deposit.send(50 * unit, trader, sender=trader)
     receipt = run(
-        (clearinghouse, "begin"),
         (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=-30 * WAD)), 5 * WAD + 1, liquidator),
     )
     reward = (5 * WAD + 1) // 2
@@ -424,7 +450,6 @@ def test_settle_liquidation_takes_no_more_than_cash(
 ) -> None:
     clearinghouse.deposit.send(2 * unit, trader, sender=trader)
     run(
-        (clearinghouse, "begin"),
         (clearinghouse, "settle_liquidation", trader, astuple(Settlement()), 5 * WAD, liquidator),
     )
     assert cash(clearinghouse, trader) == 0
@@ -435,7 +460,6 @@ def test_settle_liquidation_of_bad_debt_pays_no_penalty(
     clearinghouse: Contract, run: Run, trader: str, liquidator: str
 ) -> None:
     receipt = run(
-        (clearinghouse, "begin"),
         (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=-WAD)), 5 * WAD, liquidator),
     )
     assert receipt.find("LiquidationPaid") == []
@@ -447,7 +471,6 @@ def test_settle_liquidation_of_oneself_only_costs_insurance(
 ) -> None:
     clearinghouse.deposit.send(50 * unit, trader, sender=trader)
     run(
-        (clearinghouse, "begin"),
         (clearinghouse, "settle_liquidation", trader, astuple(Settlement()), 4 * WAD, trader),
     )
     assert cash(clearinghouse, trader) == 48 * WAD

@@ -91,13 +91,12 @@ class World:
             # a position while the change is odd; a loss may be larger than the cash
             bit = {"opened": 1} if change % 2 and kind == "settle" else {"closed": 1}
             settlement = Settlement(change, x * 10**9 - twin.reserve * y // 10**6, y * 10**13 + x, **bit)
-            self.twin.begin()
             if kind == "settle":
-                self.run(("begin",), ("settle", account, astuple(settlement)))
-                twin.settle(account, settlement, self.chain.now)
+                self.run(("settle", account, astuple(settlement)))
+                twin.settle(account, settlement, by_engine=True)
             else:
                 liquidator = self.accounts[(who + x) % 3]
-                self.run(("begin",), ("settle_liquidation", account, astuple(settlement), y * 10**15, liquidator))
+                self.run(("settle_liquidation", account, astuple(settlement), y * 10**15, liquidator))
                 twin.settle_liquidation(account, settlement, y * 10**15, liquidator)
         elif kind == "fund":
             units = self.units(twin.lp, x)

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from ballast.chain import Contract, Receipt, reverts
-from ballast.model.exact.perps import NO_LIMIT, Position
+from ballast.model.exact.fixed import mul_ceil
+from ballast.model.exact.margin import required, value
+from ballast.model.exact.oracle import FixedFeed, Round
+from ballast.model.exact.perps import NO_LIMIT, Book, Position, accrue
 from ballast.model.exact.structs import Change, Exposure, MarketParams, Quote
 from tests.unit.perps.world import BTC, ETH, PERP, WAD, World
 
@@ -65,16 +68,17 @@ def test_trade_open_stores_position_and_pays(world: World, trader: str) -> None:
     world.check()
 
 
-def test_trade_logs_trade_and_accrued(world: World, trader: str) -> None:
+def test_trade_logs_position_and_market_after(world: World, trader: str) -> None:
+    world.trade(trader, BTC, -WAD)
+    world.warp(600)
     receipt = world.trade(trader, BTC, -WAD)
-    outcome = receipt.value
+    outcome, book = receipt.value, world.engine.book(BTC)
     assert tuple(receipt.one("Trade")) == (
-        trader, BTC, -WAD, 60_000 * WAD, outcome.half_spread, outcome.charge, 0, 0, -WAD, -60_000 * WAD,
+        trader, BTC, -WAD, 60_000 * WAD, outcome.half_spread, outcome.charge, 0, outcome.owed, -2 * WAD, -120_000 * WAD,
+        book.index_long, book.index_short, outcome.funding_rate, outcome.borrow_rate,
     )  # fmt: skip
-    book = world.engine.book(BTC)
-    assert tuple(receipt.one("Accrued")) == (
-        BTC, book.index_long, book.index_short, outcome.funding_rate, outcome.borrow_rate,
-    )  # fmt: skip
+    assert book.index_short > 0
+    assert receipt.find("Accrued") == []
     assert receipt.one("Settled").change == outcome.cash
 
 
@@ -308,6 +312,44 @@ def test_trade_beyond_initial_margin_reverts(world: World, trader: str) -> None:
     world.trade(trader, ETH, 4_700 * WAD)
 
 
+@pytest.mark.parametrize("size", [WAD + 7, -3 * WAD - 7])
+@pytest.mark.parametrize("other", [0, -WAD - 3])
+def test_trade_margin_binds_to_the_wei(scripted: World, size: int, other: int) -> None:
+    """Alone, by the engine's own check; beside another position, by Margin's."""
+    trader = scripted.traders[0]
+    if other:
+        buy(scripted, trader, BTC, other)
+        scripted.set_price(BTC, 61_000 * WAD + 12_345)
+    price = 2_000 * WAD + 12_345
+    scripted.set_price(ETH, price)
+    health = scripted.margin.health(trader)
+    free = health.equity - health.initial
+    free += value(size, mul_ceil(size, price), 0, price) - required(size, price, PERP.initial_bps)
+    answer(scripted, charge=free + 1)
+    with reverts("margin: below initial"):
+        buy(scripted, trader, ETH, size)
+    answer(scripted, charge=free)
+    buy(scripted, trader, ETH, size)
+    health = scripted.margin.health(trader)
+    assert health.equity == health.initial
+
+
+def test_trade_takes_the_newest_marks_of_the_other_positions(world: World, trader: str) -> None:
+    world.trade(trader, BTC, WAD)
+    world.trade(trader, ETH, WAD)
+    world.warp(12)
+    round_ = Round(world.round_id + 1, 59_000 * WAD, 0, world.now, True)
+    world.feeds[BTC].set_round.send(astuple(round_))
+    feed = world.twin.oracle.markets[BTC].feed
+    assert isinstance(feed, FixedFeed)
+    feed.round = round_
+    world.trade(trader, ETH, -WAD // 2)
+    assert world.oracle.last(BTC).price == 60_000 * WAD
+    world.trade(trader, ETH, WAD)
+    assert world.oracle.last(BTC).price == 59_000 * WAD
+    world.check()
+
+
 def test_trade_closing_is_not_refused_for_margin(world: World, trader: str) -> None:
     world.trade(trader, ETH, 4_000 * WAD)
     world.set_price(ETH, 1_750 * WAD)
@@ -335,14 +377,31 @@ def test_trade_beyond_the_words_reverts(price: int, size: int, reason: str, sign
         buy(world, world.traders[0], ETH, sign * size)
 
 
-def test_trade_index_beyond_its_word_reverts() -> None:
-    world = World.build(prices=(10**9 * WAD,), inventory_double=True, margin=10**10, lp=10**10)
-    answer(world, funding_rate=-8 * WAD)
-    buy(world, world.traders[0], ETH, WAD)
+@pytest.mark.parametrize(("rate", "sign"), [(-8 * WAD, 1), (8 * WAD, -1)])
+def test_index_at_the_end_of_its_word_stops_and_positions_still_close(rate: int, sign: int) -> None:
+    world = World.build(prices=(10**9 * WAD,), inventory_double=True, perp=WIDEST, margin=10**9, lp=10**10)
+    first, second = world.traders[:2]
+    answer(world, funding_rate=rate)
+    buy(world, first, ETH, 2 * sign * WAD)
+    buy(world, second, ETH, -sign * WAD)
+    world.warp(60)
+    world.set_price(ETH, 10**9 * WAD)
+    world.engine.sync.send(ETH)
+    before = world.engine.book(ETH)
+    payers, receivers = (before.index_long, before.index_short) if sign > 0 else (before.index_short, before.index_long)
+    assert receivers == -payers < 0
     world.warp(YEAR)
-    with reverts("perps: index range"):
-        world.set_price(ETH, 10**9 * WAD)
-        world.engine.sync.send(ETH)
+    world.set_price(ETH, 10**9 * WAD)
+    world.engine.sync.send(ETH)
+    after = world.engine.book(ETH)
+    assert after.time == world.now
+    assert (after.index_long, after.index_short, after.claims) == (before.index_long, before.index_short, before.claims)
+    twin = accrue(Book(*before), 10**9 * WAD, world.now)
+    assert (twin.index_long, twin.index_short, twin.claims) == (after.index_long, after.index_short, after.claims)
+    buy(world, first, ETH, -2 * sign * WAD)
+    buy(world, second, ETH, sign * WAD)
+    closed = world.engine.book(ETH)
+    assert (closed.long, closed.short, closed.claims) == (0, 0, 0)
 
 
 # ── funding and borrow fee ──
@@ -487,7 +546,8 @@ def in_progress(world: World, contract: Contract, function: str, *arguments: Any
 
 
 def test_operation_under_way_refuses_trades_and_readers(world: World, trader: str) -> None:
-    world.trade(trader, ETH, WAD)
+    world.trade(trader, ETH, 4_000 * WAD)
+    world.set_price(ETH, 1_800 * WAD)
     for contract, function, arguments in (
         (world.engine, "quote", (trader, ETH, WAD)),
         (world.engine, "trade", (ETH, WAD, NO_LIMIT, world.now)),

@@ -63,7 +63,7 @@ class Surroundings:
 
     def settle(self, lp: int, reserve: int, account: str) -> None:
         self.clearinghouse.begin()
-        self.clearinghouse.settle(account, Settlement(cash=-lp - reserve, reserve=reserve), 0)
+        self.clearinghouse.settle(account, Settlement(cash=-lp - reserve, reserve=reserve))
 
     def sync_all(self, now: int) -> None:
         due, self.due = self.due, 0

@@ -165,7 +165,7 @@ def test_token_cannot_reenter_a_deposit(function: str) -> None:
 def test_views_of_nav_revert_inside_another_operation(usdc: World, view: str, arguments: tuple[int, ...]) -> None:
     usdc.deposit("lp", usdc.unit)
     operation = usdc.chain.deploy("Operation")
-    usdc.clearinghouse.grant_role.send(operation, Role.ENGINE)
+    usdc.clearinghouse.grant_role.send(operation, Role.HEDGER)
     begin = (usdc.clearinghouse.address, usdc.clearinghouse.tx("begin").data)
     with reverts("clearing: in progress"):
         operation.run.send([begin, (usdc.vault.address, usdc.vault.tx(view, *arguments).data)])
@@ -173,7 +173,7 @@ def test_views_of_nav_revert_inside_another_operation(usdc: World, view: str, ar
 
 def test_max_deposit_is_zero_inside_another_operation(usdc: World) -> None:
     operation = usdc.chain.deploy("Operation")
-    usdc.clearinghouse.grant_role.send(operation, Role.ENGINE)
+    usdc.clearinghouse.grant_role.send(operation, Role.HEDGER)
     calls = [
         (usdc.clearinghouse.address, usdc.clearinghouse.tx("begin").data),
         (usdc.vault.address, usdc.vault.tx("maxDeposit", operation.address).data),
