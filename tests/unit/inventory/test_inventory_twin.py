@@ -310,7 +310,7 @@ def test_hedge_rise_of_u_lowers_coverage(bench: Bench) -> None:
 
 
 def test_trade_market_emptied_and_refilled_in_one_block_keeps_its_mark(bench: Bench) -> None:
-    """Else U would not be a function of the exposures alone, and the fall that the new mark brings would be paid as a rebate."""
+    """Else U would not be a function of the exposures alone, and the fall of a new mark would be paid as a rebate."""
     trade(bench, 0, -100 * WAD)
     trade(bench, 1, -500 * WAD)
     before = bench.contract.call("state").potential
