@@ -250,7 +250,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("inventory", perp_engine, Role.ENGINE)
     yield Grant("inventory", hedge_manager, Role.HEDGER)
     if plan.guardian is not None:
-        for key in ("oracle", "perp_engine", "hedge_manager", "vault"):
+        for key in ("perp_engine", "hedge_manager", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     insurance, liquidator = config.clearing.shares()

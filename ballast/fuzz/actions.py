@@ -362,7 +362,7 @@ def pause_market(w: World, market: int, on: bool) -> None:
 def halt(w: World, market: int, on: bool) -> None:
     w.do(
         w.system.oracle, "halt" if on else "resume", market,
-        sender="guardian" if on else "governor", twin=lambda t: t.oracle.set_halted(market, on),
+        sender="governor", twin=lambda t: t.oracle.set_halted(market, on),
     )  # fmt: skip
 
 

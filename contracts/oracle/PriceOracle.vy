@@ -10,7 +10,8 @@
         over the time between them. So volatility cannot be moved by calling more often, and one round counts once.
 
         Actors: anyone syncs and reads. SETUP and GOVERNOR list markets and set parameters inside the bounds below; GOVERNOR
-        replaces a feed and lifts a halt; GUARDIAN halts.
+        replaces a feed, halts a market and lifts the halt. Nobody faster may halt: without a fresh mark
+        nothing trades, closes included, and the guardian must not be able to stop a close.
 
         Invariants:
         - `peek` answers what `sync` would answer in this block, to the wei;
@@ -25,7 +26,8 @@
             variance  fast u96 (1e-24) | slow u96 (1e-24)
             width     half_width u96, only with has_half_width
         lowest bits first. A sync of a known round reads config and round, and writes nothing.
-@custom:kill halt(market): every mark of the market says fresh = False until GOVERNOR resumes it.
+@custom:kill halt(market), by GOVERNOR: every mark of the market says fresh = False until it is resumed. To stop new risk
+        at once, pause the market at PerpEngine instead (guardian).
 """
 
 from interfaces import IFeed
@@ -239,8 +241,8 @@ def set_feed(market: uint256, feed: address):
 
 @external
 def halt(market: uint256):
-    """@notice No mark of the market is fresh until GOVERNOR resumes it; rounds are still recorded."""
-    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)
+    """@notice No mark of the market is fresh until it is resumed; rounds are still recorded."""
+    roles._check(roles.Role.GOVERNOR)
     self._set_halted(market, True)
 
 

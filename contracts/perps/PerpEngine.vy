@@ -114,7 +114,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
             )
             assert equity >= convert(initial, int256), "margin: below initial"
         else:
-            self._sync_mask(mask & ~(1 << market))
+            self._sync_mask(mask & ~(1 << market), True)
             margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
             assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
     return fill.outcome
@@ -561,18 +561,20 @@ def _sync_and_assess(account: address, market: uint256) -> IMargin.Health:
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
-    self._sync_mask(mask & ~(1 << market))
+    # a leg whose price has gone stale is judged at its last mark: it must not shield the others
+    self._sync_mask(mask & ~(1 << market), False)
     return staticcall IMargin(staticcall CLEARINGHOUSE.margin()).assess(account, cash, mask)
 
 
 @internal
-def _sync_mask(mask: uint256):
+def _sync_mask(mask: uint256, fresh: bool):
+    """@param fresh whether every mark must be fit to trade on"""
     for market: uint256 in range(c.MAX_MARKETS):
         if mask >> market == 0:
             break
         if (mask >> market) & 1 == 1:
             mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-            assert mark.fresh, "oracle: stale price"
+            assert mark.fresh or not fresh, "oracle: stale price"
 
 
 @internal

@@ -171,7 +171,7 @@ SPOILS: dict[str, tuple[Spoil, str, str]] = {
     "vault cap": (as_guardian("vault", "lower_deposit_cap", 1), "parameter", "vault.params()"),
     "perps caps": (as_guardian("perp_engine", "lower_caps", 1, 10**18, 10**18), "parameter", "perp_engine.config(1)"),
     "paused market": (as_guardian("perp_engine", "pause", 0), "parameter", "perp_engine.config(0)"),
-    "halted oracle": (as_guardian("oracle", "halt", 1), "parameter", "oracle.config(1)"),
+    "halted oracle": (as_governor("oracle", "halt", 1), "parameter", "oracle.config(1)"),
     "paused venue": (as_guardian("hedge_manager", "pause_venue", 0), "parameter", "hedge_manager.venue(0)"),
     "paused deposits": (as_guardian("vault", "pause_deposits"), "switch", "vault.deposits_paused()"),
 }  # fmt: skip

@@ -1,7 +1,5 @@
 """Liquidation as a way to take what is not one's own."""
 
-import pytest
-
 from ballast.chain import reverts
 from ballast.system import Sandbox
 
@@ -83,7 +81,6 @@ def test_shrinking_by_dust_does_not_stop_liquidation(vault_only: Sandbox) -> Non
     assert system.perp_engine.position(victim, 0).size == 0
 
 
-@pytest.mark.xfail(strict=True, reason="open: one leg without a fresh price shields all others from liquidation")
 def test_leg_with_a_stale_price_does_not_shield_the_others(vault_only: Sandbox) -> None:
     system = vault_only
     attacker, liquidator = system.chain.accounts[2:4]

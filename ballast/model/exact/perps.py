@@ -320,7 +320,7 @@ class PerpEngine:
                 initial = required(fill.outcome.size, mark.price, fill.params.initial_bps)
                 require(equity >= initial, "margin: below initial")
             else:
-                self._sync_mask(mask & ~(1 << market), now)
+                self._sync_mask(mask & ~(1 << market), True, now)
                 assert self.margin is not None
                 require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return fill.outcome
@@ -518,14 +518,14 @@ class PerpEngine:
 
     def _sync_and_assess(self, account: str, market: int, now: int) -> Health:
         cash, mask = self.clearinghouse.account(account)
-        self._sync_mask(mask & ~(1 << market), now)
+        self._sync_mask(mask & ~(1 << market), False, now)
         assert self.margin is not None
         return self.margin.assess(account, cash, mask, now)
 
-    def _sync_mask(self, mask: int, now: int) -> None:
+    def _sync_mask(self, mask: int, fresh: bool, now: int) -> None:
         for market in range(MAX_MARKETS):
             if mask >> market & 1:
-                require(self.oracle.sync(market, now).fresh, "oracle: stale price")
+                require(self.oracle.sync(market, now).fresh or not fresh, "oracle: stale price")
 
 
 def _check_caps(params: MarketParams, size: int, interest: int, price: int) -> None:

@@ -47,7 +47,8 @@ def test_deploy_system_admin_and_guardian_can_be_chosen(chain: RevmChain, local_
     admin, setup, guardian = chain.accounts[3:6]
     system = deploy_system(chain, local_config.without_venues(), admin=admin, setup=setup, guardian=guardian)
     assert (system.governor, system.setup, system.guardian) == (admin, setup, guardian)
-    assert Role(system.oracle.call("roles_of", guardian)) == Role.GUARDIAN
+    assert Role(system.vault.call("roles_of", guardian)) == Role.GUARDIAN
+    assert Role(system.oracle.call("roles_of", guardian)) == Role(0)
 
 
 @pytest.mark.parametrize("quote_decimals", [6, 8, 18])

@@ -387,11 +387,11 @@ def test_any_setter_of_an_unlisted_market_reverts(oracle: Contract, feed: Contra
 # ── halt ──
 
 
-def test_halt_by_guardian_ends_freshness_but_not_recording(
-    chain: RevmChain, oracle: Contract, feed: Contract, guardian: str
+def test_halt_by_governor_ends_freshness_but_not_recording(
+    chain: RevmChain, oracle: Contract, feed: Contract, governor: str
 ) -> None:
-    receipt = oracle.halt.send(0, sender=guardian)
-    assert tuple(receipt.one("HaltSet")) == (0, True, guardian)
+    receipt = oracle.halt.send(0, sender=governor)
+    assert tuple(receipt.one("HaltSet")) == (0, True, governor)
     assert oracle.config(0).halted
     chain.warp(60)
     publish(feed, 2, 2_010 * WAD, chain.now)
@@ -400,9 +400,9 @@ def test_halt_by_guardian_ends_freshness_but_not_recording(
     assert not oracle.last(0).fresh
 
 
-def test_resume_by_governor_ends_the_halt(oracle: Contract, guardian: str, governor: str) -> None:
+def test_resume_by_governor_ends_the_halt(oracle: Contract, governor: str) -> None:
     before = words(oracle)
-    oracle.halt.send(0, sender=guardian)
+    oracle.halt.send(0, sender=governor)
     receipt = oracle.resume.send(0, sender=governor)
     assert tuple(receipt.one("HaltSet")) == (0, False, governor)
     assert agreed(oracle).fresh
@@ -411,7 +411,14 @@ def test_resume_by_governor_ends_the_halt(oracle: Contract, guardian: str, gover
 
 @pytest.mark.parametrize(
     ("fn", "who"),
-    [("halt", "setup"), ("halt", "stranger"), ("resume", "guardian"), ("resume", "setup"), ("resume", "stranger")],
+    [
+        ("halt", "guardian"),
+        ("halt", "setup"),
+        ("halt", "stranger"),
+        ("resume", "guardian"),
+        ("resume", "setup"),
+        ("resume", "stranger"),
+    ],
 )
 def test_halt_and_resume_unauthorised_revert(
     oracle: Contract, fn: str, who: str, request: pytest.FixtureRequest
@@ -436,8 +443,8 @@ def test_set_params_moves_sigma_inside_the_new_bounds_at_once(oracle: Contract, 
     assert oracle.last(0).sigma == PARAMS.initial_sigma
 
 
-def test_set_params_keeps_a_halt(oracle: Contract, guardian: str, governor: str) -> None:
-    oracle.halt.send(0, sender=guardian)
+def test_set_params_keeps_a_halt(oracle: Contract, governor: str) -> None:
+    oracle.halt.send(0, sender=governor)
     oracle.set_params.send(0, astuple(PARAMS), sender=governor)
     assert not agreed(oracle).fresh
 
@@ -491,7 +498,7 @@ def test_set_feed_cannot_reprice_a_living_market(
     publish(successor, 7, limit + (1 if percent > 100 else -1), chain.now)
     with reverts("oracle: feed disagrees"):
         oracle.set_feed.send(0, successor, sender=governor)
-    oracle.halt.send(0, sender=guardian)  # a halt does not open the door
+    oracle.halt.send(0, sender=governor)  # a halt does not open the door
     with reverts("oracle: feed disagrees"):
         oracle.set_feed.send(0, successor, sender=governor)
     publish(successor, 7, limit, chain.now)
@@ -533,7 +540,7 @@ def test_markets_do_not_touch_each_other(
         empty_oracle.list_market.send(feed, astuple(params), sender=governor)
         feeds.append(feed)
     before = [Mark(*empty_oracle.last(index)) for index in range(16)]
-    empty_oracle.halt.send(7, sender=guardian)
+    empty_oracle.halt.send(7, sender=governor)
     chain.warp(1)
     publish(feeds[3], 100, 5 * WAD, chain.now)
     empty_oracle.sync.send(3)

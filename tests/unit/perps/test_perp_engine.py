@@ -633,13 +633,15 @@ def test_liquidate_one_market_keeps_the_other(world: World, trader: str) -> None
     world.check()
 
 
-def test_liquidate_stale_price_elsewhere_reverts(world: World, trader: str) -> None:
+def test_liquidate_stale_price_elsewhere_judges_it_at_its_last_mark(world: World, trader: str) -> None:
     world.trade(trader, ETH, 2_000 * WAD)
     world.trade(trader, BTC, 20 * WAD)
     world.warp(3_601)
     world.set_price(ETH, 1_000 * WAD)
+    world.liquidate(trader, ETH)
+    assert world.engine.position(trader, ETH).size == 0
     with reverts("oracle: stale price"):
-        world.liquidate(trader, ETH)
+        world.liquidate(trader, BTC)
 
 
 # ── withdrawals of accounts with positions ──
