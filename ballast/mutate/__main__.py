@@ -100,7 +100,7 @@ def main() -> None:
     type=float,
     default=60.0,
     show_default=True,
-    help="CPU time that the tests of one mutant may take",
+    help="CPU time that the tests of one mutant may take; 0 for the search alone",
 )
 @click.option(
     "--search",

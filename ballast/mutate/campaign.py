@@ -47,8 +47,8 @@ class Plan:
     jobs: int = 2
     test_seconds: float = 60.0  # of CPU that the tests of one mutant may take, as measured without a mutant
     search: str = search.FUZZ
-    searches: int = 8
-    steps: int = 400  # of each search
+    searches: int = 12
+    steps: int = 600  # of each search
     retry: frozenset[str] = frozenset()  # outcomes that are not taken from earlier results
     recheck: bool = False  # run explained mutants, too
     reviewed: Path = mutation.REVIEWED

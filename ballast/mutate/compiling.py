@@ -3,6 +3,8 @@
 Vyper's optimiser of the intermediate representation is run again on the whole subtree every time an expression is
 looked at. What it left unchanged once it leaves unchanged again: a node remembers that, for the operation it was seen
 under. And runtime code, which Vyper assembles a second time, is the end of the init code.
+
+Vyper is imported late, because it takes over decimal arithmetic of the whole process.
 """
 
 from __future__ import annotations
@@ -13,43 +15,43 @@ from contextlib import contextmanager
 from typing import Any
 
 import cbor2
-from vyper.compiler import OUTPUT_FORMATS, CompilerData
-from vyper.ir import optimizer
 
-_original = optimizer._optimize
 _RUNTIME = "bytecode_runtime"
-
-
-def _remembering(node: Any, parent: Any) -> tuple[bool, Any]:
-    # arithmetic alone looks at the operation around it
-    around = parent.value if parent is not None and node.value in optimizer.arith else None
-    settled = node.__dict__.get("_settled_under")
-    if settled is not None and around in settled:
-        return False, node
-    changed, result = _original(node, parent)
-    if not changed:
-        node.__dict__.setdefault("_settled_under", set()).add(around)
-    return changed, result
-
-
-def _runtime(data: CompilerData) -> str:
-    bytecode: bytes = data.bytecode
-    body = code(bytecode)
-    _, size, *_ = cbor2.loads(bytecode[len(body) : -2])
-    return "0x" + body[len(body) - size :].hex()
 
 
 @contextmanager
 def quick() -> Iterator[None]:
     """Compile without repeating work and without garbage collection, for processes that end soon."""
-    runtime = OUTPUT_FORMATS[_RUNTIME]
-    optimizer._optimize, OUTPUT_FORMATS[_RUNTIME] = _remembering, _runtime
+    from vyper.compiler import OUTPUT_FORMATS
+    from vyper.ir import optimizer
+
+    optimize, runtime = optimizer._optimize, OUTPUT_FORMATS[_RUNTIME]
+
+    def remembering(node: Any, parent: Any) -> tuple[bool, Any]:
+        # arithmetic alone looks at the operation around it
+        around = parent.value if parent is not None and node.value in optimizer.arith else None
+        settled = node.__dict__.get("_settled_under")
+        if settled is not None and around in settled:
+            return False, node
+        changed, result = optimize(node, parent)
+        if not changed:
+            node.__dict__.setdefault("_settled_under", set()).add(around)
+        return changed, result
+
+    optimizer._optimize, OUTPUT_FORMATS[_RUNTIME] = remembering, _runtime
     gc.disable()
     try:
         yield
     finally:
-        optimizer._optimize, OUTPUT_FORMATS[_RUNTIME] = _original, runtime
+        optimizer._optimize, OUTPUT_FORMATS[_RUNTIME] = optimize, runtime
         gc.enable()
+
+
+def _runtime(data: Any) -> str:
+    bytecode: bytes = data.bytecode
+    body = code(bytecode)
+    _, size, *_ = cbor2.loads(bytecode[len(body) : -2])
+    return "0x" + body[len(body) - size :].hex()
 
 
 def code(bytecode: bytes) -> bytes:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from vyper.ast import nodes as vy
 
+from ballast.mutate.symmetry import Symmetry
 from ballast.mutate.syntax import Source
 
 OPERATORS = {
@@ -20,7 +21,7 @@ OPERATORS = {
     "wei": "one wei more after a division or a rounding function",
     "delete": "an assertion, assignment, call, raise or break left out; a local variable starts empty",
     "role": "a role check left out, one of its flags missing or another's",
-    "swap": "two neighbouring arguments or fields of one type change places",
+    "swap": "two neighbouring arguments or fields of one type change places, unless the function does not mind",
     "sign": "a signed value with the other sign",
     "const": "a literal one more or one less; True for False",
     "negate": "a condition that is no comparison negated; and for or",
@@ -54,7 +55,6 @@ _UNSAFE = {
     "unsafe_div": "unsafe_mul",
 }
 _ROUNDING = (("_down", "_up"), ("_up", "_down"), ("floor", "ceil"), ("ceil", "floor"), ("trunc", "floor"))
-_SYMMETRIC = {"min", "max", "unsafe_add", "unsafe_mul"}
 _SIGNED = re.compile(r"int\d+|decimal")
 _NUMBER = re.compile(r"u?int\d+")
 _COMMENT = re.compile(r"#[^\n]*")
@@ -86,6 +86,7 @@ class _Writer:
         self.text = source.text
         self.tree = source.tree
         self.known = known
+        self.symmetry = Symmetry()
         self.function = ""
 
     # ---- positions
@@ -321,7 +322,7 @@ class _Writer:
         if name in ("convert", "_abi_decode", "abi_decode"):
             arguments = arguments[:1]  # the rest are types
         yield from self.rounding(node, name)
-        yield from self.swapped(node, name, arguments)
+        yield from self.swapped(node, arguments)
         if name in ("min", "max"):
             yield self.instead("minmax", node.func, "max" if name == "min" else "min")
             for argument in arguments:
@@ -352,13 +353,11 @@ class _Writer:
             whole = outer if isinstance(outer, vy.ExtCall | vy.StaticCall) else node
             yield self.instead("wei", whole, f"({self.code(whole)} + 1)")
 
-    def swapped(self, node: vy.Call, name: str, arguments: list[vy.VyperNode]) -> Iterator[Edit]:
-        if name in _SYMMETRIC:
-            return
+    def swapped(self, node: vy.Call, arguments: list[vy.VyperNode]) -> Iterator[Edit]:
         for values in (arguments, [keyword.value for keyword in node.keywords]):
-            for left, right in pairwise(values):
-                if left is values[0] and "mul" in name and values is arguments:
-                    continue  # a product
+            for place, (left, right) in enumerate(pairwise(values)):
+                if values is arguments and self.symmetry.exchangeable(node, place):
+                    continue
                 kind = _type(left)
                 if kind and kind == _type(right) and self.code(left) != self.code(right):
                     (start, middle), (after, end) = self.span(left), self.span(right)

@@ -112,20 +112,50 @@ def act(x: uint256, y: uint256) -> Point:
     }
 
 
-def test_swap_leaves_products_and_minima_alone(bench: Bench) -> None:
+def test_swap_leaves_arguments_alone_whose_order_does_not_matter(bench: Bench) -> None:
     text = """
 @internal
 @pure
 def _mul_div(x: uint256, y: uint256, z: uint256) -> uint256:
-    return x * y // z
+    if z == 0:
+        raise "zero"
+    return (x * y + z - 1) // z
+
+@internal
+@pure
+def _share(part: uint256, whole: uint256, of: uint256) -> uint256:
+    return self._mul_div(of, part, whole)
+
+@internal
+@pure
+def _gap(x: uint256, y: uint256) -> uint256:
+    return max(x, y) - min(y, x)
 
 @external
 @pure
-def act(x: uint256, y: uint256) -> uint256:
-    return self._mul_div(min(x, y), y, x)
+def act(a: uint256, b: uint256, d: uint256) -> uint256:
+    return self._mul_div(a, b, d) + self._share(a, b, d) + self._gap(a, b)
 """
     assert bench.changes(text, "swap") == {
-        ("return self._mul_div(min(x, y), y, x)", "return self._mul_div(min(x, y), x, y)")
+        (line, line.replace(before, after))
+        for line, before, after in [
+            ("return self._mul_div(of, part, whole)", "part, whole", "whole, part"),
+            (
+                "return self._mul_div(a, b, d) + self._share(a, b, d) + self._gap(a, b)",
+                "_mul_div(a, b, d)",
+                "_mul_div(a, d, b)",
+            ),
+            (
+                "return self._mul_div(a, b, d) + self._share(a, b, d) + self._gap(a, b)",
+                "_share(a, b, d)",
+                "_share(b, a, d)",
+            ),
+            (
+                "return self._mul_div(a, b, d) + self._share(a, b, d) + self._gap(a, b)",
+                "_share(a, b, d)",
+                "_share(a, d, b)",
+            ),
+        ]
     }
 
 
