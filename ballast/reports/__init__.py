@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,19 +73,10 @@ def gas(rows: Iterable[GasRow], folder: Path = REPORTS) -> list[GasRow]:
 
 def compare_gas(rows: Sequence[GasRow], folder: Path = REPORTS, tolerance: float = TOLERANCE) -> None:
     """Raise ReportFailed unless every row is within its limit and within `tolerance` above the checked-in table."""
-    table = {row["name"]: int(row["gas"]) for row in _read(folder, "gas")}
     failures = [
         f"{row.name}: {row.gas:,} gas is over {row.limit:,}" for row in rows if row.gas > (row.limit or row.gas)
     ]
-    for row in rows:
-        known = table.get(row.name)
-        if known is None:
-            failures.append(f"{row.name}: not in docs/reports/gas.json, run `make gas`")
-        elif row.gas > known * (1 + tolerance):
-            failures.append(f"{row.name}: {row.gas:,} gas, {row.gas / known - 1:+.1%} on {known:,}")
-    failures += [f"{name}: in docs/reports/gas.json only" for name in table.keys() - {row.name for row in rows}]
-    if failures:
-        raise ReportFailed("\n".join(failures))
+    _raise(failures + _growth("gas", "gas", {row.name: row.gas for row in rows}, folder, tolerance))
 
 
 def measure_size() -> list[SizeRow]:
@@ -111,11 +102,29 @@ def size(rows: Iterable[SizeRow], folder: Path = REPORTS) -> list[SizeRow]:
     return rows
 
 
-def compare_size(rows: Sequence[SizeRow]) -> None:
-    """Raise ReportFailed when a contract is over the size limit."""
+def compare_size(rows: Sequence[SizeRow], folder: Path = REPORTS, tolerance: float = TOLERANCE) -> None:
+    """Raise ReportFailed unless every contract is within the limit and `tolerance` of the checked-in table."""
     failures = [
         f"{row.name}: {row.deployed:,} bytes are over {SIZE_LIMIT:,}" for row in rows if row.deployed > SIZE_LIMIT
     ]
+    _raise(failures + _growth("size", "deployed", {row.name: row.deployed for row in rows}, folder, tolerance))
+
+
+def _growth(report: str, column: str, figures: Mapping[str, int], folder: Path, tolerance: float) -> list[str]:
+    """What grew beyond the checked-in table, and what only one of the two knows."""
+    table = {row["name"]: int(row[column]) for row in _read(folder, report)}
+    unit = {"gas": "gas", "size": "bytes"}[report]
+    failures: list[str] = []
+    for name, figure in figures.items():
+        known = table.get(name)
+        if known is None:
+            failures.append(f"{name}: not in docs/reports/{report}.json, run `make {report}`")
+        elif figure > known * (1 + tolerance):
+            failures.append(f"{name}: {figure:,} {unit}, {figure / known - 1:+.1%} on {known:,}")
+    return failures + [f"{name}: in docs/reports/{report}.json only" for name in table.keys() - figures.keys()]
+
+
+def _raise(failures: Sequence[str]) -> None:
     if failures:
         raise ReportFailed("\n".join(failures))
 

@@ -8,6 +8,7 @@ from ballast import reports
 from ballast.reports import GasRow, ReportFailed, SizeRow
 
 ROWS = [GasRow("perp: open", 150_000, limit=200_000), GasRow("perp: close", 120_000, note="refund included")]
+SIZES = [SizeRow("Vault", 22_000, 23_000), SizeRow("Lens", 10_000, 10_500)]
 SCENARIO = """
 from ballast.reports import GasRow
 
@@ -53,13 +54,28 @@ def test_measure_gas_runs_each_scenario_file(tmp_path: Path) -> None:
         reports.measure_gas(tmp_path)
 
 
-def test_size_every_contract_is_within_the_limit() -> None:
+def test_size_every_contract_is_within_the_limit_and_its_table() -> None:
     reports.compare_size(reports.measure_size())
 
 
-def test_compare_size_over_limit_raises() -> None:
-    with pytest.raises(ReportFailed, match="Vault: 22,001 bytes are over 22,000"):
-        reports.compare_size([SizeRow("Vault", 22_001, 30_000), SizeRow("Lens", 22_000, 22_500)])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([SizeRow("Vault", 22_001, 30_000), SIZES[1]], "Vault: 22,001 bytes are over 22,000"),
+        ([SIZES[0], SizeRow("Lens", 10_201, 10_500)], r"Lens: 10,201 bytes, \+2.0% on 10,000"),
+        ([*SIZES, SizeRow("Margin", 1, 1)], "Margin: not in"),
+        (SIZES[:1], "Lens: in docs/reports/size.json only"),
+    ],
+)
+def test_compare_size_broken_promise_raises(tmp_path: Path, rows: list[SizeRow], message: str) -> None:
+    reports.size(SIZES, tmp_path)
+    with pytest.raises(ReportFailed, match=message):
+        reports.compare_size(rows, tmp_path)
+
+
+def test_compare_size_growth_within_tolerance_passes(tmp_path: Path) -> None:
+    reports.size(SIZES, tmp_path)
+    reports.compare_size([SizeRow("Vault", 22_000, 30_000), SizeRow("Lens", 10_200, 10_700)], tmp_path)
 
 
 def test_size_written_table_names_the_room_left(tmp_path: Path) -> None:
