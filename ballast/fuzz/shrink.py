@@ -84,7 +84,7 @@ class _Search:
         try:
             replay(counted(), self.best.decimals, make_chain=self.make_chain)
         except Broken as broken:
-            if broken.name == self.best.broken.name:
+            if broken.invariant == self.best.broken.invariant:
                 self.best = Failure(done, self.best.decimals, broken, self.best.seed)
                 return True
         return False

@@ -58,6 +58,11 @@ class Broken(AssertionError):
         super().__init__(f"{name}: {message}")
         self.name = name
 
+    @property
+    def invariant(self) -> str:
+        """The id of DESIGN §12 that the name begins with: several checks may see one fault."""
+        return self.name.partition("_")[0]
+
 
 @dataclass(slots=True)
 class Clock:
