@@ -3,7 +3,7 @@
 """
 @title  Signed division that says which way it rounds
 @notice Vyper's `//` truncates toward zero. Money code names the direction instead: floor (toward minus infinity),
-        ceil (toward plus infinity), trunc (toward zero). The divisor is always positive.
+        ceil (toward plus infinity). The divisor is always positive.
 """
 
 from contracts import constants as c
@@ -41,13 +41,6 @@ def mul_floor(x: int256, y: int256) -> int256:
 def mul_ceil(x: int256, y: int256) -> int256:
     """@notice x * y / WAD toward plus infinity."""
     return self.ceil_div(x * y, c.SWAD)
-
-
-@internal
-@pure
-def mul_trunc(x: int256, y: int256) -> int256:
-    """@notice x * y / WAD toward zero."""
-    return (x * y) // c.SWAD
 
 
 @internal

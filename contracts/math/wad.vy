@@ -25,13 +25,6 @@ def mul_up(x: uint256, y: uint256) -> uint256:
 
 @internal
 @pure
-def div_down(x: uint256, y: uint256) -> uint256:
-    """@notice x * WAD / y, rounded down."""
-    return x * c.WAD // y
-
-
-@internal
-@pure
 def div_up(x: uint256, y: uint256) -> uint256:
     """@notice x * WAD / y, rounded up."""
     return (x * c.WAD + (y - 1)) // y

@@ -56,11 +56,6 @@ def mul_up(x: int, y: int) -> int:
     return u256(x * y + WAD - 1) // WAD
 
 
-def div_down(x: int, y: int) -> int:
-    """x * WAD / y, rounded down."""
-    return u256(x * WAD) // y
-
-
 def div_up(x: int, y: int) -> int:
     """x * WAD / y, rounded up."""
     return u256(x * WAD + y - 1) // y
@@ -104,11 +99,6 @@ def mul_floor(x: int, y: int) -> int:
 def mul_ceil(x: int, y: int) -> int:
     """Signed x * y / WAD toward plus infinity."""
     return ceil_div(s256(x * y), WAD)
-
-
-def mul_trunc(x: int, y: int) -> int:
-    """Signed x * y / WAD toward zero."""
-    return tdiv(s256(x * y), WAD)
 
 
 def root_down(x: int) -> int:

@@ -25,10 +25,6 @@ VIRTUAL_SHARES = WAD
 VIRTUAL_ASSETS = WAD
 
 MAX_CAP = 10**10 * WAD
-MIN_U_REDEEM = 10 * 10**16
-MAX_U_REDEEM = 90 * 10**16
-MIN_EPOCH = 3_600
-MAX_EPOCH = 14 * 86_400
 MAX_SUPPLY = U128
 
 ESCROW = "vault"  # the vault's own account, which holds the shares of pending requests
@@ -430,14 +426,6 @@ class Vault:
         """NAV at mid [token units], rounded down."""
         return self._funds_view(now).nav // self.clearinghouse.scale
 
-    def convert_to_shares(self, assets: int, now: int) -> int:
-        """At mid NAV."""
-        return shares_down(u256(assets * self.clearinghouse.scale), self.supply, self._funds_view(now).nav)
-
-    def convert_to_assets(self, shares: int, now: int) -> int:
-        """At mid NAV."""
-        return assets_down(shares, self.supply, self._funds_view(now).nav) // self.clearinghouse.scale
-
     def preview_deposit(self, assets: int, now: int) -> int:
         """What ``deposit`` would mint now."""
         self._check_idle()
@@ -467,20 +455,6 @@ class Vault:
     def max_withdraw(self, controller: str) -> int:
         """Token units claimable."""
         return self.epochs.record(controller).claim_assets // self.clearinghouse.scale
-
-    def pending_redeem_request(self, request_id: int, controller: str) -> int:
-        """Shares of a request that are not yet redeemed."""
-        record = self.epochs.record(controller)
-        if request_id == record.settled.request:
-            return record.settled.shares
-        if request_id == record.late.request:
-            return record.late.shares
-        return 0
-
-    def claimable_redeem_request(self, request_id: int, controller: str) -> int:
-        """Shares of a request that are redeemed and not yet claimed."""
-        record = self.epochs.record(controller)
-        return record.claim_shares if request_id == record.settled.request else 0
 
     def preview_epoch(self, now: int) -> tuple[int, int]:
         """What processing would fill and pay if the epoch ended now."""
