@@ -13,43 +13,15 @@ from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueParams
 from ballast.model.exact.oracle import Params, Round
 from ballast.model.exact.structs import MarketParams
 from ballast.model.roles import Role
-from ballast.model.words import InventoryMarketParams, InventoryParams
+from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET, PERCENT
 
 PRICE = 2_000 * WAD
 MARKET = 0
 TWAP_WINDOW = 300
-BP = WAD // 10_000
-PERCENT = WAD // 100
 LP_CASH = 10_000_000  # [quote]
 FOREVER = 2**255
-# Defaults of DESIGN §4 and §5.
-INVENTORY_PARAMS = InventoryParams(
-    aversion=8 * WAD,
-    knee=WAD // 10,
-    c_lo=0,
-    c_hi=WAD,
-    omega=WAD // 50,
-    u_star=60 * PERCENT,
-    u_max=90 * PERCENT,
-    horizon=86_400,
-    rho=-30 * PERCENT,
-    funding_max=75 * PERCENT,
-    release_period=86_400,
-    sweep_age=3_600,
-    borrow_kink=10 * PERCENT,
-    borrow_max=50 * PERCENT,
-)
-INVENTORY_MARKET_PARAMS = InventoryMarketParams(
-    base=BP,
-    floor=2 * BP,
-    z=2 * WAD,
-    tau=3,
-    deviation=0,
-    vol_of_vol=70 * PERCENT,
-    vol_floor=40 * BP,
-    vol_z=WAD,
-    vol_tau=60,
-)
+INVENTORY_PARAMS = replace(INVENTORY, sweep_age=3_600, borrow_kink=10 * PERCENT)
+INVENTORY_MARKET_PARAMS = replace(INVENTORY_MARKET, deviation=0)
 ENGINE_PARAMS = MarketParams(
     initial_bps=500,
     maintenance_bps=300,

@@ -9,38 +9,10 @@ import pytest
 
 from ballast.chain import Contract, RevmChain
 from ballast.model.exact.fixed import WAD
-from ballast.model.exact.inventory import Inventory, MarketParams, Params
+from ballast.model.exact.inventory import Inventory, Params
 from ballast.model.exact.oracle import Mark
 from ballast.model.roles import Role
-from ballast.model.words import InventoryParams
-
-DEFAULT = InventoryParams(
-    aversion=8 * WAD,
-    knee=WAD // 10,
-    c_lo=0,
-    c_hi=WAD,
-    omega=WAD // 50,
-    u_star=6 * WAD // 10,
-    u_max=9 * WAD // 10,
-    horizon=86_400,
-    rho=-3 * WAD // 10,
-    funding_max=75 * WAD // 100,
-    release_period=86_400,
-    sweep_age=900,
-    borrow_kink=2 * WAD // 100,
-    borrow_max=50 * WAD // 100,
-)
-ETH = MarketParams(
-    base=10**14,
-    floor=2 * 10**14,
-    z=2 * WAD,
-    tau=3,
-    deviation=10**15,
-    vol_of_vol=7 * 10**17,
-    vol_floor=4 * 10**15,
-    vol_z=WAD,
-    vol_tau=60,
-)
+from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
 
 
 @dataclass(slots=True)
@@ -115,20 +87,21 @@ def words(mark: Mark) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def make_bench(params: InventoryParams = DEFAULT, markets: tuple[MarketParams, ...] = (ETH, ETH)) -> Bench:
+def make_bench() -> Bench:
+    """Two identical markets at 2,000 and 60 % vol; nothing sampled yet."""
     chain = RevmChain()
     admin, setup, engine = chain.accounts[0], chain.accounts[1], chain.accounts[2]
     oracle = chain.deploy("OracleDouble")
     ledger = chain.deploy("LedgerDouble")
     contract = chain.deploy("Inventory", admin, setup, oracle.address, ledger.address, sender=setup)
     contract.send("grant_role", engine, int(Role.ENGINE | Role.HEDGER), sender=admin)
-    contract.send("set_params", params.pack(), sender=setup)
-    twin = Inventory(TwinOracle(), TwinLedger(), Params.of(params))
+    contract.send("set_params", INVENTORY.pack(), sender=setup)
+    twin = Inventory(TwinOracle(), TwinLedger(), Params.of(INVENTORY))
     bench = Bench(chain, contract, oracle, ledger, twin, engine)
-    for i, market in enumerate(markets):
-        contract.send("set_market_params", i, market.pack(), sender=setup)
-        twin.set_market_params(i, market)
-        bench.set_mark(i, 2_000 * WAD, 6 * WAD // 10)
+    for market in range(2):
+        contract.send("set_market_params", market, INVENTORY_MARKET.pack(), sender=setup)
+        twin.set_market_params(market, INVENTORY_MARKET)
+        bench.set_mark(market, 2_000 * WAD, 6 * WAD // 10)
     return bench
 
 

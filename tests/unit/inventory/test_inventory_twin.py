@@ -13,7 +13,8 @@ from ballast.chain import reverts
 from ballast.model.exact import fixed
 from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.structs import Change, Exposure
-from tests.unit.inventory.conftest import DEFAULT, Bench, make_bench, words
+from ballast.testing.parameters import INVENTORY
+from tests.unit.inventory.conftest import Bench, make_bench, words
 
 sizes = st.integers(-3_000, 3_000).map(lambda n: n * WAD // 3)
 steps = st.one_of(
@@ -260,7 +261,7 @@ def test_trade_other_market_remark_waits_for_next_block(bench: Bench) -> None:
 def test_sync_overdue_sweeps_other_markets_first(bench: Bench) -> None:
     trade(bench, 0, -300 * WAD)
     trade(bench, 1, -300 * WAD)
-    bench.chain.warp(DEFAULT.sweep_age + 1)
+    bench.chain.warp(INVENTORY.sweep_age + 1)
     bench.set_mark(1, 2_500 * WAD, 6 * WAD // 10)
     trade(bench, 0, -WAD)
     assert bench.contract.call("market", 1).price == 2_500 * WAD

@@ -19,7 +19,7 @@ from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.structs import MarketParams
 from ballast.model.exact.system import System
 from ballast.model.roles import Role
-from ballast.model.words import InventoryMarketParams, InventoryParams
+from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
 
 WAD = 10**18
 ETH, BTC = 0, 1
@@ -33,33 +33,6 @@ PERP = MarketParams(
     cap_base=10**6 * WAD,
     cap_quote=10**9 * WAD,
     min_size=10**15,
-)
-INVENTORY = InventoryParams(
-    aversion=8 * WAD,
-    knee=WAD // 10,
-    c_lo=0,
-    c_hi=WAD,
-    omega=WAD // 50,
-    u_star=6 * WAD // 10,
-    u_max=9 * WAD // 10,
-    horizon=86_400,
-    rho=-3 * WAD // 10,
-    funding_max=75 * WAD // 100,
-    release_period=86_400,
-    sweep_age=900,
-    borrow_kink=2 * WAD // 100,
-    borrow_max=50 * WAD // 100,
-)
-INVENTORY_MARKET = InventoryMarketParams(
-    base=10**14,
-    floor=2 * 10**14,
-    z=2 * WAD,
-    tau=3,
-    deviation=10**15,
-    vol_of_vol=7 * 10**17,
-    vol_floor=4 * 10**15,
-    vol_z=WAD,
-    vol_tau=60,
 )
 
 
