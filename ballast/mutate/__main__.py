@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -146,11 +147,13 @@ def run(
         if fresh:
             (plan.out / "results.jsonl").unlink(missing_ok=True)
         campaign = Campaign(plan, lambda line: console.print(f"[dim]{reports_escape(line)}[/]", soft_wrap=True))
-        with console.status("reading contracts"):
-            mutants = campaign.read()
-            waiting = campaign.pending(mutants)
-        console.print(f"{len(mutants):,} mutants, {len(waiting):,} to try; results in {plan.out / 'results.jsonl'}")
-        stopped = attempt(campaign, waiting)
+        with campaign.alone():
+            with console.status("reading contracts"):
+                mutants = campaign.read()
+                waiting = campaign.pending(mutants)
+            where = plan.out / "results.jsonl"
+            console.print(f"{len(mutants):,} mutants, {len(waiting):,} to try; results in {where}", soft_wrap=True)
+            stopped = attempt(campaign, waiting)
         results = campaign.current(mutants)
         console.print(reports.table(results))
         for review, why in campaign.stale_reviews(mutants):
@@ -208,8 +211,7 @@ def list_mutants(
     sources: Path, is_long: bool,
 ) -> None:  # fmt: skip
     """Count mutants by file and operator, or list them, without trying any."""
-    with explained():
-        campaign = Campaign(plan_of(only, operators, extra, sample, seed, out, sources))
+    with explained(), aside(plan_of(only, operators, extra, sample, seed, out, sources)) as campaign:
         mutants = campaign.read()
         if is_long:
             for mutant in mutants:
@@ -232,8 +234,7 @@ def list_mutants(
 @sources_options
 def show(mutant_id: str, **options: Any) -> None:
     """The diff of a mutant, and what came of it."""
-    with explained():
-        campaign, mutant = one(mutant_id, **options)
+    with explained(), one(mutant_id, **options) as (campaign, mutant):
         text = campaign.project.sources[mutant.path].text
         console.print(f"[bold]{mutant.id}[/] {mutant.place} {mutant.function} {mutant.operator}")
         console.print(Syntax(mutant.diff(text), "diff", background_color="default", word_wrap=True))
@@ -254,8 +255,7 @@ def show(mutant_id: str, **options: Any) -> None:
 @sources_options
 def apply(mutant_id: str, directory: Path, **options: Any) -> None:
     """Write a tree of sources with the mistake in it, for BALLAST_SOURCES."""
-    with explained():
-        campaign, mutant = one(mutant_id, **options)
+    with explained(), one(mutant_id, **options) as (campaign, mutant):
         copy_sources(campaign.tree, directory)
         changed = directory / mutant.path
         changed.write_text(mutant.applied(changed.read_text()))
@@ -269,14 +269,13 @@ def apply(mutant_id: str, directory: Path, **options: Any) -> None:
 @sources_options
 def explain(mutant_id: str, why: str, **options: Any) -> None:
     """Record in equivalent.toml why a mutant may survive, in one line."""
-    with explained():
-        campaign, mutant = one(mutant_id, **options)
+    with explained(), one(mutant_id, **options) as (campaign, mutant):
         if mutation.review_of(mutant, campaign.reviews) is not None:
             raise click.ClickException(f"{mutant_id} is explained already")
         with mutation.REVIEWED.open("a") as file:
             file.write(f"\n{mutation.stanza(mutant, why)}\n")
-        mutation.reviews()
-        console.print(f"added to {mutation.REVIEWED.relative_to(artifacts.ROOT)}")
+        mutation.reviews(mutation.REVIEWED)
+        console.print(f"added to {mutation.REVIEWED}", soft_wrap=True)
 
 
 @main.command()
@@ -288,8 +287,7 @@ def report(
     sources: Path, report: Path,
 ) -> None:  # fmt: skip
     """Write Markdown from the results so far: mutants of the sources as they are now."""
-    with explained():
-        campaign = Campaign(plan_of(only, operators, extra, sample, seed, out, sources))
+    with explained(), aside(plan_of(only, operators, extra, sample, seed, out, sources)) as campaign:
         mutants = campaign.read()
         campaign.pending(mutants)  # takes up new explanations
         results = campaign.current(mutants)
@@ -312,14 +310,23 @@ def plan_of(
     )  # fmt: skip
 
 
-def one(mutant_id: str, **options: Any) -> tuple[Campaign, Mutant]:
+@contextmanager
+def aside(plan: Plan) -> Iterator[Campaign]:
+    """A campaign that only reads, with sources of its own: another may be running in the same directory."""
+    with tempfile.TemporaryDirectory() as tree:
+        yield Campaign(plan, tree=Path(tree))
+
+
+@contextmanager
+def one(mutant_id: str, **options: Any) -> Iterator[tuple[Campaign, Mutant]]:
     """The mutant of that name, with optional operators included."""
     stem = mutant_id.rpartition("-")[0]
-    campaign = Campaign(plan_of(**(options | {"only": options["only"] or (stem,), "extra": tuple(OPTIONAL)})))
-    for mutant in campaign.read():
-        if mutant.id == mutant_id:
-            return campaign, mutant
-    raise CampaignError(f"no mutant {mutant_id!r}: python -m ballast.mutate list --long --only {stem}")
+    plan = plan_of(**(options | {"only": options["only"] or (stem,), "extra": tuple(OPTIONAL)}))
+    with aside(plan) as campaign:
+        mutant = next((mutant for mutant in campaign.read() if mutant.id == mutant_id), None)
+        if mutant is None:
+            raise CampaignError(f"no mutant {mutant_id!r}: python -m ballast.mutate list --long --only {stem}")
+        yield campaign, mutant
 
 
 def note(campaign: Campaign, mutants: list[Mutant], results: list[Result]) -> str:

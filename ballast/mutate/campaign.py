@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -205,10 +206,10 @@ class Link:
 class Campaign:
     """Reads sources, chooses mutants, runs them. `say` gets a line when something takes long or is amiss."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, plan: Plan, say: Callable[[str], None] = lambda line: None, tree: Path | None = None) -> None:
         self.plan = plan
         self.say = say
-        self.tree = plan.out / "tree"
+        self.tree = tree or plan.out / "tree"  # of sources, for this campaign only
         self.reviews = mutation.reviews(plan.reviewed)
         self.results = Results(plan.out / "results.jsonl")
         self.kills: dict[str, Counter[str]] = defaultdict(Counter)  # of tests, by function, by file, and over all ("")
@@ -268,6 +269,17 @@ class Campaign:
         finally:
             link.close()
             shutil.rmtree(self.plan.out / "work", ignore_errors=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold while reading and running: two in one directory would take each other's copies away."""
+        self.plan.out.mkdir(parents=True, exist_ok=True)
+        with (self.plan.out / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CampaignError(f"another campaign is running in {self.plan.out}: choose another --out") from None
+            yield
 
     def result(self, mutant: Mutant, outcome: str, **rest: Any) -> Result:
         text = self.project.sources[mutant.path].text

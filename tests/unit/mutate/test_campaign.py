@@ -185,6 +185,32 @@ def test_a_test_session_that_cannot_start_says_why(toy: Path, tmp_path: Path) ->
         campaign.run(campaign.read())
 
 
+def test_two_campaigns_in_one_directory_are_refused(toy: Path, tmp_path: Path) -> None:
+    asked = plan(toy, tmp_path / "out", "weak")
+    with Campaign(asked).alone():
+        where = ["--out", str(asked.out), "--sources", str(toy)]
+        told = CliRunner().invoke(main, ["run", "--search", "", *where])
+        assert told.exit_code == 1
+        assert "another campaign is running" in told.output
+        assert CliRunner().invoke(main, ["list", *where]).exit_code == 0
+        assert not (asked.out / "tree").exists()
+
+
+def test_explain_records_a_reason_that_can_be_read_back(
+    strong: tuple[Campaign, Found], toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewed = tmp_path / "equivalent.toml"
+    monkeypatch.setattr(mutation, "REVIEWED", reviewed)
+    name = next(result.id for result in strong[1].values() if result.after == "self._check(Role.OWNER)")
+    told = CliRunner().invoke(
+        main, ["explain", name, "nobody's a guardian", "--out", str(tmp_path / "out"), "--sources", str(toy)]
+    )
+    assert told.exit_code == 0, told.output
+    assert [(review.after, review.why) for review in mutation.reviews(reviewed).values()] == [
+        ("self._check(Role.OWNER)", "nobody's a guardian")
+    ]
+
+
 def test_unknown_contract_is_refused(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match="no contract or folder 'Purse'"):
         Campaign(plan(toy, tmp_path, "weak", only=("Purse",))).read()
