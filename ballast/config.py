@@ -186,7 +186,7 @@ class Clearing(Section):
 
 
 class Inventory(Section):
-    """The potential: DESIGN §4, §5."""
+    """The potential, spreads and funding: docs/mechanism.md §1, §6."""
 
     aversion: Number
     knee: Number
@@ -224,7 +224,7 @@ class Inventory(Section):
 
 
 class Hedging(Section):
-    """What a hedge may cost and what its keeper earns: DESIGN §10."""
+    """What a hedge may cost and what its keeper earns: docs/mechanism.md §8."""
 
     phi: Number
     eta: Number
@@ -277,7 +277,7 @@ class MarketOracle(Section):
 
 
 class MarketInventory(Section):
-    """Spreads: DESIGN §5."""
+    """Spreads: docs/mechanism.md §6."""
 
     base: Number
     floor: Number

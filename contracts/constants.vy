@@ -16,7 +16,7 @@ MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
 MAX_MARKETS: constant(uint256) = 16             # one bit each in the account and window masks
 MAX_VENUES: constant(uint256) = 8
 
-# Stress scenarios of DESIGN §4: (spot shock, vol shock). Immutable; a linear book only sees the spot shock.
+# Stress scenarios: (spot shock, vol shock). Immutable; a linear book only sees the spot shock.
 N_STRESS: constant(uint256) = 8
 SPOT_SHOCKS: constant(int256[N_STRESS]) = [
     -50 * 10**16, -30 * 10**16, -15 * 10**16, 0, 0, 15 * 10**16, 30 * 10**16, 50 * 10**16,

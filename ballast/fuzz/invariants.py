@@ -1,4 +1,4 @@
-"""What must hold after every action, for every price path (DESIGN §12).
+"""What must hold after every action, for every price path (docs/mechanism.md §9).
 
 Contracts are compared with the twin (I13); everything else is then checked on the twin, which is cheap and just as
 good. What asks "what if" (I5, I6) forks the twin and leaves no trace.

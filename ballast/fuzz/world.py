@@ -60,7 +60,7 @@ class Broken(AssertionError):
 
     @property
     def invariant(self) -> str:
-        """The id of DESIGN §12 that the name begins with: several checks may see one fault."""
+        """The id of docs/mechanism.md §9 that the name begins with: several checks may see one fault."""
         return self.name.partition("_")[0]
 
 

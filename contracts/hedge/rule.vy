@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  What a hedge may cost and what its keeper earns
-@notice Pure arithmetic of DESIGN §10 on measured numbers. Costs round up, rewards down.
+@notice Pure arithmetic of docs/mechanism.md §8 on measured numbers. Costs round up, rewards down.
         Python mirror: ballast/model/exact/hedge.py.
 """
 

@@ -1,7 +1,7 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title  The potential U of DESIGN §4, and its derivative
+@title  The potential U of docs/mechanism.md §1, and its derivative
 @notice U(inventory) = I + W: what it costs, in quote currency, to carry the present risk for one hedging horizon.
         Pure functions of running sums, O(1) in the number of markets.
 

@@ -1,4 +1,4 @@
-"""Floating-point potential of DESIGN §4, written from the formulas with numpy; every array is over markets.
+"""Floating-point potential of docs/mechanism.md §1, written from the formulas with numpy; every array is over markets.
 
 It knows nothing of integers, words or rounding: the exact twin is compared with it, and it is compared with direct
 eigenvalue and finite-difference computations.
@@ -49,7 +49,7 @@ def variance(a: Array, b: Array, g: Array, w: Weights) -> float:
 
 
 def inventory_term(var: float, capital: float, w: Weights) -> float:
-    """I of DESIGN §4: quadratic up to s = kappa E, linear beyond [quote]."""
+    """I of docs/mechanism.md §1: quadratic up to s = kappa E, linear beyond [quote]."""
     s = float(np.sqrt(var))
     if s <= w.knee * capital:
         return w.aversion * var / (2 * capital)

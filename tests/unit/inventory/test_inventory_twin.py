@@ -156,8 +156,8 @@ def trade(bench: Bench, market: int, delta: int, *, closing: bool = False) -> An
     return value
 
 
-def test_trade_design_example_charges_about_4bp_average(bench: Bench) -> None:
-    """DESIGN §4: equity 10 m, sigma 60 %: the first million of delta costs 3.9 bp on average."""
+def test_trade_documented_example_charges_about_4bp_average(bench: Bench) -> None:
+    """docs/mechanism.md §1: equity 10 m, sigma 60 %: the first million of delta costs 3.9 bp on average."""
     q = trade(bench, 0, -500 * WAD)
     assert 3.8e-4 < q.charge / (1_000_000 * WAD) < 4.0e-4
     assert q.potential_before == 0

@@ -166,7 +166,7 @@ def test_potential_matrix_form_is_positive_semidefinite() -> None:
 
 
 def test_potential_design_numbers() -> None:
-    """DESIGN §4: equity 10 m, sigma 60 %: 3.9 bp average on the first million, 7.9 bp marginal at it."""
+    """docs/mechanism.md §1: equity 10 m, sigma 60 %: 3.9 bp average on the first million, 7.9 bp marginal at it."""
     w = analytic.Weights()
     d, sigma = np.array([1e6]), np.array([0.6])
     average = analytic.potential(d, sigma, 1e7, w) / 1e6

@@ -219,7 +219,7 @@ def test_process_pays_the_bid_less_the_rise_of_the_potential(usdc: World) -> Non
     rise = 10**6 * WAD * WAD // (nav - gross) - 60 * WAD - uncovered
     assert filled == 5_000 * WAD
     assert paid == (gross - rise) // 10**12 * 10**12
-    # DESIGN §8 as a bound: nobody is paid more than its share of NAV - S - max(0, U(E') - R)
+    # docs/mechanism.md §7 as a bound: nobody is paid more than its share of NAV - S - max(0, U(E') - R)
     assert paid <= 5_000 * WAD * (nav - 10 * WAD - uncovered - rise + WAD) // (10_000 * WAD)
     usdc.compare()
 
