@@ -1,6 +1,7 @@
 """The potential U as a function of one market's delta, fast enough for a search: plain floats, no arrays.
 
-Formulas of docs/mechanism.md §1; ballast/model/analytic/potential.py states the same with numpy and is what tests compare with.
+Formulas of docs/mechanism.md §1; ballast/model/analytic/potential.py states the same with numpy, and tests compare
+the two.
 """
 
 from __future__ import annotations
