@@ -20,7 +20,7 @@ def cli() -> None:
     \b
       ape run lp position --network ethereum:local:foundry --unlocked 1
       ape run lp deposit 10_000 --network ethereum:local:foundry --unlocked 1
-      ape run lp request all --network ethereum:sepolia:node --account alice
+      ape run lp request all --network ethereum:sepolia:node --account provider
       ape run lp claim --rpc http://127.0.0.1:8545 --unlocked 1
     """
 
@@ -78,7 +78,7 @@ def deposit(session: Session, amount: str, receiver: str | None, slippage: str) 
 
     \b
       ape run lp deposit 10_000 --network ethereum:local:foundry --unlocked 1
-      ape run lp deposit 2500.5 --account alice --slippage 0.1% --network ethereum:sepolia:node
+      ape run lp deposit 2500.5 --account provider --slippage 0.1% --network ethereum:sepolia:node
     """
     units, vault = session.units(amount), session.system.vault
     to = session.account(receiver)
@@ -105,7 +105,7 @@ def request(session: Session, shares: str, controller: str | None) -> None:
 
     \b
       ape run lp request all --network ethereum:local:foundry --unlocked 1
-      ape run lp request 1_000 --account alice --network ethereum:sepolia:node
+      ape run lp request 1_000 --account provider --network ethereum:sepolia:node
     """
     vault, lens = session.system.vault, session.system.lens
     held = int(vault.call("balanceOf", session.me))
@@ -177,7 +177,7 @@ def claim(session: Session, amount: str | None, receiver: str | None, controller
 
     \b
       ape run lp claim --network ethereum:local:foundry --unlocked 1
-      ape run lp claim 500 --receiver 0x3C44…93BC --account alice --network ethereum:sepolia:node
+      ape run lp claim 500 --receiver 0x3C44…93BC --account provider --network ethereum:sepolia:node
     """
     vault = session.system.vault
     owner, to = session.account(controller), session.account(receiver)

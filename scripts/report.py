@@ -9,8 +9,13 @@ from ballast import reports
 
 @click.command()
 @click.argument("what", type=click.Choice(["size", "gas"]))
-def main(what: str) -> None:
-    """Write the size or the gas table."""
+def cli(what: str) -> None:
+    """Measure, write docs/reports, and fail when a limit is broken.
+
+    \b
+      python -m scripts.report gas      whole transactions on Anvil (make gas)
+      python -m scripts.report size     deployed bytes (make size)
+    """
     try:
         if what == "size":
             sizes = reports.size(reports.measure_size())
@@ -28,4 +33,4 @@ def main(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli()

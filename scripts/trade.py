@@ -116,7 +116,7 @@ def open_(
 
     \b
       ape run trade open ETH buy 10 --network ethereum:local:foundry --unlocked 2
-      ape run trade open BTC sell 0.25 --limit 39_900 --account bob --network ethereum:sepolia:node
+      ape run trade open BTC sell 0.25 --limit 39_900 --account trader --network ethereum:sepolia:node
     """
     which = session.system.market(market)
     _trade(session, which, _delta(side, amount), limit, slippage, deadline)
@@ -134,7 +134,7 @@ def close(session: Session, market: str, amount: str | None, limit: str | None, 
 
     \b
       ape run trade close ETH --network ethereum:local:foundry --unlocked 2
-      ape run trade close ETH 2.5 --account bob --network ethereum:sepolia:node
+      ape run trade close ETH 2.5 --account trader --network ethereum:sepolia:node
     """
     which = session.system.market(market)
     held = int(session.system.perp_engine.call("position", session.me, which.id).size)

@@ -32,7 +32,13 @@ NAMES = {
 @click.option("--json", "as_json", is_flag=True, help="Write the summary as JSON too.")
 @click.option("--list", "list_windows", is_flag=True, help="Name the recorded windows and exit.")
 def main(window: str, minutes: int, equity: float, out: Path, as_json: bool, list_windows: bool) -> None:
-    """Replay recorded prices and trader flow against the whole of Ballast on a private node."""
+    """Replay recorded prices and trader flow against the whole of Ballast on a private node.
+
+    \b
+      python -m ballast.demo                                        May 2021, 40 hours around the crash
+      python -m ballast.demo --window 2021-12-04_flash --json
+      python -m ballast.demo --window calm --minutes 600 --equity 2000000
+    """
     console = Console()
     if list_windows:
         console.print("\n".join(data.minute_windows()))

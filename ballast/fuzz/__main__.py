@@ -17,7 +17,12 @@ from ballast.fuzz.shrink import save, shrink, words
 @click.option("--length", default=400, show_default=True, help="Steps of an episode.")
 @click.option("--decimals", type=click.Choice(["6", "8", "18", "all"]), default="all", show_default=True)
 def main(seconds: float, seed: int, length: int, decimals: str) -> None:
-    """Random sequences on contracts and twin; a failure is shrunk, told in words and saved under out/."""
+    """Random sequences on contracts and twin; a failure is shrunk, told in words and saved under out/.
+
+    \b
+      python -m ballast.fuzz --seconds 3600
+      python -m ballast.fuzz --seconds 600 --seed 7 --decimals 6
+    """
     choices = (6, 8, 18) if decimals == "all" else (int(decimals),)
     stats, until = Stats(), time.monotonic() + seconds
     while time.monotonic() < until:

@@ -198,7 +198,7 @@ def test_lp_request_after_the_end_of_an_epoch_says_which_one_it_waits_for(net: N
         ("lp claim --unlocked 1 --yes", "0 TUSD is claimable", "0.0000 shares still wait"),
         ("lp position 0x12", "'0x12' is not an address", ""),
         ("lp position --unlocked 99", "there is no number 99", ""),
-        ("lp position --unlocked bob", "neither an address nor a number", ""),
+        ("lp position --unlocked nobody", "neither an address nor a number", ""),
         ("lp position --unlocked 1 --account x", "--account and --unlocked at once", ""),
         ("lp position --account nobody_called_so", "ape has no account 'nobody_called_so'", ""),
         ("trade open SOL buy 1 --unlocked 2 --yes", "no market 'SOL'; there are ETH, BTC", ""),
@@ -467,7 +467,7 @@ def test_ape_runs_the_scripts_on_its_own_provider(net: Net, tmp_path: Path) -> N
     env = environment() | {
         "APE_FOUNDRY_HOST": net.chain.url,
         "APE_DATA_FOLDER": str(tmp_path / "ape"),
-        "APE_ACCOUNTS_alice_PASSPHRASE": "a long passphrase",
+        "APE_ACCOUNTS_trader_PASSPHRASE": "a long passphrase",
         "PATH": f"{bin_folders}:{os.environ['PATH']}",
     }
     where = ["--network", "ethereum:local:foundry", "--manifest", str(net.path)]
@@ -480,15 +480,15 @@ def test_ape_runs_the_scripts_on_its_own_provider(net: Net, tmp_path: Path) -> N
         return done.stdout
 
     key = "0x" + "42" * 32
-    alice = subprocess.run(
+    trader = subprocess.run(
         [sys.executable, "-c", "from ape_accounts import import_account_from_private_key as f;"
-         f"print(f('alice', 'a long passphrase', '{key}').address)"],
+         f"print(f('trader', 'a long passphrase', '{key}').address)"],
         cwd=ROOT, env=env, capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
-    net.chain.set_balance(alice, 10**19)
-    net.sandbox.quote.send("mint", alice, net.sandbox.units(20_000))
+    net.chain.set_balance(trader, 10**19)
+    net.sandbox.quote.send("mint", trader, net.sandbox.units(20_000))
     assert (
-        json.loads(ape("trade", "deposit", "5_000", "--account", "alice", "--yes", "--json"))["units"] == 5_000 * 10**6
+        json.loads(ape("trade", "deposit", "5_000", "--account", "trader", "--yes", "--json"))["units"] == 5_000 * 10**6
     )
-    assert net.sandbox.clearinghouse.call("account", alice)[0] == 5_000 * 10**18
+    assert net.sandbox.clearinghouse.call("account", trader)[0] == 5_000 * 10**18
     assert json.loads(ape("verify", "--json"))["ok"]
