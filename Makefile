@@ -32,10 +32,10 @@ lint: ## ruff and mypy --strict
 	@$(RUN) mypy
 
 gas: ## whole-transaction gas on Anvil -> docs/reports/gas.md
-	@$(RUN) python scripts/report.py gas
+	@$(RUN) python -m scripts.report gas
 
 size: ## deployed bytes -> docs/reports/size.md; fails above 22,000
-	@$(RUN) python scripts/report.py size
+	@$(RUN) python -m scripts.report size
 
 clean: ## caches and outputs (keeps the installed toolchain)
 	@rm -rf .build .pytest_cache .ruff_cache .mypy_cache .hypothesis out
