@@ -55,6 +55,7 @@ class Pool:
 
     @property
     def base_is_token0(self) -> bool:
+        """Uniswap orders the two tokens by address."""
         return _is_sorted(self.base, self.quote)
 
     def price_wad(self) -> int:

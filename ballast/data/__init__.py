@@ -77,14 +77,17 @@ class GmxFlow:
 
     @property
     def long_flow(self) -> Floats:
+        """Change of the longs' open interest in each minute, in the units of `oi_long`."""
         return np.diff(self.oi_long, prepend=self.oi_long[0])
 
     @property
     def short_flow(self) -> Floats:
+        """Change of the shorts' open interest in each minute, in the units of `oi_short`."""
         return np.diff(self.oi_short, prepend=self.oi_short[0])
 
     @property
     def signed_flow(self) -> Floats:
+        """What traders bought, net, in each minute."""
         return self.long_flow - self.short_flow
 
     def __len__(self) -> int:

@@ -82,6 +82,7 @@ class Quoted:
 
     @property
     def total(self) -> float:
+        """Half-spread and charge together."""
         return self.half_spread + self.charge
 
 

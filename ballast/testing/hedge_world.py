@@ -89,9 +89,11 @@ class World:
         return int(self.clearinghouse.scale())
 
     def units(self, wad: int) -> int:
+        """What a WAD amount of quote is in token units, rounded down."""
         return wad // self.scale
 
     def base_units(self, wad: int) -> int:
+        """What a WAD amount of base is in token units, rounded down."""
         return int(wad // 10 ** (18 - self.base.decimals()))
 
     # ---- time and price
@@ -111,6 +113,7 @@ class World:
     # ---- actors
 
     def deposit_lp(self, amount: int, owner: str | None = None) -> None:
+        """Mint `amount` [quote, WAD] and deposit it for shares."""
         assert self.vault is not None
         owner = owner or self.lp
         units = self.units(amount)
@@ -119,17 +122,20 @@ class World:
         self.vault.deposit.send(units, owner, sender=owner)
 
     def deposit_margin(self, amount: int, owner: str) -> None:
+        """Mint `amount` [quote, WAD] and deposit it as margin."""
         units = self.units(amount)
         self.quote.mint.send(owner, units)
         self.quote.approve.send(self.clearinghouse, units, sender=owner)
         self.clearinghouse.deposit.send(units, owner, sender=owner)
 
     def trade(self, size: int, owner: str | None = None) -> Receipt:
+        """Trade `size` [base, WAD] without a limit price."""
         assert self.engine is not None
         limit = NO_LIMIT if size > 0 else 0
         return self.engine.trade.send(MARKET, size, limit, FOREVER, sender=owner or self.trader)
 
     def rebalance(self, size: int, limit: int | None = None, venue_id: int = 0, sender: str | None = None) -> Receipt:
+        """Ask for a hedge of `size` [base, WAD]; without a limit price unless one is given."""
         if limit is None:
             limit = NO_LIMIT if size > 0 else 0
         return self.manager.rebalance.send(venue_id, MARKET, size, limit, sender=sender or self.keeper)
@@ -137,15 +143,19 @@ class World:
     # ---- readings
 
     def cash(self, owner: str) -> int:
+        """Of an account [quote, WAD]."""
         return int(self.clearinghouse.account(owner)[0])
 
     def lp_cash(self) -> int:
+        """[quote, WAD]."""
         return int(self.clearinghouse.vault_ledger()[0])
 
     def reserve(self) -> int:
+        """R [quote, WAD]."""
         return int(self.clearinghouse.vault_ledger()[1])
 
     def book_value(self) -> int:
+        """What traders owe at the oracle's price [quote, WAD]."""
         return int(self.engine.book_value([self.price])) if self.engine else 0
 
     def nav(self) -> int:
@@ -157,24 +167,29 @@ class World:
         return int(self.manager.equity([self.price]))
 
     def potential(self) -> int:
+        """U as stored [quote, WAD]."""
         return int(self.inventory.state().potential)
 
     def tokens_of(self, owner: Any) -> tuple[int, int]:
+        """Quote and base held [token units]."""
         return int(self.quote.balanceOf(owner)), int(self.base.balanceOf(owner))
 
     # ---- parameters
 
     def set_rule(self, **changes: int) -> Rule:
+        """The default rule but for `changes`."""
         rule = replace(Rule(), **changes)
         self.manager.set_rule.send(astuple(rule), sender=self.setup)
         return rule
 
     def set_venue_params(self, venue_id: int = 0, **changes: int) -> VenueParams:
+        """A venue's default parameters but for `changes`."""
         params = replace(VenueParams(), **changes)
         self.manager.set_venue_params.send(venue_id, astuple(params), sender=self.setup)
         return params
 
     def list_venue(self, venue: Contract, **changes: int) -> int:
+        """List it for the market; its id."""
         params = replace(VenueParams(), **changes)
         self.manager.list_venue.send(venue, MARKET, astuple(params), sender=self.setup)
         return int(self.manager.venue_count()) - 1

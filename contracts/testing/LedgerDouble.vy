@@ -4,11 +4,11 @@
 """
 @title  LedgerDouble: LP cash and reserve that a test sets
 @notice Stands in for the Clearinghouse where the inventory alone is tested.
-@custom:kill Testing only.
+@custom:kill Nothing to kill: never deployed where money is real.
 """
 
-lp: int256
-reserve: uint256
+lp: int256              # [quote, WAD]
+reserve: uint256        # [quote, WAD]
 
 
 @external

@@ -4,7 +4,7 @@
 """
 @title  OracleDouble: answers the marks a test sets
 @notice Stands in for PriceOracle where a test of another contract wants marks that no feed would give.
-@custom:kill Testing only.
+@custom:kill Nothing to kill: never deployed where money is real.
 """
 
 from interfaces import IPriceOracle

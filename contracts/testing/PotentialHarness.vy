@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  PotentialHarness: the pure functions of potential.vy and stress.vy, callable
-@custom:kill Testing only.
+@custom:kill Nothing to kill: never deployed where money is real.
 """
 
 from contracts import constants as c

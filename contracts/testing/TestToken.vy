@@ -5,7 +5,7 @@
 """
 @title  TestToken: a well-behaved ERC-20 with ERC-2612 permit that anyone may mint
 @notice Stands for the quote token and for base tokens in tests and demos.
-@dev    Test support; never deployed with the protocol.
+@custom:kill Nothing to kill: never deployed where money is real.
 """
 
 from ethereum.ercs import IERC20

@@ -1,11 +1,11 @@
 # pragma version 0.4.3
 # pragma evm-version cancun
 # pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Wrapper probe
-@license AGPL-3.0-only
-@notice Exercises every shape of argument, result, event and failure that the Python contract wrapper has to carry.
-@dev Test support; never deployed with the protocol.
+@title  WrapperProbe: what the Python contract wrapper has to carry
+@notice Exercises every shape of argument, result, event and failure.
+@custom:kill Nothing to kill: never deployed where money is real.
 """
 
 struct Leg:

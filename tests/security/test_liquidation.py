@@ -90,3 +90,4 @@ def test_leg_with_a_stale_price_does_not_shield_the_others(vault_only: Sandbox) 
     system.warp(3_601, refresh=False)
     system.push("ETH", 1_900)
     system.perp_engine.liquidate.send(attacker, 0, sender=liquidator)
+    assert system.perp_engine.position(attacker, 0).size == 0

@@ -28,6 +28,7 @@ def w(dictated: World) -> World:
 
 def test_honest_venue_is_within_the_tight_rule(w: World) -> None:
     w.rebalance(SIZE)
+    assert w.manager.venue_state(0).exposure == SIZE
 
 
 @pytest.mark.parametrize(

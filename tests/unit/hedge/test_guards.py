@@ -80,6 +80,7 @@ def test_push_feed_has_no_age_limit_but_freshness(w: World) -> None:
     w.set_venue_params(max_age=0, band=5_000)
     w.chain.warp(3_000)
     w.rebalance(SIZE)
+    assert w.manager.venue_state(0).exposure == SIZE
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -113,6 +114,7 @@ def test_push_feed_band_is_its_deviation_threshold(w: World) -> None:
     far = PRICE * 10_055 // 10_000
     w.double.set_price.send(far, far)
     w.rebalance(SIZE)
+    assert w.manager.venue_state(0).exposure == SIZE
 
 
 def test_price_that_the_trade_moves_out_of_the_band_reverts(w: World) -> None:

@@ -166,7 +166,9 @@ def test_recall_needs_neither_budget_nor_cooldown_but_draws_both(w: World) -> No
 def test_recall_works_on_a_paused_venue(w: World) -> None:
     w.manager.pause_venue.send(0, sender=w.guardian)
     short_of_cash(w, 3_000 * WAD)
+    before = w.lp_cash()
     w.manager.recall.send(0, 10**15)
+    assert w.lp_cash() > before
 
 
 def test_recall_outside_the_bands_reverts(w: World) -> None:
