@@ -449,6 +449,14 @@ class Config(Section):
         markets = [market.model_dump() | {"venues": [], "base": None} for market in self.markets]
         return self.changed(uniswap=None, markets=markets)
 
+    def only_market(self, name: str) -> Config:
+        """The same system with one market and its venues."""
+        markets = [market.model_dump() for market in self.markets if market.name == name]
+        if not markets:
+            raise ValueError(f"{self.network} has no market {name}")
+        hedging = self.hedging.model_dump() | {"gas_market": name}
+        return self.changed(markets=markets, hedging=hedging)
+
     def with_quote_decimals(self, decimals: int) -> Config:
         """The same system on a test token of other decimals."""
         if self.quote.test is None:

@@ -25,7 +25,7 @@
         guardian pauses deposits and lowers the cap. Requests, processing and claims cannot be paused.
 
         Invariants:
-        I7   (bid + one token) / (supply + one share) of those who stay never falls by an entry or an exit;
+        I7   (bid + one token) / (supply + one share), the bid not floored at 0, never falls for those who stay by an entry or exit;
         I11  self's own shares = pool pending + incoming; every controller of an epoch is filled by the same fraction;
              what is paid into claims covers what is owed; a queue worth less than one token unit waits;
         a preview answers what the act does in the same block, to the wei; the vault never keeps the asset.
