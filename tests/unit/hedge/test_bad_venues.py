@@ -64,8 +64,8 @@ def test_partial_fill_is_judged_by_what_was_filled(w: World) -> None:
     assert w.manager.venue_state(0).used == NOTIONAL // 2 // 10**12
 
 
-@pytest.mark.parametrize("manner", DEAD)
-def test_dead_venue_counts_zero_and_blocks_no_other(w: World, manner: Manner) -> None:
+@pytest.mark.parametrize(("manner", "reason"), zip(DEAD, ["double: broken", "", "hedge: bad answer", ""], strict=True))
+def test_dead_venue_counts_zero_and_blocks_no_other(w: World, manner: Manner, reason: str) -> None:
     w.rebalance(SIZE)
     first = w.double
     add_double(w)
@@ -77,7 +77,7 @@ def test_dead_venue_counts_zero_and_blocks_no_other(w: World, manner: Manner) ->
     assert (w.inventory.delta(), w.inventory.book()) == (SIZE, NOTIONAL)
     w.next_block()
     w.rebalance(SIZE, venue_id=1)
-    with reverts():
+    with reverts(reason):
         w.rebalance(-SIZE, venue_id=0)
 
 
