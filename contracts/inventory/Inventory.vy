@@ -115,7 +115,7 @@ event MarketParamsChanged:
 CAPITAL_FLOOR: constant(uint256) = 1_000 * 10**6        # [MICRO quote] E is never less
 COVERAGE_UNIT: constant(uint256) = 10**9
 WINDOW: constant(uint256) = 60                          # [s] least length of a window of the low-water mark
-NAV_Z: constant(uint256) = 3 * c.WAD                    # spreads on the net book in LP prices (DESIGN §8)
+NAV_Z: constant(uint256) = 3 * c.WAD                    # spreads on the net book in LP prices (docs/mechanism.md §7)
 
 LISTED: constant(uint256) = 1 << 168                    # above every field of a market's parameter word
 
@@ -390,12 +390,14 @@ def market(market: uint256) -> exposure.Market:
 @view
 @external
 def params() -> Params:
+    """@notice Global parameters in force, unpacked."""
     return self._params()
 
 
 @view
 @external
 def market_params(market: uint256) -> MarketParams:
+    """@notice Spread parameters of a market in force, unpacked."""
     return self._market_params(market)
 
 
@@ -412,7 +414,7 @@ def _trade(
     mp: MarketParams,
 ) -> (Entry, IInventory.Quote):
     """
-    @notice DESIGN §5: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
+    @notice docs/mechanism.md §3: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
     """
     e: Entry = entered
     q: IInventory.Quote = empty(IInventory.Quote)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Stressed loss of one market
-@notice The worst of the scenario P&Ls of DESIGN §4, floored at zero: linear in delta, plus the stored option vector.
+@notice The worst of the scenario P&Ls of docs/mechanism.md §1, floored at zero: linear in delta, plus the stored option vector.
         Rounded up to MICRO per market, so that the sum over markets is an exact integer.
 """
 

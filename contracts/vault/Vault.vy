@@ -16,8 +16,8 @@
             bid = NAV - S - X(NAV)
             a queue of Q shares is paid  Q * bid / supply - (X(NAV - Q * bid / supply) - X(NAV))
 
-        so the queue pays the whole rise of the potential that it leaves behind, not its own part of it only. (DESIGN §8
-        states NAV - S - X(E'): that is the most a share is ever paid; it would leave the rest of the rise with those who
+        so the queue pays the whole rise of the potential that it leaves behind, not its own part of it only. (A
+        bid of NAV - S - X(E') is the most a share is ever paid; alone it would leave the rest of the rise with those who
         stay, and break I7 where U outgrows R.) Payment is bounded by LP cash and by stressed loss / equity <= u_redeem.
 
         Actors: anyone deposits and processes epochs; an owner, its operator, or a spender of its allowance requests

@@ -39,7 +39,7 @@ def _assets_up(shares: uint256, supply: uint256, nav: uint256) -> uint256:
 @internal
 @pure
 def _ask(nav: uint256, spread: uint256, reserve: uint256, potential: uint256) -> uint256:
-    """@notice NAV at which deposits enter (DESIGN §8): they pay for the reserve that is about to become theirs."""
+    """@notice NAV at which deposits enter (docs/mechanism.md §7): they pay for the reserve that is about to become theirs."""
     return nav + spread + wad.sub_floor(reserve, potential)
 
 
