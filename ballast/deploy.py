@@ -206,7 +206,8 @@ class Deployer:
         if self._is_done(plan, deployed, step):
             newest = self.journal.last("intent", "done", step=step.title)
             if newest is None or newest["kind"] == "intent":
-                self._note_found(deployed, step, nonce)
+                # asked again: the transaction may have been included since the nonce was read
+                self._note_found(deployed, step, self._unfinished(step))
             tell("skipped")
             return
         if nonce is None:
