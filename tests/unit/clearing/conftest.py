@@ -19,21 +19,6 @@ Run = Callable[..., Receipt]
 
 
 @pytest.fixture
-def chain() -> RevmChain:
-    return RevmChain()
-
-
-@pytest.fixture
-def governor(chain: RevmChain) -> str:
-    return chain.accounts[0]
-
-
-@pytest.fixture
-def setup(chain: RevmChain) -> str:
-    return chain.accounts[1]
-
-
-@pytest.fixture
 def trader(chain: RevmChain) -> str:
     return chain.accounts[2]
 

@@ -15,28 +15,8 @@ NOT_ALLOWED = "roles: not allowed"
 
 
 @pytest.fixture
-def chain() -> RevmChain:
-    return RevmChain()
-
-
-@pytest.fixture
-def governor(chain: RevmChain) -> str:
-    return chain.accounts[0]
-
-
-@pytest.fixture
-def setup(chain: RevmChain) -> str:
-    return chain.accounts[1]
-
-
-@pytest.fixture
 def holder(chain: RevmChain) -> str:
     return chain.accounts[2]
-
-
-@pytest.fixture
-def stranger(chain: RevmChain) -> str:
-    return chain.accounts[3]
 
 
 @pytest.fixture

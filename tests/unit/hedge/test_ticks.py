@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, getcontext
+from collections.abc import Iterator
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import isqrt
 
@@ -14,7 +15,12 @@ from ballast.chain import Contract, RevmChain
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import WAD
 
-getcontext().prec = 60
+
+@pytest.fixture(autouse=True)
+def sixty_digits() -> Iterator[None]:
+    """Reference arithmetic, without changing the process's decimal context for others."""
+    with localcontext(prec=60):
+        yield
 
 
 @pytest.fixture(scope="module")

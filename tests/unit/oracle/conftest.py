@@ -13,28 +13,8 @@ ZERO = "0x" + "00" * 20
 
 
 @pytest.fixture
-def chain() -> RevmChain:
-    return RevmChain()
-
-
-@pytest.fixture
-def governor(chain: RevmChain) -> str:
-    return chain.accounts[0]
-
-
-@pytest.fixture
-def setup(chain: RevmChain) -> str:
-    return chain.accounts[1]
-
-
-@pytest.fixture
 def guardian(chain: RevmChain) -> str:
     return chain.accounts[2]
-
-
-@pytest.fixture
-def stranger(chain: RevmChain) -> str:
-    return chain.accounts[3]
 
 
 @pytest.fixture
