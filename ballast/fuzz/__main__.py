@@ -15,19 +15,17 @@ from ballast.fuzz.shrink import save, shrink, words
 @click.option("--seconds", default=60.0, show_default=True, help="How long to search.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the first episode; the next ones count on.")
 @click.option("--length", default=400, show_default=True, help="Steps of an episode.")
-@click.option("--decimals", type=click.Choice(["6", "8", "18", "all"]), default="all", show_default=True)
-def main(seconds: float, seed: int, length: int, decimals: str) -> None:
+def main(seconds: float, seed: int, length: int) -> None:
     """Random sequences on contracts and twin; a failure is shrunk, told in words and saved under out/.
 
     \b
       python -m ballast.fuzz --seconds 3600
-      python -m ballast.fuzz --seconds 600 --seed 7 --decimals 6
+      python -m ballast.fuzz --seconds 600 --seed 7
     """
-    choices = (6, 8, 18) if decimals == "all" else (int(decimals),)
     stats, until = Stats(), time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            episode(seed, length, choices[seed % len(choices)], stats)
+            episode(seed, length, stats=stats)
         except Failure as found:
             click.echo(f"{found}\nshrinking {len(found.steps)} steps ...")
             short = shrink(found)

@@ -242,7 +242,7 @@ def lp_in(p: Planner) -> list[Step]:
     who = p.who(*LPS)
     if p.rng.random() < 0.3:
         return [["lp_mint", {"who": who, "shares": int(p.log(-18, 7) * WAD)}]]
-    return [["lp_deposit", {"who": who, "units": int(p.log(-p.world.decimals, 7.3) * p.world.unit)}]]
+    return [["lp_deposit", {"who": who, "units": int(p.log(-p.world.setup.decimals, 7.3) * p.world.unit)}]]
 
 
 def lp_ask(p: Planner) -> list[Step]:
@@ -333,7 +333,7 @@ def gifts(p: Planner) -> list[Step]:
             ]
         case _:
             to = p.rng.choice(list(p.world.contracts))
-            return [["donate", {"to": to, "units": int(p.log(0, p.world.decimals + 4))}]]
+            return [["donate", {"to": to, "units": int(p.log(0, p.world.setup.decimals + 4))}]]
 
 
 def fees(p: Planner) -> list[Step]:

@@ -12,7 +12,7 @@ from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, OF_LPS, THOROUGH, i13_prices_equal_the_twin, stayers
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.reach import reached
-from ballast.fuzz.world import Broken, Clock, World
+from ballast.fuzz.world import Broken, Clock, Setup, World
 from ballast.model.exact.clearing import Clearinghouse
 
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
@@ -24,10 +24,10 @@ WORLDLY = {"warp", "push", "break_feed", "arbitrage"}  # nothing of ours changes
 class Failure(Exception):
     """A sequence that breaks an invariant."""
 
-    def __init__(self, steps: list[Step], decimals: int, broken: Broken, seed: int | None = None) -> None:
-        super().__init__(f"{broken} (step {len(steps)}, {decimals} decimals, seed {seed})")
+    def __init__(self, steps: list[Step], setup: Setup, broken: Broken, seed: int | None = None) -> None:
+        super().__init__(f"{broken} (step {len(steps)}, {setup}, seed {seed})")
         self.steps = steps
-        self.decimals = decimals
+        self.setup = setup
         self.broken = broken
         self.seed = seed
 
@@ -124,13 +124,18 @@ class Driver:
 
 
 def episode(
-    seed: int, length: int, decimals: int = 6, stats: Stats | None = None, make_chain: Callable[[], Chain] | None = None
+    seed: int,
+    length: int,
+    setup: Setup | None = None,
+    stats: Stats | None = None,
+    make_chain: Callable[[], Chain] | None = None,
 ) -> Stats:
-    """One random sequence of `length` steps; raises Failure."""
+    """One random sequence of `length` steps, in a drawn world if none is given; raises Failure."""
     stats = stats or Stats()
     rng = Random(seed)
+    setup = setup or Setup.draw(rng)
     with stats.clock.on("set-up"):
-        world = World(decimals, make_chain() if make_chain else None, stats.clock)
+        world = World(setup, make_chain() if make_chain else None, stats.clock)
         driver, planner = Driver(world, rng, stats), Planner(world, rng)
     stats.episodes += 1
     steps: list[Step] = []
@@ -141,15 +146,19 @@ def episode(
             driver.step(steps[-1])
         driver.finish()
     except Broken as broken:
-        raise Failure(steps, decimals, broken, seed) from broken
+        raise Failure(steps, setup, broken, seed) from broken
     return stats
 
 
 def replay(
-    steps: Iterable[Step], decimals: int = 6, *, thorough: bool = True, make_chain: Callable[[], Chain] | None = None
+    steps: Iterable[Step],
+    setup: Setup | None = None,
+    *,
+    thorough: bool = True,
+    make_chain: Callable[[], Chain] | None = None,
 ) -> World:
     """Do a given sequence, checking everything after every step; raises Broken."""
-    world = World(decimals, make_chain() if make_chain else None)
+    world = World(setup, make_chain() if make_chain else None)
     driver = Driver(world, None, Stats(world.clock), thorough)
     for step in steps:
         driver.step(step)
@@ -157,7 +166,7 @@ def replay(
     return world
 
 
-def in_words(steps: Iterable[Step], decimals: int = 6) -> list[str]:
+def in_words(steps: Iterable[Step], setup: Setup | None = None) -> list[str]:
     """A sequence as people say it."""
-    world = World(decimals)
+    world = World(setup)
     return [describe(world, step) for step in steps]

@@ -22,12 +22,13 @@ _TEST = '''"""{message}
 """
 
 from ballast.fuzz.runner import replay
+from ballast.fuzz.world import Setup
 
 STEPS = {steps}
 
 
 def test_{name}_holds() -> None:
-    replay(STEPS, decimals={decimals})
+    replay(STEPS, setup={setup})
 '''
 
 
@@ -49,7 +50,7 @@ def save(failure: Failure, folder: Path = OUT) -> Path:
         words="\n".join(words(failure)),
         steps=pformat(failure.steps, width=118, sort_dicts=False),
         name=failure.broken.name,
-        decimals=failure.decimals,
+        setup=failure.setup,
     )
     path.write_text(text)
     return path
@@ -57,7 +58,7 @@ def save(failure: Failure, folder: Path = OUT) -> Path:
 
 def words(failure: Failure) -> list[str]:
     """The sequence, numbered, and how it ends."""
-    lines = [f"{i:>4}. {line}" for i, line in enumerate(in_words(failure.steps, failure.decimals), 1)]
+    lines = [f"{i:>4}. {line}" for i, line in enumerate(in_words(failure.steps, failure.setup), 1)]
     return [*lines, f"      -> {failure.broken}"]
 
 
@@ -82,10 +83,10 @@ class _Search:
                 yield step
 
         try:
-            replay(counted(), self.best.decimals, make_chain=self.make_chain)
+            replay(counted(), self.best.setup, make_chain=self.make_chain)
         except Broken as broken:
             if broken.invariant == self.best.broken.invariant:
-                self.best = Failure(done, self.best.decimals, broken, self.best.seed)
+                self.best = Failure(done, self.best.setup, broken, self.best.seed)
                 return True
         return False
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from operator import attrgetter
+from random import Random
 from typing import Any
 
 from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
@@ -41,6 +42,18 @@ MAX_UINT = 2**256 - 1
 
 # What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
 REASON = re.compile(r"[a-z0-9 ]+: .+|OLD")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a world is made of; an episode draws it, a saved sequence names it."""
+
+    decimals: int = 6  # of the quote token
+
+    @classmethod
+    def draw(cls, rng: Random) -> Setup:
+        """Any of the supported ones."""
+        return cls(decimals=rng.choice((6, 8, 18)))
 
 
 class Fault(Flag):
@@ -212,15 +225,15 @@ def fuzz_config(decimals: int = 6) -> Config:
 class World:
     """Contracts, twin, actors, and what the driver knows about tokens that were sent without a call."""
 
-    def __init__(self, decimals: int = 6, chain: Chain | None = None, clock: Clock | None = None) -> None:
+    def __init__(self, setup: Setup | None = None, chain: Chain | None = None, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.decimals = decimals
+        self.setup = setup or Setup()
         self.chain = chain or RevmChain()
-        self.config = fuzz_config(decimals)
+        self.config = fuzz_config(self.setup.decimals)
         self.system: Sandbox = deploy_system(self.chain, self.config)
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
-        self.unit = 10**decimals  # [token units] of one quote
+        self.unit = 10**self.setup.decimals  # [token units] of one quote
         self.contracts = {
             "clearinghouse": self.system.clearinghouse,
             "inventory": self.system.inventory,

@@ -18,8 +18,9 @@ DECIMALS = (6, 18, 8)
 def fuzz(seed: int, steps: int) -> None:
     """One episode on all contracts and their exact twin, every invariant checked; raises what the fuzzer raises."""
     from ballast.fuzz.runner import episode
+    from ballast.fuzz.world import Setup
 
-    episode(seed, steps, DECIMALS[seed % len(DECIMALS)])
+    episode(seed, steps, Setup(DECIMALS[seed % len(DECIMALS)]))
 
 
 def find(name: str) -> Search:

@@ -9,7 +9,7 @@ import pytest
 
 from ballast.fuzz.runner import Failure, replay
 from ballast.fuzz.shrink import save, shrink, words
-from ballast.fuzz.world import Broken
+from ballast.fuzz.world import Broken, Setup
 from tests.stateful import mutants
 from tests.stateful.test_mutants import search
 
@@ -23,7 +23,7 @@ def test_shrink_planted_bug_leaves_its_cause(tmp_path: Path) -> None:
     assert len(short.steps) <= 12
     assert "request" in [name for name, _ in short.steps]
     with pytest.raises(Broken, match=f"^{short.broken.name}"):
-        replay(short.steps, short.decimals, make_chain=make_chain)
+        replay(short.steps, short.setup, make_chain=make_chain)
 
 
 def test_save_failure_is_a_test_that_passes_once_the_bug_is_gone(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_save_failure_is_a_test_that_passes_once_the_bug_is_gone(tmp_path: Path)
         ["pause_deposits", {"on": True}],
         ["trade", {"who": "trader1", "market": 1, "size": -(10**18), "limit": None}],
     ]
-    failure = Failure(steps, 6, Broken("i4_zero_sum", "planted"), seed=7)
+    failure = Failure(steps, Setup(6), Broken("i4_zero_sum", "planted"), seed=7)
     told = "\n".join(words(failure))
     assert "1. lp1 deposits 5,000 for shares" in told
     assert "3. trader1 trades -1 BTC" in told

@@ -11,6 +11,7 @@ import pytest
 from ballast.fuzz.reach import EXPECTED
 from ballast.fuzz.runner import Failure, Stats, episode
 from ballast.fuzz.shrink import save, shrink, words
+from ballast.fuzz.world import Setup
 
 EPISODES = 18  # per token
 LENGTH = 400  # steps
@@ -24,7 +25,7 @@ stats = Stats()
 def test_system_random_sequences_break_no_invariant(decimals: int, fuzz_scale: int) -> None:
     for seed in range(SEED, SEED + EPISODES * fuzz_scale):
         try:
-            episode(seed * 100 + decimals, LENGTH, decimals, stats)
+            episode(seed * 100 + decimals, LENGTH, Setup(decimals), stats)
         except Failure as failure:
             short = shrink(failure)
             pytest.fail("\n".join([str(short), *words(short), f"saved as {save(short)}"]), pytrace=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from ballast.fuzz.runner import Driver, Stats
-from ballast.fuzz.world import LPS, TRADERS, World
+from ballast.fuzz.world import LPS, TRADERS, Setup, World
 from ballast.model.exact.fixed import WAD
 
 SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
@@ -31,7 +31,7 @@ class SystemMachine(RuleBasedStateMachine):
 
     @initialize(decimals=st.sampled_from((6, 8, 18)), deposit=quote, margin=quote)
     def open(self, decimals: int, deposit: int, margin: int) -> None:
-        self.world = World(decimals)
+        self.world = World(Setup(decimals))
         self.driver = Driver(self.world, Random(0), Stats(self.world.clock), thorough=True)
         self.do("lp_deposit", who="lp1", units=deposit * self.world.unit)
         for who in TRADERS:
