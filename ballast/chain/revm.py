@@ -7,7 +7,8 @@ transaction's: addresses stay warm between calls. Measure gas on the JSON-RPC ba
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyrevm
@@ -115,6 +116,20 @@ class RevmChain(Chain):
         self._now += seconds
         self._number += 1
         self._set_block()
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Whatever happens inside is undone at the end, time and logs included, `set_balance` not; may be nested."""
+        checkpoint, now, number = self._evm.snapshot(), self._now, self._number
+        logged = 0 if self._history is None else len(self._history)
+        try:
+            yield
+        finally:
+            self._evm.revert(checkpoint)
+            self._now, self._number = now, number
+            self._set_block()
+            if self._history is not None:
+                del self._history[logged:]
 
     def balance(self, address: Any) -> int:
         return int(self._evm.get_balance(address_of(address)))
