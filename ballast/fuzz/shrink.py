@@ -3,10 +3,10 @@ test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from pprint import pformat
-from typing import Any
 
 from ballast.chain import Chain
 from ballast.chain.artifacts import ROOT
@@ -34,7 +34,12 @@ def test_{name}_holds() -> None:
 
 def shrink(failure: Failure, budget: int = 400, make_chain: Callable[[], Chain] | None = None) -> Failure:
     """A failure of the same invariant with fewer steps and rounder numbers, after at most `budget` replays."""
-    search = _Search(failure, budget, make_chain)
+    return reduce(failure, partial(replay, setup=failure.setup, make_chain=make_chain), budget)
+
+
+def reduce(failure: Failure, run: Callable[[Iterable[Step]], object], budget: int = 400) -> Failure:
+    """`shrink` for any world: `run` does a sequence from the start and raises Broken."""
+    search = _Search(failure, budget, run)
     search.drop_steps()
     search.round_numbers()
     search.drop_steps()
@@ -65,10 +70,10 @@ def words(failure: Failure) -> list[str]:
 class _Search:
     """The best failure so far, and replays left."""
 
-    def __init__(self, failure: Failure, budget: int, make_chain: Callable[[], Chain] | None) -> None:
+    def __init__(self, failure: Failure, budget: int, run: Callable[[Iterable[Step]], object]) -> None:
         self.best = failure
         self.left = budget
-        self.make_chain = make_chain
+        self.run = run
 
     def fails(self, steps: list[Step]) -> bool:
         """Whether these steps break the same invariant; if so they are the best so far, cut where they do."""
@@ -77,13 +82,13 @@ class _Search:
         self.left -= 1
         done: list[Step] = []
 
-        def counted() -> Any:
+        def counted() -> Iterator[Step]:
             for step in steps:
                 done.append(step)
                 yield step
 
         try:
-            replay(counted(), self.best.setup, make_chain=self.make_chain)
+            self.run(counted())
         except Broken as broken:
             if broken.invariant == self.best.broken.invariant:
                 self.best = Failure(done, self.best.setup, broken, self.best.seed)
