@@ -25,11 +25,14 @@ class Failure(Exception):
     """A sequence that breaks an invariant."""
 
     def __init__(self, steps: list[Step], setup: Setup, broken: Broken, seed: int | None = None) -> None:
-        super().__init__(f"{broken} (step {len(steps)}, {setup}, seed {seed})")
+        super().__init__(steps, setup, broken, seed)  # what pickle makes another one of
         self.steps = steps
         self.setup = setup
         self.broken = broken
         self.seed = seed
+
+    def __str__(self) -> str:
+        return f"{self.broken} (step {len(self.steps)}, {self.setup}, seed {self.seed})"
 
 
 @dataclass(slots=True)
@@ -53,6 +56,15 @@ class Stats:
         spent = self.clock.spent
         seconds = sum(spent[purpose] for purpose in purposes) if purposes else sum(spent.values())
         return self.calls / seconds if seconds else 0.0
+
+    def add(self, other: Stats) -> None:
+        """Count what another search did, too."""
+        for purpose, seconds in other.clock.spent.items():
+            self.clock.spent[purpose] += seconds
+        self.steps += other.steps
+        self.episodes += other.episodes
+        for mine, theirs in ((self.ok, other.ok), (self.refused, other.refused), (self.reached, other.reached)):
+            mine.update(theirs)
 
     def lines(self) -> list[str]:
         """A summary for people."""

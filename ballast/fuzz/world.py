@@ -68,8 +68,12 @@ class Broken(AssertionError):
     """An invariant does not hold; `name` says which."""
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
+        super().__init__(name, message)  # what pickle makes another one of
         self.name = name
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
 
     @property
     def invariant(self) -> str:
