@@ -6,7 +6,8 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from operator import attrgetter
@@ -31,6 +32,7 @@ from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, Vault
 from ballast.model.exact.vault import Params as VaultParams
+from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
 
 TRADERS = ("trader1", "trader2", "trader3")
@@ -39,6 +41,7 @@ ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
 WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
+ZERO_ADDRESS = "0x" + "00" * 20
 
 # What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
 REASON = re.compile(r"[a-z0-9 ]+: .+|OLD")
@@ -49,11 +52,16 @@ class Setup:
     """What a world is made of; an episode draws it, a saved sequence names it."""
 
     decimals: int = 6  # of the quote token
+    token: str = "TestToken"  # the quote token's contract: that one, SilentToken or RudeToken
+    doubles: int = 0  # venues beside Uniswap that behave as an action tells them to
 
     @classmethod
-    def draw(cls, rng: Random) -> Setup:
-        """Any of the supported ones."""
-        return cls(decimals=rng.choice((6, 8, 18)))
+    def draw(cls, rng: Random, profile: str = "perps") -> Setup:
+        """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
+        decimals = rng.choice((6, 8, 18))
+        if profile != "all":
+            return cls(decimals)
+        return cls(decimals, rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken")), rng.choice((0, 1, 2)))
 
 
 class Fault(Flag):
@@ -106,12 +114,39 @@ class Clock:
                 self._stack[-1] = (self._stack[-1][0], end)
 
 
+@dataclass(frozen=True, slots=True)
+class Meddling:
+    """What the next call has to put up with beside its arguments. It may make the call fail, never end otherwise."""
+
+    gas: int | None = None  # all the gas there is
+    manner: int = 0  # flags of RudeToken.Manner
+    banned: str = ZERO_ADDRESS  # whom the token does not serve
+    target: str = ZERO_ADDRESS  # what token and venues with manners call when they get control
+    payload: bytes = b""
+
+    @contextmanager
+    def during(self, w: World) -> Iterator[None]:
+        """For one call; `w.entered` then tells whether a call from inside would have gone through."""
+        doubles = [*w.doubles.values(), *([w.system.quote] if w.setup.token == "RudeToken" else [])]
+        for double in doubles:
+            double.send("prepare", self.target, self.payload)
+        if w.setup.token == "RudeToken":
+            w.system.quote.send("behave", self.manner, self.banned)
+        yield
+        if w.setup.token == "RudeToken":
+            w.system.quote.send("behave", 0, ZERO_ADDRESS)
+        w.entered = any(double.call("went_through") for double in doubles)
+        for double in doubles:
+            double.send("prepare", ZERO_ADDRESS, b"")
+
+
 @dataclass(slots=True)
 class Outcome:
     """How an action ended on both sides."""
 
     value: Any = None
     reason: str | None = None  # of the revert
+    meddled: bool = False  # it failed because of a Meddling: the twin knows nothing of it
 
     @property
     def ok(self) -> bool:
@@ -233,7 +268,7 @@ class World:
         self.clock = clock or Clock()
         self.setup = setup or Setup()
         self.chain = chain or RevmChain()
-        self.config = fuzz_config(self.setup.decimals)
+        self.config = self._configure()
         self.system: Sandbox = deploy_system(self.chain, self.config)
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
@@ -261,8 +296,12 @@ class World:
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
         self.last = ""  # action
         self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
+        self.meddling: Meddling | None = None  # with the next call
+        self.entered = False  # a call from inside the last meddled one would have gone through
+        self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
+        self.roles = self._read_roles()
         self._fund_actors()
 
     # ---- reading
@@ -337,19 +376,28 @@ class World:
         """Act on twin and contract: same success, same result, same reason. The twin goes first, because what it asks
         of the outside world must be asked before the contract changes it."""
         expected, outcome = Outcome(), Outcome()
+        meddling, self.meddling = self.meddling, None
+        kept = (self.twin.fork(), Counter(self.flows), deepcopy(self.roles)) if meddling else None
         self.inventory.forget()
         with self.clock.on("twin"):
             try:
+                self._check_role(contract, fn, sender)
                 expected.value = self.twin.attempt(twin)
                 self._book_flows(expected.value)
             except TwinReverted as error:
                 expected.reason = str(error)
                 self.inventory.forget()
-        with self.clock.on("contract"):
+        with self.clock.on("contract"), meddling.during(self) if meddling else nullcontext():
             try:
-                outcome.value = contract.send(fn, *args, sender=self.actors[sender]).value
+                gas = meddling.gas if meddling else None
+                outcome.value = contract.send(fn, *args, sender=self.actors[sender], gas=gas).value
             except Reverted as error:
                 outcome.reason = error.reason
+        if kept is not None and not outcome.ok:  # nothing has happened, whatever the twin, which was left alone, thinks
+            self.twin, self.flows, self.roles = kept
+            self.inventory.forget()
+            self.outcomes.append(replace(outcome, meddled=True))
+            return self.outcomes[-1]
         what = f"{contract.artifact.name}.{fn}"
         if outcome.reason != expected.reason:
             raise Broken("i13_same_outcome", f"{what}: contract {_ending(outcome)}, twin {_ending(expected)}")
@@ -362,6 +410,13 @@ class World:
         self.outcomes.append(expected)
         return expected
 
+    def _check_role(self, contract: Contract, fn: str, sender: str) -> None:
+        """A privileged function refuses whoever has none of its flags."""
+        name = contract.artifact.name
+        allowed = POWERS[name].get(fn) if name in POWERS else None
+        if allowed is not None and not self.roles[name].may(self.actors[sender], allowed):
+            raise TwinReverted(NOT_ALLOWED)
+
     def _book_flows(self, value: Any) -> None:
         """Add what the reserve gained and paid in the last call."""
         for quote in self.inventory.quotes:
@@ -372,6 +427,24 @@ class World:
             self.flows["releases"] += value.released
 
     # ---- building
+
+    def _configure(self) -> Config:
+        """What is deployed; a quote token that is not the ordinary one is deployed here, before the rest."""
+        config = fuzz_config(self.setup.decimals)
+        if self.setup.token == "TestToken":
+            return config
+        token = self.chain.deploy(self.setup.token, self.setup.decimals)
+        return config.changed(quote=config.quote.model_dump() | {"address": token.address})
+
+    def _read_roles(self) -> dict[str, Roles]:
+        """Who may do what at each contract, by the contract's name: what the deployment left behind."""
+        tables = {}
+        everybody = [*self.chain.accounts, *self.actors.values(), *(each.address for each in self.contracts.values())]
+        for contract in self.contracts.values():
+            if contract.artifact.name in POWERS:
+                held = {who: Role(contract.call("roles_of", who)) for who in everybody}
+                tables[contract.artifact.name] = Roles(contract.call("admin"), held=held)
+        return tables
 
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system

@@ -1,8 +1,11 @@
-"""Powers of ``contracts/governance/roles.vy``: one flag each, same order, same bits."""
+"""Powers of ``contracts/governance/roles.vy``: one flag each, same order, same bits; who needs which, and the twin."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import IntFlag, auto
+
+from ballast.model.exact.fixed import require
 
 
 class Role(IntFlag):
@@ -19,3 +22,105 @@ class Role(IntFlag):
 
 WIRING = Role.GUARDIAN | Role.ENGINE | Role.HEDGER | Role.VAULT | Role.INVENTORY
 """What SETUP may hand out."""
+
+NOT_ALLOWED = "roles: not allowed"
+
+# Who may call what: every function of a contract that not everybody may call, and the flags of which one suffices.
+POWERS: dict[str, dict[str, Role]] = {
+    "Clearinghouse": {
+        "begin": Role.HEDGER | Role.VAULT,
+        "end": Role.HEDGER | Role.VAULT,
+        "settle": Role.ENGINE | Role.HEDGER | Role.VAULT,
+        "settle_liquidation": Role.ENGINE,
+        "release": Role.INVENTORY,
+        "fund": Role.HEDGER,
+        "collect": Role.HEDGER,
+        "receive_deposit": Role.VAULT,
+        "earmark_claims": Role.VAULT,
+        "pay_claim": Role.VAULT,
+        "withdraw_protocol": Role.GOVERNOR,
+        "set_margin": Role.GOVERNOR | Role.SETUP,
+        "set_shares": Role.GOVERNOR | Role.SETUP,
+    },
+    "Inventory": {
+        "trade": Role.ENGINE,
+        "hedge": Role.HEDGER,
+        "set_market_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": Role.GOVERNOR | Role.SETUP,
+    },
+    "PerpEngine": {
+        "list_market": Role.GOVERNOR | Role.SETUP,
+        "set_params": Role.GOVERNOR | Role.SETUP,
+        "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
+        "pause": Role.GUARDIAN | Role.GOVERNOR,
+        "unpause": Role.GOVERNOR,
+    },
+    "PriceOracle": {
+        "list_market": Role.GOVERNOR | Role.SETUP,
+        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_feed": Role.GOVERNOR,
+        "halt": Role.GOVERNOR,
+        "resume": Role.GOVERNOR,
+    },
+    "HedgeManager": {
+        "list_venue": Role.GOVERNOR | Role.SETUP,
+        "set_venue_params": Role.GOVERNOR | Role.SETUP,
+        "set_rule": Role.GOVERNOR | Role.SETUP,
+        "pause_venue": Role.GUARDIAN | Role.GOVERNOR,
+        "unpause_venue": Role.GOVERNOR,
+        "retire_venue": Role.GOVERNOR,
+    },
+    "Vault": {
+        "set_params": Role.GOVERNOR | Role.SETUP,
+        "lower_deposit_cap": Role.GUARDIAN | Role.GOVERNOR,
+        "pause_deposits": Role.GUARDIAN | Role.GOVERNOR,
+        "unpause_deposits": Role.GOVERNOR,
+    },
+}
+
+
+@dataclass(slots=True)
+class Roles:
+    """Exact twin of one contract's table of roles."""
+
+    admin: str
+    pending_admin: str | None = None
+    held: dict[str, Role] = field(default_factory=dict)
+
+    def may(self, holder: str, allowed: Role) -> bool:
+        """Whether the holder has one of the flags."""
+        return bool(self.held.get(holder, Role(0)) & allowed)
+
+    def grant(self, sender: str, holder: str, granted: Role) -> None:
+        """``grant_role``."""
+        forbidden = Role.SETUP
+        if sender != self.admin:
+            require(self.may(sender, Role.SETUP), NOT_ALLOWED)
+            forbidden |= Role.GOVERNOR
+        require(not forbidden & granted, "roles: not grantable")
+        self._change(holder, granted, Role(0))
+
+    def revoke(self, sender: str, holder: str, revoked: Role) -> None:
+        """``revoke_role``."""
+        require(sender == self.admin, NOT_ALLOWED)
+        self._change(holder, Role(0), revoked)
+
+    def renounce_setup(self, sender: str) -> None:
+        """``renounce_setup``."""
+        require(self.may(sender, Role.SETUP), NOT_ALLOWED)
+        self._change(sender, Role(0), Role.SETUP)
+
+    def offer_admin(self, sender: str, pending_admin: str | None) -> None:
+        """``offer_admin``; None is the zero address."""
+        require(sender == self.admin, NOT_ALLOWED)
+        self.pending_admin = pending_admin
+
+    def accept_admin(self, sender: str) -> None:
+        """``accept_admin``."""
+        require(sender == self.pending_admin, NOT_ALLOWED)
+        previous, self.admin, self.pending_admin = self.admin, sender, None
+        self._change(previous, Role(0), Role.GOVERNOR)
+        self._change(sender, Role.GOVERNOR, Role(0))
+
+    def _change(self, holder: str, granted: Role, revoked: Role) -> None:
+        self.held[holder] = (self.held.get(holder, Role(0)) | granted) & ~revoked

@@ -7,12 +7,19 @@
 @notice For tests of whatever holds the quote token. Without a manner it is well behaved. Anyone may mint and choose:
         FEE             keeps 1 % of every transfer
         RETURN_FALSE    answers False and moves nothing
-        REENTER         calls `target` with `payload` at the end of every transfer, and notes whether that went through
+        REENTER         tries a call (reentry.vy) at the end of every transfer
         BLACKLIST       reverts when `banned` sends or receives
         BURN            answers True and credits nothing
+        PAUSED          reverts
         SilentToken is the one that answers nothing.
 @custom:kill Nothing to kill: never deployed outside tests.
 """
+
+from contracts.testing import reentry
+
+initializes: reentry
+
+exports: (reentry.prepare, reentry.attempt, reentry.went_through)
 
 event Transfer:
     sender: indexed(address)
@@ -30,6 +37,7 @@ flag Manner:
     REENTER
     BLACKLIST
     BURN
+    PAUSED
 
 decimals: public(uint8)
 balanceOf: public(HashMap[address, uint256])
@@ -37,10 +45,6 @@ allowance: public(HashMap[address, HashMap[address, uint256]])
 totalSupply: public(uint256)
 manner: public(Manner)
 banned: public(address)
-target: public(address)
-payload: public(Bytes[1024])
-# Whether the re-entering call went through, when it was allowed to fail.
-reentered: public(bool)
 
 
 @deploy
@@ -49,13 +53,16 @@ def __init__(decimals: uint8):
 
 
 @external
-def behave(manner: Manner, banned: address, target: address, payload: Bytes[1024]):
+def behave(manner: Manner, banned: address):
     """@notice Chooses the bad manner."""
     self.manner = manner
     self.banned = banned
-    self.target = target
-    self.payload = payload
-    self.reentered = False
+
+
+@external
+def trust(spender: address):
+    """@notice Lets a spender take what the token itself holds, so that a call from inside may be a valid one."""
+    self.allowance[self][spender] = max_value(uint256)
 
 
 @external
@@ -88,6 +95,7 @@ def transferFrom(sender: address, receiver: address, amount: uint256) -> bool:
 def _transfer(sender: address, receiver: address, amount: uint256) -> bool:
     if self.manner == Manner.RETURN_FALSE:
         return False
+    assert self.manner != Manner.PAUSED, "token: paused"
     if self.manner == Manner.BLACKLIST:
         assert sender != self.banned and receiver != self.banned, "token: blacklisted"
     received: uint256 = amount
@@ -100,5 +108,5 @@ def _transfer(sender: address, receiver: address, amount: uint256) -> bool:
     self.balanceOf[receiver] += received
     log Transfer(sender=sender, receiver=receiver, amount=received)
     if self.manner == Manner.REENTER:
-        self.reentered = raw_call(self.target, self.payload, revert_on_failure=False)
+        reentry._try()
     return True

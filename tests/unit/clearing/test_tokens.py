@@ -28,7 +28,7 @@ def decimals() -> int:
 def test_deposit_of_less_than_announced_reverts(
     clearinghouse: Contract, token: Contract, trader: str, manner: int
 ) -> None:
-    token.behave.send(manner, ZERO, ZERO, b"")
+    token.behave.send(manner, ZERO)
     with reverts("clearing: amount received"):
         clearinghouse.deposit.send(100 * UNIT, trader, sender=trader)
     with reverts("clearing: amount received"):
@@ -37,7 +37,7 @@ def test_deposit_of_less_than_announced_reverts(
 
 def test_transfer_that_answers_false_reverts(clearinghouse: Contract, token: Contract, trader: str) -> None:
     clearinghouse.deposit.send(100 * UNIT, trader, sender=trader)
-    token.behave.send(RETURN_FALSE, ZERO, ZERO, b"")
+    token.behave.send(RETURN_FALSE, ZERO)
     with reverts("clearing: transfer failed"):
         clearinghouse.deposit.send(UNIT, trader, sender=trader)
     with reverts("clearing: transfer failed"):
@@ -49,7 +49,7 @@ def test_blacklisted_account_can_name_another_receiver(
     clearinghouse: Contract, token: Contract, trader: str, stranger: str
 ) -> None:
     clearinghouse.deposit.send(100 * UNIT, trader, sender=trader)
-    token.behave.send(BLACKLIST, trader, ZERO, b"")
+    token.behave.send(BLACKLIST, trader)
     with reverts("token: blacklisted"):
         clearinghouse.withdraw.send(UNIT, trader, trader, sender=trader)
     clearinghouse.withdraw.send(UNIT, stranger, trader, sender=trader)
@@ -71,9 +71,10 @@ def test_token_that_reenters_gets_nowhere(
         "account": (trader,),
     }
     payload = clearinghouse.tx(inner, *arguments.get(inner, ())).data
-    token.behave.send(REENTER, ZERO, clearinghouse, payload)
+    token.prepare.send(clearinghouse, payload)
+    token.behave.send(REENTER, ZERO)
     clearinghouse.send(outer, *{"deposit": (UNIT, trader), "withdraw": (UNIT, trader, trader)}[outer], sender=trader)
-    assert not token.reentered()
+    assert not token.went_through()
     sign = 1 if outer == "deposit" else -1
     assert clearinghouse.account(trader)[0] == (100 + sign) * 10**18
 

@@ -131,7 +131,7 @@ class TestEntry:
 @pytest.mark.parametrize("manner", [FEE, RETURN_FALSE, BURN])
 def test_deposit_of_a_token_that_does_not_arrive_reverts(manner: int) -> None:
     world = World(token="RudeToken")
-    world.token.behave.send(manner, world.actors["admin"], world.vault, b"")
+    world.token.behave.send(manner, world.actors["admin"])
     with reverts("vault: amount received"):
         world.vault.deposit.send(10**9, world.actors["lp"], sender=world.actors["lp"])
 
@@ -150,9 +150,10 @@ def test_token_cannot_reenter_a_deposit(function: str) -> None:
     lp = world.actors["lp"]
     arguments = {"deposit": (1, lp), "requestRedeem": (1, lp, lp), "transfer": (lp, 0), "maxRedeem": (lp,)}
     payload = world.vault.tx(function, *arguments.get(function, ())).data
-    world.token.behave.send(REENTER, world.actors["admin"], world.vault, payload)
+    world.token.prepare.send(world.vault, payload)
+    world.token.behave.send(REENTER, world.actors["admin"])
     world.vault.deposit.send(world.unit, lp, sender=lp)
-    assert not world.token.reentered()
+    assert not world.token.went_through()
 
 
 @pytest.mark.parametrize(

@@ -406,9 +406,10 @@ def test_token_cannot_reenter_a_claim(function: str) -> None:
     lp = world.actors["lp"]
     arguments = {"deposit": (1, lp), "transfer": (lp, 0)}
     payload = world.vault.tx(function, *arguments.get(function, (1, lp, lp))).data
-    world.token.behave.send(REENTER, world.actors["admin"], world.vault, payload)
+    world.token.prepare.send(world.vault, payload)
+    world.token.behave.send(REENTER, world.actors["admin"])
     world.vault.redeem.send(WAD, lp, lp, sender=lp)
-    assert not world.token.reentered()
+    assert not world.token.went_through()
 
 
 @given(
