@@ -4,8 +4,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  HedgeVenueDouble: a venue that behaves as a test tells it to
-@notice Honest by default: sells base at `price` plus fee, buys it back at `price` minus fee. Its quote is a TestToken: what it earns
-        goes to nobody, what it pays it mints. Each manner breaks one promise of IHedgeVenue.
+@notice Honest by default: sells base at `price` plus fee, buys it back at `price` minus fee. Its quote is a token that anyone may
+        mint: what it earns goes to nobody, what it pays it mints. Each manner breaks one promise of IHedgeVenue.
 @dev    No lock: one of its manners is to re-enter. Views answer raw bytes, because answering nonsense is another; for the same
         reason it does not declare that it implements IHedgeVenue.
 @custom:kill Nothing to kill: never deployed where money is real.
@@ -14,6 +14,11 @@
 from ethereum.ercs import IERC20
 from interfaces import IHedgeVenue
 from contracts import constants as c
+from contracts.testing import reentry
+
+initializes: reentry
+
+exports: (reentry.prepare, reentry.attempt, reentry.went_through)
 
 interface Mintable:
     def mint(owner: address, amount: uint256): nonpayable
@@ -35,7 +40,10 @@ flag Manner:
     VIEWS_GARBAGE       # a word of ones
     VIEWS_SILENT        # answers nothing
     VIEWS_SHOUT         # answers 4 kB
-    RE_ENTERS           # calls `target` with `payload` in the middle of a trade
+    RE_ENTERS           # makes the call of reentry.vy in the middle of a trade, and fails if that does
+    TRIES               # tries the call of reentry.vy in the middle of a trade
+    KEEPS               # pays nothing back and nothing for what it gets
+    PAYS_MORE           # one per cent of the notional, from nowhere
 
 FEE: constant(uint256) = 5 * 10**14     # 5 bp
 NOWHERE: constant(address) = 0x000000000000000000000000000000000000dEaD
@@ -48,9 +56,10 @@ manners: public(Manner)
 price: public(uint256)
 twap: public(uint256)
 held: public(int256)
+# What `exposure` adds to it [base, WAD] and what part of the truth `equity` tells [bps].
+skew: public(int256)
+told_bps: public(uint256)
 traded: bool
-target: address
-payload: Bytes[1024]
 
 
 @deploy
@@ -64,6 +73,7 @@ def __init__(clearinghouse: address, quote: address, scale: uint256, price: uint
     SCALE = scale
     self.price = price
     self.twap = price
+    self.told_bps = c.BPS
 
 
 @external
@@ -86,18 +96,17 @@ def set_held(held: int256):
 
 
 @external
-def set_reentry(target: address, payload: Bytes[1024]):
-    """@notice What RE_ENTERS calls."""
-    self.target = target
-    self.payload = payload
+def set_lies(skew: int256, told_bps: uint256):
+    """@notice Exposure is said to be `skew` more than it is, equity `told_bps` / 10,000 of what it is."""
+    self.skew = skew
+    self.told_bps = told_bps
 
 
 @external
 def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     """@notice Trades at `price` whatever the limit."""
     assert not (Manner.REFUSES in self.manners), "double: refuses"
-    if Manner.RE_ENTERS in self.manners:
-        raw_call(self.target, self.payload)
+    self._re_enter()
     filled: int256 = size
     if Manner.FILLS_HALF in self.manners:
         filled = size // 2
@@ -112,11 +121,15 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     if size > 0:
         balance: uint256 = staticcall QUOTE.balanceOf(self)
         spent: uint256 = min((notional + kept + SCALE - 1) // SCALE, balance)
-        extcall QUOTE.transfer(NOWHERE, spent)
+        if Manner.KEEPS in self.manners:
+            spent = balance
+        extcall QUOTE.transfer(NOWHERE, spent, default_return_value=True)
         if balance > spent:
-            extcall QUOTE.transfer(CLEARINGHOUSE, balance - spent)
-    else:
+            extcall QUOTE.transfer(CLEARINGHOUSE, balance - spent, default_return_value=True)
+    elif not (Manner.KEEPS in self.manners):
         extcall Mintable(QUOTE.address).mint(CLEARINGHOUSE, (notional - kept) // SCALE)
+    if Manner.PAYS_MORE in self.manners:
+        extcall Mintable(QUOTE.address).mint(CLEARINGHOUSE, notional // 100 // SCALE)
     self.held += filled
     self.traded = True
     if Manner.MOVES_PRICE in self.manners:
@@ -130,9 +143,14 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
 def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     """@notice Sells what `units` is worth at `price`."""
     assert not (Manner.REFUSES in self.manners), "double: refuses"
+    self._re_enter()
     paid: uint256 = units - units * FEE // c.WAD
     if Manner.OVERCHARGES in self.manners:
         paid -= units // 100
+    if Manner.PAYS_MORE in self.manners:
+        paid += units // 100
+    if Manner.KEEPS in self.manners:
+        paid = 0
     extcall Mintable(QUOTE.address).mint(CLEARINGHOUSE, paid)
     self.held -= convert(units * SCALE * c.WAD // self.price, int256)
     if Manner.MOVES_PRICE in self.manners:
@@ -171,7 +189,7 @@ def prices(route: uint256) -> IHedgeVenue.Prices:
 @raw_return
 def exposure() -> Bytes[4096]:
     """@return int256 [base, WAD], or nonsense"""
-    held: int256 = self.held
+    held: int256 = self.held + self.skew
     if Manner.LOSES_ALL in self.manners:
         held = 0
     return self._answer(abi_encode(held))
@@ -184,10 +202,18 @@ def equity(price: uint256) -> Bytes[4096]:
     """@return uint256 [quote, WAD], or nonsense"""
     amount: uint256 = 0
     if self.held > 0 and not (Manner.LOSES_ALL in self.manners):
-        amount = convert(self.held, uint256) * price // c.WAD
+        amount = convert(self.held, uint256) * price // c.WAD * self.told_bps // c.BPS
     if Manner.INVENTS_EQUITY in self.manners and self.traded:
         amount += amount // 10
     return self._answer(abi_encode(amount))
+
+
+@internal
+def _re_enter():
+    if Manner.RE_ENTERS in self.manners:
+        raw_call(reentry.target, reentry.payload)
+    if Manner.TRIES in self.manners:
+        reentry._try()
 
 
 @view
@@ -195,10 +221,7 @@ def equity(price: uint256) -> Bytes[4096]:
 def _answer(honest: Bytes[32]) -> Bytes[4096]:
     assert not (Manner.VIEWS_REVERT in self.manners), "double: broken"
     if Manner.VIEWS_BURN_GAS in self.manners:
-        burnt: uint256 = 0
-        for i: uint256 in range(10**9):
-            burnt = unsafe_add(burnt, i)
-        assert burnt == 0
+        raise UNREACHABLE
     if Manner.VIEWS_GARBAGE in self.manners:
         return abi_encode(max_value(uint256))
     if Manner.VIEWS_SILENT in self.manners:

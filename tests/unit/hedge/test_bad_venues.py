@@ -175,7 +175,7 @@ def test_venue_cannot_reenter_anything_that_moves_value(greedy: World) -> None:
         (w.clearinghouse, w.clearinghouse.tx("absorb_donation"), "clearing: in progress"),
     ]
     for target, tx, reason in attempts:
-        w.double.set_reentry.send(target, tx.data)
+        w.double.prepare.send(target, tx.data)
         with reverts(reason):
             w.rebalance(SIZE, venue_id=0)
 
