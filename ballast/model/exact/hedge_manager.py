@@ -2,7 +2,8 @@
 
 The rule itself is in ``hedge.py``; here is what it is applied to, in the contract's order. What an outside market would
 do with a trade is an input (``Market``): the fuzzer asks Uniswap's own quoter, simulations may ask a model.
-Not mirrored: roles, gas, venues that do not answer, and the packing of words.
+Not mirrored: roles, gas, and the packing of words. Venues that do not answer or lie are mirrored in
+``ballast/fuzz/doubles.py``.
 """
 
 from __future__ import annotations
@@ -108,6 +109,28 @@ class Venue:
     def equity(self, price: int) -> int:
         """Base at the price, and stray quote [quote, WAD]."""
         return mul_down(self.exposure(), price) + self.quote_units * self.quote_scale
+
+    def read(self, price: int) -> tuple[int, int] | None:
+        """Exposure and equity as the manager believes them; None if they make no sense or there is no answer."""
+        exposure, equity = self.exposure(), self.equity(price)
+        return (exposure, equity) if abs(exposure) < MAX_EXPOSURE and equity < MAX_EQUITY else None
+
+    def read_equity(self, price: int) -> int:
+        """Equity as NAV believes it; zero without a good answer."""
+        equity = self.equity(price)
+        return equity if equity < MAX_EQUITY else 0
+
+    def best_route(self, size: int) -> int:
+        """The route that a trade of this size would take."""
+        return self.outside.best_route(size)
+
+    def prices(self, route: int) -> Prices:
+        """Spot, average and fee of a route."""
+        return self.outside.prices(route)
+
+    def funding(self, size: int, limit_price: int) -> int:
+        """Quote units to send before a trade."""
+        return self.most(size // self.base_scale, limit_price) if size > 0 else 0
 
     def most(self, base_units: int, limit_price: int) -> int:
         """Quote units that a purchase may take, rounded down."""
@@ -255,7 +278,7 @@ class HedgeManager:
     def equity(self, prices: Sequence[int]) -> int:
         """What LPs own at all venues at these prices, by market, after haircuts [quote, WAD]."""
         return sum(
-            hedge.after_haircut(venue.equity(prices[venue.market]), venue.params.haircut_bps)
+            hedge.after_haircut(venue.read_equity(prices[venue.market]), venue.params.haircut_bps)
             for venue in self.venues
             if not venue.retired
         )
@@ -274,11 +297,9 @@ class HedgeManager:
         return venue, mark, state, released
 
     def _mark(self, venue: Venue, mark: Mark, now: int) -> tuple[VenueState, int]:
-        answered = not venue.retired
-        exposure, equity = venue.exposure(), venue.equity(mark.price)
-        if exposure >= MAX_EXPOSURE or equity >= MAX_EQUITY:
-            answered = False
-        state, change = hedge.mark(venue.state, mark.price, answered, exposure, equity)
+        answer = None if venue.retired else venue.read(mark.price)
+        exposure, equity = answer or (0, 0)
+        state, change = hedge.mark(venue.state, mark.price, answer is not None, exposure, equity)
         if change is None:
             return state, 0
         fall = self.inventory.hedge(venue.market, mark, *change, now)
@@ -286,8 +307,8 @@ class HedgeManager:
         return state, fall.release
 
     def _priced(self, venue: Venue, mark: Mark, size: int) -> tuple[int, Prices, int]:
-        route = venue.outside.best_route(size)
-        prices = venue.outside.prices(route)
+        route = venue.best_route(size)
+        prices = venue.prices(route)
         tolerance = hedge.tolerance(prices.fee, venue.params.band)
         self._check_band(mark, prices, tolerance)
         return route, prices, tolerance
@@ -304,7 +325,7 @@ class HedgeManager:
 
     def _fund(self, venue: Venue, size: int, limit: int, price: int) -> None:
         scale = self.clearinghouse.scale
-        units = venue.most(size // venue.base_scale, limit) if size > 0 else 0
+        units = venue.funding(size, limit)
         if units != 0:
             wanted = units * scale
             require(wanted <= MAX_FUNDING * mul_up(abs(size), price) + scale, "hedge: venue asks too much")
