@@ -24,11 +24,12 @@ _TEST = '''"""{message}
 from ballast.fuzz.runner import replay
 from ballast.fuzz.world import Setup
 
+SETUP = {setup}
 STEPS = {steps}
 
 
 def test_{name}_holds() -> None:
-    replay(STEPS, setup={setup})
+    replay(STEPS, SETUP)
 '''
 
 
@@ -44,6 +45,15 @@ def reduce(failure: Failure, run: Callable[[Iterable[Step]], object], budget: in
     search.round_numbers()
     search.drop_steps()
     return search.best
+
+
+def breaks(failure: Failure) -> bool:
+    """Whether the sequence breaks its invariant once more."""
+    try:
+        replay(failure.steps, failure.setup)
+    except Broken as broken:
+        return broken.invariant == failure.broken.invariant
+    return False
 
 
 def save(failure: Failure, folder: Path = OUT) -> Path:

@@ -1,0 +1,262 @@
+"""A campaign: one seed space searched by many processes, here or on a Dask cluster, and a directory that keeps what
+they find.
+
+The campaign hands out tasks of a few episodes each and merges what comes back. A result depends on nothing but its
+task, so with one worker, and a number of episodes instead of a clock, a campaign is a function of its seed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ballast.fuzz.runner import Failure, Stats, episode
+from ballast.fuzz.shrink import breaks, save, shrink, words
+
+EPISODES = 6  # of one task: a few seconds
+SPACE = 10**9  # episodes of one campaign's seed before the next one's begin
+PAUSE = 0.25  # [s] between looks at clock and workers
+
+
+class CampaignError(RuntimeError):
+    """The campaign cannot begin or go on; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a person asks for."""
+
+    out: Path
+    seed: int = 0
+    profile: str = "perps"
+    length: int = 400  # steps of an episode
+    seconds: float | None = 600.0  # of this run
+    episodes: int | None = None  # of this run
+    jobs: int = 2
+    keep_going: bool = False  # after a failure
+    scheduler: str | None = None  # of a Dask cluster, instead of processes here
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Episodes with successive seeds, none of which begins later than `seconds`."""
+
+    first: int  # seed
+    episodes: int
+    length: int
+    profile: str
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class Result:
+    """What a task brought."""
+
+    stats: Stats = field(default_factory=Stats)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How far the campaign had come."""
+
+    seconds: float
+    actions: int
+    episodes: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What breaks, told to people; one for each invariant and the action that breaks it."""
+
+    invariant: str
+    action: str
+    times: int = 1  # that it was found
+    file: str = ""  # the test that fails with it, in the campaign's directory
+    message: str = ""
+    words: list[str] = field(default_factory=list)
+    reproduces: bool = False  # when replayed, as the shortest sequence known
+
+
+def work(task: Task) -> Result:
+    """Do a task, in a worker."""
+    result, begin = Result(), time.monotonic()
+    for seed in range(task.first, task.first + task.episodes):
+        if task.seconds is not None and time.monotonic() - begin >= task.seconds:
+            break
+        try:
+            episode(seed, task.length, stats=result.stats)
+        except Failure as failure:
+            result.failures.append(failure)
+    return result
+
+
+def shorten(failure: Failure) -> tuple[Failure, bool]:
+    """The shortest sequence found that breaks the same invariant, and whether it does so when replayed; in a worker."""
+    short = shrink(failure)
+    return short, breaks(short)
+
+
+class Campaign:
+    """What has been found so far; `save` writes it to the plan's directory."""
+
+    def __init__(self, plan: Plan, resume: bool = False) -> None:
+        """A new campaign, or with `resume` the one in the directory; raises CampaignError."""
+        self.plan = plan
+        self.stats = Stats()
+        self.history: list[Sample] = []
+        self.found: dict[tuple[str, str], Found] = {}  # by invariant and action
+        self.seconds = 0.0  # searched in all
+        self.issued = 0  # episodes handed out in all
+        self.stopping = False  # because of Ctrl-C
+        file = plan.out / "stats.json"
+        if resume and not file.exists():
+            raise CampaignError(f"{plan.out} holds no campaign to go on with")
+        if file.exists() and not resume:
+            raise CampaignError(f"{plan.out} holds a campaign: --resume goes on with it, --out begins another")
+        if resume:
+            self._load(json.loads(file.read_text()))
+
+    # ---- searching
+
+    def run(self, show: Callable[[Campaign], None]) -> None:
+        """Search until time is up, an invariant breaks, or Ctrl-C; `show` is called several times a second."""
+        begin, earlier = time.monotonic(), self.seconds
+        last = None if self.plan.episodes is None else self.issued + self.plan.episodes
+        searching: set[Future[Result]] = set()
+        shortening: dict[Future[tuple[Failure, bool]], Found] = {}
+        with _interruptible(self), _executor(self.plan) as (pool, slots):
+            while True:
+                spent = time.monotonic() - begin
+                self.seconds = earlier + spent
+                left = None if self.plan.seconds is None else self.plan.seconds - spent
+                while len(searching) + len(shortening) < slots and (task := self._next(last, left)) is not None:
+                    searching.add(pool.submit(work, task))
+                if not searching and not shortening:
+                    return
+                running: set[Future[Any]] = {*searching, *shortening}
+                finished, _ = wait(running, PAUSE, FIRST_COMPLETED)
+                for future in searching & finished:
+                    searching.remove(future)
+                    for found, failure in self._merge(future.result()):
+                        shortening[pool.submit(shorten, failure)] = found
+                for short in shortening.keys() & finished:
+                    self._tell(shortening.pop(short), *short.result())
+                show(self)
+
+    def _next(self, last: int | None, left: float | None) -> Task | None:
+        """The next task, None when there is to be no more."""
+        broken = bool(self.found) and not self.plan.keep_going
+        if self.stopping or broken or (left is not None and left <= 0):
+            return None
+        episodes = EPISODES if last is None else min(EPISODES, last - self.issued)
+        if episodes <= 0:
+            return None
+        task = Task(self.plan.seed * SPACE + self.issued, episodes, self.plan.length, self.plan.profile, left)
+        self.issued += episodes
+        return task
+
+    def _merge(self, result: Result) -> Iterator[tuple[Found, Failure]]:
+        """Add a task's result; what broke in a new way is saved as it is, and returned to be shortened."""
+        self.stats.add(result.stats)
+        self.history.append(Sample(round(self.seconds, 2), self.stats.calls, self.stats.episodes))
+        for failure in result.failures:
+            kind = failure.broken.name, failure.steps[-1][0]
+            if kind in self.found:
+                self.found[kind].times += 1
+                continue
+            self.found[kind] = Found(*kind)
+            self._tell(self.found[kind], failure, reproduces=False)
+            yield self.found[kind], failure
+
+    def _tell(self, found: Found, failure: Failure, reproduces: bool) -> None:
+        """Save a failure as a test, instead of the one saved before."""
+        folder = self.plan.out / "failures"
+        if found.file:
+            (self.plan.out / found.file).unlink(missing_ok=True)
+        found.file = str(save(failure, folder).relative_to(self.plan.out))
+        found.message, found.words, found.reproduces = str(failure), words(failure), reproduces
+
+    # ---- keeping
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that was counted and found; what stats.json holds."""
+        stats = self.stats
+        return {
+            "seed": self.plan.seed,
+            "profile": self.plan.profile,
+            "length": self.plan.length,
+            "seconds": round(self.seconds, 2),
+            "issued": self.issued,
+            "episodes": stats.episodes,
+            "steps": stats.steps,
+            "actions": stats.calls,
+            "cpu": {purpose: round(spent, 2) for purpose, spent in stats.clock.spent.items()},
+            "ok": dict(stats.ok.most_common()),
+            "refused": dict(stats.refused.most_common()),
+            "reached": dict(stats.reached.most_common()),
+            "found": [asdict(found) for found in self.found.values()],
+            "history": [astuple(sample) for sample in self.history],
+        }
+
+    def save(self) -> None:
+        """Write everything to the plan's directory."""
+        self.plan.out.mkdir(parents=True, exist_ok=True)
+        _write(self.plan.out / "stats.json", json.dumps(self.summary(), indent=1))
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        self.plan = replace(self.plan, seed=saved["seed"], profile=saved["profile"], length=saved["length"])
+        self.seconds, self.issued = saved["seconds"], saved["issued"]
+        self.stats.clock.spent.update(saved["cpu"])
+        self.stats.steps, self.stats.episodes = saved["steps"], saved["episodes"]
+        for name in ("ok", "refused", "reached"):
+            getattr(self.stats, name).update(saved[name])
+        self.history = [Sample(*sample) for sample in saved["history"]]
+        self.found = {(each["invariant"], each["action"]): Found(**each) for each in saved["found"]}
+
+
+@contextmanager
+def _interruptible(campaign: Campaign) -> Iterator[None]:
+    """Ctrl-C lets the workers finish what they are at; pressed again it interrupts."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if campaign.stopping:
+            raise KeyboardInterrupt
+        campaign.stopping = True
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _executor(plan: Plan) -> Iterator[tuple[Executor, int]]:
+    """What runs tasks, and how many at a time: processes here, or a Dask cluster's threads."""
+    if plan.scheduler is None:
+        with ProcessPoolExecutor(
+            plan.jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+        ) as pool:
+            yield pool, plan.jobs
+        return
+    from distributed import Client  # takes a second to import
+
+    with Client(plan.scheduler) as client, client.get_executor() as pool:
+        yield pool, sum(client.ncores().values())
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole, so that a reader or a crash never sees half of it."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text)
+    draft.replace(path)
