@@ -7,7 +7,8 @@ Names, order and rounding are the contract's. Not mirrored: roles, and how a wor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from ballast.model.exact.fixed import (
@@ -38,7 +39,7 @@ from ballast.model.exact.potential import (
     square_term,
     vega_term,
 )
-from ballast.model.exact.structs import Change, Exposure, Quote
+from ballast.model.exact.structs import Change, Exposure, Quote, struct
 from ballast.model.words import InventoryMarketParams as MarketParams
 from ballast.model.words import InventoryParams
 
@@ -101,7 +102,12 @@ class Params:
     @property
     def root(self) -> int:
         """sqrt(h) [sqrt(year), WAD], rounded down."""
-        return root_down(self.horizon * WAD // YEAR)
+        return _root_of(self.horizon)
+
+
+@cache
+def _root_of(seconds: int) -> int:
+    return root_down(seconds * WAD // YEAR)
 
 
 @dataclass(slots=True)
@@ -128,7 +134,12 @@ class Book:
 
     def copy(self) -> Book:
         """An independent copy."""
-        return replace(self, sums=replace(self.sums))
+        s = self.sums
+        return Book(
+            Sums(s.a, s.b, s.g, s.p, s.gg), self.loss, self.capital, self.equity, self.opened_at, self.value,
+            self.low_prev, self.low, self.opening, self.last, self.coverage, self.window_at, self.changed,
+            self.swept_at, self.pending, self.active, self.optioned,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -145,10 +156,10 @@ class Market:
 
     def copy(self) -> Market:
         """An independent copy."""
-        return replace(self, stress=list(self.stress))
+        return Market(self.delta, self.price, self.sigma, self.vega, self.gamma, list(self.stress), self.optioned)
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Fall:
     """What a hedge achieved; see ``IInventory.Fall``."""
 
@@ -171,7 +182,7 @@ class Valuation:
     stressed_loss: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Share:
     """What one market adds to the sums."""
 
@@ -182,13 +193,16 @@ class Share:
     loss: int = 0
 
 
+NO_SHARE = Share()
+
+
 @dataclass(slots=True)
 class Entry:
     """A market entered in this block."""
 
     book: Book
     market: Market
-    share: Share = field(default_factory=Share)
+    share: Share = NO_SHARE
     released: int = 0
     potential: int = 0
 

@@ -13,6 +13,7 @@ from math import isqrt
 from typing import Protocol
 
 from ballast.model.exact.fixed import BPS, MAX_MARKETS, WAD, YEAR, require
+from ballast.model.exact.structs import struct
 
 U40 = 2**40 - 1
 U64 = 2**64 - 1
@@ -142,7 +143,7 @@ def volatility(fast_24: int, slow_24: int, lowest: int, highest: int) -> int:
 # ── IFeed.vyi, ChainlinkFeed.vy ──
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Round:
     """``IFeed.Round``; the default is what a feed answers when it has nothing good to say."""
 
@@ -151,6 +152,9 @@ class Round:
     half_width: int = 0
     updated_at: int = 0
     ok: bool = False
+
+
+NO_ROUND = Round()
 
 
 class Feed(Protocol):
@@ -165,7 +169,7 @@ class Feed(Protocol):
 class FixedFeed:
     """Twin of ``contracts/testing/FeedDouble.vy``: answers the round it is given."""
 
-    round: Round = Round()
+    round: Round = NO_ROUND
 
     def latest(self, now: int) -> Round:
         """The given round."""
@@ -195,20 +199,20 @@ class ChainlinkFeed:
     def latest(self, now: int) -> Round:
         """The upstream's newest round in WAD, if it may be believed at ``now``."""
         if self.has_sequencer and not self._sequencer_ready(now):
-            return Round()
+            return NO_ROUND
         return self.round(self.upstream, now)
 
     def round(self, response: Response | None, now: int) -> Round:
         """The contract's ``_round``."""
         scale = 10 ** (18 - self.decimals)
         if response is None:
-            return Round()
+            return NO_ROUND
         if (
             not 0 < response.round_id <= U80
             or not 0 < response.answer <= U96 // scale
             or not 0 < response.updated_at <= now
         ):
-            return Round()
+            return NO_ROUND
         return Round(response.round_id, response.answer * scale, 0, response.updated_at, True)
 
     def _sequencer_ready(self, now: int) -> bool:
@@ -231,7 +235,7 @@ MAX_CLIP = 10**18
 MAX_FEED_STEP_BPS = 500
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Mark:
     """``IPriceOracle.Mark``."""
 
@@ -258,7 +262,7 @@ class Params:
     has_half_width: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Estimate:
     """Recorded variances [1/year, 1e24] and the volatility [WAD] they imply."""
 
@@ -354,7 +358,9 @@ class PriceOracle:
         m = self._load(market)
         mark = self._load_mark(m)
         fresh = not m.halted and now - mark.updated_at <= m.params.max_age
-        return replace(mark, sigma=m.estimate.sigma, fresh=fresh)
+        return Mark(
+            mark.price, m.estimate.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh
+        )
 
     def estimate(self, market: int) -> Estimate:
         """Recorded variances and sigma."""
@@ -370,16 +376,14 @@ class PriceOracle:
         return Mark(mark.price, 0, half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, False)
 
     def _evaluate(self, m: Market, now: int) -> tuple[Mark, Estimate, bool]:
-        mark = self._load_mark(m)
-        estimate = m.estimate
+        mark, estimate, half_width = m.mark, m.estimate, m.half_width if m.params.has_half_width else 0
         round_ = _read(m.feed, now)
         accepted = round_.ok and round_.round_id > mark.round_id and round_.updated_at > mark.updated_at
         if accepted:
             mark, estimate = _advance(m.params, mark, estimate, round_)
+            half_width = mark.half_width
         fresh = round_.ok and not m.halted and now - mark.updated_at <= m.params.max_age
-        mark = Mark(
-            mark.price, estimate.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh
-        )
+        mark = Mark(mark.price, estimate.sigma, half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh)
         return mark, estimate, accepted
 
     def _record(self, m: Market, mark: Mark, estimate: Estimate) -> None:
@@ -417,7 +421,7 @@ def _read(feed: Feed, now: int) -> Round:
         or r.half_width > U96
         or not 0 < r.updated_at <= min(now, U40)
     ):
-        return Round()
+        return NO_ROUND
     return r
 
 

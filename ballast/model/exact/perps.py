@@ -37,6 +37,7 @@ from ballast.model.exact.structs import (
     Outcome,
     Quote,
     Settlement,
+    struct,
 )
 
 # ── markets.vy ──
@@ -61,6 +62,9 @@ class Config:
     params: MarketParams = NO_PARAMS
     listed: bool = False
     paused: bool = False
+
+
+NO_CONFIG = Config()
 
 
 def stored_params(params: MarketParams) -> MarketParams:
@@ -93,7 +97,7 @@ ACCRUAL_DIVISOR = YEAR * 10**27
 NANO = 10**9
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Book:
     """Open interest [base, WAD], rates [1/year, WAD], claims [1e-27 quote], indices [1e-9 quote per base]."""
 
@@ -105,6 +109,9 @@ class Book:
     claims: int = 0
     index_long: int = 0
     index_short: int = 0
+
+
+NO_BOOK = Book()
 
 
 def accrue(book: Book, price: int, now: int) -> Book:
@@ -121,15 +128,11 @@ def accrue(book: Book, price: int, now: int) -> Book:
         pay = per_base(-book.funding_rate, price_time)
         change_long += pay
         change_short -= received(pay, book.long, book.short)
-    if not (fits(book.index_long + change_long) and fits(book.index_short + change_short)):
+    index_long, index_short = book.index_long + change_long, book.index_short + change_short
+    if not (fits(index_long) and fits(index_short)):
         return replace(book, time=now)
-    return replace(
-        book,
-        time=now,
-        index_long=book.index_long + change_long,
-        index_short=book.index_short + change_short,
-        claims=book.claims + book.long * change_long + book.short * change_short,
-    )
+    claims = book.claims + book.long * change_long + book.short * change_short
+    return Book(book.long, book.short, now, book.funding_rate, book.borrow_rate, claims, index_long, index_short)
 
 
 def per_base(rate: int, price_time: int) -> int:
@@ -175,7 +178,7 @@ def check_book(book: Book) -> None:
 HALF_96 = 2**95
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Position:
     """Size [base, WAD], cost [quote, WAD], index at entry [1e-9 quote per base]."""
 
@@ -184,7 +187,10 @@ class Position:
     index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+NO_POSITION = Position()
+
+
+@struct
 class Touch:
     """A position after a trade, what it realised and owed [quote, WAD], and its change of K [1e-27 quote]."""
 
@@ -273,7 +279,7 @@ class Margin(Protocol):
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Plan:
     """A trade in memory: everything but Inventory's answer."""
 
@@ -283,7 +289,7 @@ class Plan:
     change: Change
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Fill:
     """A trade that lacks its settlement only."""
 
@@ -419,15 +425,15 @@ class PerpEngine:
 
     def position(self, account: str, market: int) -> Position:
         """The stored position."""
-        return self.positions.get((account, market), Position())
+        return self.positions.get((account, market), NO_POSITION)
 
     def book(self, market: int) -> Book:
         """The stored aggregates."""
-        return self.books.get(market, Book())
+        return self.books.get(market, NO_BOOK)
 
     def config(self, market: int) -> Config:
         """Parameters and switches."""
-        return self.configs.get(market, Config())
+        return self.configs.get(market, NO_CONFIG)
 
     def disagreement(self, market: int) -> tuple[int, int, int]:
         """Invariant I2: long, short and claims minus their sums over positions; zeros always."""
@@ -446,7 +452,14 @@ class PerpEngine:
         plan = self._plan(account, market, size_delta, mark, now)
         answer = self.inventory.trade(market, mark, plan.change, now)
         outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
-        self._save_book(market, replace(plan.book, funding_rate=outcome.funding_rate, borrow_rate=outcome.borrow_rate))
+        book = plan.book
+        self._save_book(
+            market,
+            Book(
+                book.long, book.short, book.time, outcome.funding_rate, outcome.borrow_rate, book.claims,
+                book.index_long, book.index_short,
+            ),
+        )  # fmt: skip
         check_position(plan.touch.position)
         self.positions[account, market] = plan.touch.position
         bit = 1 << market
@@ -470,12 +483,12 @@ class PerpEngine:
         before = self.position(account, market)
         touch = apply(before, size_delta, mark.price, book.index_long, book.index_short)
         after = touch.position.size
-        book = replace(
-            book,
-            long=book.long - max(before.size, 0) + max(after, 0),
-            short=book.short - max(-before.size, 0) + max(-after, 0),
-            claims=book.claims + touch.claims,
-        )
+        book = Book(
+            book.long - max(before.size, 0) + max(after, 0),
+            book.short - max(-before.size, 0) + max(-after, 0),
+            book.time, book.funding_rate, book.borrow_rate, book.claims + touch.claims,
+            book.index_long, book.index_short,
+        )  # fmt: skip
         closing = (before.size > 0 and size_delta < 0 and after >= 0) or (
             before.size < 0 and size_delta > 0 and after <= 0
         )

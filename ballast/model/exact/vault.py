@@ -8,12 +8,12 @@ Names, order and rounding are the contracts'. Not mirrored: roles, allowances an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ballast.model.exact.fixed import WAD, div_up, mul_div_down, mul_div_up, require, s256, sub_floor, u256
 from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import struct
 
 PRODUCT_START = 10**54
 PRODUCT_MIN = 10**18
@@ -143,7 +143,7 @@ class Index:
     assets: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """Shares, the step they came in at, and the epoch of the newest request among them."""
 
@@ -152,14 +152,21 @@ class Ticket:
     request: int = 0
 
 
+NO_TICKET = Ticket()
+
+
 @dataclass(slots=True)
 class Record:
     """What a controller's requests have become."""
 
-    settled: Ticket = field(default_factory=Ticket)
-    late: Ticket = field(default_factory=Ticket)
+    settled: Ticket = NO_TICKET
+    late: Ticket = NO_TICKET
     claim_shares: int = 0
     claim_assets: int = 0
+
+    def copy(self) -> Record:
+        """An independent copy."""
+        return Record(self.settled, self.late, self.claim_shares, self.claim_assets)
 
 
 @dataclass(slots=True)
@@ -185,8 +192,7 @@ class Epochs:
         if now < pool.ends_at:
             require(pool.pending + shares <= U128, "")
             pool.pending += shares
-            record.settled.shares += shares
-            record.settled.request = request
+            record.settled = Ticket(record.settled.shares + shares, record.settled.since, request)
         else:
             self.incoming += shares
             request += 1
@@ -216,25 +222,30 @@ class Epochs:
 
     def record(self, controller: str) -> Record:
         """What a controller's requests have become by now; a copy."""
-        record = deepcopy(self.records.get(controller, Record()))
+        stored = self.records.get(controller)
+        record = stored.copy() if stored else Record()
         self._settle(record, record.settled)
         if record.late.request != 0 and record.late.request <= self.pool.epoch:
             rest = record.settled.shares
             self._settle(record, record.late)
-            record.settled.shares += rest
-            record.late = Ticket()
+            settled = record.settled
+            record.settled = Ticket(settled.shares + rest, settled.since, settled.request)
+            record.late = NO_TICKET
         return record
 
     def save_record(self, controller: str, record: Record) -> None:
         """Keep a record; the id of a ticket only while anything can be asked about it."""
         require(record.claim_shares <= U128 and record.claim_assets <= U128, "")
         require(record.late.shares <= U128 and record.settled.shares <= U128, "")
-        saved = deepcopy(record)
+        saved = record.copy()
         if saved.settled.shares == 0 and saved.claim_shares == 0 and saved.claim_assets == 0:
-            saved.settled = Ticket()
+            saved.settled = NO_TICKET
         self.records[controller] = saved
 
     def _settle(self, record: Record, ticket: Ticket) -> None:
+        if ticket.since == self.pool.step:
+            record.settled = ticket
+            return
         rest, assets = self._walk(ticket.shares, ticket.since)
         record.claim_shares += ticket.shares - rest
         record.claim_assets += assets
@@ -273,7 +284,7 @@ class Params:
     epoch_length: int = 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Position:
     """IVault.Position."""
 
@@ -285,7 +296,7 @@ class Position:
     late_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Epoch:
     """IVault.Epoch."""
 
@@ -295,7 +306,7 @@ class Epoch:
     incoming: int
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Valuation:
     """IVault.Valuation."""
 
@@ -306,7 +317,7 @@ class Valuation:
     available: int
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Funds:
     """What a price is made from."""
 
@@ -315,7 +326,7 @@ class Funds:
     v: InventoryValuation
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Survey:
     """The markets, each read once per call."""
 
