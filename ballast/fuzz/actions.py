@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from string import Formatter
 from typing import Any, TypeVar
 
-from ballast.fuzz.world import Broken, Fault, World
+from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, World
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.perps import NO_LIMIT
@@ -89,21 +89,60 @@ def describe(world: World, step: Step) -> str:
 
 
 @action("{who} deposits {units:quote} margin for {to}")
-def deposit_margin(w: World, who: str, units: int, to: str) -> None:
+def deposit_margin(w: World, who: str, units: int, to: str, permit: bool = False) -> None:
+    """With `permit` a signature comes along that is nobody's: what counts is the allowance."""
     account = w.address(to)
-    w.do(
-        w.system.clearinghouse, "deposit", units, account,
-        sender=who, twin=lambda t: t.clearinghouse.deposit(units, account), touches=(to,),
-    )  # fmt: skip
+
+    def add(t: Twin) -> None:
+        demand(to != NOBODY, "clearing: zero account")
+        t.clearinghouse.deposit(units, account)
+
+    if permit:
+        signed = (w.now, 27, b"\1" * 32, b"\1" * 32)
+        args: tuple[Any, ...] = ("deposit_with_permit", units, account, *signed)
+    else:
+        args = ("deposit", units, account)
+    outcome = w.do(w.system.clearinghouse, *args, sender=who, twin=add, touches=_accounts(to))
+    if not outcome.ok and not outcome.meddled and 0 < units <= WEALTH and to != NOBODY:
+        raise Broken("i14_margin_can_always_be_added", f"{who} is told {outcome.reason!r}")
 
 
 @action("{who} withdraws {units:quote} margin")
-def withdraw_margin(w: World, who: str, units: int) -> None:
-    account = w.address(who)
-    w.do(
-        w.system.clearinghouse, "withdraw", units, account, account,
-        sender=who, twin=lambda t: t.clearinghouse.withdraw(units, account, w.now),
+def withdraw_margin(w: World, who: str, units: int, of: str = "", to: str = "") -> None:
+    """Of an account to a receiver; both are the caller unless named."""
+    of, to = of or who, to or who
+
+    def take(t: Twin) -> None:
+        demand(of == who or ("clearinghouse", of, who) in w.operators, "clearing: not operator")
+        demand(to not in (NOBODY, "clearinghouse"), "clearing: bad receiver")
+        t.clearinghouse.withdraw(units, w.address(of), w.now)
+
+    outcome = w.do(
+        w.system.clearinghouse, "withdraw", units, w.address(to), w.address(of),
+        sender=who, twin=take, touches=_accounts(of),
     )  # fmt: skip
+    if outcome.ok:
+        _arrived(w, to, units)
+
+
+@action("{owner} lets {operator} act at {contract}: {on}")
+def set_operator(w: World, contract: str, owner: str, operator: str, on: bool) -> None:
+    fn = "setOperator" if contract == "vault" else "set_operator"
+    if w.do(w.contracts[contract], fn, w.address(operator), on, sender=owner, twin=lambda t: None).ok:
+        (w.operators.add if on else w.operators.discard)((contract, owner, operator))
+
+
+def _accounts(*names: str) -> tuple[str, ...]:
+    """Those whose words can be compared."""
+    return tuple(name for name in names if name != NOBODY)
+
+
+def _arrived(w: World, to: str, units: int) -> None:
+    """Tokens that a contract of ours got as a receiver are a gift to it."""
+    if to.startswith("venue"):
+        w.manager.venues[int(to[5:])].quote_units += units
+    elif to in w.contracts:
+        w.donated[to] += units
 
 
 # ---- trading
@@ -120,7 +159,7 @@ def trade(w: World, who: str, market: int, size: int, limit: int | None = None, 
         w.system.perp_engine, "trade", market, size, worst, deadline,
         sender=who, twin=lambda t: t.perp_engine.trade(account, market, size, worst, deadline, w.now),
     )  # fmt: skip
-    if closes and limit is None and not late and not outcome.ok:
+    if closes and limit is None and not late and not outcome.ok and not outcome.meddled:
         raise Broken("i9_closing_is_never_refused", f"{who} holds {held} and is told {outcome.reason!r}")
 
 
@@ -155,24 +194,45 @@ def _is_accepted_close(w: World, account: str, market: int, size: int) -> bool:
 
 
 @action("{who} deposits {units:quote} for shares")
-def lp_deposit(w: World, who: str, units: int) -> None:
-    account = w.address(who)
-    w.do(w.system.vault, "deposit", units, account, sender=who, twin=lambda t: _vault(t).deposit(units, account, w.now))
+def lp_deposit(w: World, who: str, units: int, to: str = "", least: int | None = None) -> None:
+    """For a receiver, the caller unless named; `least` [shares, WAD] is what must come of it."""
+    to = to or who
+    more = () if least is None else (least,)
+    w.do(
+        w.system.vault, "deposit" if least is None else "deposit_at_least", units, w.address(to), *more,
+        sender=who, twin=lambda t: _vault(t).deposit_at_least(units, w.key(to), least or 0, w.now),
+        touches=_accounts(to),
+    )  # fmt: skip
 
 
 @action("{who} mints {shares:wad} shares")
-def lp_mint(w: World, who: str, shares: int) -> None:
-    account = w.address(who)
-    w.do(w.system.vault, "mint", shares, account, sender=who, twin=lambda t: _vault(t).mint(shares, account, w.now))
+def lp_mint(w: World, who: str, shares: int, to: str = "") -> None:
+    to = to or who
+    w.do(
+        w.system.vault, "mint", shares, w.address(to),
+        sender=who, twin=lambda t: _vault(t).mint(shares, w.key(to), w.now), touches=_accounts(to),
+    )  # fmt: skip
 
 
 @action("{who} requests redemption of {shares:wad} shares for {to}")
-def request(w: World, who: str, shares: int, to: str) -> None:
-    owner, controller = w.address(who), w.address(to)
-    w.do(
-        w.system.vault, "requestRedeem", shares, controller, owner,
-        sender=who, twin=lambda t: _vault(t).request_redeem(shares, w.key(to), owner, w.now), touches=(to,),
+def request(w: World, who: str, shares: int, to: str, of: str = "") -> None:
+    """Of an owner's shares, the caller's unless named; an operator needs no allowance."""
+    of = of or who
+    spends = of != who and ("vault", of, who) not in w.operators
+
+    def ask(t: Twin) -> int:
+        vault = _vault(t)
+        vault.check_request(shares, w.key(to))
+        if spends:
+            demand(w.allowances[of, who] >= shares, "erc20: insufficient allowance")
+        return int(vault.request_redeem(shares, w.key(to), w.key(of), w.now))
+
+    outcome = w.do(
+        w.system.vault, "requestRedeem", shares, w.address(to), w.address(of),
+        sender=who, twin=ask, touches=_accounts(to, of),
     )  # fmt: skip
+    if outcome.ok and spends:
+        _spend(w, of, who, shares)
 
 
 @action("{who} processes the epoch")
@@ -181,29 +241,82 @@ def process_epoch(w: World, who: str) -> None:
 
 
 @action("{who} claims by {shares:wad} shares")
-def redeem(w: World, who: str, shares: int) -> None:
-    account = w.address(who)
-    w.do(
-        w.system.vault, "redeem", shares, account, account,
-        sender=who, twin=lambda t: _vault(t).redeem(shares, account),
-    )  # fmt: skip
+def redeem(w: World, who: str, shares: int, of: str = "", to: str = "") -> None:
+    """A controller's claim to a receiver; both are the caller unless named."""
+    _claim(w, "redeem", shares, who, of or who, to or who)
 
 
 @action("{who} claims {units:quote}")
-def claim(w: World, who: str, units: int) -> None:
-    account = w.address(who)
-    w.do(
-        w.system.vault, "withdraw", units, account, account,
-        sender=who, twin=lambda t: _vault(t).withdraw(units, account),
-    )  # fmt: skip
+def claim(w: World, who: str, units: int, of: str = "", to: str = "") -> None:
+    _claim(w, "withdraw", units, who, of or who, to or who)
+
+
+def _claim(w: World, fn: str, amount: int, who: str, of: str, to: str) -> None:
+    """`redeem` by shares or `withdraw` by token units."""
+    allowed = of == who or ("vault", of, who) in w.operators
+    most = (w.vault.max_redeem if fn == "redeem" else w.vault.max_withdraw)(w.key(of))
+
+    def take(t: Twin) -> int:
+        demand(allowed, "vault: not operator")
+        result = int(getattr(_vault(t), fn)(amount, w.key(of)))
+        paid = result if fn == "redeem" else amount
+        demand(paid == 0 or to not in (NOBODY, "clearinghouse"), "clearing: bad receiver")
+        return result
+
+    outcome = w.do(
+        w.system.vault, fn, amount, w.address(to), w.address(of), sender=who, twin=take, touches=_accounts(of)
+    )
+    if outcome.ok:
+        _arrived(w, to, outcome.value if fn == "redeem" else amount)
+    elif allowed and 0 < amount <= most and not outcome.meddled:
+        known = outcome.reason in ("clearing: tokens at venues", "clearing: bad receiver")
+        if not known:
+            raise Broken("i14_claims_are_never_refused", f"{who} is told {outcome.reason!r}")
 
 
 @action("{who} sends {shares:wad} shares to {to}")
-def send_shares(w: World, who: str, shares: int, to: str) -> None:
-    w.do(
-        w.system.vault, "transfer", w.address(to), shares,
-        sender=who, twin=lambda t: _vault(t).transfer(w.address(who), w.key(to), shares), touches=(to,),
-    )  # fmt: skip
+def send_shares(w: World, who: str, shares: int, to: str, of: str = "") -> None:
+    """Of an owner who allowed it, if one is named."""
+    touches = _accounts(to, of or who)
+    if not of:
+        w.do(
+            w.system.vault, "transfer", w.address(to), shares,
+            sender=who, twin=lambda t: _vault(t).transfer(w.address(who), w.key(to), shares), touches=touches,
+        )  # fmt: skip
+        return
+
+    def move(t: Twin) -> None:
+        demand(w.allowances[of, who] >= shares, "erc20: insufficient allowance")
+        _vault(t).transfer(w.key(of), w.key(to), shares)
+
+    args = (w.address(of), w.address(to), shares)
+    if w.do(w.system.vault, "transferFrom", *args, sender=who, twin=move, touches=touches).ok:
+        _spend(w, of, who, shares)
+
+
+@action("{who} lets {spender} spend {shares:wad} shares")
+def approve_shares(w: World, who: str, spender: str, shares: int) -> None:
+    def approve(t: Twin) -> bool:
+        demand(spender != NOBODY, "erc20: approve to the zero address")
+        return True
+
+    if w.do(w.system.vault, "approve", w.address(spender), shares, sender=who, twin=approve).ok:
+        w.allowances[who, spender] = shares
+
+
+@action("{who} shows a permit that {owner} has not signed")
+def forge_permit(w: World, who: str, owner: str, spender: str, shares: int) -> None:
+    def refuse(t: Twin) -> None:
+        demand(False, "erc20: invalid signature")
+
+    signed = (w.now, 27, b"\1" * 32, b"\1" * 32)
+    w.do(w.system.vault, "permit", w.address(owner), w.address(spender), shares, *signed, sender=who, twin=refuse)
+
+
+def _spend(w: World, owner: str, spender: str, shares: int) -> None:
+    """An allowance without limit stays."""
+    if w.allowances[owner, spender] != MAX_UINT:
+        w.allowances[owner, spender] -= shares
 
 
 def _vault(twin: Twin) -> Any:

@@ -31,7 +31,7 @@ from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracl
 from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
-from ballast.model.exact.vault import ESCROW, Vault
+from ballast.model.exact.vault import ESCROW, NOWHERE, Vault
 from ballast.model.exact.vault import Params as VaultParams
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
@@ -43,6 +43,7 @@ WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
+NOBODY = "nobody"  # the zero address
 HEDGES = ("rebalance", "recall")
 
 # What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
@@ -274,6 +275,7 @@ class World:
         self.system: Sandbox = deploy_system(self.chain, self.config)
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
+        self.actors |= {"token": self.system.quote.address, NOBODY: ZERO_ADDRESS}
         self.unit = 10**self.setup.decimals  # [token units] of one quote
         self.contracts = {
             "clearinghouse": self.system.clearinghouse,
@@ -299,6 +301,8 @@ class World:
         self.last = ""  # action
         self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
         self.meddling: Meddling | None = None  # with the next call
+        self.operators: set[tuple[str, str, str]] = set()  # contract, owner, operator
+        self.allowances: Counter[tuple[str, str]] = Counter()  # of shares [WAD], by owner and spender
         self.entered = False  # a call from inside the last meddled one would have gone through
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
         self._views: dict[tuple[Any, ...], _View] = {}
@@ -348,7 +352,9 @@ class World:
 
     def key(self, name: str) -> str:
         """What the twin calls an actor."""
-        return ESCROW if name == "vault" else self.address(name)
+        if name == "vault":
+            return ESCROW
+        return NOWHERE if name == NOBODY else self.address(name)
 
     def address(self, name: str) -> str:
         """Of an actor or a contract."""

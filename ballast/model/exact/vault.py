@@ -28,6 +28,7 @@ MAX_CAP = 10**10 * WAD
 MAX_SUPPLY = U128
 
 ESCROW = "vault"  # the vault's own account, which holds the shares of pending requests
+NOWHERE = "nowhere"  # the zero address
 
 
 class InventoryValuation(Protocol):
@@ -389,10 +390,14 @@ class Vault:
 
     # ── out ──
 
-    def request_redeem(self, shares: int, controller: str, owner: str, now: int) -> int:
-        """Hand shares over for redemption; the epoch they belong to."""
+    def check_request(self, shares: int, controller: str) -> None:
+        """What a request is refused for before anybody's permission is asked."""
         self._check_amount(shares)
         self._check_receiver(controller)
+
+    def request_redeem(self, shares: int, controller: str, owner: str, now: int) -> int:
+        """Hand shares over for redemption; the epoch they belong to."""
+        self.check_request(shares, controller)
         self._move(owner, ESCROW, shares)
         return self.epochs.request(controller, shares, now)
 
@@ -584,7 +589,7 @@ class Vault:
         require(amount > 0, "vault: zero amount")
 
     def _check_receiver(self, receiver: str) -> None:
-        require(receiver != ESCROW, "vault: bad receiver")
+        require(receiver not in (ESCROW, NOWHERE), "vault: bad receiver")
 
     def _enter(self, units: int, shares: int, receiver: str, net: int, oldest: int) -> None:
         require(oldest > 0, "oracle: stale price")
