@@ -6,7 +6,7 @@ FUZZ_SCALE ?= 20
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo devnet fuzz lint gas size clean
+.PHONY: help install test demo devnet fuzz lint gas size versus clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ gas: ## whole-transaction gas on Anvil -> docs/reports/gas.md
 
 size: ## deployed bytes -> docs/reports/size.md; fails above 22,000
 	@$(RUN) python -m scripts.report size
+
+versus: ## this fuzzer against Foundry's invariant mode -> docs/reports/versus-foundry.md
+	@$(RUN) python -m scripts.report versus-foundry
 
 clean: ## caches and outputs (keeps the installed toolchain)
 	@rm -rf .build .pytest_cache .ruff_cache .mypy_cache .hypothesis out

@@ -1,20 +1,22 @@
-"""Measure sizes or gas, write docs/reports, and fail when a limit is broken."""
+"""Measure sizes, gas or speed, write docs/reports, and fail when a limit is broken."""
 
 import sys
 
 import click
 
 from ballast import reports
+from ballast.reports import versus_foundry
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["size", "gas"]))
+@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry"]))
 def cli(what: str) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
 
     \b
       python -m scripts.report gas      whole transactions on Anvil (make gas)
       python -m scripts.report size     deployed bytes (make size)
+      python -m scripts.report versus-foundry   our fuzzer against forge (make versus)
     """
     try:
         if what == "size":
@@ -22,6 +24,12 @@ def cli(what: str) -> None:
             for row in sizes:
                 click.echo(f"{row.deployed:>7,}  {row.name}")
             reports.compare_size(sizes)
+        elif what == "versus-foundry":
+            rows = versus_foundry.measure()
+            versus_foundry.report(rows)
+            for fuzzer in rows:
+                click.echo(f"{fuzzer.calls_per_second:>8,.0f} calls/s {fuzzer.seconds_to_bug:>6.2f} s  {fuzzer.name}")
+            versus_foundry.compare(rows)
         else:
             gas = reports.gas(reports.measure_gas())
             for entry in gas:
