@@ -79,7 +79,7 @@ def load(path: Path) -> tuple[list[Step], Setup]:
 def walk(steps: Sequence[Step], setup: Setup, chain: Chain) -> tuple[list[Done], World]:
     """Do the steps, checking everything after each, until one breaks an invariant."""
     world = World(setup, chain)
-    driver = Driver(world, None, Stats(world.clock), thorough=True)
+    driver = Driver(world, Stats(world.clock), thorough=True)
     done: list[Done] = []
     for step in steps:
         words, broken = describe(world, step), None

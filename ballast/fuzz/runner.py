@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -83,9 +83,8 @@ class Stats:
 class Driver:
     """One world and what is checked in it."""
 
-    def __init__(self, world: World, rng: Random | None, stats: Stats, thorough: bool = False) -> None:
+    def __init__(self, world: World, stats: Stats, thorough: bool = False) -> None:
         self.world = world
-        self.rng = rng or Random(0)
         self.stats = stats
         self.thorough = thorough  # check everything after every step: slow, for short sequences
 
@@ -131,8 +130,9 @@ class Driver:
                 check(world)
         if self.thorough or number % EXPERIMENT_EVERY == 0:
             with world.clock.on("twin"):
+                rng = Random(f"{number} {world.now}")  # the same when the sequence is replayed
                 for experiment in EXPERIMENTS:
-                    experiment(world, self.rng)
+                    experiment(world, rng)
 
 
 def episode(
@@ -141,21 +141,30 @@ def episode(
     setup: Setup | None = None,
     stats: Stats | None = None,
     make_chain: Callable[[], Chain] | None = None,
+    *,
+    profile: str = "perps",
+    start: Sequence[Step] = (),
+    watch: Callable[[World, Step], None] | None = None,
 ) -> Stats:
-    """One random sequence of `length` steps, in a drawn world if none is given; raises Failure."""
+    """One random sequence of `length` steps, in a drawn world if none is given; raises Failure.
+
+    It begins with `start`, if given; `watch` is told every step after it has been done and checked.
+    """
     stats = stats or Stats()
     rng = Random(seed)
-    setup = setup or Setup.draw(rng)
+    setup = setup or Setup.draw(rng, profile)
     with stats.clock.on("set-up"):
         world = World(setup, make_chain() if make_chain else None, stats.clock)
-        driver, planner = Driver(world, rng, stats), Planner(world, rng)
+        driver, planner = Driver(world, stats), Planner(world, rng)
     stats.episodes += 1
     steps: list[Step] = []
     try:
-        for _ in range(length):
+        for number in range(length):
             with stats.clock.on("planning"):
-                steps.append(planner.next())
+                steps.append(start[number] if number < len(start) else planner.next())
             driver.step(steps[-1])
+            if watch:
+                watch(world, steps[-1])
         driver.finish()
     except Broken as broken:
         raise Failure(steps, setup, broken, seed) from broken
@@ -171,7 +180,7 @@ def replay(
 ) -> World:
     """Do a given sequence, checking everything after every step; raises Broken."""
     world = World(setup, make_chain() if make_chain else None)
-    driver = Driver(world, None, Stats(world.clock), thorough)
+    driver = Driver(world, Stats(world.clock), thorough)
     for step in steps:
         driver.step(step)
     driver.finish()

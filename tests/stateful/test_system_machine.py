@@ -4,7 +4,6 @@ program."""
 from __future__ import annotations
 
 import os
-from random import Random
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ class SystemMachine(RuleBasedStateMachine):
     @initialize(decimals=st.sampled_from((6, 8, 18)), deposit=quote, margin=quote)
     def open(self, decimals: int, deposit: int, margin: int) -> None:
         self.world = World(Setup(decimals))
-        self.driver = Driver(self.world, Random(0), Stats(self.world.clock), thorough=True)
+        self.driver = Driver(self.world, Stats(self.world.clock), thorough=True)
         self.do("lp_deposit", who="lp1", units=deposit * self.world.unit)
         for who in TRADERS:
             self.do("deposit_margin", who=who, units=margin * self.world.unit, to=who)
