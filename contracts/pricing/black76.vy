@@ -9,16 +9,18 @@
             otm = q (m(x - h) - m(x + h))                          if x >= h,     m(y) = N(-y) / phi(y), Mills' ratio
                 = min(S, Kd) - q (m(h - x) + m(x + h))             otherwise
 
-        `otm` is the call where S <= Kd, else the put; the other side follows from parity, exactly. Hence one exponential
-        and two ratios serve prices and greeks of both sides, and what is small is never a difference of large numbers:
+        `otm` is the call where S <= Kd, else the put; the other side follows from parity, exactly. Hence one
+        exponential and two ratios serve prices and greeks of both sides, and what is small is never a difference of
+        large numbers:
 
-            delta = N(d1)    gamma = q / (S^2 v)    vega = q sqrt(tau)    theta = -q sigma / (2 sqrt(tau)) - r (S delta - call)
+            delta = N(d1)    gamma = q / (S^2 v)    vega = q sqrt(tau)
+            theta = -q sigma / (2 sqrt(tau)) - r (S delta - call)
 
         Source: F. Black, J. Financial Economics 3 (1976), 167-179, on the forward S exp(r tau).
-@dev    Total: no input reverts; vol above MAX_VOL counts as MAX_VOL, amounts must lie below 2^96 (the packed words assert
-        it). Polynomials are minimax fits, printed with their errors by ballast/model/analytic/fit.py. Q96 is a binary scale
-        of 2^96. Every unsafe operation below stays within 256 bits: factors are < 2^96 WAD amounts, Q96 values < 2^103 where
-        |d| < 64, and polynomials whose value the fits bound; the products' widths are noted where they exceed 2^200.
+@dev    Total: no input reverts; vol above MAX_VOL counts as MAX_VOL, amounts must lie below 2^96 (the packed words
+        assert it). Polynomials are minimax fits, printed with their errors by ballast/model/analytic/fit.py. Q96 is a
+        binary scale of 2^96. Every unsafe operation below stays within 256 bits: factors are WAD amounts < 2^96, Q96
+        values < 2^103 where |d| < 64, and polynomials whose value the fits bound; widths above 2^200 are noted.
         Largest errors for spot / strike 0.1-10, vol 5-500 %, 60 s - 2 years: docs/reports/kernel.md.
 """
 
@@ -176,7 +178,7 @@ def discount(rate: int256, seconds: uint256) -> uint256:
 @internal
 @pure
 def _discount(rate: uint256, seconds: uint256) -> uint256:
-    """@notice exp(-rate * seconds) of rate >= 0 [Q96]: the density's mantissa times sqrt(2 pi), so that one fit serves both."""
+    """@notice exp(-rate * seconds) of rate >= 0 [Q96]: by the density's fit, times sqrt(2 pi)."""
     power: uint256 = unsafe_div(unsafe_mul(rate, seconds) << 96, c.YEAR * c.WAD)
     return unsafe_mul(self._falling(min(power, FAR * ONE)), ROOT_2_PI) >> 96
 
@@ -209,8 +211,14 @@ def _log_ratio(high: uint256, low: uint256) -> uint256:
     # m >= 1, because ROOT_2 * ROOT_HALF is
     y: uint256 = unsafe_div(unsafe_sub(m, ONE) << 96, unsafe_add(m, ONE))
     z: uint256 = unsafe_mul(y, y) >> 96
-    series: uint256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(ARTANH_7, z) >> 96, ARTANH_6), z) >> 96, ARTANH_5), z) >> 96, ARTANH_4)
-    series = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_3), z) >> 96, ARTANH_2), z) >> 96, ARTANH_1)
+    series: uint256 = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(ARTANH_7, z) >> 96, ARTANH_6), z) >> 96, ARTANH_5), z) >> 96,
+        ARTANH_4,
+    )
+    series = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_3), z) >> 96, ARTANH_2), z) >> 96,
+        ARTANH_1,
+    )
     series = unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_0)
     return unsafe_add(unsafe_mul(y, series) >> 95, whole)
 
@@ -224,10 +232,22 @@ def _falling(power: uint256) -> uint256:
     """
     bits: uint256 = unsafe_mul(power, LOG2_E) >> 96
     g: uint256 = unsafe_sub(ONE, bits & MASK)
-    mantissa: uint256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(EXP_12, g) >> 96, EXP_11), g) >> 96, EXP_10), g) >> 96, EXP_9)
-    mantissa = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_8), g) >> 96, EXP_7), g) >> 96, EXP_6)
-    mantissa = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_5), g) >> 96, EXP_4), g) >> 96, EXP_3)
-    mantissa = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_2), g) >> 96, EXP_1), g) >> 96, EXP_0)
+    mantissa: uint256 = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(EXP_12, g) >> 96, EXP_11), g) >> 96, EXP_10), g) >> 96,
+        EXP_9,
+    )
+    mantissa = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_8), g) >> 96, EXP_7), g) >> 96,
+        EXP_6,
+    )
+    mantissa = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_5), g) >> 96, EXP_4), g) >> 96,
+        EXP_3,
+    )
+    mantissa = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_2), g) >> 96, EXP_1), g) >> 96,
+        EXP_0,
+    )
     return mantissa >> (bits >> 96)
 
 
@@ -235,10 +255,25 @@ def _falling(power: uint256) -> uint256:
 @pure
 def _mills(y: uint256) -> uint256:
     """@notice N(-y) / phi(y) of 0 <= y <= MILLS_END [Q96]; falls from sqrt(pi / 2)."""
-    p: uint256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_P8, y) >> 96, MILLS_P7), y) >> 96, MILLS_P6), y) >> 96, MILLS_P5)
-    p = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P4), y) >> 96, MILLS_P3), y) >> 96, MILLS_P2)
+    p: uint256 = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_P8, y) >> 96, MILLS_P7), y) >> 96, MILLS_P6), y) >> 96,
+        MILLS_P5,
+    )
+    p = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P4), y) >> 96, MILLS_P3), y) >> 96,
+        MILLS_P2,
+    )
     p = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P1), y) >> 96, MILLS_P0)
-    q: uint256 = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_Q9, y) >> 96, MILLS_Q8), y) >> 96, MILLS_Q7), y) >> 96, MILLS_Q6)
-    q = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q5), y) >> 96, MILLS_Q4), y) >> 96, MILLS_Q3)
-    q = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q2), y) >> 96, MILLS_Q1), y) >> 96, ONE)
+    q: uint256 = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_Q9, y) >> 96, MILLS_Q8), y) >> 96, MILLS_Q7), y) >> 96,
+        MILLS_Q6,
+    )
+    q = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q5), y) >> 96, MILLS_Q4), y) >> 96,
+        MILLS_Q3,
+    )
+    q = unsafe_add(
+        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q2), y) >> 96, MILLS_Q1), y) >> 96,
+        ONE,
+    )
     return unsafe_div(p << 96, q)
