@@ -253,7 +253,8 @@ class Campaign:
             collected = link.hear()["ready"]
             baseline = self.baseline(link, collected, mutants)
             self.learn()
-            waiting, running = list(reversed(mutants)), dict[str, Mutant]()
+            # in random order, so that what is known when a person stops is a random sample
+            waiting, running = mutation.shuffled(mutants, self.plan.seed)[::-1], dict[str, Mutant]()
             while waiting or running:
                 while waiting and len(running) < self.plan.jobs:
                     mutant = waiting.pop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import random
 import re
 import tomllib
 from collections import Counter
@@ -90,11 +89,14 @@ def of_project(
 
 
 def sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
-    """`size` of them, the same for the same seed, in their old order."""
-    if size >= len(mutants):
-        return mutants
-    chosen = set(random.Random(seed).sample(sorted(mutant.id for mutant in mutants), size))
+    """`size` of them, the same for the same seed, in their old order; a smaller sample is part of a larger one."""
+    chosen = {mutant.id for mutant in shuffled(mutants, seed)[:size]}
     return [mutant for mutant in mutants if mutant.id in chosen]
+
+
+def shuffled(mutants: Iterable[Mutant], seed: int) -> list[Mutant]:
+    """All in a random order that depends on their names and the seed alone: any beginning of it is a random sample."""
+    return sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.id}".encode()).digest())
 
 
 def _changed(text: str, start: int, end: int, replacement: str) -> tuple[str, str]:

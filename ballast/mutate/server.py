@@ -30,8 +30,9 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from ballast.chain import RevmChain, artifacts
-from ballast.mutate import search
+from ballast.mutate import incremental, search
 from ballast.mutate.compiling import code, quick
+from ballast.mutate.incremental import Incremental
 
 PYTEST = [
     "-q", "-s", "--tb=line", "--import-mode=importlib", "--ignore=tests/unit/mutate",
@@ -101,7 +102,7 @@ class Child:
         self.server = server
         self.pipe = pipe
         self.answer = Answer(task.id)
-        self.home = Path(server.settings.work) / task.id
+        self.home = (Path(server.settings.work) / task.id).resolve()
 
     def run(self) -> None:
         """Never returns."""
@@ -162,8 +163,16 @@ class Child:
         changed.write_text(self.task.text)
         artifacts.use_sources(self.home)
         os.environ["BALLAST_SOURCES"] = str(self.home)
-        artifacts._compile = quickly
+        artifacts._compile = self.compiled
         return any(code(artifacts.load(name).bytecode) != self.server.codes[name] for name in self.task.targets)
+
+    def compiled(self, path: Path) -> Any:
+        """The compiler's result for one contract; raises CompilationFailed."""
+        bytecode = None
+        if path.is_relative_to(self.home):  # a test may have sources of its own
+            with failures_told():
+                bytecode = self.server.ready[path.stem].changed(self.task.path, self.task.text)
+        return quickly(path) if bytecode is None else incremental.artifact(self.server.known[path.stem], bytecode)
 
     def test(self) -> None:
         """Run the tests; raises Found at the first that fails."""
@@ -207,19 +216,26 @@ class Child:
         for name in task.targets:
             start = time.process_time()
             again = quickly(artifacts.contract_paths()[name])
-            same = code(bytes.fromhex(again["bytecode"])) == self.server.codes[name]
+            both = {code(bytes.fromhex(again["bytecode"])), code(self.server.ready[name].bytecode)}
+            same = both == {self.server.codes[name]}
             compiled[name] = [round(time.process_time() - start, 4), same]
         answer.measured = {"tests": tests, "searches": searches, "compiled": compiled}
         answer.outcome = "measured"
 
 
 def quickly(path: Path) -> Any:
-    """The compiler's result for one contract."""
+    """The compiler's result for one contract; raises CompilationFailed."""
+    with failures_told(), quick():
+        return artifacts._compiled(path)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn whatever the compiler raises into CompilationFailed."""
     from vyper.exceptions import VyperException
 
     try:
-        with quick():
-            return artifacts._compiled(path)
+        yield
     except VyperException as error:
         raise artifacts.CompilationFailed(f"{type(error).__name__}: {error}") from None
     except Exception as error:  # the compiler gives up on some nonsense with an exception of its own
@@ -272,7 +288,9 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.items: dict[str, pytest.Item] = {}
+        self.known: dict[str, artifacts.Artifact] = {}
         self.codes: dict[str, bytes] = {}
+        self.ready: dict[str, Incremental] = {}
         self.search: search.Search | None = None
         self.failure: str | None = None
 
@@ -319,13 +337,12 @@ class Server:
 
     def prepare(self) -> None:
         """Everything that a child should find ready."""
-        for name in artifacts.contract_paths():
-            self.codes[name] = code(artifacts.load(name).bytecode)
+        for name, path in artifacts.contract_paths().items():
+            self.known[name] = artifacts.load(name)
+            self.codes[name] = code(self.known[name].bytecode)
+            self.ready[name] = Incremental(path)
         if self.settings.search:
             self.search = search.find(self.settings.search)
-        import vyper.compiler  # noqa: F401  # half a second
-        from vyper.codegen import core, expr, module  # noqa: F401
-
         gc.collect()
         gc.freeze()
 

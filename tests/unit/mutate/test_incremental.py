@@ -1,0 +1,126 @@
+"""Compiling one function again makes the same code as compiling everything again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from vyper.exceptions import VyperException
+
+from ballast.chain import artifacts
+from ballast.mutate.campaign import copy_sources
+from ballast.mutate.compiling import code, quick
+from ballast.mutate.incremental import Incremental, artifact
+from ballast.mutate.mutants import Mutant, of_project, shuffled
+from ballast.mutate.operators import OPERATORS
+from ballast.mutate.syntax import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A copy of all sources that a test may change, in use for the test."""
+    sources, build = artifacts.SOURCES, artifacts.BUILD
+    copy_sources(artifacts.ROOT, tmp_path)
+    artifacts.use_sources(tmp_path)
+    yield Project(tmp_path.resolve())
+    artifacts.use_sources(sources)
+    artifacts.BUILD = build
+
+
+def both(project: Project, name: str, mutant: Mutant) -> tuple[bytes | None, bytes | None]:
+    """Code by the incremental and by the ordinary compiler, b"" for an error; None where the former does not try."""
+    path = project.root / project.deployables[name].path
+    changed = project.root / mutant.path
+    original = changed.read_text()
+    ready = Incremental(path)
+    text = mutant.applied(original)
+    found: bytes | None
+    try:
+        found = ready.changed(mutant.path, text)
+    except VyperException:
+        found = b""
+    changed.write_text(text)
+    try:
+        with quick():
+            ordinary = bytes.fromhex(artifacts._compiled(path)["bytecode"])
+    except VyperException:
+        ordinary = b""
+    finally:
+        changed.write_text(original)
+    return found if found is None else code(found), code(ordinary)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("Margin", 1), ("ChainlinkFeed", 2), ("Clearinghouse", 3)])
+def test_changed_function_compiles_as_the_whole_would(project: Project, name: str, seed: int) -> None:
+    project = Project.read(project.root, {str(artifacts.contract_paths()[name].relative_to(project.root))})
+    files = [path for path in project.deployables[name].files if path in project.sources]
+    mutants = [each for each in shuffled(of_project(project, list(OPERATORS), files), seed) if each.function][:8]
+    tried = 0
+    for mutant in mutants:
+        found, ordinary = both(project, name, mutant)
+        if found is not None:
+            tried += 1
+            assert found == ordinary, mutant
+    assert tried >= 4
+
+
+SAFE = """# pragma version 0.4.3
+LIMIT: constant(uint256) = 100
+total: uint256
+
+@external
+def pay(amount: uint256) -> uint256:
+    self._check(amount)
+    self.total += amount
+    return self.total
+
+@internal
+def _check(amount: uint256):
+    assert amount <= LIMIT, "toy: too much"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("= 100", "= 101"),
+        ("def pay(amount: uint256) -> uint256", "def pay(amount: uint128) -> uint256"),
+        ("    self._check(amount)\n", ""),
+        ("@internal\n", "@internal\n@view\n"),
+        ("total: uint256", "other: uint256\ntotal: uint256"),
+    ],
+)
+def test_change_that_matters_elsewhere_is_left_to_the_ordinary_compiler(
+    project: Project, before: str, after: str
+) -> None:
+    path = project.root / "contracts" / "Toy.vy"
+    path.write_text(SAFE)
+    assert Incremental(path).changed("contracts/Toy.vy", SAFE.replace(before, after)) is None
+
+
+def test_file_that_is_no_part_of_it_changes_nothing(project: Project) -> None:
+    path = project.root / "contracts" / "Toy.vy"
+    path.write_text(SAFE)
+    ready = Incremental(path)
+    assert ready.changed("contracts/Other.vy", "nonsense") == ready.bytecode
+
+
+def test_nonsense_is_refused_as_by_the_compiler(project: Project) -> None:
+    path = project.root / "contracts" / "Toy.vy"
+    path.write_text(SAFE)
+    with pytest.raises(VyperException):
+        Incremental(path).changed("contracts/Toy.vy", SAFE.replace("amount <= LIMIT", "amount <= nothing"))
+
+
+def test_artifact_is_what_the_compiler_would_have_stored(project: Project) -> None:
+    path = project.root / "contracts" / "Toy.vy"
+    path.write_text(SAFE)
+    base = artifacts.load("Toy")
+    found = Incremental(path).changed("contracts/Toy.vy", SAFE.replace("<= LIMIT", "< LIMIT"))
+    assert found is not None
+    path.write_text(SAFE.replace("<= LIMIT", "< LIMIT"))
+    stored = artifact(base, found)
+    ordinary = artifacts._compiled(path)
+    for name in ("abi", "runtime", "layout", "deployed_size"):
+        assert stored[name] == ordinary[name]
