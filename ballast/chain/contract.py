@@ -304,6 +304,10 @@ class Chain(ABC):
     def storage(self, address: Any, slot: int) -> int:
         """One storage word."""
 
+    def words(self, places: Sequence[tuple[str, int]]) -> list[int]:
+        """Storage words by address and slot."""
+        return [self.storage(address, slot) for address, slot in places]
+
     @abstractmethod
     def logs(self, addresses: Sequence[Any], first: int, last: int) -> list[Log]:
         """Logs of these addresses in blocks first…last, both included, in order."""

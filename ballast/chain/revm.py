@@ -144,6 +144,10 @@ class RevmChain(Chain):
     def storage(self, address: Any, slot: int) -> int:
         return int(self._evm.storage(address_of(address), slot))
 
+    def words(self, places: Sequence[tuple[str, int]]) -> list[int]:
+        storage = self._evm.storage
+        return [storage(address, slot) for address, slot in places]
+
     def logs(self, addresses: Sequence[Any], first: int, last: int) -> list[Log]:
         if self._history is None:
             raise ValueError("this chain keeps no logs: build it with RevmChain(keep_logs=True)")

@@ -371,19 +371,18 @@ def i11_epochs_conserve_shares(w: World) -> None:
 
 
 def i13_ledger_and_books_equal_the_twin(w: World) -> None:
-    """Buckets, running sums, markets, books and epoch, and the words of whoever the action touched, equal the twin's
-    to the wei."""
-    system, twin, engine = w.system, w.twin, w.twin.perp_engine
+    """All that actions change in storage, but for roles and allowances, equals the twin's to the wei. Every word is
+    read; compared is what belongs to nobody or to whom the action touched, and what has changed."""
     with w.clock.on("read"):
-        _same("buckets", w.view(system.clearinghouse, "buckets"), plain(twin.clearinghouse.buckets()))
-        _same("inventory", w.view(system.inventory, "book"), _book(w.inventory.book))
-        for i, market in enumerate(w.inventory.markets):
-            _same(f"inventory market {i}", w.view(system.inventory, "market", i), plain(market))
-            _same(f"perp book {i}", w.view(system.perp_engine, "book", i), plain(engine.book(i)))
-        _same("supply", w.view(system.vault, "totalSupply"), w.vault.supply)
-        _same("epoch", w.view(system.vault, "epoch"), plain(w.vault.epoch()))
-        for name in w.touched:
-            _same_account(w, name)
+        changed = w.storage.refresh()
+    for cell in w.storage.cells:
+        if not cell.owner or cell.owner in w.touched or cell in changed:
+            _same(cell.name, cell.value, cell.twin())
+    epochs = w.vault.epochs
+    if w.last == "process_epoch":
+        with w.clock.on("read"):
+            index = w.storage.index(epochs.pool.step)
+        _same("index", index, epochs.indices[epochs.pool.step])
 
 
 def i13_prices_equal_the_twin(w: World) -> None:
@@ -396,10 +395,17 @@ def i13_prices_equal_the_twin(w: World) -> None:
 
 
 def i13_everything_equals_the_twin(w: World) -> None:
-    """Every account, position, controller, venue, mark and variance equals the twin's; views answer what the twin
-    computes."""
+    """Views answer what the twin computes, of every bucket, book, account, position, controller, venue, mark and
+    variance."""
     system, twin, now = w.system, w.twin, w.now
     with w.clock.on("read"):
+        _same("buckets", w.view(system.clearinghouse, "buckets"), plain(twin.clearinghouse.buckets()))
+        _same("inventory", w.view(system.inventory, "book"), _book(w.inventory.book))
+        for i, market in enumerate(w.inventory.markets):
+            _same(f"inventory market {i}", w.view(system.inventory, "market", i), plain(market))
+            _same(f"perp book {i}", w.view(system.perp_engine, "book", i), plain(twin.perp_engine.book(i)))
+        _same("supply", w.view(system.vault, "totalSupply"), w.vault.supply)
+        _same("epoch", w.view(system.vault, "epoch"), plain(w.vault.epoch()))
         for i in range(len(w.feeds)):
             _same(f"mark {i}", w.view(system.oracle, "last", i), plain(twin.oracle.last(i, now)))
             _same(f"peek {i}", w.view(system.oracle, "peek", i), plain(twin.oracle.peek(i, now)))

@@ -19,6 +19,7 @@ from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.fuzz.doubles import Double
+from ballast.fuzz.storage import Storage
 from ballast.model.exact import hedge
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.fixed import WAD
@@ -311,6 +312,7 @@ class World:
         for number in range(self.setup.doubles):
             self._list_double(number % len(self.feeds))
         self._fund_actors()
+        self.storage = Storage(self)
 
     # ---- reading
 

@@ -170,6 +170,9 @@ class Record:
         return Record(self.settled, self.late, self.claim_shares, self.claim_assets)
 
 
+NO_RECORD = Record()
+
+
 @dataclass(slots=True)
 class Epochs:
     """Twin of ``epochs.vy``."""
