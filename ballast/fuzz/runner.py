@@ -11,6 +11,7 @@ from ballast.chain import Chain
 from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, OF_LPS, THOROUGH, i13_prices_equal_the_twin, stayers
 from ballast.fuzz.plan import Planner
+from ballast.fuzz.promises import PROMISES, Before, before
 from ballast.fuzz.reach import reached
 from ballast.fuzz.world import Broken, Clock, Setup, World
 from ballast.model.exact.clearing import Clearinghouse
@@ -94,12 +95,14 @@ class Driver:
         world.last = name
         world.stayers = stayers(world) if name in OF_LPS or name == "rebalance" else None
         world.actions += 1
-        before = world.twin.clearinghouse  # a transaction replaces it
+        ledger = world.twin.clearinghouse  # a transaction replaces it
+        with world.clock.on("checks"):
+            past = before(world, step)
         with world.clock.on("outside"):
             perform(world, step)
-        self._count(name, before)
+        self._count(name, ledger)
         with world.clock.on("checks"):
-            self._check(name)
+            self._check(name, past)
 
     def finish(self) -> None:
         """Compare everything once more."""
@@ -116,13 +119,16 @@ class Driver:
             else:
                 self.stats.refused[str(outcome.reason)] += 1
 
-    def _check(self, name: str) -> None:
+    def _check(self, name: str, past: Before) -> None:
         world, number = self.world, self.world.actions
         refused = bool(world.outcomes) and not any(outcome.ok for outcome in world.outcomes)
         idle = refused or name in WORLDLY
         if not idle or self.thorough:
             for check in EVERY_STEP:
                 check(world)
+        if not idle and world.outcomes:
+            for promise in PROMISES:
+                promise(world, past)
         if not idle or number % PRICES_EVERY == 0:
             i13_prices_equal_the_twin(world)
         if self.thorough or number % THOROUGH_EVERY == 0:

@@ -1,0 +1,563 @@
+"""What happened to others, planted here: bugs of peers re-created as edits of these contracts and of their twin.
+
+`python -m ballast.fuzz.history` searches for each, with the twin and without it, and writes the table.
+"""
+
+from __future__ import annotations
+
+from ballast.fuzz.planted import Bug, Edit
+
+CLEARINGHOUSE = "contracts/clearing/Clearinghouse.vy"
+ENGINE = "contracts/perps/PerpEngine.vy"
+FUNDING = "contracts/perps/funding.vy"
+POSITIONS = "contracts/perps/positions.vy"
+INVENTORY = "contracts/inventory/Inventory.vy"
+MANAGER = "contracts/hedge/HedgeManager.vy"
+ORACLE = "contracts/oracle/PriceOracle.vy"
+VAULT = "contracts/vault/Vault.vy"
+EPOCHS = "contracts/vault/epochs.vy"
+SHARES = "contracts/vault/shares.vy"
+
+CLEARING_TWIN = "ballast/model/exact/clearing.py"
+PERPS_TWIN = "ballast/model/exact/perps.py"
+INVENTORY_TWIN = "ballast/model/exact/inventory.py"
+HEDGE_TWIN = "ballast/model/exact/hedge.py"
+MANAGER_TWIN = "ballast/model/exact/hedge_manager.py"
+ORACLE_TWIN = "ballast/model/exact/oracle.py"
+VAULT_TWIN = "ballast/model/exact/vault.py"
+
+STALE_AVERAGE = Bug(
+    "adding to a position leaves the aggregate of entry costs as it was",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "    book.claims = unsafe_add(book.claims, touch.claims)\n",
+            "    if before.size == 0 or (before.size > 0) != (size_delta > 0):\n"
+            "        book.claims = unsafe_add(book.claims, touch.claims)\n",
+        ),
+    ),
+    (
+        Edit(
+            PERPS_TWIN,
+            "book.claims + touch.claims",
+            "book.claims + (touch.claims if before.size == 0 or (before.size > 0) != (size_delta > 0) else 0)",
+        ),
+    ),
+    "GMX v1, July 2025 ($42m): the average short price was not updated, which inflated the assets of the pool",
+)
+INTEGER_UTILIZATION = Bug(
+    "utilization is counted in whole percents",
+    "Inventory",
+    (
+        Edit(
+            INVENTORY,
+            "min(e.book.loss * c.WAD // e.book.capital, c.WAD)",
+            "min(e.book.loss * 100 // e.book.capital, 100) * 10**16",
+        ),
+    ),
+    (
+        Edit(
+            INVENTORY_TWIN,
+            "min(e.book.loss * MICRO * WAD // capital, WAD)",
+            "min(e.book.loss * MICRO * 100 // capital, 100) * 10**16",
+        ),
+    ),
+    "Velar, 2024 (audit, high): utilization as an integer percentage",
+)
+SKEW_OVERWRITTEN = Bug(
+    "a liquidation sets the open interest of its market to zero",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "    fill: Fill = self._fill(account, market, -size, mark)\n",
+            "    fill: Fill = self._fill(account, market, -size, mark)\n"
+            "    skew: funding.Book = funding._load(market)\n"
+            "    skew.long = 0\n"
+            "    skew.short = 0\n"
+            "    funding._save(market, skew)\n",
+        ),
+    ),
+    (
+        Edit(
+            PERPS_TWIN,
+            "        fill = self._fill(account, market, -size, mark, now)\n",
+            "        fill = self._fill(account, market, -size, mark, now)\n"
+            "        self.books[market] = replace(self.books[market], long=0, short=0)\n",
+        ),
+    ),
+    "Zaros, 2024 (audit, high): a liquidation wrote skew = 0",
+)
+FEES_AT_CLOSE = Bug(
+    "NAV learns of accrued fees only when somebody trades",
+    "PerpEngine",
+    (Edit(ENGINE, "            book = funding._accrue(book, price, block.timestamp)\n", ""),),
+    (
+        Edit(
+            PERPS_TWIN,
+            "                book = accrue(book, price, now)\n                value +=",
+            "                value +=",
+        ),
+    ),
+    "Velar, 2024 (audit, high): accrued fees reached LPs at the close, so that one block of liquidity took them",
+)
+NAV_WITHOUT_PROFIT = Bug(
+    "NAV ignores what traders have won and lost in open positions",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "value += funding._claims_wad(book.claims) - signed.mul_ceil(net, convert(price, int256))",
+            "value += 0 * net",
+        ),
+    ),
+    (Edit(PERPS_TWIN, "value += claims_wad(book.claims) - mul_ceil(book.long - book.short, price)", "value += 0"),),
+    "Velar, 2024: LP shares priced by reserves alone, open profit left out",
+)
+CAP_IN_UNITS = Bug(
+    "open interest is capped in base only",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "    assert unsafe_mul(interest, price) <= unsafe_mul(markets._cap_quote(config), c.WAD),"
+            ' "perps: quote cap"\n',
+            "",
+        ),
+    ),
+    (Edit(PERPS_TWIN, 'require(mul_up(interest, price) <= params.cap_quote, "perps: quote cap")', "pass"),),
+    "Synthetix, TRB, December 2023 (~$2m): caps in units while the price rose",
+)
+CLOSE_BOUND_BY_CAPS = Bug(
+    "caps and minimum size bind whoever closes in part",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "        self._check_caps(config, size, interest, mark.price)\n",
+            "    if not closing or after != 0:\n        self._check_caps(config, size, interest, mark.price)\n",
+        ),
+    ),
+    (
+        Edit(
+            PERPS_TWIN,
+            "            _check_caps(config.params,",
+            "        if not closing or after != 0:\n            _check_caps(config.params,",
+        ),
+    ),
+    "Velar, 2024 (audit, medium): positions that could not be closed",
+)
+CLOSING_IS_FREE = Bug(
+    "a close that raises U pays nothing for it",
+    "Inventory",
+    (
+        Edit(
+            INVENTORY,
+            "q.charge = convert(q.potential_after - q.potential_before, int256)",
+            "q.charge = 0 if change.closing else convert(q.potential_after - q.potential_before, int256)",
+        ),
+    ),
+    (Edit(INVENTORY_TWIN, "charge = after - before\n", "charge = 0 if change.closing else after - before\n"),),
+    "Gains, 2022 (the LUNA stress): impact charged on opens alone",
+)
+REBATE_FROM_LP_CASH = Bug(
+    "rebates are paid out of LP cash instead of the reserve",
+    "PerpEngine",
+    (Edit(ENGINE, "reserve=answer.charge - convert(", "reserve=max(answer.charge, 0) - convert("),),
+    (Edit(PERPS_TWIN, "reserve=answer.charge - answer.release", "reserve=max(answer.charge, 0) - answer.release"),),
+    "GMX v2: LPs lend the impact pool what it pays out",
+)
+REBATE_UNFUNDED = Bug(
+    "rebates ignore how much of U the reserve covers",
+    "Inventory",
+    (
+        Edit(
+            INVENTORY,
+            "q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)",
+            "q.charge = -convert(low - q.potential_after, int256)",
+        ),
+    ),
+    (
+        Edit(
+            INVENTORY_TWIN,
+            "charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)",
+            "charge = -(low - after)",
+        ),
+    ),
+    "Synthetix v3: skew discounts owed to traders and booked nowhere",
+)
+FREE_LOOK = Bug(
+    "the rebate is for the whole fall of U, however young the inventory",
+    "Inventory",
+    (
+        Edit(
+            INVENTORY,
+            "low: uint256 = min(q.potential_before, min(e.book.low_prev, e.book.low) * c.MICRO)",
+            "low: uint256 = q.potential_before",
+        ),
+    ),
+    mirrors="GMX, 2023 (audit, high): a free look at the next price, impact earned back",
+    unseen="every rule of one block still holds; the profit needs a price that is known before the feed says it, "
+    "and is found by the search for profit",
+)
+COST_OF_THE_END_POINT = Bug(
+    "the half-spread of a whole trade is that of its end point, so that slices are cheaper",
+    "Inventory",
+    (
+        Edit(
+            INVENTORY,
+            "q.half_spread = wad.mul_up(change.notional, mp.base)",
+            "q.half_spread = wad.mul_up(change.notional, mp.base + mp.base * change.notional // (10**6 * c.WAD))",
+        ),
+    ),
+    (
+        Edit(
+            INVENTORY_TWIN,
+            "half_spread = mul_up(change.notional, mp.base)",
+            "half_spread = mul_up(change.notional, mp.base + mp.base * change.notional // (10**6 * WAD))",
+        ),
+    ),
+    "Lyra (vega fee and impact at the end point), Perennial (SynBook): slicing an order divided its cost",
+)
+FUNDING_FLIPPED = Bug(
+    "funding is paid by the wrong side",
+    "PerpEngine",
+    (
+        Edit(
+            FUNDING,
+            "units: int256 = unsafe_div(funding_rate, FUNDING_UNIT)",
+            "units: int256 = unsafe_div(-funding_rate, FUNDING_UNIT)",
+        ),
+    ),
+    (Edit(PERPS_TWIN, "tdiv(funding_rate, FUNDING_UNIT)", "tdiv(-funding_rate, FUNDING_UNIT)"),),
+    "no single incident: the sign of funding",
+)
+FUNDING_FROM_LPS = Bug(
+    "the smaller side pays per unit what the larger side receives per unit",
+    "PerpEngine",
+    (
+        Edit(
+            FUNDING,
+            "return unsafe_div(unsafe_mul(pay, convert(payers, int256)), convert(receivers, int256))",
+            "return pay",
+        ),
+    ),
+    (Edit(PERPS_TWIN, "return pay * payers // receivers", "return pay"),),
+    "Drift, Synthetix v3: the pool pays the funding that payers do not",
+)
+STALE_ACCEPTED = Bug(
+    "a price stays fresh however old it is",
+    "PriceOracle",
+    (
+        Edit(
+            ORACLE,
+            "return word & HALTED == 0 and unsafe_sub(block.timestamp, updated_at) <= (word >> 160) & U24",
+            "return word & HALTED == 0",
+        ),
+    ),
+    (
+        Edit(ORACLE_TWIN, "fresh = not m.halted and now - mark.updated_at <= m.params.max_age", "fresh = not m.halted"),
+        Edit(
+            ORACLE_TWIN,
+            "fresh = round_.ok and not m.halted and now - mark.updated_at <= m.params.max_age",
+            "fresh = round_.ok and not m.halted",
+        ),
+    ),
+    "Levana, December 2023 ($1.15m): trades at a stale price",
+)
+OUT_OF_ORDER = Bug(
+    "a round that is older than the recorded one is accepted",
+    "PriceOracle",
+    (
+        Edit(
+            ORACLE,
+            "round.round_id > mark.round_id and round.updated_at > mark.updated_at",
+            "round.round_id > mark.round_id and round.updated_at != mark.updated_at",
+        ),
+        Edit(
+            ORACLE,
+            "dt: uint256 = unsafe_sub(round.updated_at, mark.updated_at)",
+            "dt: uint256 = max(round.updated_at, mark.updated_at) - min(round.updated_at, mark.updated_at)",
+        ),
+    ),
+    (
+        Edit(
+            ORACLE_TWIN,
+            "round_.round_id > mark.round_id and round_.updated_at > mark.updated_at",
+            "round_.round_id > mark.round_id and round_.updated_at != mark.updated_at",
+        ),
+        Edit(ORACLE_TWIN, "dt = round_.updated_at - mark.updated_at", "dt = abs(round_.updated_at - mark.updated_at)"),
+    ),
+    "Velar, Perennial, 2023-24 (audits): whoever submits chooses among past prices",
+)
+PENDING_FEES_IGNORED = Bug(
+    "margin ignores funding and fees that are owed",
+    "Margin",
+    (
+        Edit(
+            "contracts/clearing/Margin.vy",
+            "requirement._value(leg.size, leg.cost, leg.owed, price)",
+            "requirement._value(leg.size, leg.cost, 0, price)",
+        ),
+    ),
+    (
+        Edit(
+            "ballast/model/exact/margin.py",
+            "value(leg.size, leg.cost, leg.owed, price)",
+            "value(leg.size, leg.cost, 0, price)",
+        ),
+    ),
+    "Perennial, 2024 (audit, high): pending fees had no collateral",
+)
+HEALTHY_LIQUIDATED = Bug(
+    "accounts are liquidated below initial margin",
+    "PerpEngine",
+    (
+        Edit(
+            ENGINE,
+            "assert health.equity < convert(health.maintenance, int256)",
+            "assert health.equity < convert(health.initial, int256)",
+        ),
+    ),
+    (Edit(PERPS_TWIN, "require(health.equity < health.maintenance", "require(health.equity < health.initial"),),
+    "no single incident: liquidation of the healthy",
+)
+SELF_LIQUIDATION = Bug(
+    "a liquidator who liquidates himself keeps what he had",
+    "Clearinghouse",
+    (
+        Edit(
+            CLEARINGHOUSE,
+            "        state.cash -= convert(paid, int256)\n",
+            "        gainer: ledger.Account = ledger._load_account(liquidator)\n"
+            "        state.cash -= convert(paid, int256)\n",
+        ),
+        Edit(
+            CLEARINGHOUSE,
+            "        # loaded after the account was saved: the liquidator may be the account itself\n"
+            "        gainer: ledger.Account = ledger._load_account(liquidator)\n",
+            "",
+        ),
+    ),
+    (
+        Edit(
+            CLEARING_TWIN,
+            "            state.cash -= paid\n",
+            "            gainer = self._load_account(liquidator)\n            state.cash -= paid\n",
+        ),
+        Edit(
+            CLEARING_TWIN,
+            "            gainer = self._load_account(liquidator)\n            gainer.cash += reward\n",
+            "            gainer.cash += reward\n",
+        ),
+    ),
+    "Perennial, 2023 (audit, medium): liquidating oneself went around the limits",
+)
+PROFIT_WITHDRAWN = Bug(
+    "withdrawals do not look at margin",
+    "Clearinghouse",
+    (Edit(CLEARINGHOUSE, "        self._check_margin(account, state)\n", ""),),
+    (Edit(CLEARING_TWIN, "            self._check_margin(account, state, now)\n", ""),),
+    "Hyperliquid, ETH, March 2025 (~$4m): margin withdrawn until liquidation was a free exit",
+)
+DEBT_LINGERS = Bug(
+    "a loss beyond an account's cash stays with the account",
+    "Clearinghouse",
+    (Edit(CLEARINGHOUSE, "if state.cash < 0 and state.mask == 0:", "if state.cash < -(2**120):"),),
+    (Edit(CLEARING_TWIN, "if state.cash < 0 and state.mask == 0:", "if state.cash < -(2**120):"),),
+    "Perennial, 2023 (audit, medium): negative balances linger, who leaves last bears them",
+)
+ROUNDED_FOR_THE_TRADER = Bug(
+    "realised profit is rounded up",
+    "PerpEngine",
+    (
+        Edit(
+            POSITIONS,
+            "touch.realised = unsafe_sub(signed.floor_div(unsafe_mul(closed, mark), c.SWAD), cost_closed)",
+            "touch.realised = unsafe_sub(signed.ceil_div(unsafe_mul(closed, mark), c.SWAD), cost_closed)",
+        ),
+    ),
+    (
+        Edit(
+            PERPS_TWIN,
+            "realised = mul_floor(closed, price) - cost_closed",
+            "realised = mul_ceil(closed, price) - cost_closed",
+        ),
+    ),
+    "no single incident: rounding in favour of who acts",
+)
+LIMIT_IGNORED = Bug(
+    "the limit price binds nobody",
+    "PerpEngine",
+    (Edit(ENGINE, "    self._check_limit(size_delta, limit_price, mark.price, fill.notional, extra)\n", ""),),
+    (Edit(PERPS_TWIN, "        _check_limit(size_delta, limit_price, mark.price, fill.notional, extra)\n", ""),),
+    "Velar, 2024 (audit, medium): no minimum to be received",
+)
+FIRST_DEPOSITOR = Bug(
+    "no virtual shares: who comes first sets the price of a share",
+    "Vault",
+    (
+        Edit(SHARES, "VIRTUAL_SHARES: constant(uint256) = c.WAD", "VIRTUAL_SHARES: constant(uint256) = 1"),
+        Edit(SHARES, "VIRTUAL_ASSETS: constant(uint256) = c.WAD", "VIRTUAL_ASSETS: constant(uint256) = 1"),
+    ),
+    (
+        Edit(
+            VAULT_TWIN,
+            "mul_div_down(assets, u256(supply + VIRTUAL_SHARES), u256(nav + VIRTUAL_ASSETS))",
+            "mul_div_down(assets, u256(supply + 1), u256(nav + 1))",
+        ),
+        Edit(
+            VAULT_TWIN,
+            "mul_div_down(shares, u256(nav + VIRTUAL_ASSETS), u256(supply + VIRTUAL_SHARES))",
+            "mul_div_down(shares, u256(nav + 1), u256(supply + 1))",
+        ),
+        Edit(
+            VAULT_TWIN,
+            "mul_div_up(shares, u256(nav + VIRTUAL_ASSETS), u256(supply + VIRTUAL_SHARES))",
+            "mul_div_up(shares, u256(nav + 1), u256(supply + 1))",
+        ),
+    ),
+    "Velar, 2024 (audit, medium), and many vaults before it: first-depositor inflation",
+)
+DEPOSIT_AT_MID = Bug(
+    "deposits enter at mid NAV",
+    "Vault",
+    (Edit(SHARES, "return nav + spread + wad.sub_floor(reserve, potential)", "return nav"),),
+    (Edit(VAULT_TWIN, "return u256(nav + spread + sub_floor(reserve, potential))", "return nav"),),
+    "Rysk: one price for entries and exits",
+)
+REDEEMED_AT_MID = Bug(
+    "redemptions are paid at mid NAV",
+    "Vault",
+    (Edit(VAULT, "bid: uint256 = pricing._bid(funds.nav, funds.v.spread, uncovered)", "bid: uint256 = funds.nav"),),
+    (Edit(VAULT_TWIN, "bid = bid_nav(funds.nav, funds.v.spread, uncovered)", "bid = funds.nav"),),
+    "Rysk: one price for entries and exits",
+)
+PRICED_BEFORE_ITS_END = Bug(
+    "an epoch is priced at a round that those in it have seen",
+    "Vault",
+    (Edit(VAULT, '        assert survey.oldest >= pool.ends_at, "vault: price older than epoch"\n', ""),),
+    (Edit(VAULT_TWIN, '            require(survey.oldest >= pool.ends_at, "vault: price older than epoch")\n', ""),),
+    "Lyra (audit, medium): settled at whatever price there was when somebody called",
+)
+DOUBLE_CLAIM = Bug(
+    "a claim can be made again and again",
+    "Vault",
+    (Edit(VAULT, "    record.claim_shares -= taken\n    record.claim_assets -= amount\n", ""),),
+    (Edit(VAULT_TWIN, "        record.claim_shares -= taken\n        record.claim_assets -= amount\n", ""),),
+    "Opyn, 2020 ($371k): exercised twice; Lyra v1: a certificate withdrawn repeatedly",
+)
+QUEUE_JUMPED = Bug(
+    "who asks after the end of an epoch is paid with it",
+    "Vault",
+    (Edit(EPOCHS, "since=pool.step + 1, request=request", "since=pool.step, request=request"),),
+    (
+        Edit(
+            VAULT_TWIN,
+            "Ticket(record.late.shares + shares, pool.step + 1, request)",
+            "Ticket(record.late.shares + shares, pool.step, request)",
+        ),
+    ),
+    "Panoptic, 2025 (audit, medium): leaving ahead of a loss",
+)
+FIRST_COME_FIRST_SERVED = Bug(
+    "an epoch that is filled in part credits everybody as if it were filled whole",
+    "Vault",
+    (
+        Edit(
+            EPOCHS,
+            "index.assets += math._mul_div(index.product, paid, pool.pending, False)",
+            "index.assets += math._mul_div(index.product, paid, filled, False)",
+        ),
+    ),
+    (
+        Edit(
+            VAULT_TWIN,
+            "index.assets += mul_div(index.product, paid, pool.pending)",
+            "index.assets += mul_div(index.product, paid, filled)",
+        ),
+    ),
+    "Lyra: a queue served first come, first served",
+)
+KEEPER_CHURN = Bug(
+    "a hedge may cost more than it saves",
+    "HedgeManager",
+    (
+        Edit(
+            MANAGER,
+            '    assert spent <= rule._budget(terms.phi_bps, fall.fall), "hedge: costs more than it saves"\n',
+            "",
+        ),
+    ),
+    (
+        Edit(
+            HEDGE_TWIN,
+            '    require(spent <= budget(rule.phi_bps, m.fall.fall), "hedge: costs more than it saves")\n',
+            "",
+        ),
+    ),
+    "Rysk, Lyra (audit, medium): keepers choose size and moment of hedges whether or not they help",
+)
+OWN_COUNTER = Bug(
+    "the vault believes its own record of a venue instead of looking",
+    "HedgeManager",
+    (
+        Edit(
+            MANAGER,
+            "        answered, exposure, equity = self._read(listing.venue, mark.price)\n",
+            "        answered = True\n"
+            "        exposure = state.exposure\n"
+            "        equity = convert(max(rule._expected_equity(state, mark.price), 0), uint256)\n",
+        ),
+    ),
+    (
+        Edit(
+            MANAGER_TWIN,
+            "answer = None if venue.retired else venue.read(mark.price)",
+            "answer = None if venue.retired else (\n"
+            "            venue.state.exposure, max(hedge.expected_equity(venue.state, mark.price), 0)\n        )",
+        ),
+    ),
+    "Rysk: the hedge's delta was an internal counter, not the venue's position",
+)
+GIFT_IN_NAV = Bug(
+    "a deposit books whatever tokens are there",
+    "Clearinghouse",
+    (
+        Edit(
+            CLEARINGHOUSE,
+            "    ledger._add_units(units)\n    assert staticcall ASSET.balanceOf(self) >= ledger.total_units,",
+            "    found: uint256 = staticcall ASSET.balanceOf(self) - ledger.total_units\n"
+            "    ledger._add_units(found)\n    assert staticcall ASSET.balanceOf(self) >= ledger.total_units,",
+        ),
+        Edit(
+            CLEARINGHOUSE,
+            "lp: int256 = ledger._add_lp(convert(units * SCALE, int256))",
+            "lp: int256 = ledger._add_lp(convert(found * SCALE, int256))",
+        ),
+    ),
+    mirrors="no single incident: accounting by balance",
+    unseen="the twin has no tokens; that it knows of none is what finds the bug",
+)
+FEE_NOT_FLOORED = Bug(
+    "the dust of fees leaves LP cash and arrives nowhere",
+    "Clearinghouse",
+    (
+        Edit(
+            CLEARINGHOUSE,
+            "fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)",
+            "fees: uint256 = settlement.fees",
+        ),
+    ),
+    (
+        Edit(
+            CLEARING_TWIN,
+            "lp = -settlement.cash - settlement.reserve - fees",
+            "lp = -settlement.cash - settlement.reserve - settlement.fees",
+        ),
+    ),
+    "no single incident: dust",
+)
+
+BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))

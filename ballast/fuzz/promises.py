@@ -1,0 +1,348 @@
+"""What a single accepted call owes to those it concerns, judged by the state before it and the state after it.
+
+Like the invariants, these are checked on the twin, which equals the contracts; unlike the twin they are written from
+the definitions in docs/mechanism.md and not after the code, so that a mistake made twice is seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import sqrt
+from typing import Any
+
+from ballast.fuzz.actions import Step
+from ballast.fuzz.world import Broken, Fault, World
+from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR
+from ballast.model.exact.perps import Position, accrue, accrued
+from ballast.model.exact.structs import Outcome as TradeOutcome
+
+Promise = Callable[[World, "Before"], None]
+
+TRADES = {"trade", "close"}
+ENTRIES = {"lp_deposit", "lp_mint"}
+# What may happen at a price that can be traded on only, and in which markets: one that is named, or all of them.
+PRICED = {"trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit", "lp_mint", "process_epoch"}
+SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
+LATER = 3_600  # [s]
+RATE = 2e-5  # [1/year] a rate is stored in steps of half of this
+LOWEST = 1e-6  # [of capital] step of a slope
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Of an account, in quote, exactly."""
+
+    equity: int
+    initial: int
+    maintenance: int
+
+
+@dataclass(slots=True)
+class Before:
+    """What has to be remembered of the state before a step."""
+
+    step: Step
+    times: list[int]  # [s] of the recorded rounds, by market
+    ends_at: int  # [s] of the epoch
+    position: Position | None = None  # of who trades, in the market of the trade
+    victim: Health | None = None  # of a liquidation
+    entry: tuple[int, int] = field(default=(0, 0))  # NAV that an entry pays [quote, WAD], and the supply of shares
+
+    @property
+    def name(self) -> str:
+        return str(self.step[0])
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.step[1])
+
+
+def before(w: World, step: Step) -> Before:
+    """To be asked for before the step is done."""
+    name, arguments = step
+    state = Before(step, [market.mark.updated_at for market in w.twin.oracle.markets], w.vault.epochs.pool.ends_at)
+    if name in TRADES:
+        state.position = w.twin.perp_engine.position(w.address(arguments["who"]), arguments["market"])
+    elif name == "liquidate":
+        state.victim = health(w, w.address(arguments["victim"]))
+    elif name in ENTRIES:
+        state.entry = ask(w), w.vault.supply
+    return state
+
+
+def health(w: World, account: str) -> Health:
+    """Equity and requirements at the prices that a sync would record now, from their definitions: value and what is
+    owed against the account, requirements up."""
+    engine = w.twin.perp_engine
+    equity, initial, maintenance = w.twin.clearinghouse.account(account)[0], 0, 0
+    for market, price in enumerate(w.prices()):
+        position = engine.position(account, market)
+        if position.size != 0:
+            book = accrue(engine.book(market), price, w.now)
+            params = engine.config(market).params
+            owed = accrued(position, book.index_long, book.index_short)
+            equity += position.size * price // WAD - position.cost + (-owed // 10**9)
+            initial -= -abs(position.size) * price * params.initial_bps // (WAD * BPS)
+            maintenance -= -abs(position.size) * price * params.maintenance_bps // (WAD * BPS)
+    return Health(equity, initial, maintenance)
+
+
+def ask(w: World) -> int:
+    """NAV at which an entry of nothing enters (docs/mechanism.md §7) [quote, WAD]."""
+    funds = w.vault._funds_view(w.now)
+    return funds.nav + funds.v.spread + max(0, funds.v.reserve - funds.v.potential)
+
+
+def keep(condition: bool, name: str, message: object = "") -> None:
+    """Raise Broken unless the condition holds."""
+    if not condition:
+        raise Broken(name, str(message))
+
+
+# ---- prices
+
+
+def fresh_prices_only(w: World, b: Before) -> None:
+    """What moves value between people by a price does so only while the feed answers, the market is not halted and the
+    recorded round is at most `max_age` old: otherwise whoever knows the price trades against those who wait for it."""
+    if b.name not in PRICED:
+        return
+    if b.name == "process_epoch" and w.outcomes[-1].value[0] == 0:
+        return
+    named = b.arguments.get("market")
+    for market in range(len(w.feeds)) if named is None else (named,):
+        recorded, newest = w.twin.oracle.markets[market], w.newest[market]
+        age = w.now - w.twin.oracle.peek(market, w.now).updated_at
+        answers = not w.faults[market] & SILENT and newest.answer > 0 and newest.updated_at <= w.now
+        keep(
+            answers and not recorded.halted and age <= recorded.params.max_age,
+            "fresh_prices_only",
+            f"market {market}: answers {answers}, halted {recorded.halted}, {age} s old",
+        )
+
+
+def time_never_goes_back(w: World, b: Before) -> None:
+    """A round replaces an older one only: whoever may submit must not choose among past prices."""
+    times = [market.mark.updated_at for market in w.twin.oracle.markets]
+    keep(all(new >= old for old, new in zip(b.times, times, strict=True)), "time_never_goes_back", (b.times, times))
+
+
+def i11_redeemed_at_a_newer_round(w: World, b: Before) -> None:
+    """An epoch is priced at rounds observed after its end, hence after every request that is in it."""
+    if b.name == "process_epoch" and w.outcomes[-1].value[0] > 0:
+        times = [market.mark.updated_at for market in w.twin.oracle.markets]
+        keep(min(times) >= b.ends_at, "i11_redeemed_at_a_newer_round", f"ended at {b.ends_at}, priced at {times}")
+
+
+# ---- trades
+
+
+def i4_a_trade_at_mark_makes_nobody_richer(w: World, b: Before) -> None:
+    """Beside spread and charge a trade changes cash and the worth of a position by roundings alone, exact in WAD², and
+    these are against the trader: at most a wei each for value, cost and what is owed."""
+    if b.position is None:
+        return
+    outcome = _traded(w)
+    market = b.arguments["market"]
+    book = w.twin.perp_engine.book(market)
+    owed = accrued(b.position, book.index_long, book.index_short) * 10**9
+    old = b.position.size * outcome.price - b.position.cost * WAD - owed
+    paid = outcome.cash + outcome.half_spread + outcome.charge
+    new = outcome.size * outcome.price + (paid - outcome.cost) * WAD
+    keep(
+        old - 3 * WAD <= new <= old,
+        "i4_a_trade_at_mark_makes_nobody_richer",
+        f"a position worth {Fraction(old, WAD**2)} became {Fraction(new, WAD**2)}",
+    )
+
+
+def limits_bind(w: World, b: Before) -> None:
+    """Nobody pays more, or gets less, per unit than the limit he named, spread and charge included, nor trades after
+    his deadline."""
+    if b.position is None:
+        return
+    size, limit, outcome = b.arguments.get("size"), b.arguments.get("limit"), _traded(w)
+    keep(b.arguments.get("late", 0) <= 0, "limits_bind", "the deadline is over")
+    if size is not None and limit is not None:
+        total = size * outcome.price + (outcome.half_spread + outcome.charge) * WAD
+        keep(total <= size * limit, "limits_bind", f"{size} cost {total / WAD:.0f}, limit {limit}")
+
+
+def caps_hold_where_risk_is_added(w: World, b: Before) -> None:
+    """After a trade that does not merely reduce a position, the open interest of its side is within both caps, in base
+    and in quote at the price of now, and the position is not below the minimum."""
+    if b.position is None:
+        return
+    outcome, market = _traded(w), b.arguments["market"]
+    if _reduces(b.position.size, outcome.size):
+        return
+    book, params = w.twin.perp_engine.book(market), w.twin.perp_engine.config(market).params
+    interest = book.long if outcome.size > 0 else book.short
+    keep(
+        interest <= params.cap_base
+        and interest * outcome.price <= params.cap_quote * WAD
+        and abs(outcome.size) >= params.min_size,
+        "caps_hold_where_risk_is_added",
+        f"{interest} base at {outcome.price}, a position of {outcome.size}; {params}",
+    )
+
+
+def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
+    """After a trade that does not merely reduce a position, and after a withdrawal, equity is at or above the initial
+    requirement, with all that is owed."""
+    if b.position is not None and not _reduces(b.position.size, _traded(w).size):
+        who = b.arguments["who"]
+    elif b.name == "withdraw_margin":
+        who = b.arguments.get("of") or b.arguments["who"]
+    else:
+        return
+    seen = health(w, w.address(who))
+    keep(seen.equity >= seen.initial, "i9_margin_is_there_where_risk_is_added", f"{who}: {seen}")
+
+
+def i9_liquidated_if_below_maintenance(w: World, b: Before) -> None:
+    """A liquidation goes through only where equity is below maintenance."""
+    if b.victim is not None:
+        keep(b.victim.equity < b.victim.maintenance, "i9_liquidated_if_below_maintenance", b.victim)
+
+
+def i4_no_debt_without_a_position(w: World, b: Before) -> None:
+    """What an account without positions cannot pay is covered at once, by insurance and then by LPs: nobody's balance
+    is a claim on somebody who has left."""
+    if b.position is None and b.victim is None:
+        return
+    who = b.arguments.get("victim") or b.arguments["who"]
+    cash, mask = w.twin.clearinghouse.account(w.address(who))
+    keep(cash >= 0 or mask != 0, "i4_no_debt_without_a_position", f"{who} has {cash}")
+
+
+def _traded(w: World) -> TradeOutcome:
+    outcome = w.outcomes[-1].value
+    assert isinstance(outcome, TradeOutcome)
+    return outcome
+
+
+def _reduces(old: int, new: int) -> bool:
+    """Whether a position shrank without changing sides."""
+    return (0 <= new < old) or (old < new <= 0)
+
+
+# ---- rates
+
+
+def i4_lps_never_pay_funding(w: World, b: Before) -> None:
+    """As time passes at the rates of now, claims of the vault on its traders only grow: receivers get at most what
+    payers are charged."""
+    if not w.quotes:
+        return
+    for market, price in enumerate(w.prices()):
+        book = w.twin.perp_engine.book(market)
+        gain = accrue(book, price, book.time + LATER).claims - book.claims
+        keep(gain >= 0, "i4_lps_never_pay_funding", f"market {market}: {gain} an hour, {book}")
+
+
+def rates_follow_the_inventory(w: World, b: Before) -> None:
+    """Funding is the slope of I, paid by the side that makes the vault's exposure larger; borrowing follows utilization
+    without steps. Both are recomputed here in floats from docs/mechanism.md §1 and §6. Where I has a kink, any slope
+    between those of its two sides will do."""
+    if b.name not in ("trade", "close", "liquidate", "perp_sync") or w.inventory.book.capital == 0:
+        return
+    market, inventory = b.arguments["market"], w.inventory
+    book, stored, p = w.twin.perp_engine.book(market), inventory.book, inventory.params
+    capital, horizon = stored.capital * MICRO / WAD, p.horizon / YEAR
+    risks = [m.delta / WAD * (m.price / WAD) * (m.sigma / WAD) * sqrt(horizon) for m in inventory.markets]
+    sigma = inventory.markets[market].sigma / WAD * sqrt(horizon)
+    step = LOWEST * capital
+    costs = []
+    for shift in (-step, 0.0, step):
+        moved = [risk + shift * sigma * (i == market) for i, risk in enumerate(risks)]
+        costs.append(_price_of_risk(moved, capital, w))
+    limit = p.funding_max / WAD
+    low, high = (
+        max(-limit, min(limit, (after - earlier) / step / horizon))
+        for earlier, after in ((costs[0], costs[1]), (costs[1], costs[2]))
+    )
+    funding, borrow = book.funding_rate / WAD, book.borrow_rate / WAD
+    slack = RATE + 1e-4 * abs(funding)
+    keep(low - slack <= funding <= high + slack, "rates_follow_the_inventory", f"funding {funding}, not {low}..{high}")
+    use, kink = min(stored.loss / stored.capital, 1.0), p.weights.u_star / WAD
+    rise = (p.borrow_max - p.borrow_kink) / WAD * max(0.0, use - kink) / (1 - kink)
+    expected = p.borrow_kink / WAD * min(use, kink) / kink + rise
+    keep(abs(borrow - expected) <= RATE, "rates_follow_the_inventory", f"borrow rate {borrow}, not {expected}")
+
+
+def _price_of_risk(risks: Sequence[float], capital: float, w: World) -> float:
+    """I of a linear book [quote]; `risks` are standard deviations a of docs/mechanism.md §1."""
+    weights = w.inventory.params.weights
+    own, sums = sum(risk * risk for risk in risks), sum(risks) ** 2
+    deviation = sqrt(max((1 - c) * own + c * sums for c in (weights.c_lo / WAD, weights.c_hi / WAD)))
+    knee, aversion = weights.knee / WAD, weights.aversion / WAD
+    if deviation <= knee * capital:
+        return aversion * deviation**2 / (2 * capital)
+    return aversion * (knee * deviation - knee**2 * capital / 2)
+
+
+# ---- liquidity providers and venues
+
+
+def i7_an_entry_pays_for_what_it_shares(w: World, b: Before) -> None:
+    """Whoever enters shares in the spreads that the feed may hide and in the reserve that will be released, and has
+    paid for both: the ask per share does not fall."""
+    if b.name not in ENTRIES:
+        return
+    (old, held), new, shares = b.entry, ask(w), w.vault.supply
+    keep(
+        (new + WAD) * (held + WAD) >= (old + WAD) * (shares + WAD),
+        "i7_an_entry_pays_for_what_it_shares",
+        f"ask per share {(old + WAD) / (held + WAD):.18f} -> {(new + WAD) / (shares + WAD):.18f}",
+    )
+
+
+def i7_an_entry_gets_what_it_pays(w: World, b: Before) -> None:
+    """A share never costs more than all of NAV and one quote token, because one share belongs to nobody: what rounding
+    can take from an entry is 1e-18 of NAV, whatever was given to the vault before."""
+    if b.name not in ENTRIES:
+        return
+    (_, held), new = b.entry, ask(w)
+    value = w.outcomes[-1].value
+    units, minted = (b.arguments["units"], value) if b.name == "lp_deposit" else (value, b.arguments["shares"])
+    paid = units * w.scale - (w.scale if b.name == "lp_mint" else 0)  # a mint rounds up to a token unit
+    keep(
+        (minted + 1) * (new + WAD) >= paid * WAD,
+        "i7_an_entry_gets_what_it_pays",
+        f"{paid} quote for {minted} of {held + minted} shares at a NAV of {new}",
+    )
+
+
+def i2_venues_are_looked_at(w: World, b: Before) -> None:
+    """What Inventory counts as a hedge is what the venue holds now, whoever gave or took it, once a call has dealt with
+    the venue; a retired one counts as nothing."""
+    if b.name in ("rebalance", "recall", "poke"):
+        venue = w.manager.venues[b.arguments["venue"]]
+        if w.setup.doubles == 0:
+            held = 0 if venue.retired else venue.exposure()
+            keep(
+                venue.state.exposure == held,
+                "i2_venues_are_looked_at",
+                f"{held} held, {venue.state.exposure} remembered",
+            )
+
+
+PROMISES: tuple[Promise, ...] = (
+    fresh_prices_only,
+    time_never_goes_back,
+    i11_redeemed_at_a_newer_round,
+    i4_a_trade_at_mark_makes_nobody_richer,
+    limits_bind,
+    caps_hold_where_risk_is_added,
+    i9_margin_is_there_where_risk_is_added,
+    i9_liquidated_if_below_maintenance,
+    i4_no_debt_without_a_position,
+    i4_lps_never_pay_funding,
+    rates_follow_the_inventory,
+    i7_an_entry_pays_for_what_it_shares,
+    i7_an_entry_gets_what_it_pays,
+    i2_venues_are_looked_at,
+)
