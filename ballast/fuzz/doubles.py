@@ -7,7 +7,7 @@ from typing import cast
 
 from ballast.model.exact.fixed import BPS, WAD, Reverted, require
 from ballast.model.exact.hedge import VenueParams
-from ballast.model.exact.hedge_manager import MAX_EQUITY, MAX_EXPOSURE, Market, Prices, Venue
+from ballast.model.exact.hedge_manager import Market, Prices, Venue
 from ballast.testing.hedge_world import Manner
 
 FEE = 5 * 10**14  # 5 bp
@@ -57,16 +57,10 @@ class Double(Venue):
         return 0 if Manner.VIEWS_SHOUT in self.manners else amount
 
     def read(self, price: int) -> tuple[int, int] | None:
-        if self.manners & DEAF:
-            return None
-        exposure, equity = self.exposure(), self.equity(price)
-        return (exposure, equity) if abs(exposure) < MAX_EXPOSURE and equity < MAX_EQUITY else None
+        return None if self.manners & DEAF else Venue.read(self, price)
 
     def read_equity(self, price: int) -> int:
-        if self.manners & DEAF:
-            return 0
-        equity = self.equity(price)
-        return equity if equity < MAX_EQUITY else 0
+        return 0 if self.manners & DEAF else Venue.read_equity(self, price)
 
     def best_route(self, size: int) -> int:
         return 0

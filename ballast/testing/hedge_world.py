@@ -52,7 +52,6 @@ class Manner(IntFlag):
     VIEWS_SILENT = auto()
     VIEWS_SHOUT = auto()
     RE_ENTERS = auto()
-    TRIES = auto()
     KEEPS = auto()
     PAYS_MORE = auto()
 

@@ -67,9 +67,11 @@ struct Step:
 VIEW_GAS: constant(uint256) = 250_000
 # What must be left before such a call for the callee to get it all: EIP-150 keeps 1/64, plus the call itself.
 VIEW_GAS_NEEDED: constant(uint256) = VIEW_GAS * 64 // 63 + 10_000
-# Answers beyond these are garbage. [base, WAD] and [quote, WAD]
-MAX_EXPOSURE: constant(uint256) = 2**112
-MAX_EQUITY: constant(uint256) = 2**120
+# Answers beyond these are garbage: more base than Inventory keeps of a market, or a value [quote, WAD] of exposure or equity
+# that the Vault's largest cap cannot have paid for. Inventory's words hold several such values, whatever the price does until
+# the next report; without this a venue could fill them and stop everybody.
+MAX_EXPOSURE: constant(uint256) = 2**95
+MAX_VALUE: constant(uint256) = 10**10 * c.WAD
 # A venue may ask for at most this multiple of the notional (a lending venue posts collateral). [1]
 MAX_FUNDING: constant(uint256) = 3
 
@@ -455,7 +457,7 @@ def _holdings(step: Step) -> rule.Holdings:
         at_mid=staticcall IHedgeVenue(step.listing.venue).equity(step.mark.price),
         at_twap=staticcall IHedgeVenue(step.listing.venue).equity(step.prices.twap),
     )
-    assert holdings.at_mid < MAX_EQUITY and holdings.at_twap < MAX_EQUITY, "hedge: bad answer"
+    assert holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer"
     return holdings
 
 
@@ -596,6 +598,8 @@ def _read(venue: address, price: uint256) -> (bool, int256, uint256):
     exposure: int256 = convert(convert(word, bytes32), int256)
     if exposure <= -convert(MAX_EXPOSURE, int256) or exposure >= convert(MAX_EXPOSURE, int256):
         return False, 0, 0
+    if wad.mul_up(signed.magnitude(exposure), price) >= MAX_VALUE:
+        return False, 0, 0
     answered, equity = self._read_equity(venue, price)
     if not answered:
         return False, 0, 0
@@ -608,7 +612,7 @@ def _read_equity(venue: address, price: uint256) -> (bool, uint256):
     answered: bool = False
     equity: uint256 = 0
     answered, equity = self._try_view(venue, method_id("equity(uint256)", output_type=bytes4), price)
-    if equity >= MAX_EQUITY:
+    if equity >= MAX_VALUE:
         return False, 0
     return answered, equity
 

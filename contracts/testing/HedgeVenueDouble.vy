@@ -40,8 +40,7 @@ flag Manner:
     VIEWS_GARBAGE       # a word of ones
     VIEWS_SILENT        # answers nothing
     VIEWS_SHOUT         # answers 4 kB
-    RE_ENTERS           # makes the call of reentry.vy in the middle of a trade, and fails if that does
-    TRIES               # tries the call of reentry.vy in the middle of a trade
+    RE_ENTERS           # makes the call of reentry.vy in the middle of a trade instead of trying it, and fails if that does
     KEEPS               # pays nothing back and nothing for what it gets
     PAYS_MORE           # one per cent of the notional, from nowhere
 
@@ -212,7 +211,7 @@ def equity(price: uint256) -> Bytes[4096]:
 def _re_enter():
     if Manner.RE_ENTERS in self.manners:
         raw_call(reentry.target, reentry.payload)
-    if Manner.TRIES in self.manners:
+    else:
         reentry._try()
 
 

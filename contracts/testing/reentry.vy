@@ -3,7 +3,7 @@
 """
 @title  Re-entry: a call from inside somebody else's call, seen and undone
 @notice For tests: who gets control in the middle of an operation calls `target` with `payload`, notes whether that would have gone
-        through, and undoes it, so that what surrounds it ends as it would have.
+        through, and undoes it, so that what surrounds it ends as it would have. Without a target it does nothing.
 """
 
 target: address
@@ -29,6 +29,8 @@ def attempt():
 
 @internal
 def _try():
+    if self.target == empty(address):
+        return
     ok: bool = False
     answer: Bytes[32] = b""
     ok, answer = raw_call(self, method_id("attempt()"), max_outsize=32, revert_on_failure=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ballast.model.exact.fixed import (
     BPS,
+    MAX_MARKETS,
     MICRO,
     WAD,
     div_up,
@@ -176,6 +177,38 @@ def turnover(used: int, elapsed: int, per_day: int, notional: int) -> int:
 def expected_equity(state: VenueState, price: int) -> int:
     """Venue equity as Inventory has it: the last report moved by exposure * price change [quote, WAD]."""
     return state.equity + mul_floor(state.exposure, price - state.price)
+
+
+# ---- records.vy
+
+
+def check_params(x: VenueParams) -> None:
+    """Immutable bounds of what a venue may do."""
+    good = (
+        x.cap < 2**96
+        and x.turnover < 2**64
+        and x.fee_cap <= 10_000
+        and x.band <= 10_000
+        and 0 < x.cooldown <= DAY
+        and x.max_age <= 3_600
+        and x.haircut_bps <= 5_000
+    )
+    require(good, "hedge: parameter out of bounds")
+
+
+def check_rule(x: Rule) -> None:
+    """Immutable bounds of the rule."""
+    good = (
+        x.phi_bps <= 8_000
+        and x.eta_bps <= 3_000
+        and x.size_reward <= 200
+        and x.gas_units <= 2_000_000
+        and x.gas_tip_cap <= 10**13
+        and x.gas_price_cap <= 10**13
+        and x.gas_market < MAX_MARKETS
+        and x.recall_floor <= x.lp_floor < 2**127
+    )
+    require(good, "hedge: parameter out of bounds")
 
 
 # ---- HedgeManager.vy

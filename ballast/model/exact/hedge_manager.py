@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ballast.model.exact import hedge
-from ballast.model.exact.fixed import MAX_MARKETS, div_up, mul_down, mul_up, require
+from ballast.model.exact.fixed import MAX_MARKETS, WAD, div_up, mul_down, mul_up, require
 from ballast.model.exact.hedge import NO_LIMIT, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
 from ballast.model.exact.inventory import Fall
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Settlement
 
-MAX_EXPOSURE = 2**112
-MAX_EQUITY = 2**120
+MAX_EXPOSURE = 2**95
+MAX_VALUE = 10**10 * WAD
 MAX_FUNDING = 3
 MAX_VENUES = 8
 
@@ -113,12 +113,13 @@ class Venue:
     def read(self, price: int) -> tuple[int, int] | None:
         """Exposure and equity as the manager believes them; None if they make no sense or there is no answer."""
         exposure, equity = self.exposure(), self.equity(price)
-        return (exposure, equity) if abs(exposure) < MAX_EXPOSURE and equity < MAX_EQUITY else None
+        good = abs(exposure) < MAX_EXPOSURE and mul_up(abs(exposure), price) < MAX_VALUE and equity < MAX_VALUE
+        return (exposure, equity) if good else None
 
     def read_equity(self, price: int) -> int:
         """Equity as NAV believes it; zero without a good answer."""
         equity = self.equity(price)
-        return equity if equity < MAX_EQUITY else 0
+        return equity if equity < MAX_VALUE else 0
 
     def best_route(self, size: int) -> int:
         """The route that a trade of this size would take."""
@@ -265,6 +266,17 @@ class HedgeManager:
         self.venues.append(venue)
         return len(self.venues) - 1
 
+    def set_venue_params(self, venue_id: int, params: VenueParams) -> None:
+        """What a venue may do."""
+        venue = self._venue(venue_id)
+        hedge.check_params(params)
+        venue.params = params
+
+    def set_rule(self, rule: Rule) -> None:
+        """What a hedge may cost and what its keeper earns."""
+        hedge.check_rule(rule)
+        self.rule = rule
+
     def set_paused(self, venue_id: int, paused: bool) -> None:
         """``pause_venue`` and ``unpause_venue``."""
         self._venue(venue_id).paused = paused
@@ -320,7 +332,7 @@ class HedgeManager:
     def _holdings(self, venue: Venue, mark: Mark, twap: int) -> Holdings:
         lp_cash, _ = self.clearinghouse.vault_ledger()
         holdings = Holdings(lp_cash, venue.equity(mark.price), venue.equity(twap))
-        require(holdings.at_mid < MAX_EQUITY and holdings.at_twap < MAX_EQUITY, "hedge: bad answer")
+        require(holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer")
         return holdings
 
     def _fund(self, venue: Venue, size: int, limit: int, price: int) -> None:
