@@ -428,11 +428,10 @@ def i13_everything_equals_the_twin(w: World) -> None:
 
 
 def _same_account(w: World, name: str) -> None:
-    account = w.key(name)
-    address = w.address(name)
-    _same(f"cash of {name}", w.view(w.system.clearinghouse, "account", address), w.twin.clearinghouse.account(account))
+    account, address = w.key(name), w.address(name)
+    _same(f"cash of {name}", w.view(w.system.clearinghouse, "account", address), w.twin.clearinghouse.account(address))
     for i in range(len(w.feeds)):
-        position = w.twin.perp_engine.position(account, i)
+        position = w.twin.perp_engine.position(address, i)
         _same(f"position {i} of {name}", w.view(w.system.perp_engine, "position", address, i), plain(position))
     _same(f"shares of {name}", w.view(w.system.vault, "balanceOf", address), w.vault.balances.get(account, 0))
     _same(f"requests of {name}", w.view(w.system.vault, "position", address), plain(w.vault.position(account)))

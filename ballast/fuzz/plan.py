@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
+
+from eth_abi.grammar import TupleType
 
 from ballast.fuzz.actions import Step
-from ballast.fuzz.world import ACTORS, LPS, TRADERS, Fault, World
+from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
+from ballast.fuzz.offices import OFFICES, parameters
+from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
 from ballast.model.exact.fixed import WAD
+from ballast.model.roles import Role
+from ballast.testing.hedge_world import Manner as VenueManner
 
 Proposal = Callable[["Planner"], list[Step]]
 
@@ -27,19 +34,24 @@ class Planner:
 
     world: World
     rng: Random
+    profile: str = "perps"
     waiting: list[Step] = field(default_factory=list)
     weights: list[int] = field(default_factory=list)
+    proposals: tuple[tuple[Proposal, int], ...] = ()
+    originals: dict[str, list[Any]] = field(default_factory=dict)  # parameters at the beginning, by `OFFICES`
 
     def __post_init__(self) -> None:
         # every episode has its own character: some actions dominate, some never happen
-        self.weights = [round(weight * 2 ** self.rng.uniform(-2, 2)) for _, weight in PROPOSALS]
+        self.proposals = PROPOSALS if self.profile == "perps" else (*PROPOSALS, *HOSTILE)
+        self.weights = [round(weight * 2 ** self.rng.uniform(-2, 2)) for _, weight in self.proposals]
+        self.originals = {of: [parameters(self.world, of, i) for i in range(self.count(of))] for of in OFFICES}
         if self.rng.random() < 0.9:  # most episodes begin with money in the vault and margin in the accounts
             self.waiting += self.opening()
 
     def next(self) -> Step:
         """The next step."""
         while not self.waiting:
-            (proposal, _), *_ = self.rng.choices(PROPOSALS, self.weights)
+            (proposal, _), *_ = self.rng.choices(self.proposals, self.weights)
             self.waiting += proposal(self)
         return self.waiting.pop(0)
 
@@ -51,6 +63,16 @@ class Planner:
 
     def market(self) -> int:
         return self.rng.randrange(len(self.world.feeds))
+
+    def receiver(self) -> str:
+        """Somebody, or something that was never meant to receive."""
+        return self.rng.choice((*ACTORS, *ACTORS, "governor", NOBODY, "token", *self.world.contracts))
+
+    def count(self, of: str) -> int:
+        """How many there are of what has parameters."""
+        if of == "venue":
+            return len(self.world.manager.venues)
+        return len(self.world.feeds) if of in ("market", "oracle", "spreads") else 1
 
     def venue(self) -> int:
         """A venue, rarely one that does not exist."""
@@ -288,11 +310,7 @@ def hedge(p: Planner) -> list[Step]:
     if venue >= len(p.world.manager.venues):
         return [["rebalance", {"who": "keeper", "venue": venue, "market": 0, "size": WAD}]]
     held = p.world.manager.venues[venue]
-    steps: list[Step] = []
-    if p.rng.random() < 0.9:
-        price, answer = p.price(held.market), p.world.newest[held.market].answer
-        steps = [["arbitrage", {"market": held.market, "price": price}], ["warp", {"seconds": 301}]]
-        steps.append(["push", {"market": held.market, "answer": max(answer, 1)}])
+    steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     delta = p.world.inventory.markets[held.market].delta
     size = -int(delta * p.log(-1.5, 0.1)) if p.rng.random() < 0.85 else int(p.log(-2, 3) * WAD) * p.rng.choice((-1, 1))
     arguments = {"who": p.who("keeper"), "venue": venue, "market": held.market, "size": size}
@@ -303,17 +321,23 @@ def hedge(p: Planner) -> list[Step]:
     return [*steps, ["rebalance", arguments]]
 
 
+def _near_the_oracle(p: Planner, venue: int) -> list[Step]:
+    """A venue whose price and average are the feed's, and a new round."""
+    market = p.world.manager.venues[venue].market
+    price, answer = p.price(market), p.world.newest[market].answer
+    move: Step = ["arbitrage", {"market": market, "price": price}]
+    if venue in p.world.doubles:
+        move = ["reprice", {"venue": venue, "spot": price, "twap": price}]
+    return [move, ["warp", {"seconds": 301}], ["push", {"market": market, "answer": max(answer, 1)}]]
+
+
 def recall(p: Planner) -> list[Step]:
     """Only while LP cash is short; the planner makes no secret of it."""
     short = p.world.manager.rule.recall_floor - p.world.twin.clearinghouse.lp
     if short <= 0 and p.rng.random() < 0.9:
         return []
-    steps: list[Step] = []
     venue = p.rng.randrange(len(p.world.manager.venues))
-    held = p.world.manager.venues[venue]
-    if p.rng.random() < 0.9:
-        steps = [["arbitrage", {"market": held.market, "price": p.price(held.market)}], ["warp", {"seconds": 301}]]
-        steps.append(["push", {"market": held.market, "answer": max(p.world.newest[held.market].answer, 1)}])
+    steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     units = p.part(max(short, p.world.scale) // p.world.scale)
     return [*steps, ["recall", {"who": p.who("keeper"), "venue": venue, "units": units}]]
 
@@ -397,4 +421,270 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (gifts, 24),
     (fees, 12),
     (switches, 8),
+)
+
+
+# ---- proposals of profile "all"
+
+
+def others(p: Planner) -> list[Step]:
+    """Operators, allowances, accounts of others, receivers that are not the caller."""
+    who, other, to = p.who(), p.who(), p.receiver()
+    vault, ledger = p.world.vault, p.world.twin.clearinghouse
+    match p.rng.randrange(12):
+        case 0 | 1:
+            contract, on = p.rng.choice(("vault", "clearinghouse")), p.rng.random() < 0.8
+            return [["set_operator", {"contract": contract, "owner": other, "operator": who, "on": on}]]
+        case 2:
+            shares = p.rng.choice((MAX_UINT, p.part(vault.balances.get(p.world.key(other), 0))))
+            return [["approve_shares", {"who": other, "spender": p.rng.choice((who, who, to)), "shares": shares}]]
+        case 3:
+            steps: list[Step] = []
+            if p.rng.random() < 0.6:
+                steps = [["set_operator", {"contract": "clearinghouse", "owner": other, "operator": who, "on": True}]]
+            units = p.part(max(ledger.account(p.world.key(other))[0], 0) // p.world.scale)
+            return [*steps, ["withdraw_margin", {"who": who, "units": units, "of": other, "to": to}]]
+        case 4:
+            claimable = [name for name in ACTORS if vault.max_redeem(p.world.key(name))]
+            of = p.rng.choice(claimable) if claimable else other
+            steps = []
+            if p.rng.random() < 0.6:
+                steps = [["set_operator", {"contract": "vault", "owner": of, "operator": who, "on": True}]]
+            shares = p.part(vault.max_redeem(p.world.key(of)))
+            return [*steps, ["redeem", {"who": who, "shares": shares, "of": of, "to": to}]]
+        case 5:
+            units = p.part(vault.max_withdraw(p.world.key(other)))
+            return [["claim", {"who": other, "units": units, "to": to}]]
+        case 6:
+            units = int(p.log(0, 6) * p.world.unit)
+            step: Step = ["lp_deposit", {"who": who, "units": units, "to": to}]
+            if p.rng.random() < 0.5:
+                step[1]["least"] = int(units * p.world.scale * p.rng.choice((0, 0.5, 0.99, 1, 2)))
+            return [step]
+        case 7:
+            return [["lp_mint", {"who": who, "shares": int(p.log(-3, 6) * WAD), "to": to}]]
+        case 8 | 9:
+            holders = [name for name in ACTORS if vault.balances.get(p.world.key(name))]
+            of = p.rng.choice(holders) if holders else other
+            shares = p.part(vault.balances.get(p.world.key(of), 0))
+            steps = []
+            if p.rng.random() < 0.5:
+                steps = [["approve_shares", {"who": of, "spender": who, "shares": p.part(shares)}]]
+            if p.rng.random() < 0.5:
+                return [*steps, ["send_shares", {"who": who, "shares": shares, "to": to, "of": of}]]
+            return [*steps, ["request", {"who": who, "shares": shares, "to": to, "of": of}]]
+        case 10:
+            return [["forge_permit", {"who": who, "owner": other, "spender": who, "shares": WAD}]]
+        case _:
+            units = int(p.log(-6, 6) * p.world.unit)
+            return [["deposit_margin", {"who": who, "units": units, "to": to, "permit": p.rng.random() < 0.3}]]
+
+
+def meddle(p: Planner) -> list[Step]:
+    """An ordinary action while gas is short, the token has bad manners, or somebody calls from inside."""
+    kind = p.rng.randrange(3)
+    movers: tuple[Proposal, ...] = (margin_in, margin_out, lp_in, lp_claim, hedge, recall, fees, others)
+    anything: tuple[Proposal, ...] = (*movers, trade_new, trade_held, liquidate, touch, end_epoch, lp_ask, gifts)
+    steps = p.rng.choice(anything if kind == 0 else movers)(p)
+    if not steps:
+        return []
+    match kind:
+        case 0:
+            usual = p.world.gas_used.get(steps[-1][0], 300_000)
+            gas = int(usual * p.rng.uniform(0.3, 1.1)) if p.rng.random() < 0.8 else int(p.log(4.4, 6.3))
+            first: Step = ["starve", {"gas": gas}]
+        case 1:
+            manner = p.rng.choice([each.name for each in Manner if each is not Manner.REENTER])
+            banned = p.rng.choice((*ACTORS, "clearinghouse", "venue0"))
+            if p.rng.random() < 0.7:
+                banned = steps[-1][1].get("who", banned)
+            first = ["rude_token", {"manner": manner, "banned": banned}]
+        case _:
+            first = _call_inside(p)
+    return [*steps[:-1], first, steps[-1]]
+
+
+def _call_inside(p: Planner) -> Step:
+    """Anything at all, half of the time something that would be within the token's means were it called alone."""
+    w = p.world
+    size = int(WAD * p.log(-1, 0)) * p.rng.choice((-1, 1))
+    able: list[tuple[str, str, list[Any]]] = [
+        ("clearinghouse", "deposit", [w.unit, "token"]),
+        ("clearinghouse", "withdraw", [1, "token", "token"]),
+        ("clearinghouse", "fund_insurance", [1]),
+        ("vault", "deposit", [100 * w.unit, "token"]),
+        ("vault", "mint", [WAD, "token"]),
+        ("vault", "requestRedeem", [1, "token", "token"]),
+        ("vault", "redeem", [1, "token", "token"]),
+        ("vault", "withdraw", [1, "token", "token"]),
+        ("vault", "transfer", ["keeper", 1]),
+        ("perp_engine", "trade", [p.market(), size, MAX_UINT if size > 0 else 0, MAX_UINT]),
+    ]
+    if p.rng.random() < 0.5:
+        contract, fn, args = p.rng.choice(able)
+        return ["call_inside", {"contract": contract, "fn": fn, "args": args}]
+    contract = p.rng.choice([name for name in w.contracts if not name.startswith("venue")])
+    candidates = functions(w.contracts[contract], views=p.rng.random() < 0.4)
+    if not candidates:
+        candidates = functions(w.contracts[contract], views=True)
+    function = p.rng.choice(candidates)
+    return ["call_inside", {"contract": contract, "fn": function.signature, "args": _arguments(p, types(function))}]
+
+
+def _arguments(p: Planner, kinds: list[Any]) -> list[Any]:
+    return [_argument(p, kind) for kind in kinds]
+
+
+def _argument(p: Planner, kind: Any) -> Any:
+    """Something of an ABI type, in the form that a step keeps."""
+    if kind.is_array:
+        length = kind.arrlist[-1][0] if kind.arrlist[-1] else p.rng.randrange(3)
+        return [_argument(p, kind.item_type) for _ in range(length)]
+    if isinstance(kind, TupleType):
+        return _arguments(p, list(kind.components))
+    match kind.base:
+        case "address":
+            return p.receiver()
+        case "bool":
+            return p.rng.random() < 0.5
+        case "uint":
+            most = 2 ** int(kind.sub) - 1
+            return min(p.rng.choice((0, 1, 2, p.world.now, int(p.log(0, 20)), 10**18, most)), most)
+        case "int":
+            most = 2 ** (int(kind.sub) - 1) - 1
+            return min(p.rng.choice((0, 1, -1, int(p.log(0, 20)), -int(p.log(0, 20)), most)), most)
+        case "bytes":
+            return "0x" + "01" * int(kind.sub or 4)
+        case _:
+            raise NotImplementedError(f"no argument of type {kind}")
+
+
+def intrusion(p: Planner) -> list[Step]:
+    """A function that is somebody else's, called by whoever."""
+    contract = p.rng.choice([name for name in p.world.contracts if name != "margin"])
+    target = p.world.contracts[contract]
+    if target.artifact.name == "HedgeVenueDouble":  # obeys anybody
+        return []
+    known = (*PUBLIC.get(target.artifact.name, ()), *OF_ROLES)
+    closed = [function for function in functions(target) if function.name not in known]
+    function = p.rng.choice(closed)
+    who = p.rng.choice((*ACTORS, "guardian", "guardian", "governor", "governor"))
+    arguments = _arguments(p, types(function))
+    return [["intrude", {"who": who, "contract": contract, "fn": function.signature, "args": arguments}]]
+
+
+def offices(p: Planner) -> list[Step]:
+    """Parameters and roles, changed by whoever may and by whoever may not."""
+    who = p.rng.choice(("governor",) * 8 + ("guardian", "stranger"))
+    match p.rng.randrange(10):
+        case 0:
+            return [_role(p)]
+        case 1:
+            cap = p.part(p.world.vault.params.deposit_cap) if p.rng.random() < 0.3 else p.world.vault.params.deposit_cap
+            sender = p.rng.choice((who, "guardian"))
+            return [["lower_deposit_cap", {"who": sender, "cap": cap}]]
+        case 2:
+            market = p.market()
+            return [*round_of_prices(p), ["replace_feed", {"who": who, "market": market}]]
+        case 3:
+            what = p.rng.choice(("market", "venue"))
+            return [["list_again", {"who": who, "what": what, "number": p.rng.randrange(p.count(what))}]]
+        case 4:
+            return [["replace_margin", {"who": who}]]
+        case _:
+            return [_parameter(p, who)]
+
+
+def _parameter(p: Planner, who: str) -> Step:
+    """Back to what it was, a bit more or less, or nonsense."""
+    of = p.rng.choice(OFFICES)
+    number = p.rng.randrange(p.count(of))
+    name = p.rng.choice(list(type(parameters(p.world, of, number)).__dataclass_fields__))
+    value = getattr(p.originals[of][number], name)
+    match p.rng.randrange(8):
+        case 0 | 1 | 2:
+            pass
+        case 3:
+            value = p.rng.choice((0, 1, 10**5, 10**18, 10**19))
+        case _:
+            value = int(value * p.log(-0.3, 0.3))
+            for step in (10**15, 10**12):  # Inventory's words have steps
+                if abs(value) > 10 * step:
+                    value = value // step * step
+                    break
+    return ["set_parameter", {"who": who, "of": of, "field": name, "value": int(value), "number": number}]
+
+
+def _role(p: Planner) -> Step:
+    contract = p.rng.choice([name for name, each in p.world.contracts.items() if each.artifact.name in p.world.roles])
+    table = p.world.roles[p.world.contracts[contract].artifact.name]
+    people = {p.world.address(name): name for name in (*ACTORS, "governor", "guardian")}
+    admin = people.get(table.admin, "governor")
+    who = admin if p.rng.random() < 0.8 else p.who()
+    holder = p.rng.choice(("guardian", "governor", "keeper", "stranger"))
+    flags = p.rng.choice(list(Role)).value
+    match p.rng.randrange(8):
+        case 0 | 1:
+            return ["grant_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]
+        case 2 | 3:
+            return ["revoke_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]
+        case 4:
+            return ["renounce_setup", {"who": who, "contract": contract}]
+        case 5:
+            return ["offer_admin", {"who": who, "contract": contract, "to": p.rng.choice((holder, NOBODY))}]
+        case _:
+            pending = people.get(table.pending_admin or "", holder)
+            return ["accept_admin", {"who": pending, "contract": contract}]
+
+
+def doubles(p: Planner) -> list[Step]:
+    """Venues change their manners and their prices; then somebody trades with them or looks at them."""
+    if not p.world.doubles:
+        return []
+    venue = p.rng.choice(list(p.world.doubles))
+    twin = p.world.double(venue)
+    every = [manner.name for manner in VenueManner if manner is not VenueManner.RE_ENTERS]
+    match p.rng.randrange(8):
+        case 0 | 1:
+            manners = p.rng.sample(every, p.rng.choice((1, 1, 2)))
+            steps: list[Step] = [["misbehave", {"venue": venue, "manners": manners}]]
+        case 2:
+            skew = int(p.log(-3, 40)) * WAD * p.rng.choice((-1, 1)) if p.rng.random() < 0.5 else 0
+            told = p.rng.choice((0, 5_000, 9_999, 10_001, 20_000, 10**30))
+            steps = [["misbehave", {"venue": venue, "manners": [], "skew": skew, "told_bps": told}]]
+        case 3:
+            price = int(p.price(twin.market) * p.rng.choice((0.5, 0.99, 1.001, 1.5)))
+            steps = [["reprice", {"venue": venue, "spot": price, "twap": p.rng.choice((price, twin.twap))}]]
+        case 4:
+            steps = [["endow", {"venue": venue, "held": p.rng.choice((0, 0, int(twin.held * p.log(-1, 1)), WAD))}]]
+        case _:
+            steps = [["misbehave", {"venue": venue, "manners": []}]]
+    if p.rng.random() < 0.5:
+        delta = p.world.inventory.markets[twin.market].delta
+        size = -int(delta * p.log(-1.5, 0)) or WAD
+        trade: Step = ["rebalance", {"who": "keeper", "venue": venue, "market": twin.market, "size": size}]
+        return [*_near_the_oracle(p, venue), *steps, trade]
+    return [*steps, ["poke", {"who": p.who("keeper"), "venue": venue}]]
+
+
+def ether(p: Planner) -> list[Step]:
+    """With a call or by force."""
+    contract = p.rng.choice(list(p.world.contracts))
+    wei = int(p.log(0, 20))
+    if p.rng.random() < 0.3:
+        return [["force_ether", {"contract": contract, "wei": wei}]]
+    target = p.world.contracts[contract]
+    function = p.rng.choice(functions(target) or functions(target, views=True))
+    arguments = _arguments(p, types(function))
+    who = p.who()
+    return [["pay_ether", {"who": who, "contract": contract, "fn": function.signature, "args": arguments, "wei": wei}]]
+
+
+HOSTILE: tuple[tuple[Proposal, int], ...] = (
+    (others, 80),
+    (meddle, 160),
+    (intrusion, 40),
+    (offices, 40),
+    (doubles, 60),
+    (ether, 8),
 )

@@ -161,7 +161,7 @@ def episode(
     setup = setup or Setup.draw(rng, profile)
     with stats.clock.on("set-up"):
         world = World(setup, make_chain() if make_chain else None, stats.clock)
-        driver, planner = Driver(world, stats), Planner(world, rng)
+        driver, planner = Driver(world, stats), Planner(world, rng, profile)
     stats.episodes += 1
     steps: list[Step] = []
     try:

@@ -76,6 +76,20 @@ class Fault(Flag):
     ZERO_ID = auto()
 
 
+class Manner(Flag):
+    """``RudeToken.Manner``: same order, same bits."""
+
+    FEE = auto()
+    RETURN_FALSE = auto()
+    REENTER = auto()
+    BLACKLIST = auto()
+    BURN = auto()
+    PAUSED = auto()
+
+
+SHORT_CHANGING = (Manner.FEE | Manner.BURN).value
+
+
 class Broken(AssertionError):
     """An invariant does not hold; `name` says which."""
 
@@ -127,19 +141,20 @@ class Meddling:
     banned: str = ZERO_ADDRESS  # whom the token does not serve
     target: str = ZERO_ADDRESS  # what token and venues with manners call when they get control
     payload: bytes = b""
+    inside: tuple[str, str] = ("", "")  # that call, by contract and function
 
     @contextmanager
     def during(self, w: World) -> Iterator[None]:
-        """For one call; `w.entered` then tells whether a call from inside would have gone through."""
-        doubles = [*w.doubles.values(), *([w.system.quote] if w.setup.token == "RudeToken" else [])]
+        """For one call; `w.inside` is then the call from inside, if it would have gone through."""
+        doubles = [*w.doubles.values(), *([w.rude] if w.rude else [])]
         for double in doubles:
             double.send("prepare", self.target, self.payload)
-        if w.setup.token == "RudeToken":
-            w.system.quote.send("behave", self.manner, self.banned)
+        if w.rude is not None:
+            w.rude.send("behave", self.manner, self.banned)
         yield
-        if w.setup.token == "RudeToken":
-            w.system.quote.send("behave", 0, ZERO_ADDRESS)
-        w.entered = any(double.call("went_through") for double in doubles)
+        if w.rude is not None:
+            w.rude.send("behave", 0, ZERO_ADDRESS)
+        w.inside = self.inside if any(double.call("went_through") for double in doubles) else None
         for double in doubles:
             double.send("prepare", ZERO_ADDRESS, b"")
 
@@ -276,6 +291,7 @@ class World:
         self.system: Sandbox = deploy_system(self.chain, self.config)
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
+        self.rude = self.chain.at("RudeToken", self.system.quote) if self.setup.token == "RudeToken" else None
         self.actors |= {"token": self.system.quote.address, NOBODY: ZERO_ADDRESS}
         self.unit = 10**self.setup.decimals  # [token units] of one quote
         self.contracts = {
@@ -301,10 +317,11 @@ class World:
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
         self.last = ""  # action
         self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
+        self.gas_used: dict[str, int] = {}  # by an action's last call that went through
         self.meddling: Meddling | None = None  # with the next call
         self.operators: set[tuple[str, str, str]] = set()  # contract, owner, operator
         self.allowances: Counter[tuple[str, str]] = Counter()  # of shares [WAD], by owner and spender
-        self.entered = False  # a call from inside the last meddled one would have gone through
+        self.inside: tuple[str, str] | None = None  # what would have gone through from inside the last meddled call
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
@@ -343,6 +360,12 @@ class World:
     def quotes(self) -> list[Quote]:
         """What Inventory answered in the last action."""
         return self.inventory.quotes
+
+    def double(self, venue: int) -> Double:
+        """The twin of a venue that behaves as it is told."""
+        twin = self.manager.venues[venue]
+        assert isinstance(twin, Double)
+        return twin
 
     def prices(self) -> list[int]:
         """What the oracle would record now, by market [quote/base, WAD]."""
@@ -389,6 +412,8 @@ class World:
         of the outside world must be asked before the contract changes it."""
         expected, outcome = Outcome(), Outcome()
         meddling, self.meddling = self.meddling, None
+        if meddling is not None and meddling.manner & SHORT_CHANGING and fn in HEDGES:
+            meddling = None  # what a hedge brings would be another, which the twin cannot know
         kept = (self.twin.fork(), Counter(self.flows), deepcopy(self.roles)) if meddling else None
         self.inventory.forget()
         with self.clock.on("twin"):
@@ -402,7 +427,8 @@ class World:
         with self.clock.on("contract"), meddling.during(self) if meddling else nullcontext():
             try:
                 gas = meddling.gas if meddling else None
-                outcome.value = contract.send(fn, *args, sender=self.actors[sender], gas=gas).value
+                receipt = contract.send(fn, *args, sender=self.actors[sender], gas=gas)
+                outcome.value, self.gas_used[self.last] = receipt.value, receipt.gas_used
             except Reverted as error:
                 outcome.reason = error.reason
         if kept is not None and not outcome.ok:  # nothing has happened, whatever the twin, which was left alone, thinks
@@ -535,6 +561,10 @@ class World:
         for market in system.markets:
             if market.base is not None:
                 market.base.send("mint", self.actors["stranger"], WEALTH * WAD)
+        if self.rude is not None:  # what it tries from inside may well be within its means
+            system.quote.send("mint", system.quote, units)
+            for spender in (system.vault, system.clearinghouse):
+                self.rude.send("trust", spender)
 
 
 def _oracle_params(params: tuple[int | bool, ...]) -> OracleParams:

@@ -91,6 +91,11 @@ class Roles:
         """Whether the holder has one of the flags."""
         return bool(self.held.get(holder, Role(0)) & allowed)
 
+    def may_call(self, holder: str, contract: str, fn: str) -> bool:
+        """Whether the holder has a flag that suffices for a privileged function."""
+        allowed = POWERS[contract].get(fn)
+        return allowed is not None and self.may(holder, allowed)
+
     def grant(self, sender: str, holder: str, granted: Role) -> None:
         """``grant_role``."""
         forbidden = Role.SETUP

@@ -325,12 +325,14 @@ class Inventory:
             self.markets.append(Market())
         self._check_listed(market)
         require(not self.markets[market].optioned, "inventory: market has options")
+        _check_market_params(params)
         self.market_params[market] = params
 
     def set_params(self, params: Params, now: int) -> None:
         """Change the global parameters and recompute the sums with them."""
         b = self.book
         require(not b.changed or b.opened_at < now, "inventory: block has trades")
+        _check_params(params)
         self.params = params
         b.sums = Sums()
         b.loss = 0
@@ -586,6 +588,40 @@ class Inventory:
 
     def _check_listed(self, market: int) -> None:
         require(market < self.market_count, "inventory: not listed")
+
+
+def _check_params(p: Params) -> None:
+    """Ceilings and floors of every parameter."""
+    w = p.weights
+    good = (
+        w.aversion <= 100 * WAD
+        and 0 < w.knee <= WAD
+        and w.c_lo <= w.c_hi <= WAD
+        and -WAD < w.rho < WAD
+        and w.omega <= WAD
+        and 0 < w.u_star < w.u_max < WAD
+        and 3_600 <= p.horizon <= 864_000
+        and p.funding_max <= 3 * WAD
+        and 3_600 <= p.release_period <= 864_000
+        and p.sweep_age <= 43_200
+        and p.borrow_kink <= p.borrow_max <= 5 * WAD
+    )
+    require(good, "inventory: bad parameter")
+
+
+def _check_market_params(p: MarketParams) -> None:
+    good = (
+        p.base <= 2 * 10**16
+        and p.floor <= 2 * 10**16
+        and p.z <= 10 * WAD
+        and p.tau <= 3_600
+        and p.deviation <= 5 * 10**16
+        and p.vol_of_vol <= 10 * WAD
+        and p.vol_floor <= 10**17
+        and p.vol_z <= 10 * WAD
+        and p.vol_tau <= 43_200
+    )
+    require(good, "inventory: bad parameter")
 
 
 def _with_stress(m: Market, increments: tuple[int, ...]) -> None:

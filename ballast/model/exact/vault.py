@@ -8,7 +8,7 @@ Names, order and rounding are the contracts'. Not mirrored: roles, allowances an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ballast.model.exact.fixed import WAD, div_up, mul_div_down, mul_div_up, require, s256, sub_floor, u256
@@ -431,6 +431,23 @@ class Vault:
     def withdraw(self, assets: int, controller: str) -> int:
         """Claim by token units; the shares of the claim used up."""
         return self._claim(0, assets, controller)[0]
+
+    # ── privileged ──
+
+    def set_params(self, params: Params) -> None:
+        """Cap, redemption limit and length of coming epochs."""
+        good = (
+            params.deposit_cap <= MAX_CAP
+            and 10 * 10**16 <= params.u_redeem <= 90 * 10**16
+            and 3_600 <= params.epoch_length <= 14 * 86_400
+        )
+        require(good, "vault: params out of bounds")
+        self.params = params
+
+    def lower_deposit_cap(self, deposit_cap: int) -> None:
+        """The guardian's part of it."""
+        require(deposit_cap <= self.params.deposit_cap, "vault: cap may only fall")
+        self.set_params(replace(self.params, deposit_cap=deposit_cap))
 
     # ── the share ──
 
