@@ -2,8 +2,8 @@
 
 Trees with their types, and the optimised intermediate code of every function, are kept from the first compilation. Of
 the changed function all is made anew; of the others only what their callers depend on is compared. What else could
-depend on the change (constants, signatures, which function calls which, the constructor's checks) is not attempted: the
-answer is None, and the ordinary compiler has to do it. Every campaign compares both before it begins.
+depend on the change (constants, signatures, the constructor's checks) is not attempted: the answer is None, and the
+ordinary compiler has to do it. Every campaign compares both before it begins.
 
 Vyper is imported late, because it takes over decimal arithmetic of the whole process.
 """
@@ -51,6 +51,7 @@ class Incremental:
         self._kept: dict[tuple[int, bool], _Kept] = {}
         with anchor_settings(self._data.settings), quick():
             self._module = self._data.global_ctx
+            self._modules = _with_imports(self._module)
             self._trees = dict(self._own_trees())
             self.bytecode = self._assembled()
 
@@ -65,22 +66,14 @@ class Incremental:
         if tree is None:
             return self.bytecode
         with anchor_settings(self._data.settings), quick():
-            if not _replace_body(tree, text):
-                return None
-            return self._assembled()
+            return self._assembled() if _replace_body(tree, text, self._modules) else None
 
     def _own_trees(self) -> Iterator[tuple[str, Any]]:
         """Syntax trees of the contract and of its modules, by path from the directory of the sources."""
-        seen: set[int] = set()
-        stack = [self._module]
-        while stack:
-            module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                resolved = Path(module.decl_node.resolved_path)
-                if resolved.is_relative_to(artifacts.SOURCES):
-                    yield str(resolved.relative_to(artifacts.SOURCES)), module.decl_node
-                stack += [info.module_t for info in module.imported_modules.values()]
+        for module in self._modules:
+            resolved = Path(module.decl_node.resolved_path)
+            if resolved.is_relative_to(artifacts.SOURCES):
+                yield str(resolved.relative_to(artifacts.SOURCES)), module.decl_node
 
     def _assembled(self) -> bytes:
         from vyper.codegen import core
@@ -156,7 +149,7 @@ def _seen_by_callers(info: Any) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _replace_body(tree: Any, text: str) -> bool:
+def _replace_body(tree: Any, text: str, modules: list[Any]) -> bool:
     """Put the body that a function has in `text` into its tree, with types; False if more than that has changed."""
     from vyper.ast.parse import parse_to_ast
     from vyper.semantics.analysis.constant_folding import ConstantFolder
@@ -181,7 +174,8 @@ def _replace_body(tree: Any, text: str) -> bool:
         folder._get_constants()
         for node in body:
             folder.visit(node)
-        if _called(definition) != list(function.called_functions):
+        called = _called(definition)
+        if called != list(function.called_functions) and not _call(function, called, modules):
             return False
         function._analysed = False
         function._variable_reads, function._variable_writes = OrderedSet(), OrderedSet()
@@ -238,6 +232,36 @@ def _called(definition: Any) -> list[Any]:
         if isinstance(kind, ContractFunctionT) and (kind.is_internal or kind.is_constructor):
             found[kind] = None
     return list(found)
+
+
+def _call(function: Any, called: list[Any], modules: list[Any]) -> bool:
+    """Note what a function calls now, and so what each can reach; False if Vyper might refuse that."""
+    from vyper.semantics.analysis.module import _compute_reachable_set
+    from vyper.utils import OrderedSet
+
+    function.called_functions = OrderedSet(called)
+    everything = [definition._metadata["func_type"] for module in modules for definition in module.function_defs]
+    for each in everything:
+        each.reachable_internal_functions = OrderedSet()
+    for each in everything:
+        _compute_reachable_set(each)
+    return not any(
+        each.nonreentrant and reached.nonreentrant
+        for each in everything
+        for reached in each.reachable_internal_functions
+    )
+
+
+def _with_imports(module: Any) -> list[Any]:
+    """A module and everything that it imports."""
+    found: dict[int, Any] = {}
+    stack = [module]
+    while stack:
+        each = stack.pop()
+        if id(each) not in found:
+            found[id(each)] = each
+            stack += [info.module_t for info in each.imported_modules.values()]
+    return list(found.values())
 
 
 def artifact(base: artifacts.Artifact, bytecode: bytes) -> Json:

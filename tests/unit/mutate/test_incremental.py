@@ -86,7 +86,6 @@ def _check(amount: uint256):
     [
         ("= 100", "= 101"),
         ("def pay(amount: uint256) -> uint256", "def pay(amount: uint128) -> uint256"),
-        ("    self._check(amount)\n", ""),
         ("@internal\n", "@internal\n@view\n"),
         ("total: uint256", "other: uint256\ntotal: uint256"),
     ],
@@ -97,6 +96,29 @@ def test_change_that_matters_elsewhere_is_left_to_the_ordinary_compiler(
     path = project.root / "contracts" / "Toy.vy"
     path.write_text(SAFE)
     assert Incremental(path).changed("contracts/Toy.vy", SAFE.replace(before, after)) is None
+
+
+@pytest.mark.parametrize("call", ["self._other(amount)", "self._other(amount)\n    self._check(amount)", "pass"])
+def test_function_that_calls_others_now(project: Project, call: str) -> None:
+    path = project.root / "contracts" / "Toy.vy"
+    original = (
+        SAFE
+        + """
+@internal
+def _other(amount: uint256):
+    assert amount >= LIMIT, "toy: too little"
+
+@external
+def take(amount: uint256):
+    self._other(amount)
+"""
+    )
+    path.write_text(original)
+    changed = original.replace("self._check(amount)", call)
+    found = Incremental(path).changed("contracts/Toy.vy", changed)
+    path.write_text(changed)
+    assert found is not None
+    assert code(found) == code(bytes.fromhex(artifacts._compiled(path)["bytecode"]))
 
 
 def test_file_that_is_no_part_of_it_changes_nothing(project: Project) -> None:
