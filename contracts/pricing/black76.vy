@@ -110,7 +110,7 @@ def evaluate(spot: uint256, strike: uint256, vol: uint256, root: uint256, rate: 
     least: uint256 = spot if is_call else strike
     sigma: uint256 = min(vol, MAX_VOL)
     v: uint256 = unsafe_div(unsafe_mul(sigma, root), c.WAD)
-    distance: uint256 = self._log_ratio(strike if is_call else spot, least)
+    distance: uint256 = self.log_ratio(strike if is_call else spot, least)
     otm: uint256 = 0
     if distance >= unsafe_mul(v, FAR):
         # no time value left: at expiry, without volatility, far away, or nothing to own
@@ -185,7 +185,7 @@ def _discount(rate: uint256, seconds: uint256) -> uint256:
 
 @internal
 @pure
-def _log_ratio(high: uint256, low: uint256) -> uint256:
+def log_ratio(high: uint256, low: uint256) -> uint256:
     """
     @notice ln(high / low) of high >= low, high < 2^96 [Q96]; without bound if low is zero.
     @dev    The ratio is halved into [1, sqrt 2), then ln m = 2 artanh(y), y = (m - 1) / (m + 1).
@@ -212,11 +212,15 @@ def _log_ratio(high: uint256, low: uint256) -> uint256:
     y: uint256 = unsafe_div(unsafe_sub(m, ONE) << 96, unsafe_add(m, ONE))
     z: uint256 = unsafe_mul(y, y) >> 96
     series: uint256 = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(ARTANH_7, z) >> 96, ARTANH_6), z) >> 96, ARTANH_5), z) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(ARTANH_7, z) >> 96, ARTANH_6), z) >> 96, ARTANH_5), z
+        ) >> 96,
         ARTANH_4,
     )
     series = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_3), z) >> 96, ARTANH_2), z) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_3), z) >> 96, ARTANH_2), z
+        ) >> 96,
         ARTANH_1,
     )
     series = unsafe_add(unsafe_mul(series, z) >> 96, ARTANH_0)
@@ -233,19 +237,27 @@ def _falling(power: uint256) -> uint256:
     bits: uint256 = unsafe_mul(power, LOG2_E) >> 96
     g: uint256 = unsafe_sub(ONE, bits & MASK)
     mantissa: uint256 = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(EXP_12, g) >> 96, EXP_11), g) >> 96, EXP_10), g) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(EXP_12, g) >> 96, EXP_11), g) >> 96, EXP_10), g
+        ) >> 96,
         EXP_9,
     )
     mantissa = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_8), g) >> 96, EXP_7), g) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_8), g) >> 96, EXP_7), g
+        ) >> 96,
         EXP_6,
     )
     mantissa = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_5), g) >> 96, EXP_4), g) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_5), g) >> 96, EXP_4), g
+        ) >> 96,
         EXP_3,
     )
     mantissa = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_2), g) >> 96, EXP_1), g) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(mantissa, g) >> 96, EXP_2), g) >> 96, EXP_1), g
+        ) >> 96,
         EXP_0,
     )
     return mantissa >> (bits >> 96)
@@ -256,24 +268,34 @@ def _falling(power: uint256) -> uint256:
 def _mills(y: uint256) -> uint256:
     """@notice N(-y) / phi(y) of 0 <= y <= MILLS_END [Q96]; falls from sqrt(pi / 2)."""
     p: uint256 = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_P8, y) >> 96, MILLS_P7), y) >> 96, MILLS_P6), y) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_P8, y) >> 96, MILLS_P7), y) >> 96, MILLS_P6), y
+        ) >> 96,
         MILLS_P5,
     )
     p = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P4), y) >> 96, MILLS_P3), y) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P4), y) >> 96, MILLS_P3), y
+        ) >> 96,
         MILLS_P2,
     )
     p = unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(p, y) >> 96, MILLS_P1), y) >> 96, MILLS_P0)
     q: uint256 = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_Q9, y) >> 96, MILLS_Q8), y) >> 96, MILLS_Q7), y) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(MILLS_Q9, y) >> 96, MILLS_Q8), y) >> 96, MILLS_Q7), y
+        ) >> 96,
         MILLS_Q6,
     )
     q = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q5), y) >> 96, MILLS_Q4), y) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q5), y) >> 96, MILLS_Q4), y
+        ) >> 96,
         MILLS_Q3,
     )
     q = unsafe_add(
-        unsafe_mul(unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q2), y) >> 96, MILLS_Q1), y) >> 96,
+        unsafe_mul(
+            unsafe_add(unsafe_mul(unsafe_add(unsafe_mul(q, y) >> 96, MILLS_Q2), y) >> 96, MILLS_Q1), y
+        ) >> 96,
         ONE,
     )
     return unsafe_div(p << 96, q)

@@ -92,7 +92,7 @@ def potential(
 
 def funding_rate(dollar_delta: Array, sigma: Array, market: int, capital: float, w: Weights, ceiling: float) -> float:
     """clamp(dI/dD / h, +-ceiling) by central differences of a linear book [1/year]; > 0: the vault is too long."""
-    step = max(1e-6 * capital, 1e-3)
+    step = max(1e-4 * float(np.max(np.abs(dollar_delta))), 1e-3)  # small beside the book: the branches have a kink
     values = []
     for sign in (1.0, -1.0):
         shifted = dollar_delta.copy()

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ballast.chain import Contract, RevmChain
@@ -94,6 +94,7 @@ def test_terms_random_inputs_equal_twin(
 
 
 @settings(max_examples=100)
+@example([17 * WAD + 17, WAD + 1], 1, (0, 57), 1_027_624)  # where a step of a millionth of capital crosses the kink
 @given(st.lists(money, min_size=1, max_size=4), st.integers(0, 3), correlations, st.integers(1_000, 50_000_000))
 def test_delta_price_equals_twin_and_finite_difference(
     harness: Contract, deltas: list[int], market: int, c: tuple[int, int], capital: int
