@@ -776,6 +776,29 @@ def test_set_params_at_the_bounds_survive_the_word(world: World) -> None:
     assert (config.listed, config.paused) == (True, True)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"initial_bps": 10_000},
+        {"initial_bps": 100, "maintenance_bps": 99, "penalty_bps": 98},
+        {"maintenance_bps": 50, "penalty_bps": 49},
+        {"maintenance_bps": 501, "penalty_bps": 500},
+        {"fee_share_bps": 0, "penalty_bps": 0},
+        {"cap_base": 0, "cap_quote": 0, "min_size": 0},
+        {"cap_base": 10**12, "cap_quote": 10**12, "min_size": 10**9},
+        {"initial_bps": 2**13, "maintenance_bps": 2**13 - 1, "fee_share_bps": 2**12, "penalty_bps": 2**8},
+        {"initial_bps": 2**13 - 1, "maintenance_bps": 2**12, "fee_share_bps": 2**12 - 1, "penalty_bps": 2**8 - 1},
+    ],
+    ids=str,
+)
+def test_set_params_inside_the_bounds_is_kept(world: World, changes: dict[str, int]) -> None:
+    params = replace(PERP, **changes)
+    world.engine.set_params.send(ETH, astuple(params))
+    config = world.engine.config(ETH)
+    assert tuple(config.params) == astuple(params)
+    assert (config.listed, config.paused) == (True, False)
+
+
 def test_lower_caps_only_lowers(world: World) -> None:
     receipt = world.engine.lower_caps.send(ETH, 5 * WAD, PERP.cap_quote, sender=world.guardian)
     assert receipt.one("MarketParamsSet").params.cap_base == 5 * WAD

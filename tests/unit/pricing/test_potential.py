@@ -126,6 +126,17 @@ def test_losses_random_inputs_equal_twin(harness: Contract, delta: int, price: i
     assert vector == vector_loss(delta, price, options)
 
 
+@pytest.mark.parametrize("scenario", range(8))
+def test_losses_each_scenario_shocks_the_spot_as_documented(harness: Contract, scenario: int) -> None:
+    """The options lose most in one scenario; what the delta adds there is that scenario's shock."""
+    shocks = (-50, -30, -15, 0, 0, 15, 30, 50)
+    options = [-(10**9) if place == scenario else 0 for place in range(8)]
+    for delta in (WAD, -WAD):
+        _, vector = harness.call("losses", delta, 100 * WAD, options)
+        pnl = 10**6 * shocks[scenario] * (1 if delta > 0 else -1)  # [MICRO] of 100 quote
+        assert vector == 10**9 - pnl + 1  # a MICRO for the truncations
+
+
 def test_losses_without_options_vector_agrees_with_linear(harness: Contract) -> None:
     for delta in (1, -1, 10**18, -(10**18), 123 * 10**18 + 7, -(10**22)):
         linear, vector = harness.call("losses", delta, 3_333 * WAD + 1, [0] * 8)
