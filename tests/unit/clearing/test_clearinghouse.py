@@ -400,6 +400,11 @@ def test_settle_bad_debt_without_positions_is_paid_by_insurance_then_lps(
     assert clearinghouse.vault_ledger()[0] == 100 * WAD + 5 * WAD - 3 * WAD
 
 
+def test_settle_to_nothing_is_no_bad_debt(settle: Settle, trader: str) -> None:
+    assert settle(trader, Settlement(opened=1, closed=1)).find("BadDebtCovered") == []
+    assert tuple(settle(trader, Settlement(cash=-1, opened=1, closed=1)).one("BadDebtCovered")) == (trader, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -34,6 +34,12 @@ def test_poke_without_news_tells_nothing(w: World) -> None:
     assert w.inventory.calls() == calls
 
 
+def test_poke_without_news_ends_its_operation(w: World) -> None:
+    """Else nothing else could happen in the transaction: a second poke would find the first under way."""
+    poke = (w.manager.address, w.manager.tx("poke", 0).data)
+    w.chain.deploy("Operation").run.send([poke, poke])
+
+
 def test_poke_leaves_to_the_price_what_the_price_explains(w: World) -> None:
     w.next_block(61, PRICE * 7 // 10 + 1)
     assert w.manager.poke.send(0).find("VenueMarked") == []
