@@ -1,0 +1,66 @@
+"""Where an attacker may find himself. What the claims leave out is for spreads to price."""
+
+from __future__ import annotations
+
+from ballast.fuzz.attack.game import Scenario
+
+TRADING = ("trade", "close", "oppose", "withdraw_margin", "liquidate", "sync_all", "perp_sync", "poke")
+LIQUIDITY = ("lp_deposit", "request", "process_epoch", "redeem")
+HEDGING = ("hedge", "buy_base", "sell_base", "unswap")
+
+SCENARIOS = (
+    Scenario(
+        "still",
+        "nothing, while prices stand still",
+        TRADING + LIQUIDITY,
+        seconds=140,
+    ),
+    Scenario(
+        "up",
+        "nothing from knowing before the feed that ETH is higher, by 95 % of a round trip's half-spreads",
+        TRADING + LIQUIDITY,
+        seconds=140,
+        jump=0.95,
+    ),
+    Scenario(
+        "down",
+        "nothing from knowing before the feed that ETH is lower, by 95 % of a round trip's half-spreads",
+        TRADING + LIQUIDITY,
+        seconds=140,
+        jump=-0.95,
+    ),
+    Scenario(
+        "victim",
+        "nothing from trading around somebody else's trade and leaving within a minute",
+        TRADING,
+        seconds=45,
+        feed=(20, 40),
+        processed_at=None,
+        victim=(12, 2_000),
+    ),
+    Scenario(
+        "keeper",
+        "at most phi times the fall of U from hedging others' inventory, whatever one does to the pools",
+        TRADING + LIQUIDITY + HEDGING,
+        seconds=140,
+        inventory=4_000,
+        hedges_may_cost=True,
+    ),
+    Scenario(
+        "churn",
+        "nothing, rewards included, from making inventory and hedging it",
+        TRADING + HEDGING,
+        seconds=140,
+        inventory=0,
+    ),
+    Scenario(
+        "leaver",
+        "nothing from leaving before others see what LPs are about to lose",
+        (*LIQUIDITY, "sync_all", "perp_sync", "poke"),
+        seconds=140,
+        shares=4_000_000,
+        feed=(110,),
+        processed_at=110,
+        jump=6.0,
+    ),
+)
