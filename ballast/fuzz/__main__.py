@@ -12,7 +12,6 @@ from rich.console import Console
 from ballast.chain import RevmChain
 from ballast.chain.artifacts import ROOT
 from ballast.fuzz import replay as replays
-from ballast.fuzz.attack.command import attack
 from ballast.fuzz.campaign import Campaign, CampaignError, Plan
 from ballast.fuzz.report import render
 from ballast.fuzz.screen import Screen
@@ -67,6 +66,8 @@ def run(
     try:
         with Screen(console, campaign) as screen:
             campaign.run(screen.show)
+    except CampaignError as error:
+        raise click.ClickException(str(error)) from error
     finally:
         campaign.save()
         page = render(out)
@@ -74,7 +75,7 @@ def run(
         click.echo(json.dumps(campaign.summary()))
     else:
         console.print(*campaign.stats.lines(), f"report: {page}", sep="\n", soft_wrap=True)
-        for found in campaign.found.values():
+        for found in campaign.found:
             again = "" if found.reproduces else "  (not by a replay: its random experiments differ)"
             click.echo("\n".join([f"\n{found.message}", *found.words, f"saved as {out / found.file}{again}"]))
     sys.exit(1 if campaign.found else INTERRUPTED if campaign.stopping else 0)
@@ -109,8 +110,6 @@ def report(directory: Path) -> None:
     """Write report.html of a campaign's directory again."""
     click.echo(render(directory))
 
-
-main.add_command(attack)
 
 if __name__ == "__main__":
     main()

@@ -25,6 +25,7 @@ from ballast.fuzz.shrink import breaks, save, shrink, words
 EPISODES = 6  # of one task: a few seconds
 SPACE = 10**9  # episodes of one campaign's seed before the next one's begin
 PAUSE = 0.25  # [s] between looks at clock and workers
+KEEP = 30.0  # [s] between saves while it runs
 
 
 class CampaignError(RuntimeError):
@@ -48,13 +49,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Episodes with successive seeds, none of which begins later than `seconds`."""
+    """Episodes with successive seeds, none of which begins later than `seconds`, nor after a failure unless told to
+    keep going."""
 
     first: int  # seed
     episodes: int
     length: int
     profile: str
     seconds: float | None
+    keep_going: bool
 
 
 @dataclass(slots=True)
@@ -76,14 +79,14 @@ class Sample:
 
 @dataclass(slots=True)
 class Found:
-    """What breaks, told to people; one for each invariant and the action that breaks it."""
+    """What breaks, told to people."""
 
-    invariant: str
-    action: str
+    kinds: list[list[str]]  # invariants broken and actions that broke them, as found and as shortened
+    invariant: str = ""
     times: int = 1  # that it was found
-    file: str = ""  # the test that fails with it, in the campaign's directory
     message: str = ""
     words: list[str] = field(default_factory=list)
+    file: str = ""  # the test that fails with it, in the campaign's directory
     reproduces: bool = False  # when replayed, as the shortest sequence known
 
 
@@ -94,9 +97,11 @@ def work(task: Task) -> Result:
         if task.seconds is not None and time.monotonic() - begin >= task.seconds:
             break
         try:
-            episode(seed, task.length, stats=result.stats)
+            episode(seed, task.length, stats=result.stats, profile=task.profile)
         except Failure as failure:
             result.failures.append(failure)
+            if not task.keep_going:
+                break
     return result
 
 
@@ -114,7 +119,7 @@ class Campaign:
         self.plan = plan
         self.stats = Stats()
         self.history: list[Sample] = []
-        self.found: dict[tuple[str, str], Found] = {}  # by invariant and action
+        self.found: list[Found] = []
         self.seconds = 0.0  # searched in all
         self.issued = 0  # episodes handed out in all
         self.stopping = False  # because of Ctrl-C
@@ -129,29 +134,34 @@ class Campaign:
     # ---- searching
 
     def run(self, show: Callable[[Campaign], None]) -> None:
-        """Search until time is up, an invariant breaks, or Ctrl-C; `show` is called several times a second."""
-        begin, earlier = time.monotonic(), self.seconds
+        """Search until time is up, an invariant breaks, or Ctrl-C; `show` is called several times a second. Raises
+        CampaignError when a worker dies."""
+        begin = saved = time.monotonic()
+        earlier = self.seconds
         last = None if self.plan.episodes is None else self.issued + self.plan.episodes
-        searching: set[Future[Result]] = set()
+        searching: dict[Future[Result], Task] = {}
         shortening: dict[Future[tuple[Failure, bool]], Found] = {}
         with _interruptible(self), _executor(self.plan) as (pool, slots):
             while True:
                 spent = time.monotonic() - begin
                 self.seconds = earlier + spent
                 left = None if self.plan.seconds is None else self.plan.seconds - spent
-                while len(searching) + len(shortening) < slots and (task := self._next(last, left)) is not None:
-                    searching.add(pool.submit(work, task))
+                while len(searching) + len(shortening) < slots() and (task := self._next(last, left)) is not None:
+                    searching[pool.submit(work, task)] = task
                 if not searching and not shortening:
                     return
                 running: set[Future[Any]] = {*searching, *shortening}
                 finished, _ = wait(running, PAUSE, FIRST_COMPLETED)
-                for future in searching & finished:
-                    searching.remove(future)
-                    for found, failure in self._merge(future.result()):
+                for future in searching.keys() & finished:
+                    task = searching.pop(future)
+                    for found, failure in self._merge(_result(future, task)):
                         shortening[pool.submit(shorten, failure)] = found
                 for short in shortening.keys() & finished:
-                    self._tell(shortening.pop(short), *short.result())
+                    self._shortened(shortening.pop(short), *short.result())
                 show(self)
+                if time.monotonic() - saved >= KEEP:
+                    self.save()
+                    saved = time.monotonic()
 
     def _next(self, last: int | None, left: float | None) -> Task | None:
         """The next task, None when there is to be no more."""
@@ -161,7 +171,8 @@ class Campaign:
         episodes = EPISODES if last is None else min(EPISODES, last - self.issued)
         if episodes <= 0:
             return None
-        task = Task(self.plan.seed * SPACE + self.issued, episodes, self.plan.length, self.plan.profile, left)
+        plan, first = self.plan, self.plan.seed * SPACE + self.issued
+        task = Task(first, episodes, plan.length, plan.profile, left, plan.keep_going)
         self.issued += episodes
         return task
 
@@ -170,21 +181,35 @@ class Campaign:
         self.stats.add(result.stats)
         self.history.append(Sample(round(self.seconds, 2), self.stats.calls, self.stats.episodes))
         for failure in result.failures:
-            kind = failure.broken.name, failure.steps[-1][0]
-            if kind in self.found:
-                self.found[kind].times += 1
+            if (known := self._known(failure)) is not None:
+                known.times += 1
                 continue
-            self.found[kind] = Found(*kind)
-            self._tell(self.found[kind], failure, reproduces=False)
-            yield self.found[kind], failure
+            found = Found([_kind(failure)])
+            self.found.append(found)
+            self._tell(found, failure)
+            yield found, failure
 
-    def _tell(self, found: Found, failure: Failure, reproduces: bool) -> None:
-        """Save a failure as a test, instead of the one saved before."""
-        folder = self.plan.out / "failures"
-        if found.file:
-            (self.plan.out / found.file).unlink(missing_ok=True)
-        found.file = str(save(failure, folder).relative_to(self.plan.out))
-        found.message, found.words, found.reproduces = str(failure), words(failure), reproduces
+    def _shortened(self, found: Found, failure: Failure, reproduces: bool) -> None:
+        """Tell a failure again by its shortest sequence, unless it has become one that is known."""
+        (self.plan.out / found.file).unlink(missing_ok=True)
+        self.found.remove(found)
+        if (known := self._known(failure)) is not None:
+            known.kinds += found.kinds
+            known.times += found.times
+            return
+        self.found.append(found)
+        if _kind(failure) not in found.kinds:
+            found.kinds.append(_kind(failure))
+        found.reproduces = reproduces
+        self._tell(found, failure)
+
+    def _known(self, failure: Failure) -> Found | None:
+        return next((found for found in self.found if _kind(failure) in found.kinds), None)
+
+    def _tell(self, found: Found, failure: Failure) -> None:
+        """Put a failure in words and save it as a test."""
+        found.file = str(save(failure, self.plan.out / "failures").relative_to(self.plan.out))
+        found.invariant, found.message, found.words = failure.broken.name, str(failure), words(failure)
 
     # ---- keeping
 
@@ -204,7 +229,7 @@ class Campaign:
             "ok": dict(stats.ok.most_common()),
             "refused": dict(stats.refused.most_common()),
             "reached": dict(stats.reached.most_common()),
-            "found": [asdict(found) for found in self.found.values()],
+            "found": [asdict(found) for found in self.found],
             "history": [astuple(sample) for sample in self.history],
         }
 
@@ -221,7 +246,7 @@ class Campaign:
         for name in ("ok", "refused", "reached"):
             getattr(self.stats, name).update(saved[name])
         self.history = [Sample(*sample) for sample in saved["history"]]
-        self.found = {(each["invariant"], each["action"]): Found(**each) for each in saved["found"]}
+        self.found = [Found(**found) for found in saved["found"]]
 
 
 @contextmanager
@@ -240,19 +265,32 @@ def _interruptible(campaign: Campaign) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _result(future: Future[Result], task: Task) -> Result:
+    try:
+        return future.result()
+    except Exception as error:
+        seeds = f"{task.episodes} episodes from seed {task.first}"
+        raise CampaignError(f"a worker died within {seeds}: {error!r}") from error
+
+
+def _kind(failure: Failure) -> list[str]:
+    return [failure.broken.name, failure.steps[-1][0]]
+
+
 @contextmanager
-def _executor(plan: Plan) -> Iterator[tuple[Executor, int]]:
-    """What runs tasks, and how many at a time: processes here, or a Dask cluster's threads."""
+def _executor(plan: Plan) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """What runs tasks, and how many it can at a time: processes here, or a Dask cluster's threads."""
     if plan.scheduler is None:
         with ProcessPoolExecutor(
             plan.jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
         ) as pool:
-            yield pool, plan.jobs
+            yield pool, lambda: plan.jobs
         return
     from distributed import Client  # takes a second to import
 
     with Client(plan.scheduler) as client, client.get_executor() as pool:
-        yield pool, sum(client.ncores().values())
+        client.wait_for_workers(1)
+        yield pool, lambda: sum(client.ncores().values())
 
 
 def _write(path: Path, text: str) -> None:

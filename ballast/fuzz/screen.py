@@ -63,5 +63,5 @@ class Screen:
         for reason, count in campaign.stats.refused.most_common(REASONS):
             reasons.add_row(f"{count:,}", reason or "(no reason)")
         title = "finishing what is running; Ctrl-C again interrupts" if campaign.stopping else "Ctrl-C stops"
-        found = [Text(found.message, style="bold red") for found in campaign.found.values()]
+        found = [Text(found.message, style="bold red") for found in campaign.found]
         return Group(Text(f"seed {campaign.plan.seed}, {title}"), Columns([totals, reasons], padding=(0, 6)), *found)
