@@ -121,8 +121,12 @@ def margin_in(p: Planner) -> list[Step]:
 
 
 def margin_out(p: Planner) -> list[Step]:
+    """Up to all cash, or all that margin does not hold back."""
     who = p.who(*TRADERS, "keeper")
     cash = p.world.twin.clearinghouse.account(p.world.key(who))[0]
+    if p.rng.random() < 0.2:
+        health = p.world.twin.margin.health(p.world.key(who), p.world.now)
+        cash = min(cash, health.equity - health.initial)
     return [["withdraw_margin", {"who": who, "units": p.part(max(cash, 0) // p.world.scale)}]]
 
 
@@ -134,6 +138,8 @@ def trade_new(p: Planner) -> list[Step]:
     size = max(int(cash * WAD // p.price(market) * p.log(-3, 1.6)), least) * p.rng.choice((-1, 1))
     if p.rng.random() < 0.03:
         size = p.rng.choice((0, 1, -1, 10**15, 2**95, -(2**200)))
+    elif p.rng.random() < 0.05:
+        size = p.part(_room(p, market, size > 0)) * (1 if size > 0 else -1)
     arguments = {"who": who, "market": market, "size": size}
     if p.rng.random() < 0.1:
         arguments["limit"] = int(p.price(market) * (1 + p.rng.choice((-1, 1)) * p.log(-4, -1)))
@@ -142,6 +148,13 @@ def trade_new(p: Planner) -> list[Step]:
     if p.rng.random() < 0.01:
         arguments["market"] = p.rng.choice((2, 15, 16, 2**255))
     return [["trade", arguments]]
+
+
+def _room(p: Planner, market: int, buying: bool) -> int:
+    """What the caps leave to a side, and no less than the smallest position [base, WAD]."""
+    book, params = p.world.twin.perp_engine.book(market), p.world.twin.perp_engine.config(market).params
+    most = min(params.cap_base, params.cap_quote * WAD // p.price(market))
+    return max(most - (book.long if buying else book.short), params.min_size, 1)
 
 
 def trade_held(p: Planner) -> list[Step]:
@@ -164,7 +177,7 @@ def trade_held(p: Planner) -> list[Step]:
 
 
 def liquidate(p: Planner) -> list[Step]:
-    """Whoever is below maintenance at the newest prices, sometimes somebody who is not."""
+    """Whoever is below maintenance at the newest prices, sometimes somebody who is near or far from it."""
     twin = p.world.twin.fork()
     held = [(account, market) for (account, market), position in twin.perp_engine.positions.items() if position.size]
     if not held:
@@ -173,11 +186,15 @@ def liquidate(p: Planner) -> list[Step]:
         twin.oracle.sync(market, p.world.now)
     health = {account: twin.margin.health(account, p.world.now) for account, _ in held}
     weak = [leg for leg in held if health[leg[0]].equity < health[leg[0]].maintenance]
+    near = [leg for leg in held if leg not in weak and health[leg[0]].equity < health[leg[0]].initial]
+    if near and p.rng.random() < 0.3:
+        weak = near
     if not weak and p.rng.random() < 0.9:
         return []
     account, market = p.rng.choice(weak or held)
     victim = next(name for name in ACTORS if p.world.actors[name] == account)
-    return [["liquidate", {"who": p.who("keeper"), "victim": victim, "market": market}]]
+    who = victim if p.rng.random() < 0.1 else p.who("keeper")
+    return [["liquidate", {"who": who, "victim": victim, "market": market}]]
 
 
 def round_of_prices(p: Planner) -> list[Step]:
@@ -210,12 +227,8 @@ def odd_round(p: Planner) -> list[Step]:
         case 0:
             return [["push", {"market": market, "answer": p.rng.choice((0, -1, -(10**10), 2**100)), "age": 0}]]
         case 1:
-            return [
-                [
-                    "push",
-                    {"market": market, "answer": _answer(p, market, 1.01), "age": p.rng.choice((-60, 4_000, 90_000))},
-                ]
-            ]
+            age = p.rng.choice((-60, 5, 300, 4_000, 90_000))
+            return [["push", {"market": market, "answer": _answer(p, market, 1.01), "age": age}]]
         case 2 | 3:
             return [["break_feed", {"market": market, "fault": p.rng.choice(list(Fault)).name or ""}]]
         case _:
@@ -284,11 +297,14 @@ def end_epoch(p: Planner) -> list[Step]:
     """Wait for the end, see newer prices, process: with variations that must be refused."""
     steps: list[Step] = []
     left = p.world.vault.epochs.pool.ends_at - p.world.now
+    early = left > 0 and p.rng.random() < 0.1  # prices from just before the end
     if left > 0 and p.rng.random() < 0.9:
-        steps.append(["warp", {"seconds": left + p.rng.choice((0, 0, 5, HOUR))}])
+        steps.append(["warp", {"seconds": max(left - 60, 1) if early else left + p.rng.choice((0, 0, 5, HOUR))}])
     for market in range(len(p.world.feeds)):
         if p.rng.random() < 0.95:
             steps.append(["push", {"market": market, "answer": _answer(p, market, p.rng.gauss(1, 0.01))}])
+    if early:
+        steps.append(["warp", {"seconds": 60}])
     if p.rng.random() < 0.2:
         steps += lp_ask(p)  # too late for this epoch
     return [*steps, ["process_epoch", {"who": p.who("keeper")}]]
@@ -518,9 +534,20 @@ def _call_inside(p: Planner) -> Step:
         ("vault", "redeem", [1, "token", "token"]),
         ("vault", "withdraw", [1, "token", "token"]),
         ("vault", "transfer", ["keeper", 1]),
+        ("vault", "approve", ["keeper", 1]),
+        ("vault", "setOperator", ["keeper", True]),
+        ("vault", "processEpoch", []),
+        ("clearinghouse", "set_operator", ["keeper", True]),
+        ("clearinghouse", "collect_fees", []),
+        ("clearinghouse", "absorb_donation", []),
         ("perp_engine", "trade", [p.market(), size, MAX_UINT if size > 0 else 0, MAX_UINT]),
+        ("perp_engine", "sync", [p.market()]),
+        ("inventory", "sync", [p.market()]),
+        ("inventory", "sync_all", []),
+        ("oracle", "sync", [p.market()]),
+        ("hedge_manager", "poke", [p.venue()]),
     ]
-    if p.rng.random() < 0.5:
+    if p.rng.random() < 0.6:
         contract, fn, args = p.rng.choice(able)
         return ["call_inside", {"contract": contract, "fn": fn, "args": args}]
     contract = p.rng.choice([name for name in w.contracts if not name.startswith("venue")])
