@@ -147,14 +147,14 @@ def kill_rate(row: Counter[str]) -> tuple[int, int]:
 class Link:
     """Talks to a server process."""
 
-    def __init__(self, plan: Plan, tree: Path) -> None:
+    def __init__(self, plan: Plan, tree: Path, contracts: list[str]) -> None:
         (reads, their_writes), (their_reads, writes) = os.pipe(), os.pipe()
         work = plan.out / "work"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         settings = {
-            "sources": str(tree), "work": str(work), "tests": list(plan.tests), "search": plan.search,
-            "jobs": plan.jobs, "reads": their_reads, "writes": their_writes,
+            "sources": str(tree), "work": str(work), "tests": list(plan.tests), "contracts": contracts,
+            "search": plan.search, "jobs": plan.jobs, "reads": their_reads, "writes": their_writes,
         }  # fmt: skip
         environment = os.environ | {
             "BALLAST_SOURCES": str(tree),
@@ -248,7 +248,10 @@ class Campaign:
         if not mutants:
             return
         (self.plan.out / "settings.json").write_text(json.dumps(self.plan.effort()))
-        link = Link(self.plan, self.tree)
+        paths = {mutant.path for mutant in mutants}
+        link = Link(
+            self.plan, self.tree, sorted({each.name for path in paths for each in self.project.containing(path)})
+        )
         try:
             collected = link.hear()["ready"]
             baseline = self.baseline(link, collected, mutants)

@@ -49,6 +49,7 @@ class Settings:
     sources: str  # holds contracts/ and interfaces/; never changed
     work: str  # for private copies
     tests: list[str]  # paths for pytest
+    contracts: list[str]  # that mutants will be in
     search: str = search.FUZZ  # "module:function", "" for none
     jobs: int = 1
     reads: int = 0  # file descriptors of the pipes
@@ -169,9 +170,10 @@ class Child:
     def compiled(self, path: Path) -> Any:
         """The compiler's result for one contract; raises CompilationFailed."""
         bytecode = None
-        if path.is_relative_to(self.home):  # a test may have sources of its own
+        ready = self.server.ready.get(path.stem)
+        if ready is not None and path.is_relative_to(self.home):  # a test may have sources of its own
             with failures_told():
-                bytecode = self.server.ready[path.stem].changed(self.task.path, self.task.text)
+                bytecode = ready.changed(self.task.path, self.task.text)
         return quickly(path) if bytecode is None else incremental.artifact(self.server.known[path.stem], bytecode)
 
     def test(self) -> None:
@@ -340,7 +342,8 @@ class Server:
         for name, path in artifacts.contract_paths().items():
             self.known[name] = artifacts.load(name)
             self.codes[name] = code(self.known[name].bytecode)
-            self.ready[name] = Incremental(path)
+            if name in self.settings.contracts:
+                self.ready[name] = Incremental(path)
         if self.settings.search:
             self.search = search.find(self.settings.search)
         gc.collect()
