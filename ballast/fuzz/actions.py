@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from string import Formatter
 from typing import Any, TypeVar
 
 from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, World
-from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.system import System as Twin
@@ -171,10 +172,49 @@ def close(w: World, who: str, market: int) -> None:
 @action("{who} liquidates {victim} in {market:market}")
 def liquidate(w: World, who: str, victim: str, market: int) -> None:
     account, liquidator = w.address(victim), w.address(who)
-    w.do(
+    before = _standing(w, account)
+    outcome = w.do(
         w.system.perp_engine, "liquidate", account, market,
         sender=who, twin=lambda t: t.perp_engine.liquidate(account, market, liquidator, w.now), touches=(victim,),
     )  # fmt: skip
+    if outcome.meddled:
+        return
+    told = f"equity {float(before.equity):.3f}, maintenance {float(before.maintenance):.3f} wei, {outcome}"
+    short = before.maintenance - before.equity
+    healthy = outcome.reason == "perps: account is healthy"
+    if (outcome.ok and short < -before.slack) or (healthy and short > before.slack):
+        raise Broken("i9_liquidatable_iff_below_maintenance", told)
+    if outcome.ok and who != victim:
+        after, quote = _standing(w, account), w.quotes[-1]
+        left = before.equity - quote.half_spread - quote.charge
+        # what it is left with after the closing trade is the most that the penalty takes; bad debt is forgiven
+        if after.equity < min(left, Fraction(0)) - before.slack or after.equity < left - outcome.value - before.slack:
+            raise Broken("i9_penalty_is_at_most_the_equity_left", f"{told}, left {float(left):.3f}, {after}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Of an account at the newest marks [quote, wei], exactly but for what it owes, which the engine rounds up."""
+
+    equity: Fraction
+    maintenance: Fraction
+    slack: int  # [wei] what the engine's roundings may add up to
+
+
+def _standing(w: World, account: str) -> _Standing:
+    """By the definition: cash and marks less entry costs and accruals; every position's margin at its market's rate."""
+    twin, now = w.twin.fork(), w.now
+    cash, mask = twin.clearinghouse.account(account)
+    equity, maintenance, legs = Fraction(cash), Fraction(0), 0
+    for market in range(len(w.feeds)):
+        if mask >> market & 1:
+            twin.oracle.sync(market, now)
+    for leg in twin.perp_engine.legs(account, mask, now):
+        worth = Fraction(leg.size * twin.oracle.last(leg.market, now).price, WAD)
+        equity += worth - leg.cost - leg.owed
+        maintenance += abs(worth) * leg.maintenance_bps / BPS
+        legs += 1
+    return _Standing(equity, maintenance, 4 * legs + 4)
 
 
 @action("{who} accrues {market:market}")
@@ -254,7 +294,7 @@ def claim(w: World, who: str, units: int, of: str = "", to: str = "") -> None:
 def _claim(w: World, fn: str, amount: int, who: str, of: str, to: str) -> None:
     """`redeem` by shares or `withdraw` by token units."""
     allowed = of == who or ("vault", of, who) in w.operators
-    most = (w.vault.max_redeem if fn == "redeem" else w.vault.max_withdraw)(w.key(of))
+    most = w.vault.max_redeem(w.key(of)) if fn == "redeem" else w.vault.max_withdraw(w.key(of))
 
     def take(t: Twin) -> int:
         demand(allowed, "vault: not operator")

@@ -11,8 +11,10 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+from ballast.chain import Contract, RevmChain
 from ballast.chain import Reverted as ChainReverted
-from ballast.fuzz.world import ACTORS, TRADERS, Broken, Stayers, Witness, World, plain
+from ballast.chain.artifacts import load as artifact
+from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
 from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
@@ -312,6 +314,149 @@ def _wealth(twin: Twin, now: int) -> tuple[int, int, int]:
     return cash, twin.clearinghouse.reserve, twin.vault.valuation(now).bid
 
 
+# ---- I8, I10: prices of entry and exit, churn
+
+
+def i8_entry_is_dearer_than_exit(w: World) -> None:
+    """Ask >= NAV >= bid: to enter costs spreads and the reserve about to be released, to leave costs spreads and the
+    inventory's price that R does not cover, and neither is ever negative."""
+    v = w.vault.valuation(w.now)
+    demand(v.ask >= max(v.nav, 0) >= v.bid, "i8_entry_is_dearer_than_exit", v)
+
+
+def i10_no_churn_pays(w: World, rng: Random) -> None:
+    """Whoever trades with several accounts and hedges the vault himself within one round, until all positions are what
+    they were, gains at most phi times what U is lower than when he began, and nothing if it is not: a rise of U is
+    charged whole, a rebate never exceeds the fall, and hedges are paid for falls below the block's start only. So a
+    keeper is paid for the risk that others have left, never for his own. Done by the contracts, and undone."""
+    if not isinstance(w.chain, RevmChain) or rng.random() < 0.7:
+        return
+    with w.chain.undone():
+        if rng.random() < 0.5:
+            _bring_venues_to_the_oracle(w)
+        gang = [w.address(name) for name in rng.sample((*TRADERS, "keeper"), 3)]
+        _tried(w.system.inventory, "sync_all", sender=gang[0])
+        markets = range(len(w.feeds))
+        held = {(who, i): w.system.perp_engine.call("position", who, i).size for who in gang for i in markets}
+        before, start = _fortune(w, gang), w.system.inventory.call("state").potential
+        moves, hedges = rng.randint(2, 7), 0
+        for _ in range(moves):
+            who, market = rng.choice(gang), rng.choice(markets)
+            if rng.random() < 0.35:
+                venue = rng.randrange(len(w.manager.venues))
+                market = w.manager.venues[venue].market
+                delta = w.system.inventory.call("market", market).delta
+                size = -int(delta * 10 ** rng.uniform(-1.5, 0)) or rng.choice((-1, 1)) * 10**17
+                hedges += _tried(
+                    w.system.hedge_manager, "rebalance", venue, market, size, NO_LIMIT if size > 0 else 0, sender=who
+                )
+            else:
+                size = _what_if_size(w, rng, market) // 10 or 1
+                _tried(
+                    w.system.perp_engine, "trade", market, size, NO_LIMIT if size > 0 else 0, w.chain.now, sender=who
+                )
+        for (who, market), size in held.items():
+            back = size - w.system.perp_engine.call("position", who, market).size
+            limit = NO_LIMIT if back > 0 else 0
+            if back != 0 and not _tried(w.system.perp_engine, "trade", market, back, limit, w.chain.now, sender=who):
+                return
+        w.churns += hedges > 0
+        gain, fall = _fortune(w, gang) - before, start - w.system.inventory.call("state").potential
+        fair = budget(w.manager.rule.phi_bps, max(fall, 0)) + DUST * (moves + len(held))
+        demand(gain <= fair, "i10_no_churn_pays", f"{gain} wei by {moves} moves, {hedges} hedges; U fell by {fall}")
+
+
+def _bring_venues_to_the_oracle(w: World) -> None:
+    """Pools and doubles trade where the feed is, and have for as long as averages go back; every feed says so again."""
+    for market, feed in enumerate(w.feeds):
+        price = w.newest[market].answer * 10**10
+        if feed.latest(w.now).ok:
+            for pool in w.system.pools[market]:
+                pool.arbitrage_to(price, trader=w.actors["stranger"])
+            for venue, double in w.doubles.items():
+                if w.manager.venues[venue].market == market:
+                    double.send("set_price", price, price)
+    w.chain.warp(301)
+    for market, round_ in enumerate(w.newest):
+        w.system.aggregators[market].send("push", round_.answer, w.chain.now)
+
+
+def _tried(contract: Contract, fn: str, *args: Any, sender: str) -> bool:
+    """Whether a call went through."""
+    try:
+        contract.send(fn, *args, sender=sender)
+    except ChainReverted:
+        return False
+    return True
+
+
+def _fortune(w: World, gang: Iterable[str]) -> int:
+    """What accounts are worth at the last marks [quote, wei]."""
+    return sum(w.system.margin.call("health", who).equity for who in gang)
+
+
+# ---- I12: powers
+
+
+def i12_roles_equal_the_twin(w: World) -> None:
+    """Who holds which flag, who is admin, who has been offered the office, who may act for whom: nothing but the
+    functions of roles.vy and the owners themselves change it."""
+    with w.clock.on("read"):
+        for contract in w.contracts.values():
+            table = w.roles.get(contract.artifact.name)
+            if table is None:
+                continue
+            name = contract.artifact.name
+            for who, held in table.held.items():
+                _same(f"roles of {who} at {name}", w.view(contract, "roles_of", who), held.value)
+            _same(f"admin of {name}", w.view(contract, "admin"), table.admin)
+            _same(f"pending admin of {name}", w.view(contract, "pending_admin"), table.pending_admin or ZERO_ADDRESS)
+        for owner in ACTORS:
+            for other in ACTORS:
+                pair = w.address(owner), w.address(other)
+                for where, fn in (("vault", "isOperator"), ("clearinghouse", "is_operator")):
+                    allowed = (where, owner, other) in w.operators
+                    _same(f"{other} acts for {owner} at {where}", w.view(w.contracts[where], fn, *pair), allowed)
+                allowance = w.view(w.system.vault, "allowance", *pair)
+                _same(f"allowance of {other} by {owner}", allowance, w.allowances[owner, other])
+
+
+# What may go through in the middle of an operation: it touches nothing that the operation relies on. Allowances,
+# operators and transfers of shares move no money and no price; a request does so only when its epoch is processed;
+# a sync records what a sync before the operation would have recorded, as the operation's own syncs came first.
+HARMLESS_INSIDE = {
+    "Vault": ("approve", "permit", "setOperator", "transfer", "transferFrom", "requestRedeem"),
+    "Clearinghouse": ("set_operator",),
+    "PriceOracle": ("sync",),
+    "Inventory": ("sync", "sync_all"),
+}
+# Views that somebody might pay by: they refuse in the middle of an operation rather than tell half of it.
+VALUING = {
+    "Vault": (
+        "totalAssets", "convertToShares", "convertToAssets", "previewDeposit", "previewMint", "valuation",
+        "preview_epoch",
+    ),
+    "Margin": ("health",),
+    "PerpEngine": ("quote",),
+}  # fmt: skip
+
+
+def no_call_from_inside_goes_through(w: World) -> None:
+    """A token or a venue that gets control in the middle of an operation can change nothing that the operation relies
+    on, and sees no value between two states: every contract is locked, views too, and across contracts the
+    in-progress flag stands."""
+    if w.inside is None:
+        return
+    contract, signature = w.inside
+    name = signature.partition("(")[0]
+    if artifact(contract).functions[name][0].is_view:
+        fine = name not in VALUING.get(contract, ())
+    else:
+        idle = name == "processEpoch" and w.vault.epochs.pool.pending == 0  # an epoch ends in which nobody waits
+        fine = idle or name in HARMLESS_INSIDE.get(contract, ())
+    demand(fine, "no_call_from_inside_goes_through", f"{contract}.{signature} during {w.last}")
+
+
 # ---- I7, I11: liquidity providers
 
 
@@ -463,6 +608,7 @@ def _book(b: Book) -> tuple[Any, ...]:
 
 
 EVERY_STEP: tuple[Check, ...] = (
+    no_call_from_inside_goes_through,
     i13_ledger_and_books_equal_the_twin,
     i1_tokens_cover_the_ledger,
     i2_interest_is_the_sum_of_positions,
@@ -476,9 +622,15 @@ EVERY_STEP: tuple[Check, ...] = (
     i10_hedge_costs_at_most_phi_of_its_fall,
     i11_epochs_conserve_shares,
 )
-THOROUGH: tuple[Check, ...] = (i13_everything_equals_the_twin, i1_no_other_dust)
+THOROUGH: tuple[Check, ...] = (
+    i13_everything_equals_the_twin,
+    i12_roles_equal_the_twin,
+    i8_entry_is_dearer_than_exit,
+    i1_no_other_dust,
+)
 EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (
     i5_splitting_never_helps,
     i6_no_round_trip_pays,
     i8_more_never_costs_less,
+    i10_no_churn_pays,
 )

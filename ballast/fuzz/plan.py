@@ -106,6 +106,9 @@ class Planner:
         )
         for who in TRADERS:
             steps.append(["deposit_margin", {"who": who, "units": int(self.log(3, 6.3) * unit), "to": who}])
+        if self.world.rude is not None:  # money for what it tries from inside
+            steps.append(["deposit_margin", {"who": "stranger", "units": 10_000 * unit, "to": "token"}])
+            steps.append(["lp_deposit", {"who": "stranger", "units": 10_000 * unit, "to": "token"}])
         for _ in range(2):
             steps += [["warp", {"seconds": 12}], ["sync_all", {"who": "keeper"}]]
         return steps

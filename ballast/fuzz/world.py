@@ -19,6 +19,7 @@ from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.fuzz.doubles import Double
+from ballast.fuzz.limits import Limits
 from ballast.fuzz.storage import Storage
 from ballast.model.exact import hedge
 from ballast.model.exact.clearing import Clearinghouse
@@ -311,6 +312,7 @@ class World:
         self.faults: list[Fault] = []
         self.touched: set[str] = set()  # actors whose words the last action may have changed
         self.outcomes: list[Outcome] = []  # of the last action
+        self.churns = 0  # experiments in which a hedge went through (I10)
         self.hedges = 0  # rebalances and recalls that went through
         self.flipped = False  # the last trade took a position through zero
         self.actions = 0  # so far
@@ -414,6 +416,7 @@ class World:
         meddling, self.meddling = self.meddling, None
         if meddling is not None and meddling.manner & SHORT_CHANGING and fn in HEDGES:
             meddling = None  # what a hedge brings would be another, which the twin cannot know
+        limits = Limits.of(self) if self._acts_as_guardian(contract, fn, sender) else None
         kept = (self.twin.fork(), Counter(self.flows), deepcopy(self.roles)) if meddling else None
         self.inventory.forget()
         with self.clock.on("twin"):
@@ -444,6 +447,8 @@ class World:
             raise Broken("every_refusal_has_a_reason", f"{what} reverts with {outcome.reason!r}")
         if expected.value is not None and outcome.ok and outcome.value != plain(expected.value):
             raise Broken("i13_same_outcome", f"{what}: contract {outcome.value}, twin {expected.value}")
+        if limits is not None and (looser := Limits.of(self).looser(limits)):
+            raise Broken("i12_guardian_only_tightens", f"{what} by {sender}: {'; '.join(looser)}")
         self.hedges += outcome.ok and fn in HEDGES
         self.touched.update((sender, *touches))
         self.outcomes.append(expected)
@@ -455,6 +460,14 @@ class World:
         allowed = POWERS[name].get(fn) if name in POWERS else None
         if allowed is not None and not self.roles[name].may(self.actors[sender], allowed):
             raise TwinReverted(NOT_ALLOWED)
+
+    def _acts_as_guardian(self, contract: Contract, fn: str, sender: str) -> bool:
+        """Whether the sender may call a privileged function for being guardian of the contract and nothing more."""
+        name = contract.artifact.name
+        if name not in POWERS or fn not in POWERS[name]:
+            return False
+        held = self.roles[name].held.get(self.actors[sender], Role(0))
+        return bool(held & Role.GUARDIAN and not held & ~Role.GUARDIAN & POWERS[name][fn])
 
     def _book_flows(self, value: Any) -> None:
         """Add what the reserve gained and paid in the last call."""

@@ -1,0 +1,67 @@
+"""What limits risk, as the contracts say it: what a guardian may tighten, and all else, which he may not touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ballast.fuzz.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Parameters and switches of the whole system at one time."""
+
+    caps: tuple[int, ...]  # of markets and deposits [WAD]: may fall
+    pauses: tuple[bool, ...]  # of markets, deposits and venues: may be set
+    rest: tuple[Any, ...]  # may not change
+    funds: tuple[Any, ...]  # buckets of the ledger: may not move
+
+    @classmethod
+    def of(cls, w: World) -> Limits:
+        """Read from the contracts."""
+        system, markets, venues = w.system, range(len(w.feeds)), range(len(w.manager.venues))
+        configs = [system.perp_engine.call("config", market) for market in markets]
+        listings = [system.hedge_manager.call("venue", venue) for venue in venues]
+        vault = system.vault.call("params")
+        return cls(
+            caps=(
+                *(config.params.cap_base for config in configs),
+                *(config.params.cap_quote for config in configs),
+                vault.deposit_cap,
+            ),
+            pauses=(
+                *(config.paused for config in configs),
+                *(listing.paused for listing in listings),
+                system.vault.call("deposits_paused"),
+            ),
+            rest=(
+                *(tuple(config.params._replace(cap_base=0, cap_quote=0)) for config in configs),
+                *((listing.venue, listing.market, listing.retired) for listing in listings),
+                *(tuple(system.hedge_manager.call("venue_params", venue)) for venue in venues),
+                tuple(system.hedge_manager.call("terms")),
+                (vault.u_redeem, vault.epoch_length),
+                *(tuple(system.oracle.call("config", market)) for market in markets),
+                *(tuple(system.oracle.call("tuning", market)) for market in markets),
+                tuple(system.inventory.call("params")),
+                *(tuple(system.inventory.call("market_params", market)) for market in markets),
+                system.clearinghouse.call("insurance_share_bps"),
+                system.clearinghouse.call("liquidator_share_bps"),
+                system.clearinghouse.call("margin"),
+                *(tuple(sorted((who, int(held)) for who, held in table.held.items())) for table in w.roles.values()),
+            ),
+            funds=tuple(system.clearinghouse.call("buckets")),
+        )
+
+    def looser(self, before: Limits) -> list[str]:
+        """What is not as tight as before, or not as it was."""
+        found = []
+        if any(new > old for new, old in zip(self.caps, before.caps, strict=True)):
+            found.append(f"caps {before.caps} -> {self.caps}")
+        if any(old and not new for new, old in zip(self.pauses, before.pauses, strict=True)):
+            found.append(f"pauses {before.pauses} -> {self.pauses}")
+        found += [f"{old} -> {new}" for new, old in zip(self.rest, before.rest, strict=True) if new != old]
+        if self.funds != before.funds:
+            found.append(f"buckets {before.funds} -> {self.funds}")
+        return found
