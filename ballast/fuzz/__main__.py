@@ -12,6 +12,7 @@ from rich.console import Console
 from ballast.chain import RevmChain
 from ballast.chain.artifacts import ROOT
 from ballast.fuzz import replay as replays
+from ballast.fuzz.attack.command import attack
 from ballast.fuzz.campaign import Campaign, CampaignError, Plan
 from ballast.fuzz.report import render
 from ballast.fuzz.screen import Screen
@@ -110,6 +111,8 @@ def report(directory: Path) -> None:
     """Write report.html of a campaign's directory again."""
     click.echo(render(directory))
 
+
+main.add_command(attack)
 
 if __name__ == "__main__":
     main()
