@@ -15,6 +15,7 @@ MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
 
 MAX_MARKETS: constant(uint256) = 16             # one bit each in the account and window masks
 MAX_VENUES: constant(uint256) = 8
+MAX_EXPIRIES: constant(uint256) = 16            # of a market's options
 
 # Stress scenarios: (spot shock, vol shock). Immutable; a linear book only sees the spot shock.
 N_STRESS: constant(uint256) = 8
