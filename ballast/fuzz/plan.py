@@ -200,6 +200,26 @@ def liquidate(p: Planner) -> list[Step]:
     return [["liquidate", {"who": who, "victim": victim, "market": market}]]
 
 
+def squeeze(p: Planner) -> list[Step]:
+    """The price goes where somebody's equity is just above maintenance, or below; then he is liquidated."""
+    twin = p.world.twin
+    held = [(key, position.size) for key, position in twin.perp_engine.positions.items() if position.size]
+    if not held:
+        return []
+    (account, market), size = p.rng.choice(held)
+    health = twin.margin.health(account, p.world.now)
+    notional = abs(size) * twin.oracle.markets[market].mark.price // WAD
+    change = (p.rng.choice((0.05, 0.5, 0.9, 0.999, 1.001)) * health.maintenance - health.equity) / max(notional, 1)
+    if not 0 < -change < 0.6:
+        return []
+    answer = int(twin.oracle.markets[market].mark.price // 10**10 * (1 + (change if size > 0 else -change)))
+    victim = next(name for name in p.world.actors if p.world.actors[name] == account)
+    who = victim if p.rng.random() < 0.15 else p.who("keeper")
+    steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 12, 60))}]]
+    steps.append(["push", {"market": market, "answer": max(answer, 1)}])
+    return [*steps, ["liquidate", {"who": who, "victim": victim, "market": market}]]
+
+
 def round_of_prices(p: Planner) -> list[Step]:
     """Time passes and every feed moves a little: what happens all the time."""
     steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 2, 12, 12, 30, 61, 300, 3_000))}]]
@@ -426,6 +446,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (trade_new, 200),
     (trade_held, 160),
     (liquidate, 80),
+    (squeeze, 40),
     (round_of_prices, 140),
     (gap, 24),
     (odd_round, 12),

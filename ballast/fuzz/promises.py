@@ -27,16 +27,7 @@ PRICED = {"trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit",
 SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
 LATER = 3_600  # [s]
 RATE = 2e-5  # [1/year] a rate is stored in steps of half of this
-LOWEST = 1e-6  # [of capital] step of a slope
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Of an account, in quote, exactly."""
-
-    equity: int
-    initial: int
-    maintenance: int
+SLOPE_STEP = 1e-6  # [of capital, or of risk if that is larger]
 
 
 @dataclass(slots=True)
@@ -47,7 +38,6 @@ class Before:
     times: list[int]  # [s] of the recorded rounds, by market
     ends_at: int  # [s] of the epoch
     position: Position | None = None  # of who trades, in the market of the trade
-    victim: Health | None = None  # of a liquidation
     entry: tuple[int, int] = field(default=(0, 0))  # NAV that an entry pays [quote, WAD], and the supply of shares
 
     @property
@@ -65,28 +55,24 @@ def before(w: World, step: Step) -> Before:
     state = Before(step, [market.mark.updated_at for market in w.twin.oracle.markets], w.vault.epochs.pool.ends_at)
     if name in TRADES:
         state.position = w.twin.perp_engine.position(w.address(arguments["who"]), arguments["market"])
-    elif name == "liquidate":
-        state.victim = health(w, w.address(arguments["victim"]))
     elif name in ENTRIES:
         state.entry = ask(w), w.vault.supply
     return state
 
 
-def health(w: World, account: str) -> Health:
-    """Equity and requirements at the prices that a sync would record now, from their definitions: value and what is
-    owed against the account, requirements up."""
+def health(w: World, account: str) -> tuple[int, int]:
+    """Equity and initial requirement [quote, WAD] at the prices that a sync would record now, from their definitions:
+    value down, what is owed and what is required up."""
     engine = w.twin.perp_engine
-    equity, initial, maintenance = w.twin.clearinghouse.account(account)[0], 0, 0
+    equity, initial = w.twin.clearinghouse.account(account)[0], 0
     for market, price in enumerate(w.prices()):
         position = engine.position(account, market)
         if position.size != 0:
             book = accrue(engine.book(market), price, w.now)
-            params = engine.config(market).params
-            owed = accrued(position, book.index_long, book.index_short)
-            equity += position.size * price // WAD - position.cost + (-owed // 10**9)
-            initial -= -abs(position.size) * price * params.initial_bps // (WAD * BPS)
-            maintenance -= -abs(position.size) * price * params.maintenance_bps // (WAD * BPS)
-    return Health(equity, initial, maintenance)
+            owed = -(-accrued(position, book.index_long, book.index_short) // 10**9)
+            equity += position.size * price // WAD - position.cost - owed
+            initial += -(-abs(position.size) * price * engine.config(market).params.initial_bps // (WAD * BPS))
+    return equity, initial
 
 
 def ask(w: World) -> int:
@@ -198,20 +184,14 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
         who = b.arguments.get("of") or b.arguments["who"]
     else:
         return
-    seen = health(w, w.address(who))
-    keep(seen.equity >= seen.initial, "i9_margin_is_there_where_risk_is_added", f"{who}: {seen}")
-
-
-def i9_liquidated_if_below_maintenance(w: World, b: Before) -> None:
-    """A liquidation goes through only where equity is below maintenance."""
-    if b.victim is not None:
-        keep(b.victim.equity < b.victim.maintenance, "i9_liquidated_if_below_maintenance", b.victim)
+    equity, initial = health(w, w.address(who))
+    keep(equity >= initial, "i9_margin_is_there_where_risk_is_added", f"{who} has {equity}, needs {initial}")
 
 
 def i4_no_debt_without_a_position(w: World, b: Before) -> None:
     """What an account without positions cannot pay is covered at once, by insurance and then by LPs: nobody's balance
     is a claim on somebody who has left."""
-    if b.position is None and b.victim is None:
+    if b.position is None and b.name != "liquidate":
         return
     who = b.arguments.get("victim") or b.arguments["who"]
     cash, mask = w.twin.clearinghouse.account(w.address(who))
@@ -254,7 +234,7 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     capital, horizon = stored.capital * MICRO / WAD, p.horizon / YEAR
     risks = [m.delta / WAD * (m.price / WAD) * (m.sigma / WAD) * sqrt(horizon) for m in inventory.markets]
     sigma = inventory.markets[market].sigma / WAD * sqrt(horizon)
-    step = LOWEST * capital
+    step = SLOPE_STEP * max(capital, sum(map(abs, risks)))  # I is convex: its slope is between those of two chords
     costs = []
     for shift in (-step, 0.0, step):
         moved = [risk + shift * sigma * (i == market) for i, risk in enumerate(risks)]
@@ -338,7 +318,6 @@ PROMISES: tuple[Promise, ...] = (
     limits_bind,
     caps_hold_where_risk_is_added,
     i9_margin_is_there_where_risk_is_added,
-    i9_liquidated_if_below_maintenance,
     i4_no_debt_without_a_position,
     i4_lps_never_pay_funding,
     rates_follow_the_inventory,
