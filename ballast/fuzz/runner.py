@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from random import Random
 
-from ballast.chain import Chain
+from ballast.chain import Chain, RevmChain, artifacts
 from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import EVERY_STEP, EXPERIMENTS, OF_LPS, THOROUGH, i13_prices_equal_the_twin, stayers
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.promises import PROMISES, Before, before
 from ballast.fuzz.reach import reached
-from ballast.fuzz.world import Broken, Clock, Setup, World
+from ballast.fuzz.world import PURPOSES, Broken, Clock, Setup, World, deploy
 from ballast.model.exact.clearing import Clearinghouse
+from ballast.system import Sandbox
 
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
 THOROUGH_EVERY = 50  # steps between comparisons of everything
@@ -70,10 +74,10 @@ class Stats:
     def lines(self) -> list[str]:
         """A summary for people."""
         spent, done = self.clock.spent, sum(self.ok.values())
-        checked = self.rate("contract", "read", "checks")
+        unmodelled = self.rate(*(PURPOSES.keys() - {"twin", "compare"}))
         return [
             f"{self.calls:,} actions ({done:,} went through) in {self.episodes} episodes of {self.steps:,} steps",
-            f"{checked:,.0f} actions per CPU second, checks included, the twin not; {self.rate():,.0f} with everything",
+            f"{self.rate():,.0f} actions per CPU second, {unmodelled:,.0f} but for the twin and comparing with it",
             "CPU: " + ", ".join(f"{name} {spent[name]:.1f} s" for name in sorted(spent, key=spent.__getitem__)[::-1]),
             "ok: " + ", ".join(f"{name} {count}" for name, count in self.ok.most_common()),
             "reached: " + ", ".join(f"{what} {count}" for what, count in self.reached.most_common()),
@@ -93,11 +97,13 @@ class Driver:
         """Do one step and check; raises Broken."""
         world, name = self.world, step[0]
         world.last = name
-        world.stayers = stayers(world) if name in OF_LPS or name == "rebalance" else None
+        with world.clock.on("checks"):
+            world.stayers = stayers(world) if name in OF_LPS or name == "rebalance" else None
         world.actions += 1
         ledger = world.twin.clearinghouse  # a transaction replaces it
         with world.clock.on("checks"):
             past = before(world, step)
+        world.valued = None
         with world.clock.on("outside"):
             perform(world, step)
         self._count(name, ledger)
@@ -112,7 +118,8 @@ class Driver:
 
     def _count(self, name: str, before: Clearinghouse) -> None:
         self.stats.steps += 1
-        self.stats.reached.update(reached(self.world, name, before))
+        for what in reached(self.world, name, before):
+            self.stats.reached[what] += 1
         for outcome in self.world.outcomes:
             if outcome.ok:
                 self.stats.ok[name] += 1
@@ -135,10 +142,9 @@ class Driver:
             for check in THOROUGH:
                 check(world)
         if self.thorough or number % EXPERIMENT_EVERY == 0:
-            with world.clock.on("twin"):
-                rng = Random(f"{number} {world.now}")  # the same when the sequence is replayed
-                for experiment in EXPERIMENTS:
-                    experiment(world, rng)
+            rng = Random(f"{number} {world.now}")  # the same when the sequence is replayed
+            for experiment in EXPERIMENTS:
+                experiment(world, rng)
 
 
 def episode(
@@ -146,7 +152,7 @@ def episode(
     length: int,
     setup: Setup | None = None,
     stats: Stats | None = None,
-    make_chain: Callable[[], Chain] | None = None,
+    make_chain: Callable[[], RevmChain] | None = None,
     *,
     profile: str = "perps",
     start: Sequence[Step] = (),
@@ -159,22 +165,35 @@ def episode(
     stats = stats or Stats()
     rng = Random(seed)
     setup = setup or Setup.draw(rng, profile)
-    with stats.clock.on("set-up"):
-        world = World(setup, make_chain() if make_chain else None, stats.clock)
-        driver, planner = Driver(world, stats), Planner(world, rng, profile)
-    stats.episodes += 1
     steps: list[Step] = []
-    try:
-        for number in range(length):
-            with stats.clock.on("planning"):
-                steps.append(start[number] if number < len(start) else planner.next())
-            driver.step(steps[-1])
-            if watch:
-                watch(world, steps[-1])
-        driver.finish()
-    except Broken as broken:
-        raise Failure(steps, setup, broken, seed) from broken
+    clock = stats.clock
+    with ExitStack() as stack:
+        with clock.on("set-up"):
+            chain, system = _deployed(setup, make_chain or RevmChain, artifacts.SOURCES)
+            stack.enter_context(chain.undone())
+            world = World(setup, clock=clock, system=system)
+            driver, planner = Driver(world, stats), Planner(world, rng, profile)
+        stats.episodes += 1
+        stack.enter_context(clock.on("driver"))
+        try:
+            for number in range(length):
+                with clock.on("planning"):
+                    steps.append(start[number] if number < len(start) else planner.next())
+                driver.step(steps[-1])
+                if watch:
+                    watch(world, steps[-1])
+            driver.finish()
+        except Broken as broken:
+            raise Failure(steps, setup, broken, seed) from broken
     return stats
+
+
+@lru_cache(maxsize=32)
+def _deployed(setup: Setup, make_chain: Callable[[], RevmChain], sources: Path) -> tuple[RevmChain, Sandbox]:
+    """A system on a chain of its own, deployed once: episodes have it one after the other, and undo what they did.
+    `sources` tells the contracts of one directory from those of another."""
+    chain = make_chain()
+    return chain, deploy(setup, chain)
 
 
 def replay(

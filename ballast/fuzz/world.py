@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import astuple, dataclass, field, replace
 from enum import Flag, auto
+from functools import cache
 from operator import attrgetter
 from random import Random
 from typing import Any
@@ -20,7 +21,7 @@ from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.fuzz.doubles import Double
 from ballast.fuzz.limits import Limits
-from ballast.fuzz.storage import Storage
+from ballast.fuzz.storage import Storage, hashed, slot_of
 from ballast.model.exact import hedge
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.fixed import WAD
@@ -33,7 +34,7 @@ from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracl
 from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
-from ballast.model.exact.vault import ESCROW, NOWHERE, Vault
+from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
 from ballast.model.exact.vault import Params as VaultParams
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
@@ -108,29 +109,58 @@ class Broken(AssertionError):
         return self.name.partition("_")[0]
 
 
+PURPOSES = {
+    "set-up": "deploying a world",
+    "planning": "choosing actions",
+    "contract": "transactions on the protocol",
+    "outside": "time, feeds, pools and gifts, and what else an action does",
+    "driver": "all that is not named",
+    "read": "the state of the contracts",
+    "checks": "every invariant but I13",
+    "compare": "what I13 alone needs: views answered and compared",
+    "twin": "the same transactions on the twin",
+}
+
+
 @dataclass(slots=True)
 class Clock:
-    """CPU time spent [s] by purpose: contract transactions, reading and checking, the twin, choosing actions."""
+    """CPU time spent [s] by purpose: `PURPOSES`."""
 
     spent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _stack: list[tuple[str, float]] = field(default_factory=list)
+    _running: list[str] = field(default_factory=list)
+    _since: float = 0.0
 
-    @contextmanager
-    def on(self, purpose: str) -> Iterator[None]:
-        """Account the block to `purpose`, and not to the purpose around it."""
-        start = time.process_time()
-        if self._stack:
-            outer, since = self._stack[-1]
-            self.spent[outer] += start - since
-        self._stack.append((purpose, start))
-        try:
-            yield
-        finally:
-            end = time.process_time()
-            _, since = self._stack.pop()
-            self.spent[purpose] += end - since
-            if self._stack:
-                self._stack[-1] = (self._stack[-1][0], end)
+    def on(self, purpose: str) -> _Span:
+        """Account a `with` block to `purpose`, and not to the purpose around it."""
+        return _Span(self, purpose)
+
+    def begin(self, purpose: str) -> None:
+        """Time runs for `purpose` until `end`."""
+        now = time.process_time()
+        if self._running:
+            self.spent[self._running[-1]] += now - self._since
+        self._running.append(purpose)
+        self._since = now
+
+    def end(self) -> None:
+        """Time runs for what was interrupted."""
+        now = time.process_time()
+        self.spent[self._running.pop()] += now - self._since
+        self._since = now
+
+
+@dataclass(slots=True)
+class _Span:
+    """What `Clock.on` enters; a generator would cost as much as what it measures."""
+
+    clock: Clock
+    purpose: str
+
+    def __enter__(self) -> None:
+        self.clock.begin(self.purpose)
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +291,7 @@ def _told(contract: Contract, fn: str, *args: Any) -> Any:
         raise TwinReverted(error.reason) from None
 
 
+@cache
 def fuzz_config(decimals: int = 6) -> Config:
     """networks/local.yaml with a shorter average and epoch, caps that a sequence can reach, and pools liquid at any
     price."""
@@ -281,15 +312,31 @@ def fuzz_config(decimals: int = 6) -> Config:
     )
 
 
+def deploy(setup: Setup, chain: Chain) -> Sandbox:
+    """What a world of this setup is built around; a quote token that is not the ordinary one comes before the rest."""
+    config = fuzz_config(setup.decimals)
+    if setup.token != "TestToken":
+        token = chain.deploy(setup.token, setup.decimals)
+        config = config.changed(quote=config.quote.model_dump() | {"address": token.address})
+    return deploy_system(chain, config)
+
+
 class World:
     """Contracts, twin, actors, and what the driver knows about tokens that were sent without a call."""
 
-    def __init__(self, setup: Setup | None = None, chain: Chain | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup | None = None,
+        chain: Chain | None = None,
+        clock: Clock | None = None,
+        system: Sandbox | None = None,
+    ) -> None:
+        """On a chain of its own, on this one, or around what `deploy` has just made."""
         self.clock = clock or Clock()
         self.setup = setup or Setup()
-        self.chain = chain or RevmChain()
-        self.config = self._configure()
-        self.system: Sandbox = deploy_system(self.chain, self.config)
+        self.system = system or deploy(self.setup, chain or RevmChain())
+        self.chain = self.system.chain
+        self.config = self.system.config
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
         self.rude = self.chain.at("RudeToken", self.system.quote) if self.setup.token == "RudeToken" else None
@@ -319,6 +366,7 @@ class World:
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
         self.last = ""  # action
         self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
+        self.valued: Valuation | None = None  # see `valuation`
         self.gas_used: dict[str, int] = {}  # by an action's last call that went through
         self.meddling: Meddling | None = None  # with the next call
         self.operators: set[tuple[str, str, str]] = set()  # contract, owner, operator
@@ -372,6 +420,12 @@ class World:
     def prices(self) -> list[int]:
         """What the oracle would record now, by market [quote/base, WAD]."""
         return [self.twin.oracle.peek(market, self.now).price for market in range(len(self.feeds))]
+
+    def valuation(self) -> Valuation:
+        """What LP prices are, as the twin has it: computed once until something happens."""
+        if self.valued is None:
+            self.valued = self.vault.valuation(self.now)
+        return self.valued
 
     def price(self, market: int) -> int:
         """What the feed says now [quote/base, WAD], 0 if nothing good."""
@@ -480,21 +534,15 @@ class World:
 
     # ---- building
 
-    def _configure(self) -> Config:
-        """What is deployed; a quote token that is not the ordinary one is deployed here, before the rest."""
-        config = fuzz_config(self.setup.decimals)
-        if self.setup.token == "TestToken":
-            return config
-        token = self.chain.deploy(self.setup.token, self.setup.decimals)
-        return config.changed(quote=config.quote.model_dump() | {"address": token.address})
-
     def _read_roles(self) -> dict[str, Roles]:
         """Who may do what at each contract, by the contract's name: what the deployment left behind."""
         tables = {}
         everybody = [*self.chain.accounts, *self.actors.values(), *(each.address for each in self.contracts.values())]
         for contract in self.contracts.values():
             if contract.artifact.name in POWERS:
-                held = {who: Role(contract.call("roles_of", who)) for who in everybody}
+                slot = slot_of(contract, "roles", "roles_of")
+                words = self.chain.words([(contract.address, hashed(slot, who)) for who in everybody])
+                held = dict(zip(everybody, map(Role, words), strict=True))
                 tables[contract.artifact.name] = Roles(contract.call("admin"), held=held)
         return tables
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ballast.chain import Chain
+from ballast.chain import RevmChain
 from ballast.fuzz.runner import Failure, episode
 from ballast.model.exact import inventory, vault
 from ballast.model.exact.fixed import sub_floor
@@ -21,7 +21,7 @@ BUDGET = 40  # episodes
 LENGTH = 150  # steps
 
 
-def search(make_chain: Callable[[], Chain]) -> Failure:
+def search(make_chain: Callable[[], RevmChain]) -> Failure:
     """The first failure."""
     for seed in range(BUDGET):
         try:
