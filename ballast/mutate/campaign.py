@@ -475,8 +475,12 @@ def tree_digest(tree: Path) -> str:
 
 
 def suite_digest(plan: Plan) -> str:
-    """Of everything that tests and searches are made of, apart from the contracts."""
+    """Of everything that tests and searches are made of, apart from the contracts and this package."""
     roots = [artifacts.ROOT / "ballast", artifacts.ROOT / "networks", artifacts.ROOT / "tests"]
     roots += [artifacts.ROOT / name for name in plan.tests]
-    paths = sorted({path for root in roots for path in root.rglob("*") if path.suffix in (".py", ".yaml", ".json")})
+    paths = sorted(
+        path
+        for path in {path for root in roots for path in root.rglob("*")}
+        if path.suffix in (".py", ".yaml", ".json") and "mutate" not in path.parts[-2:]
+    )
     return digest(json.dumps([plan.tests, [(str(path), digest(path.read_text())) for path in paths]]))

@@ -143,8 +143,17 @@ class _Writer:
         return bool(self.tree.settings is not None and self.tree.settings.nonreentrancy_by_default)
 
     def body(self, statements: list[vy.VyperNode]) -> Iterator[Edit]:
-        for statement in statements:
-            yield from self.statement(statement)
+        for place, statement in enumerate(statements):
+            if not self.is_overwritten(statement, statements[place + 1 :]):
+                yield from self.statement(statement)
+
+    def is_overwritten(self, node: vy.VyperNode, following: list[vy.VyperNode]) -> bool:
+        """Whether a local variable starts empty and gets its value before anything can read it."""
+        return (
+            isinstance(node, vy.AnnAssign)
+            and self.is_empty(node.value)
+            and bool(_assigned_first(node.target.id, following))
+        )
 
     def statement(self, node: vy.VyperNode) -> Iterator[Edit]:
         if isinstance(node, vy.Log):
@@ -386,6 +395,27 @@ class _Writer:
         if others:
             end = self.span(node)[1]
             yield self.edit("role", end - len(node.attr), end, others[0])
+
+
+def _assigned_first(name: str, statements: list[vy.VyperNode]) -> bool | None:
+    """Whether a variable is assigned before it is read; None if the statements do neither."""
+    for node in statements:
+        if isinstance(node, vy.Assign) and not _mentions(node.value, name):
+            targets = node.target.elements if isinstance(node.target, vy.Tuple) else [node.target]
+            if any(isinstance(target, vy.Name) and target.id == name for target in targets):
+                return True
+        elif isinstance(node, vy.If) and not _mentions(node.test, name):
+            branches = {_assigned_first(name, node.body), _assigned_first(name, node.orelse)}
+            if branches == {None}:
+                continue
+            return branches == {True}
+        if _mentions(node, name):
+            return False
+    return None
+
+
+def _mentions(node: vy.VyperNode, name: str) -> bool:
+    return any(each.id == name for each in node.get_descendants(vy.Name, include_self=True))
 
 
 def _type(node: vy.VyperNode) -> str:

@@ -272,6 +272,32 @@ def act(given: uint256[8]):
     }
 
 
+def test_first_value_that_nothing_reads_stays(bench: Bench) -> None:
+    text = """
+@external
+def act(given: uint256) -> uint256:
+    paired: uint256 = 0
+    other: uint256 = 0
+    branched: uint256 = 0
+    kept: uint256 = 0
+    added: uint256 = 0
+    paired, other = self._pair()
+    if given > paired:
+        branched = given
+        kept = given
+    else:
+        branched = paired
+    added += given
+    return branched + kept + added + other
+
+@internal
+def _pair() -> (uint256, uint256):
+    return 3, 4
+"""
+    changed = {before for before, _ in bench.changes(text, "const")}
+    assert changed == {"kept: uint256 = 0", "added: uint256 = 0", "return 3, 4"}
+
+
 def test_every_mutant_of_a_real_module_is_a_vyper_file() -> None:
     paths = ["contracts/perps/funding.vy", "contracts/clearing/ledger.vy"]
     project = Project.read(ROOT, paths)
