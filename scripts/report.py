@@ -9,7 +9,7 @@ from ballast.reports import versus_foundry
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry"]))
+@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel"]))
 def cli(what: str) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
 
@@ -17,6 +17,7 @@ def cli(what: str) -> None:
       python -m scripts.report gas      whole transactions on Anvil (make gas)
       python -m scripts.report size     deployed bytes (make size)
       python -m scripts.report versus-foundry   our fuzzer against forge (make versus)
+      python -m scripts.report kernel   gas and error of the option kernel
     """
     try:
         if what == "size":
@@ -30,6 +31,12 @@ def cli(what: str) -> None:
             for fuzzer in rows:
                 click.echo(f"{fuzzer.calls_per_second:>8,.0f} calls/s {fuzzer.seconds_to_bug:>6.2f} s  {fuzzer.name}")
             versus_foundry.compare(rows)
+        elif what == "kernel":
+            from ballast.reports import kernel  # mpmath is a development dependency
+
+            measured = kernel.measure()
+            kernel.report(measured)
+            click.echo("\n".join(kernel.lines(measured)))
         else:
             gas = reports.gas(reports.measure_gas())
             for entry in gas:

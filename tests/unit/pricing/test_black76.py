@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import astuple
 from itertools import pairwise, product
-from typing import Any
 
 import mpmath as mp
 import numpy as np
@@ -18,10 +17,10 @@ from ballast.model.analytic import black76 as analytic
 from ballast.model.analytic import fit
 from ballast.model.exact import black76 as exact
 from ballast.model.exact.fixed import WAD, YEAR
+from ballast.reports.kernel import Case, true_values
 
 TWO_YEARS = 2 * YEAR
 DIGITS = 50
-Case = tuple[int, int, int, int, int]  # spot, strike, vol, seconds, rate: WAD but for seconds
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +63,6 @@ def scattered(count: int) -> list[Case]:
         rate = int(rng.uniform(-0.2, 0.2) * WAD)
         found.append((int(spot * WAD), int(spot / moneyness * WAD), int(vol * WAD), seconds, rate))
     return found
-
-
-def true_values(case: Case) -> tuple[Any, ...]:
-    """The textbook formulas at 50 digits, of the integers as they are."""
-    spot, strike, vol, seconds, rate = case
-    s, k, sigma, r = (mp.mpf(x) / WAD for x in (spot, strike, vol, rate))
-    t = mp.mpf(seconds) / YEAR
-    kd, v = k * mp.exp(-r * t), sigma * mp.sqrt(t)
-    d1 = mp.log(s / kd) / v + v / 2
-    d2 = d1 - v
-    call, put = s * mp.ncdf(d1) - kd * mp.ncdf(d2), kd * mp.ncdf(-d2) - s * mp.ncdf(-d1)
-    density = mp.npdf(d1)
-    theta = -s * density * sigma / (2 * mp.sqrt(t)) - r * kd * mp.ncdf(d2)
-    return call, put, mp.ncdf(d1), density / (s * v), s * density * mp.sqrt(t), theta
 
 
 def twin(case: Case) -> exact.Option:
