@@ -332,7 +332,9 @@ def one(mutant_id: str, **options: Any) -> Iterator[tuple[Campaign, Mutant]]:
 def note(campaign: Campaign, mutants: list[Mutant], results: list[Result]) -> str:
     """What the numbers of a report are about."""
     plan = campaign.plan
-    chosen = f"A sample of {len(mutants):,} mutants (seed {plan.seed})" if plan.sample else f"{len(mutants):,} mutants"
+    chosen = f"{len(mutants):,} mutants"
+    if plan.sample:
+        chosen = f"A random sample of {len(mutants):,} of {campaign.population:,} mutants (seed {plan.seed})"
     left = "" if len(results) == len(mutants) else f", {len(results):,} of them tried"
     try:
         effort = json.loads((plan.out / "settings.json").read_text())

@@ -214,6 +214,7 @@ class Campaign:
         self.results = Results(plan.out / "results.jsonl")
         self.kills: dict[str, Counter[str]] = defaultdict(Counter)  # of tests, by function, by file, and over all ("")
         self.project = Project(self.tree)
+        self.population = 0  # mutants that a sample is drawn from
 
     def read(self) -> list[Mutant]:
         """Copy the sources aside, so that nobody changes them meanwhile, and make the mutants."""
@@ -221,6 +222,7 @@ class Campaign:
         paths = select(self.tree, self.plan.only)
         self.project = Project.read(self.tree, paths or None)
         found = mutation.of_project(self.project, self.plan.operators, paths)
+        self.population = len(found)
         return mutation.sample(found, self.plan.sample, self.plan.seed) if self.plan.sample else found
 
     def pending(self, mutants: list[Mutant]) -> list[Mutant]:

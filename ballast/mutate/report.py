@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.table import Table
+from scipy.stats import binomtest
 
 from ballast.mutate.campaign import COLUMNS, Result, counts, kill_rate
 from ballast.mutate.mutants import Review
@@ -22,6 +23,30 @@ def percent(row: Counter[str]) -> str:
     """Killed of what could be killed."""
     killed, possible = kill_rate(row)
     return f"{100 * killed / possible:.1f} %" if possible else "–"
+
+
+def raw(row: Counter[str]) -> str:
+    """Killed of all that compile and differ, explained or not."""
+    killed, possible = kill_rate(row)
+    possible += row["explained"]
+    return f"{100 * killed / possible:.1f} %" if possible else "–"
+
+
+def interval(row: Counter[str]) -> str:
+    """Between which rates that of all mutants lies, 19 times in 20, if these were drawn at random (Wilson)."""
+    killed, possible = kill_rate(row)
+    if not possible:
+        return "–"
+    spread = binomtest(killed, possible).proportion_ci(0.95, "wilson")
+    return f"{100 * spread.low:.1f}–{100 * spread.high:.1f} %"
+
+
+def folders(results: Iterable[Result]) -> list[tuple[str, Counter[str]]]:
+    """By folder under contracts/, a contract and its modules; and the sum."""
+    table: dict[str, Counter[str]] = {}
+    for path, row in counts(results).items():
+        table.setdefault(Path(path).parent.name, Counter()).update(row)
+    return [*table.items(), ("all", sum(table.values(), Counter()))]
 
 
 def rows(results: Iterable[Result]) -> list[tuple[str, Counter[str]]]:
@@ -55,7 +80,13 @@ def markdown(results: Sequence[Result], stale: Sequence[tuple[Review, str]] = ()
         " mutants, `report` writes this file, `show ID` shows a mutant, `explain ID WHY` records why it may live.",
         "",
         *([note, ""] if note else []),
-        "killed: noticed by a test or by the search, of all that compile, change deployed code, and are not explained.",
+        "killed: noticed by a test or by the search, of all that compile, change deployed code, and are not explained."
+        " raw: the same, as if nothing were explained. If the mutants are a random sample, the rate of all of them lies in"
+        " the interval 19 times in 20.",
+        "",
+        "| folder | tried | killed | alive | explained | raw | killed | 95 % |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        *(_summary(folder, row) for folder, row in folders(results)),
         "",
         f"| file | {' | '.join(SHORT[column] for column in COLUMNS)} | killed |",
         f"|---|{'--:|' * (len(COLUMNS) + 1)}",
@@ -77,6 +108,12 @@ def markdown(results: Sequence[Result], stale: Sequence[tuple[Review, str]] = ()
         ]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _summary(folder: str, row: Counter[str]) -> str:
+    killed, possible = kill_rate(row)
+    numbers = [row.total(), killed, possible - killed, row["explained"]]
+    return f"| {folder} | {' | '.join(map(str, numbers))} | {raw(row)} | {percent(row)} | {interval(row)} |"
 
 
 def _by_operator(results: Sequence[Result]) -> list[str]:

@@ -224,6 +224,14 @@ def test_report_lists_every_survivor_with_its_diff(strong: tuple[Campaign, Found
     assert "| all |" in text
 
 
+def test_report_states_rates_with_and_without_explanations() -> None:
+    row = Counter({"killed by tests": 90, "killed by search": 5, "survived": 5, "explained": 25, "equivalent": 7})
+    assert report.percent(row) == "95.0 %"
+    assert report.raw(row) == "76.0 %"
+    assert report.interval(row) == "88.8–97.8 %"  # Wilson's, of 95 in 100
+    assert report.percent(Counter()) == report.raw(Counter()) == report.interval(Counter()) == "–"
+
+
 def test_command_line_lists_shows_applies_and_reports(
     strong: tuple[Campaign, Found], toy: Path, tmp_path: Path
 ) -> None:
