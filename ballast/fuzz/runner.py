@@ -94,7 +94,21 @@ class Driver:
         self.thorough = thorough  # check everything after every step: slow, for short sequences
 
     def step(self, step: Step) -> None:
-        """Do one step and check; raises Broken."""
+        """Do one step and check; raises Broken, also when twin or driver cannot follow."""
+        try:
+            self._step(step)
+        except Broken:
+            raise
+        except Exception as error:
+            raise Broken("driver_cannot_follow", repr(error)) from error
+
+    def finish(self) -> None:
+        """Compare everything once more."""
+        with self.world.clock.on("checks"):
+            for check in THOROUGH:
+                check(self.world)
+
+    def _step(self, step: Step) -> None:
         world, name = self.world, step[0]
         world.last = name
         with world.clock.on("checks"):
@@ -109,12 +123,6 @@ class Driver:
         self._count(name, ledger)
         with world.clock.on("checks"):
             self._check(name, past)
-
-    def finish(self) -> None:
-        """Compare everything once more."""
-        with self.world.clock.on("checks"):
-            for check in THOROUGH:
-                check(self.world)
 
     def _count(self, name: str, before: Clearinghouse) -> None:
         self.stats.steps += 1
