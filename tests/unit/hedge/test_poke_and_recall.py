@@ -30,7 +30,7 @@ def w(dictated: World) -> World:
 def test_poke_without_news_tells_nothing(w: World) -> None:
     calls = w.inventory.calls()
     receipt = w.manager.poke.send(0)
-    assert receipt.find("VenueMarked") == []
+    assert receipt.find("VenueMarked") == receipt.find("Settled") == []
     assert w.inventory.calls() == calls
 
 
