@@ -7,7 +7,7 @@ good. What asks "what if" (I5, I6) forks the twin and leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 from typing import Any
 
@@ -407,18 +407,20 @@ def i12_roles_equal_the_twin(w: World) -> None:
             if table is None:
                 continue
             name = contract.artifact.name
-            for who, held in table.held.items():
-                _same(f"roles of {who} at {name}", w.view(contract, "roles_of", who), held.value)
+            flags = w.storage.entries(contract, ("roles", "roles_of"), [(who,) for who in table.held])
+            for (who, held), word in zip(table.held.items(), flags, strict=True):
+                _same(f"roles of {who} at {name}", word, held.value)
             _same(f"admin of {name}", w.view(contract, "admin"), table.admin)
             _same(f"pending admin of {name}", w.view(contract, "pending_admin"), table.pending_admin or ZERO_ADDRESS)
-        for owner in ACTORS:
-            for other in ACTORS:
-                pair = w.address(owner), w.address(other)
-                for where, fn in (("vault", "isOperator"), ("clearinghouse", "is_operator")):
-                    allowed = (where, owner, other) in w.operators
-                    _same(f"{other} acts for {owner} at {where}", w.view(w.contracts[where], fn, *pair), allowed)
-                allowance = w.view(w.system.vault, "allowance", *pair)
-                _same(f"allowance of {other} by {owner}", allowance, w.allowances[owner, other])
+        pairs = list(product(ACTORS, repeat=2))
+        keys = [(w.address(owner), w.address(other)) for owner, other in pairs]
+        for where, variable in (("vault", "isOperator"), ("clearinghouse", "is_operator")):
+            words = w.storage.entries(w.contracts[where], (variable,), keys)
+            for (owner, other), allowed in zip(pairs, words, strict=True):
+                _same(f"{other} acts for {owner} at {where}", allowed, (where, owner, other) in w.operators)
+        words = w.storage.entries(w.system.vault, ("erc20", "allowance"), keys)
+        for (owner, other), allowance in zip(pairs, words, strict=True):
+            _same(f"allowance of {other} by {owner}", allowance, w.allowances[owner, other])
 
 
 # What may go through in the middle of an operation: it touches nothing that the operation relies on. Allowances,

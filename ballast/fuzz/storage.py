@@ -7,9 +7,9 @@ contracts state above their words; views are compared with the twin too, less of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import compress
 from operator import ne
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,11 @@ class Storage:
         for cell in changed:
             cell.value = cell.decode(*words[cell.first : cell.first + len(cell.slots)])
         return changed
+
+    def entries(self, contract: Contract, path: tuple[str, ...], keys: Sequence[tuple[str, ...]]) -> list[int]:
+        """Words of a HashMap by key, of nested ones by keys."""
+        slot = slot_of(contract, *path)
+        return self._chain.words([(contract.address, reduce(hashed, key, slot)) for key in keys])
 
     def index(self, step: int) -> Index:
         """The vault's running product and assets at a step: written once, never again."""
