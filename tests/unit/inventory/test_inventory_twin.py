@@ -23,7 +23,12 @@ steps = st.one_of(
     st.tuples(st.just("greeks"), st.integers(0, 1), st.integers(-500, 500), st.integers(-200, 200)),
     st.tuples(st.just("hedge"), st.integers(0, 1), sizes, st.integers(-10_000, 10_000)),
     st.tuples(st.just("mark"), st.integers(0, 1), st.integers(900, 4_000), st.integers(20, 250)),
-    st.tuples(st.just("warp"), st.sampled_from([1, 12, 61, 600, 1_000, 90_000]), st.just(0), st.just(0)),
+    st.tuples(
+        st.just("warp"),
+        st.sampled_from([1, 12, 59, 60, 61, 600, 899, 900, 901, 86_400, 90_000]),
+        st.just(0),
+        st.just(0),
+    ),
     st.tuples(st.just("ledger"), st.integers(100_000, 20_000_000), st.integers(0, 30_000), st.just(0)),
     st.tuples(st.just("sync"), st.integers(0, 2), st.just(0), st.just(0)),
 )
@@ -232,6 +237,18 @@ def test_trade_above_u_max_reverts_but_closing_does_not(bench: Bench) -> None:
         bench.contract.send("trade", 0, words(mark), change_words(big), sender=bench.engine)
     closing = Change(exposure=Exposure(delta=-9_500 * WAD), closing=True)
     assert bench.contract.send("trade", 0, words(mark), change_words(closing), sender=bench.engine).value.charge > 0
+
+
+def test_trade_up_to_u_max_exactly(bench: Bench) -> None:
+    """10 m of capital, 90 % of it at risk when half the price of 9,000 base is lost; a MICRO more is too much."""
+    mark = bench.mark(0)
+    most = Change(exposure=Exposure(delta=-9_000 * WAD))
+    more = Change(exposure=Exposure(delta=-9_000 * WAD - 1))
+    with reverts("inventory: utilization"):
+        bench.contract.send("trade", 0, words(mark), change_words(more), sender=bench.engine)
+    bench.contract.send("trade", 0, words(mark), change_words(most), sender=bench.engine)
+    state = bench.contract.call("state")
+    assert state.stressed_loss == 9_000_000 * WAD == state.capital * INVENTORY.u_max // WAD
 
 
 def test_trade_flash_deposit_moves_no_price(bench: Bench) -> None:
