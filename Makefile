@@ -2,7 +2,7 @@
 RUN := ./scripts/bootstrap.sh
 JOBS ?= 2
 WINDOW ?= 2021-05_crash
-FUZZ_SCALE ?= 20
+MINUTES ?= 10
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
@@ -23,8 +23,8 @@ demo: ## replay real prices against the whole system (WINDOW=name)
 devnet: ## a local chain with everything on it, until Ctrl-C (ARGS="--port 8546")
 	@$(RUN) python -m ballast.devnet $(ARGS)
 
-fuzz: ## the randomised tests with FUZZ_SCALE times their usual budget
-	@BALLAST_FUZZ_SCALE=$(FUZZ_SCALE) $(RUN) python -m pytest -q -n $(JOBS) -m fuzz $(TESTS)
+fuzz: ## search for broken invariants (MINUTES=n JOBS=n ARGS="--seed 7 --resume")
+	@$(RUN) ballast-fuzz run --minutes $(MINUTES) --jobs $(JOBS) $(ARGS)
 
 lint: ## ruff and mypy --strict
 	@$(RUN) ruff check .
