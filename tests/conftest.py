@@ -20,7 +20,7 @@ settings.load_profile("ballast")
 
 @pytest.fixture(scope="session")
 def fuzz_scale() -> int:
-    """Multiplier for the budget of randomised tests: 1 in `make test`, more in `make fuzz`."""
+    """Multiplier for the budget of randomised tests: 1, unless BALLAST_FUZZ_SCALE says otherwise."""
     return FUZZ_SCALE
 
 

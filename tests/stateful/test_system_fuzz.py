@@ -1,7 +1,7 @@
 """The whole system in process: random sequences on contracts and exact twin, every invariant after every step.
 
-`make fuzz` searches longer (BALLAST_FUZZ_SCALE); `python -m ballast.fuzz` searches by the clock. A failure is shrunk,
-told in words and saved as a test of its own under out/.
+BALLAST_FUZZ_SCALE makes it longer; a campaign (`make fuzz`) is longer still. A failure is shrunk, told in words and
+saved as a test of its own under out/.
 """
 
 from __future__ import annotations
