@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ballast.fuzz.actions import describe
 from ballast.fuzz.attack.confirm import confirmed
-from ballast.fuzz.attack.game import DOLLAR, Game, Start, build
+from ballast.fuzz.attack.game import DOLLAR, Start, build, rebase
 from ballast.fuzz.attack.rules import RULES, rule, twin_without
 from ballast.fuzz.attack.scenarios import SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, search
@@ -63,7 +63,7 @@ def hunt(without: str | None, seconds: float, seed: int, names: Sequence[str] = 
     chosen = [start for start in starts() if not names or start.scenario.name in names]
     with twin_without(removed):
         for start in chosen:
-            start.nothing = Game(start).end()
+            rebase(start)
         found = search(chosen, seconds, seed)
     if found.best is None:
         return Hunt(without, 0.0, None, found.seconds, found.evaluated)

@@ -51,6 +51,9 @@ def sell_base(w: World, who: str, market: int, route: int, units: int) -> None:
     w.system.pools[market][route].sell_base(units, trader=w.actors[who])
 
 
+Gene = tuple[str, tuple[object, ...]]  # a move and its arguments
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Where an attack takes place."""
@@ -62,12 +65,12 @@ class Scenario:
     inventory: int = 1_000  # [ETH] that an innocent trader is long
     shares: int = 0  # [quote] the attacker's own deposit when he begins
     feed: tuple[int, ...] = (20, 40, 60, 100)  # [s] when rounds come
-    jump: float = (
-        0.0  # how far the true price of ETH is from the feed, in round trips of half-spreads; the next round says it
-    )
-    shocks: tuple[float, ...] = ()  # returns of ETH that true price, pools and feed make together, one every round
+    lag: int = 20  # [s] ahead of which he knows what will happen, and can have it happen
+    jump: float = 0.0  # from the feed to ETH's true price, in round trips of half-spreads; the next round says it
+    shock: float = 0.0  # return of ETH, true price, pools and feed, at the first round: up or down, whichever is worse
     processed_at: int | None = 100  # [s] when somebody else processes the epoch, if nobody has
     victim: tuple[int, int] | None = None  # when an innocent trader buys how many ETH more
+    honest: tuple[Gene, ...] = ()  # what he does anyway: gains are measured from it
     hedges_may_cost: bool = False  # whether phi times the fall of U, what a hedge is allowed to cost LPs, is no gain
 
 
@@ -85,7 +88,8 @@ class Start:
     windows: list[int]
     events: list[tuple[int, Step]]
     truth: list[int]  # [quote/base, WAD] by market, after every event
-    nothing: Result | None = None  # of doing nothing
+    nothing: Result | None = None  # of doing nothing but what is honest
+    otherwise: Start | None = None  # the same, but the shock goes the other way
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,13 @@ class Result:
 
 def build(scenario: Scenario) -> Start:
     """Act it out on contracts and twin, and keep the twin."""
+    start = _build(scenario)
+    if scenario.shock:
+        start.otherwise = _build(replace(scenario, shock=-scenario.shock))
+    return start
+
+
+def _build(scenario: Scenario) -> Start:
     world = World()
     began = world.now
     setup: list[Step] = []
@@ -155,11 +166,10 @@ def build(scenario: Scenario) -> Start:
         do("arbitrage", market=ETH, price=truth[ETH])
         pools[ETH] = [pool.moved_to(pool.sqrt_of_price(truth[ETH]), now) for pool in pools[ETH]]
     events: list[tuple[int, Step]] = []
-    shocks = list(scenario.shocks)
+    if scenario.shock:
+        truth[ETH] = feed_price(int(truth[ETH] * (1 + scenario.shock)))
+        events.append((scenario.feed[0], ["arbitrage", {"market": ETH, "price": truth[ETH]}]))
     for offset in scenario.feed:
-        if shocks:
-            truth[ETH] = feed_price(int(truth[ETH] * (1 + shocks.pop(0))))
-            events.append((offset, ["arbitrage", {"market": ETH, "price": truth[ETH]}]))
         events += [
             (offset, ["push", {"market": market, "answer": price // FEED_UNIT}]) for market, price in enumerate(truth)
         ]
@@ -180,8 +190,18 @@ def build(scenario: Scenario) -> Start:
         events=sorted(events, key=lambda event: event[0]),
         truth=truth,
     )
-    start.nothing = Game(start).end()
+    rebase(start)
     return start
+
+
+def rebase(start: Start) -> None:
+    """Do nothing again, because rules have changed: what gains are measured from."""
+    game = Game(start)
+    for move, arguments in start.scenario.honest:
+        getattr(game, move)(*arguments)
+    start.nothing = game.end()
+    if start.otherwise is not None:
+        rebase(start.otherwise)
 
 
 def feed_price(price: int) -> int:
@@ -251,9 +271,9 @@ class Game:
         self._warp(until)
 
     def event(self) -> None:
-        """What is due next happens now, in this block, if it can be known yet: from one lag of the feed before."""
-        if self.waiting and self.start.now + self.waiting[0][0] - self.start.scenario.feed[0] <= self.now:
-            self._due()
+        """What is due next happens now, in this block, if it can be known yet."""
+        if self.waiting and self.start.now + self.waiting[0][0] - self.start.scenario.lag <= self.now:
+            self._due(early=True)
 
     def trade(self, who: str, market: int, size: int) -> None:
         account = self.start.addresses[who]
@@ -267,6 +287,11 @@ class Game:
         size = self.twin.perp_engine.position(self.start.addresses[who], market).size
         if size:
             self.trade(who, market, -size)
+
+    def pair(self, market: int, size: int) -> None:
+        """Both sides, in two accounts."""
+        self.trade(TRADERS[0], market, size)
+        self.trade(TRADERS[1], market, -size)
 
     def oppose(self, who: str, market: int, part: float) -> None:
         """Trade against a part of the vault's exposure."""
@@ -455,11 +480,15 @@ class Game:
         self.steps.append(step)
         return True
 
-    def _due(self) -> None:
-        """All that is due at the next moment."""
+    def _due(self, *, early: bool = False) -> None:
+        """All that is due at the next moment; nobody processes an epoch early."""
         moment = self.waiting[0][0]
-        while self.waiting and self.waiting[0][0] == moment:
-            self._happen(self.waiting.pop(0)[1])
+        due = [step for offset, step in self.waiting if offset == moment]
+        later = [(moment, step) for step in due if early and step[0] == "process_epoch"]
+        self.waiting = later + self.waiting[len(due) :]
+        for step in due:
+            if (moment, step) not in later:
+                self._happen(step)
 
     def _happen(self, step: Step) -> None:
         """The world goes on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ballast.fuzz.attack.game import Scenario
 
-TRADING = ("trade", "close", "oppose", "withdraw_margin", "liquidate", "sync_all", "perp_sync", "poke")
+TRADING = ("trade", "pair", "close", "oppose", "withdraw_margin", "liquidate", "sync_all", "perp_sync", "poke")
 LIQUIDITY = ("lp_deposit", "request", "process_epoch", "redeem")
 HEDGING = ("hedge", "buy_base", "sell_base", "unswap")
 
@@ -39,6 +39,22 @@ SCENARIOS = (
         victim=(12, 2_000),
     ),
     Scenario(
+        "slow",
+        "nothing from trading around somebody else's trade and leaving before two rounds have passed",
+        TRADING,
+        seconds=190,
+        feed=(250,),
+        processed_at=None,
+        victim=(12, 2_000),
+    ),
+    Scenario(
+        "shock",
+        "nothing from knowing that ETH will jump by 3 %, but not whether up or down",
+        TRADING + LIQUIDITY,
+        seconds=140,
+        shock=0.03,
+    ),
+    Scenario(
         "keeper",
         "at most phi times the fall of U from hedging others' inventory, whatever one does to the pools",
         TRADING + LIQUIDITY + HEDGING,
@@ -55,11 +71,13 @@ SCENARIOS = (
     ),
     Scenario(
         "leaver",
-        "nothing from leaving before others see what LPs are about to lose",
+        "nothing, but leaving like everybody else, from knowing what LPs are about to lose",
         (*LIQUIDITY, "sync_all", "perp_sync", "poke"),
         seconds=140,
         shares=4_000_000,
         feed=(110,),
+        lag=110,
+        honest=(("request", (1.0,)),),
         processed_at=110,
         jump=6.0,
     ),

@@ -10,23 +10,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
-from ballast.fuzz.attack.game import BTC, DOLLAR, ETH, KEEPER, PRICES, TRADERS, Game, Result, Start
+from ballast.fuzz.attack.game import BTC, DOLLAR, ETH, KEEPER, PRICES, TRADERS, Game, Gene, Result, Start
 from ballast.model.exact.fixed import WAD
 
-Gene = tuple[str, tuple[object, ...]]  # a move of Game and its arguments
 Genome = tuple[Gene, ...]
 
 POPULATION = 60
 LONGEST = 14  # moves
 PATIENCE = 2_500  # evaluations without progress before a fresh population
-MATERIAL = 10 * WAD  # [quote, WAD] less than this, by millions moved, is interest for two minutes
+MATERIAL = 100 * WAD  # [quote, WAD] 0.1 bp of the vault: below it are funding and timing of volatility
 
 
 def play(start: Start, genome: Genome) -> Result:
-    """The end of a sequence, against doing nothing."""
+    """The end of a sequence, against doing nothing or what is honest."""
     game = Game(start)
     for move, arguments in genome:
         getattr(game, move)(*arguments)
@@ -66,6 +65,7 @@ GENES: dict[str, Callable[[Random], Gene]] = {
     "wait": lambda rng: ("wait", (rng.choice((1, 1, 5, 12, 21, 31, 61, 100)),)),
     "event": lambda rng: ("event", ()),
     "trade": _trade,
+    "pair": lambda rng: ("pair", (ETH, _size(rng, ETH))),
     "close": lambda rng: ("close", (rng.choice(TRADERS), _market(rng))),
     "oppose": lambda rng: ("oppose", (rng.choice(TRADERS), ETH, rng.choice((0.5, 1.0, 1.0, 2.0)))),
     "liquidate": lambda rng: ("liquidate", (KEEPER, rng.choice(TRADERS), _market(rng))),
@@ -88,6 +88,9 @@ MOTIFS: tuple[tuple[str, ...], ...] = (
     ("trade", "wait", "close"),
     ("trade", "trade", "trade"),
     ("trade", "close"),
+    ("pair", "wait", "withdraw_margin", "withdraw_margin"),
+    ("wait", "sync_all", "wait", "sync_all"),
+    ("trade", "wait", "sync_all", "wait", "sync_all", "close"),
     ("oppose", "wait", "close"),
     ("lp_deposit", "trade", "wait"),
     ("trade", "lp_deposit", "close"),
@@ -162,7 +165,7 @@ def _nudged(rng: Random, gene: Gene) -> Gene:
         return gene
     amount = arguments[-1]
     factor = math.exp(rng.gauss(0, rng.choice((0.05, 0.3, 1.0))))
-    if move in ("trade", "oppose", "hedge") and rng.random() < 0.1:
+    if move in ("trade", "pair", "oppose", "hedge") and rng.random() < 0.1:
         factor = -factor
     if isinstance(amount, float):
         return move, (*arguments[:-1], amount * factor)
@@ -200,6 +203,15 @@ class Attack:
         return -1e9 if moved == 0 else 1e4 * self.gain / WAD / (moved + 1_000)
 
 
+def tried(start: Start, genome: Genome) -> Attack:
+    """A sequence, at the worse of the ways in which things may go on."""
+    attack = Attack(start, genome, play(start, genome))
+    if start.otherwise is None:
+        return attack
+    other = Attack(start.otherwise, genome, play(start.otherwise, genome))
+    return min(attack, other, key=lambda each: each.gain)
+
+
 @dataclass(slots=True)
 class Breeder:
     """The search in one scenario."""
@@ -222,7 +234,7 @@ class Breeder:
             if self.rng.random() < 0.3:
                 genome = cross(self.rng, genome, self._chosen().genome)
             genome = mutate(self.rng, genome, moves)
-        attack = Attack(self.start, genome, play(self.start, genome))
+        attack = tried(self.start, genome)
         self.evaluated += 1
         self._keep(attack)
         return attack
@@ -272,25 +284,26 @@ def search(starts: Sequence[Start], seconds: float, seed: int = 0, polish: float
                 first = time.process_time() - began
                 until = min(until, time.process_time() + polish)
                 breeders = [breeder]
-    found = [breeder.best for breeder in breeders if breeder.best is not None and breeder.best.gain > 0]
-    best = max(found, key=lambda attack: attack.gain, default=None)
+    found = [(breeder.best, breeder.start) for breeder in breeders if breeder.best and breeder.best.gain > 0]
+    best, start = max(found, key=lambda each: each[0].gain, default=(None, None))
     return Found(
-        best=shortened(best) if best else None,
+        best=shortened(start, best) if best and start else None,
         first_after=first,
         evaluated=sum(breeder.evaluated for breeder in breeders),
         seconds=time.process_time() - began,
     )
 
 
-def shortened(attack: Attack) -> Attack:
-    """Without the moves that bring nothing."""
+def shortened(start: Start, attack: Attack) -> Attack:
+    """Without the moves that bring little."""
+    least = attack.gain * 95 // 100
     again = True
     while again:
         again = False
         for at in range(len(attack.genome)):
             genome = attack.genome[:at] + attack.genome[at + 1 :]
-            result = play(attack.start, genome)
-            if result.attacker >= attack.gain:
-                attack, again = replace(attack, genome=genome, result=result), True
+            shorter = tried(start, genome)
+            if shorter.gain >= least:
+                attack, again = shorter, True
                 break
     return attack

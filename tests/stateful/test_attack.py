@@ -1,0 +1,113 @@
+"""The search for money: without a rule it finds some, also on the contracts; with every rule it finds nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from ballast.chain import artifacts
+from ballast.fuzz.attack.confirm import Unconfirmed, confirmed
+from ballast.fuzz.attack.game import Start, build, rebase
+from ballast.fuzz.attack.pool import Pool
+from ballast.fuzz.attack.rules import RULES, Rule, contracts_without, rule, twin_without
+from ballast.fuzz.attack.scenarios import SCENARIOS
+from ballast.fuzz.attack.search import MATERIAL, Attack, Found, search
+from ballast.fuzz.world import World
+from ballast.model.exact import hedge, hedge_manager, inventory, vault
+from ballast.model.exact.hedge_manager import Prices
+
+SEED = 3
+
+
+def start_of(name: str) -> Start:
+    return build(next(scenario for scenario in SCENARIOS if scenario.name == name))
+
+
+def found(start: Start, removed: Rule | None, seconds: float) -> Found:
+    with twin_without(removed):
+        rebase(start)
+        return search([start], seconds, SEED, polish=0.3)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    ("removed", "scenario"),
+    [("low-water-mark", "victim"), ("newer-round", "leaver"), ("latency-spread", "down")],
+)
+def test_search_without_a_rule_finds_money_on_the_contracts_too(removed: str, scenario: str) -> None:
+    attack = found(start_of(scenario), rule(removed), 60).best
+    assert attack is not None
+    assert attack.gain >= MATERIAL
+
+    assert confirmed(attack, rule(removed)).attacker == attack.gain  # token balances on the contracts without the rule
+
+
+def more(attack: Attack) -> Attack:
+    """The same, said to have gained a wei more."""
+    return replace(attack, result=replace(attack.result, attacker=attack.result.attacker + 1))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("scenario", ["still", "victim"])
+def test_search_with_every_rule_finds_nothing(scenario: str, fuzz_scale: int) -> None:
+    outcome = found(start_of(scenario), None, 4 * fuzz_scale)
+    assert outcome.evaluated > 500
+    assert outcome.best is None or outcome.best.gain < MATERIAL
+
+
+@pytest.mark.fuzz
+def test_search_finds_the_arbitrage_that_spreads_do_not_price() -> None:
+    """Otherwise finding nothing below the spreads would say little."""
+    down = next(scenario for scenario in SCENARIOS if scenario.name == "down")
+    attack = found(build(replace(down, jump=-3.0)), None, 60).best
+    assert attack is not None
+    assert attack.gain >= MATERIAL
+
+    assert confirmed(attack).attacker == attack.gain
+    with pytest.raises(Unconfirmed):
+        confirmed(more(attack))
+
+
+def test_pool_model_equals_uniswap() -> None:
+    world, rng = World(), Random(SEED)
+    world.chain.warp(3_600)
+    began, window = world.now - 3_600, 300
+    for market, pools in enumerate(world.system.pools):
+        venue = world.system.markets[market].venues[0]
+        for route, real in enumerate(pools):
+            model = Pool.like(real, began)
+            for _ in range(12):
+                match rng.randrange(3):
+                    case 0:
+                        units = int(10 ** rng.uniform(6, 14))
+                        model, got = model.spend(units, world.now)
+                        assert real.buy_base(units).base == got
+                    case 1:
+                        units = int(10 ** rng.uniform(5, real.base_decimals + 3))
+                        model, got = model.sell(units, world.now)
+                        assert real.sell_base(units).quote == got
+                    case _:
+                        units = int(10 ** rng.uniform(5, real.base_decimals + 3))
+                        _, paid = model.buy(units, world.now)
+                        asked = (real.quote, real.base, units, real.fee, 0)
+                        assert real.uniswap.quoter.call("quoteExactOutputSingle", asked)[0] == paid
+                if rng.random() < 0.7:
+                    world.chain.warp(rng.choice((1, 60, 299, 1_000)))
+                spot, twap, fee = venue.call("prices", route)
+                assert model.prices(window, world.now) == Prices(spot, twap, fee)
+
+
+@pytest.mark.parametrize("removed", RULES, ids=lambda each: each.name)
+def test_rule_is_taken_from_twin_and_contract_and_comes_back(removed: Rule) -> None:
+    watched = (inventory, inventory.Inventory, vault, vault.Vault, hedge, hedge_manager.HedgeManager)
+    before = [dict(vars(owner)) for owner in watched]
+    sources = artifacts.SOURCES
+    with TemporaryDirectory() as folder, twin_without(removed), contracts_without(removed, Path(folder)):
+        for edit in removed.edits:
+            assert (artifacts.SOURCES / edit.source).read_text() != (sources / edit.source).read_text()
+    assert sources == artifacts.SOURCES
+    assert [dict(vars(owner)) for owner in watched] == before
