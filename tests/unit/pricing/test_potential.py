@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from itertools import product
 
 import numpy as np
 import pytest
@@ -72,6 +73,51 @@ def test_potential_random_book_equals_twin_and_analytic(
     # float cancellation in P + M with opposite signs: relative to the uncancelled size
     scale = sum(float(x) ** 2 for t in terms for x in t) / 400 / WAD**2 * 8 / (2 * capital)
     assert got / WAD == pytest.approx(expected, rel=1e-9, abs=1e-12 * scale + 1e-9)
+
+
+MIXES = ((0, WAD), (0, 0), (WAD, WAD), (WAD // 3, WAD // 2), (1, WAD - 1))
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("capital", [1, 2, 5, WAD, WAD + 1])
+def test_potential_of_a_few_wei_equals_twin(harness: Contract, capital: int, mix: tuple[int, int]) -> None:
+    """Every sum at 0, at a wei and around one, where each rounding and comparison shows."""
+    for knee in (WAD // 10, WAD):
+        w = exact.Weights(8 * WAD, knee, *mix, -WAD // 3, WAD // 50, 6 * WAD // 10, 9 * WAD // 10)
+        for a, b, g in product((-WAD - 1, 0, 1, WAD), (0, 1, WAD), (0, 1, WAD + 1)):
+            for p, gg in product((0, 1, WAD), (0, 1, WAD)):
+                s = exact.Sums(a, b, g, p, gg)
+                assert harness.u(astuple(s), 0, capital, astuple(w)) == exact.potential(s, 0, capital, w), s
+        for loss in (0, 1, 3, 4, 6 * capital // 10, 6 * capital // 10 + 1, 9 * capital // 10, capital, 2 * capital):
+            s = exact.Sums(a=WAD, p=WAD)
+            assert harness.u(astuple(s), loss, capital, astuple(w)) == exact.potential(s, loss, capital, w), loss
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_delta_price_of_a_few_wei_equals_twin(harness: Contract, mix: tuple[int, int]) -> None:
+    for capital, knee in product((1, 2, WAD, WAD + 1), (WAD // 10, WAD)):
+        w = exact.Weights(8 * WAD, knee, *mix, 0, WAD // 50, 6 * WAD // 10, 9 * WAD // 10)
+        for total, own, p in product((-WAD - 1, -1, 1, WAD), (-WAD - 1, -1, 0, 1, WAD), (1, WAD)):
+            s = exact.Sums(a=total, p=p)
+            expected = exact.delta_price(s, own, WAD // 20 + 1, capital, w)
+            assert harness.delta_price(astuple(s), own, WAD // 20 + 1, capital, astuple(w)) == expected, (s, own)
+
+
+def test_terms_of_a_few_wei_equal_twin(harness: Contract) -> None:
+    some = (-WAD - 1, -1, 0, 1, WAD, WAD + 1)
+    for delta, price, sigma in product(some, (1, WAD, WAD + 1), (0, 1, WAD // 20 + 1)):
+        for other, rho in product((-1, 0, WAD + 1), (-WAD + 1, 0, WAD // 3)):
+            a, b = exact.delta_term(delta, price, sigma), exact.vega_term(other, sigma)
+            expected = (a, b, exact.gamma_term(other, price, sigma), exact.square_term(a, b, rho))
+            assert tuple(harness.terms(delta, other, other, price, sigma, sigma, rho)) == expected
+
+
+def test_losses_of_a_few_wei_equal_twin(harness: Contract) -> None:
+    for delta, price in product((-WAD - 1, -2, -1, 0, 1, 2, WAD, WAD + 1), (1, 2, WAD, 10**12, 2 * 10**12 + 1)):
+        for option in (-1, 0, 1):
+            options = [option] * 8
+            expected = (linear_loss(delta, price), vector_loss(delta, price, options))
+            assert tuple(harness.losses(delta, price, options)) == expected, (delta, price, option)
 
 
 @settings(max_examples=150)
