@@ -169,6 +169,16 @@ def test_haircut_of_what_is_bought_is_part_of_the_cost(dictated: World) -> None:
     assert nav - (dictated.lp_cash() + dictated.venue_equity()) == outcome.cost + outcome.reward + outcome.gas
 
 
+def test_cost_is_at_least_the_fee_on_the_notional_rounded_up() -> None:
+    """Half a base at 2,000 and a wei is worth half a wei more than 1,000: the fee is a wei more than 50 cents."""
+    w = build(RevmChain(), inventory_double=True, quote_decimals=18)
+    add_double(w)
+    rule = w.set_rule()
+    w.next_block(61, PRICE + 1)
+    w.double.set_price.send(PRICE + 1, PRICE + 1)
+    assert hedge_and_compare(w, WAD // 2, rule, VenueParams(), GENEROUS).cost == WAD // 2 + 1
+
+
 @settings(max_examples=60)
 @given(
     size=st.integers(10**14, 50 * WAD),
