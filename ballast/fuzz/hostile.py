@@ -88,7 +88,8 @@ def starve(w: World, gas: int) -> None:
 def rude_token(w: World, manner: str, banned: str = "nobody") -> None:
     """`manner` is a name of `world.Manner`; `banned` matters to BLACKLIST. A token that credits less than it takes
     changes what a hedge brings, which the twin cannot know: hedges are spared."""
-    w.meddling = Meddling(manner=Manner[manner].value, banned=w.address(banned))
+    vital = frozenset(contract.address for contract in w.contracts.values())
+    w.meddling = Meddling(manner=Manner[manner].value, banned=w.address(banned), vital=vital)
 
 
 @action("from inside the next call {contract}.{fn} is called")

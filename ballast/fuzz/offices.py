@@ -92,7 +92,8 @@ OFFICES = ("market", "oracle", "inventory", "spreads", "rule", "venue", "vault")
 
 def _setter(w: World, of: str, field: str, value: int, number: int) -> tuple[Any, str, tuple[Any, ...], Any]:
     """Contract, function, arguments and twin of a change; no contract when it cannot be encoded."""
-    system, new = w.system, replace(parameters(w, of, number), **{field: value})
+    system, old = w.system, parameters(w, of, number)
+    new = replace(old, **{field: type(getattr(old, field))(value)})  # a switch is not a number to the encoder
     match of:
         case "market":
             return (

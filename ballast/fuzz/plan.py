@@ -14,6 +14,7 @@ from typing import Any
 
 from eth_abi.grammar import TupleType
 
+from ballast.chain.codec import Function
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -349,8 +350,10 @@ def hedge(p: Planner) -> list[Step]:
     if venue >= len(p.world.manager.venues):
         return [["rebalance", {"who": "keeper", "venue": venue, "market": 0, "size": WAD}]]
     held = p.world.manager.venues[venue]
-    steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     delta = p.world.inventory.markets[held.market].delta
+    if delta == 0 and p.rng.random() < 0.9:
+        return trade_new(p)
+    steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     size = -int(delta * p.log(-1.5, 0.1)) if p.rng.random() < 0.85 else int(p.log(-2, 3) * WAD) * p.rng.choice((-1, 1))
     arguments = {"who": p.who("keeper"), "venue": venue, "market": held.market, "size": size}
     if p.rng.random() < 0.05:
@@ -579,11 +582,12 @@ def _call_inside(p: Planner) -> Step:
     if not candidates:
         candidates = functions(w.contracts[contract], views=True)
     function = p.rng.choice(candidates)
-    return ["call_inside", {"contract": contract, "fn": function.signature, "args": _arguments(p, types(function))}]
+    return ["call_inside", {"contract": contract, "fn": function.signature, "args": arguments(p, function)}]
 
 
-def _arguments(p: Planner, kinds: list[Any]) -> list[Any]:
-    return [_argument(p, kind) for kind in kinds]
+def arguments(p: Planner, function: Function) -> list[Any]:
+    """Anything that fits the function's types, in the form that a step keeps (`hostile.resolve`)."""
+    return [_argument(p, kind) for kind in types(function)]
 
 
 def _argument(p: Planner, kind: Any) -> Any:
@@ -592,7 +596,7 @@ def _argument(p: Planner, kind: Any) -> Any:
         length = kind.arrlist[-1][0] if kind.arrlist[-1] else p.rng.randrange(3)
         return [_argument(p, kind.item_type) for _ in range(length)]
     if isinstance(kind, TupleType):
-        return _arguments(p, list(kind.components))
+        return [_argument(p, each) for each in kind.components]
     match kind.base:
         case "address":
             return p.receiver()
@@ -620,8 +624,7 @@ def intrusion(p: Planner) -> list[Step]:
     closed = [function for function in functions(target) if function.name not in known]
     function = p.rng.choice(closed)
     who = p.rng.choice((*ACTORS, "guardian", "guardian", "governor", "governor"))
-    arguments = _arguments(p, types(function))
-    return [["intrude", {"who": who, "contract": contract, "fn": function.signature, "args": arguments}]]
+    return [["intrude", {"who": who, "contract": contract, "fn": function.signature, "args": arguments(p, function)}]]
 
 
 def offices(p: Planner) -> list[Step]:
@@ -629,7 +632,7 @@ def offices(p: Planner) -> list[Step]:
     who = p.rng.choice(("governor",) * 8 + ("guardian", "stranger"))
     match p.rng.randrange(10):
         case 0:
-            return [_role(p)]
+            return _role(p)
         case 1:
             cap = p.part(p.world.vault.params.deposit_cap) if p.rng.random() < 0.3 else p.world.vault.params.deposit_cap
             sender = p.rng.choice((who, "guardian"))
@@ -666,7 +669,8 @@ def _parameter(p: Planner, who: str) -> Step:
     return ["set_parameter", {"who": who, "of": of, "field": name, "value": int(value), "number": number}]
 
 
-def _role(p: Planner) -> Step:
+def _role(p: Planner) -> list[Step]:
+    """By the admin, mostly, who passes the office on and may get it back."""
     contract = p.rng.choice([name for name, each in p.world.contracts.items() if each.artifact.name in p.world.roles])
     table = p.world.roles[p.world.contracts[contract].artifact.name]
     people = {p.world.address(name): name for name in (*ACTORS, "governor", "guardian")}
@@ -676,16 +680,19 @@ def _role(p: Planner) -> Step:
     flags = p.rng.choice(list(Role)).value
     match p.rng.randrange(8):
         case 0 | 1:
-            return ["grant_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]
+            return [["grant_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]]
         case 2 | 3:
-            return ["revoke_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]
+            return [["revoke_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]]
         case 4:
-            return ["renounce_setup", {"who": who, "contract": contract}]
+            return [["renounce_setup", {"who": who, "contract": contract}]]
         case 5:
-            return ["offer_admin", {"who": who, "contract": contract, "to": p.rng.choice((holder, NOBODY))}]
+            return [["offer_admin", {"who": who, "contract": contract, "to": p.rng.choice((holder, NOBODY))}]]
+        case 6:
+            offer: Step = ["offer_admin", {"who": admin, "contract": contract, "to": holder}]
+            return [offer, ["accept_admin", {"who": holder, "contract": contract}]]
         case _:
             pending = people.get(table.pending_admin or "", holder)
-            return ["accept_admin", {"who": pending, "contract": contract}]
+            return [["accept_admin", {"who": pending, "contract": contract}]]
 
 
 def doubles(p: Planner) -> list[Step]:
@@ -726,9 +733,8 @@ def ether(p: Planner) -> list[Step]:
         return [["force_ether", {"contract": contract, "wei": wei}]]
     target = p.world.contracts[contract]
     function = p.rng.choice(functions(target) or functions(target, views=True))
-    arguments = _arguments(p, types(function))
-    who = p.who()
-    return [["pay_ether", {"who": who, "contract": contract, "fn": function.signature, "args": arguments, "wei": wei}]]
+    call = {"contract": contract, "fn": function.signature, "args": arguments(p, function)}
+    return [["pay_ether", {"who": p.who(), **call, "wei": wei}]]
 
 
 HOSTILE: tuple[tuple[Proposal, int], ...] = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ballast.fuzz.world import World
+from ballast.fuzz.doubles import DEAF
+from ballast.fuzz.world import Outcome, World
 from ballast.model.exact.clearing import Clearinghouse
-from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.inventory import COVERAGE_UNIT
 
 # Every one of these must happen in a search of ordinary length; the test says so.
@@ -17,11 +18,20 @@ EXPECTED = (
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
 )  # fmt: skip
 
+# The same for profile "all".
+EXPECTED_OF_ALL = (
+    "gas runs out", "little gas is enough", "token spoils a call", "call from inside", "intrusion refused",
+    "parameter set", "role changed", "office passed on", "claim by an operator", "hedge at a double",
+    "dead venue poked", "lying venue poked", "churn with a hedge",
+)  # fmt: skip
+
 
 def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
     """What the last action brought about; `before` is the ledger as it was."""
     ledger, book = w.twin.clearinghouse, w.inventory.book
     outcome = w.outcomes[-1] if w.outcomes else None
+    if outcome is not None:
+        yield from _meant_harm(w, name, outcome)
     if outcome is None or not outcome.ok:
         return
     if any(quote.charge < 0 for quote in w.quotes):
@@ -44,6 +54,38 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "hedge recalled"
     elif name == "absorb":
         yield "gift absorbed"
+
+
+def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
+    if w.meddled is not None:
+        if w.meddled.gas is not None:
+            yield "little gas is enough" if outcome.ok else "gas runs out"
+        elif w.meddled.inside[0]:
+            yield "call from inside"
+        elif outcome.meddled:
+            yield "token spoils a call"
+    if name == "intrude":
+        yield "intrusion refused"
+    if w.churns:
+        yield "churn with a hedge"
+    if not outcome.ok:
+        return
+    doubles = [w.double(venue) for venue in w.doubles]
+    if name == "set_parameter":
+        yield "parameter set"
+    elif name in ("grant_role", "revoke_role", "offer_admin"):
+        yield "role changed"
+    elif name == "accept_admin":
+        yield "office passed on"
+    elif name in ("redeem", "claim") and len(w.touched) > 1:
+        yield "claim by an operator"
+    elif name == "rebalance" and any(venue.state.traded_at == w.now for venue in doubles):
+        yield "hedge at a double"
+    elif name == "poke":
+        if any(venue.manners & DEAF for venue in doubles):
+            yield "dead venue poked"
+        if any(venue.skew or venue.told_bps != BPS for venue in doubles):
+            yield "lying venue poked"
 
 
 def _traded(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
