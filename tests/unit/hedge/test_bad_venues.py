@@ -102,6 +102,31 @@ def test_venue_without_code_counts_zero(w: World) -> None:
     w.manager.poke.send(1)
 
 
+def test_answers_count_up_to_what_inventory_can_hold(w: World) -> None:
+    """Exposure below 2**95 and worth less than 10**10 quote, equity as well: a wei more and the venue counts for nothing."""
+    most = 10**10 * WAD
+    w.double.set_held.send(most // 2_000)  # at 2,000 exactly too much
+    for skew, answered in ((0, False), (-1, True)):
+        w.double.set_lies.send(skew, 0)  # no equity
+        assert w.manager.poke.send(0).find("VenueMarked")[-1:] == (
+            [(0, most // 2_000 - 1, 0, most // 2_000 - 1, 0, True)] if answered else []
+        )
+    w.double.set_lies.send(-(most // 2_000), 10_000)  # no exposure
+    for held, equity in ((most // 2_000, 0), (most // 2_000 - 1, most - 2_000)):
+        w.double.set_held.send(held)
+        assert w.venue_equity() == equity
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_exposure_counts_below_two_to_the_95(w: World, sign: int) -> None:
+    w.next_block(61, 1)  # a base is worth a wei: its value is no bound
+    w.double.set_lies.send(0, 0)
+    w.double.set_held.send(sign * 2**95)
+    assert w.manager.poke.send(0).find("VenueMarked") == []
+    w.double.set_held.send(sign * (2**95 - 1))
+    assert w.manager.poke.send(0).one("VenueMarked").exposure == sign * (2**95 - 1)
+
+
 def test_venue_that_loses_everything_marks_nav_down(w: World) -> None:
     w.rebalance(SIZE)
     w.double.set_manners.send(Manner.LOSES_ALL)

@@ -57,7 +57,7 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
         if kind == "trade":
             x, stress = Exposure(delta=two), (0,) * 8
         else:
-            x = Exposure(delta=two * WAD, gamma=three * WAD // 100, vega=two * 100 * WAD)
+            x = Exposure(delta=two * WAD + three, gamma=three * WAD // 100 + two, vega=two * 100 * WAD + three)
             stress = tuple((i - 3) * two * 1_000 * WAD + 7 for i in range(8))
         mark = bench.mark(one)
         c = Change(
@@ -92,7 +92,7 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
         lp, reserve = twin.clearinghouse.vault_ledger()
         bench.set_ledger(lp + expected.release, reserve - expected.release)
     elif kind == "mark":
-        bench.set_mark(one, two * WAD, three * WAD // 100)
+        bench.set_mark(one, two * WAD + three, three * WAD // 100 + two)
     elif kind == "warp":
         chain.warp(one)
     elif kind == "ledger":
