@@ -103,7 +103,7 @@ def test_venue_without_code_counts_zero(w: World) -> None:
 
 
 def test_answers_count_up_to_what_inventory_can_hold(w: World) -> None:
-    """Exposure below 2**95 and worth less than 10**10 quote, equity as well: a wei more and the venue counts for nothing."""
+    """Exposure and equity are worth less than 10**10 quote: a wei more, and the venue counts for nothing."""
     most = 10**10 * WAD
     w.double.set_held.send(most // 2_000)  # at 2,000 exactly too much
     for skew, answered in ((0, False), (-1, True)):

@@ -114,6 +114,16 @@ class TestEntry:
         with reverts("vault: insolvent"):
             usdc.vault.send(function, usdc.unit, usdc.actors["whale"])
 
+    def test_entry_is_open_until_a_wei_more_is_owed_than_there_is(self, usdc: World, function: str) -> None:
+        usdc.deposit("lp", 10 * usdc.unit)
+        usdc.set_values(book=-10 * WAD - 1)
+        assert usdc.vault.maxDeposit(usdc.actors["lp"]) == 0
+        with reverts("vault: insolvent"):
+            usdc.vault.send(function, usdc.unit, usdc.actors["whale"])
+        usdc.set_values(book=-10 * WAD)
+        assert usdc.vault.maxDeposit(usdc.actors["lp"]) > 0
+        usdc.vault.send(function, usdc.unit, usdc.actors["whale"])
+
     def test_entry_above_the_cap_reverts(self, usdc: World, function: str) -> None:
         usdc.set_params(deposit_cap=10 * WAD)
         amount = (10 * usdc.unit, 1) if function == "deposit" else (10 * WAD, 1)
