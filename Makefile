@@ -6,7 +6,7 @@ MINUTES ?= 10
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo devnet fuzz lint gas size versus clean
+.PHONY: help install test demo devnet fuzz mutate lint gas size versus clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ devnet: ## a local chain with everything on it, until Ctrl-C (ARGS="--port 8546"
 
 fuzz: ## search for broken invariants (MINUTES=n JOBS=n ARGS="--seed 7 --resume")
 	@$(RUN) ballast-fuzz run --minutes $(MINUTES) --jobs $(JOBS) $(ARGS)
+
+mutate: ## what tests would not notice -> docs/reports/mutants.md (ARGS="--only Vault", --sample 500)
+	@$(RUN) ballast-mutate run --jobs $(JOBS) --report docs/reports/mutants.md $(ARGS)
 
 lint: ## ruff and mypy --strict
 	@$(RUN) ruff check .
