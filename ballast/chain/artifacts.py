@@ -16,7 +16,7 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -101,14 +101,7 @@ def load(name: str) -> Artifact:
     """The artifact of a contract or interface name (or of a path from SOURCES), compiled if needed."""
     path = _source_of(name)
     relative = path.relative_to(SOURCES)
-    slot = BUILD / "vyper" / f"{'-'.join(relative.with_suffix('').parts)}{relative.suffix}.json"
-    stored = _read_fresh(slot)
-    if stored is None:
-        with _locked(slot):
-            stored = _read_fresh(slot)
-            if stored is None:
-                stored = _compile(path)
-                _write(slot, stored)
+    stored = cached("vyper", relative, _FORMAT, lambda: _compile(path))
     return Artifact(
         name=path.stem,
         abi=stored["abi"],
@@ -139,6 +132,43 @@ def npm(path: str) -> Artifact:
     )
 
 
+def cached(kind: str, source: Path, form: str, make: Callable[[], Json]) -> Json:
+    """What `make` makes of a source file, kept in .build/ until a source in its import closure or `form` changes.
+
+    The result names these "sources" with their digests, as `compiler_data` gives them.
+    """
+    slot = BUILD / kind / f"{'-'.join(source.with_suffix('').parts)}{source.suffix}.json"
+    stored = _read_fresh(slot, form)
+    if stored is None:
+        with _locked(slot):
+            stored = _read_fresh(slot, form)
+            if stored is None:
+                stored = make() | {"format": form}
+                _write(slot, stored)
+    return stored
+
+
+def compiler_data(source: Path) -> tuple[Any, dict[str, str]]:
+    """The compiler's `CompilerData` of a file below SOURCES, and the digest of every source in its import closure.
+
+    Vyper is imported here because it alone takes half a second.
+    """
+    from vyper.compiler import CompilerData
+    from vyper.compiler.input_bundle import FilesystemInputBundle
+
+    bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), SOURCES])
+    file = bundle.load_file(str(source))
+    data = CompilerData(file, bundle)
+    imports = [source for source in data.resolved_imports.compiler_inputs if not source.from_builtin]
+    return data, {source_key(str(item.resolved_path)): _digest(item.contents.encode()) for item in [file, *imports]}
+
+
+def source_key(path: str) -> str:
+    """Paths beside the contracts are named relative to them, so that a moved or copied tree stays warm."""
+    absolute = Path(path).resolve()
+    return str(absolute.relative_to(SOURCES) if absolute.is_relative_to(SOURCES) else absolute)
+
+
 def use_sources(directory: Path) -> None:
     """Take contracts/ and interfaces/ from `directory` from now on, as if BALLAST_SOURCES had named it."""
     global SOURCES, BUILD
@@ -160,13 +190,13 @@ def _current_digest(path: str) -> str | None:
         return None
 
 
-def _read_fresh(slot: Path) -> Json | None:
+def _read_fresh(slot: Path, form: str) -> Json | None:
     """The stored result, if it was made from exactly the sources now on disk."""
     try:
         stored: Json = json.loads(slot.read_bytes())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if stored.get("format") != _FORMAT:
+    if stored.get("format") != form:
         return None
     sources: dict[str, str] = stored["sources"]
     fresh = all(_current_digest(str(SOURCES / path)) == digest for path, digest in sources.items())
@@ -197,24 +227,11 @@ def _compile(path: Path) -> Json:
 
 
 def _compiled(path: Path) -> Json:
-    """Compile one file; vyper is imported here because it alone takes half a second."""
     import cbor2
-    from vyper.compiler import CompilerData, outputs_from_compiler_data
-    from vyper.compiler.input_bundle import FilesystemInputBundle
+    from vyper.compiler import outputs_from_compiler_data
 
-    bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), SOURCES])
-    file = bundle.load_file(str(path.relative_to(SOURCES)))
-    data = CompilerData(file, bundle)
-    imports = data.resolved_imports.compiler_inputs
-    sources = {str(source.resolved_path): source.contents for source in [file, *imports] if not source.from_builtin}
-    stored: Json = {
-        "format": _FORMAT,
-        "sources": {_key(name): _digest(text.encode()) for name, text in sources.items()},
-        "bytecode": "",
-        "runtime": "",
-        "layout": {},
-        "deployed_size": 0,
-    }
+    data, sources = compiler_data(path.relative_to(SOURCES))
+    stored: Json = {"sources": sources, "bytecode": "", "runtime": "", "layout": {}, "deployed_size": 0}
     if path.suffix == ".vyi":
         return stored | {"abi": outputs_from_compiler_data(data, ["abi"])["abi"]}
     out: dict[str, Any] = outputs_from_compiler_data(data, ["abi", "bytecode", "bytecode_runtime", "layout"])
@@ -228,12 +245,6 @@ def _compiled(path: Path) -> Json:
         "layout": out["layout"],
         "deployed_size": runtime_size + immutables_size,
     }
-
-
-def _key(path: str) -> str:
-    """Paths beside the contracts are stored relative to them, so that a moved or copied tree stays warm."""
-    absolute = Path(path).resolve()
-    return str(absolute.relative_to(SOURCES) if absolute.is_relative_to(SOURCES) else absolute)
 
 
 def main() -> int:

@@ -46,7 +46,6 @@ class RevmChain(Chain):
         super().__init__()
         self.accounts = list(ACCOUNTS)
         self.chain_id = chain_id
-        self._genesis = timestamp
         self._now = timestamp
         self._number = 1
         self._history: list[Log] | None = [] if keep_logs else None
@@ -55,10 +54,6 @@ class RevmChain(Chain):
         for account in self.accounts:
             self._evm.set_balance(account, 10**22)
         self._set_block()
-
-    def fresh(self) -> RevmChain:
-        """Another empty chain with the same settings."""
-        return RevmChain(self._genesis, self.chain_id, self._history is not None)
 
     @property
     def now(self) -> int:
