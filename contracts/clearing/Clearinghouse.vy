@@ -132,7 +132,7 @@ def withdraw(units: uint256, receiver: address, account: address):
     assert state.cash >= amount, "clearing: insufficient cash"
     state.cash -= amount
     ledger._save_account(account, state)
-    ledger._remove_units(units)
+    ledger._remove_free_units(units, SCALE)
     if state.mask != 0:
         for market: uint256 in range(c.MAX_MARKETS):
             if (state.mask >> market) & 1 == 1:
@@ -293,7 +293,7 @@ def fund(recipient: address, units: uint256):
     roles._check(roles.Role.HEDGER)
     self._check_begun()
     lp: int256 = self._spend_lp(units * SCALE)
-    ledger._remove_units(units)
+    ledger._remove_free_units(units, SCALE)
     log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=lp)
     self._send(recipient, units)
 
@@ -368,7 +368,7 @@ def withdraw_protocol(units: uint256, receiver: address):
     assert backing.protocol >= units * SCALE, "clearing: protocol too low"
     backing.protocol -= units * SCALE
     ledger._save_backing(backing)
-    ledger._remove_units(units)
+    ledger._remove_free_units(units, SCALE)
     log IClearinghouse.ProtocolWithdrawn(receiver=receiver, units=units)
     self._send(receiver, units)
 
@@ -414,6 +414,16 @@ def vault_ledger() -> (int256, uint256):
     """
     vault: ledger.VaultLedger = ledger._load_vault()
     return vault.lp, vault.reserve
+
+
+@external
+@view
+def free_cash() -> uint256:
+    """
+    @return [quote, WAD] tokens held beyond what redeemed LPs are owed: less than LP cash while an account owes more than
+            others have here
+    """
+    return ledger.total_units * SCALE - ledger.claims
 
 
 @external

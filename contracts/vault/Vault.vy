@@ -815,10 +815,11 @@ def _payout(shares: uint256, bid: uint256, uncovered: uint256, survey: Survey) -
 @view
 def _available(funds: Funds) -> uint256:
     """
-    @return [quote, WAD] what can be paid without touching other people's cash or leaving stressed loss / equity > u_redeem
+    @return [quote, WAD] what can be paid, in tokens that are there, without touching other people's cash or leaving stressed
+            loss / equity > u_redeem
     """
     return min(
-        convert(max(funds.v.lp_cash, 0), uint256),
+        min(convert(max(funds.v.lp_cash, 0), uint256), staticcall CLEARINGHOUSE.free_cash()),
         wad.sub_floor(funds.nav, wad.div_up(funds.v.stressed_loss, self._params().u_redeem)),
     )
 

@@ -78,7 +78,7 @@ class Clearinghouse:
         require(units > 0, "clearing: zero amount")
         state = self._load_account(account)
         require(state.cash >= units * self.scale, "clearing: insufficient cash")
-        require(units <= self.total_units, "clearing: tokens at venues")
+        self._check_free_units(units)
         state.cash -= units * self.scale
         if state.mask != 0:
             assert self.oracle is not None
@@ -87,7 +87,7 @@ class Clearinghouse:
                     require(self.oracle.sync(market, now).fresh, "oracle: stale price")
             self._check_margin(account, state, now)
         self._save_account(account, state)
-        self._remove_units(units)
+        self._remove_free_units(units)
 
     def collect_fees(self) -> None:
         """Split accrued fees between insurance (rounded up) and the protocol."""
@@ -151,7 +151,7 @@ class Clearinghouse:
         """LP cash goes to a venue."""
         self._check_begun()
         self._spend_lp(units * self.scale)
-        self._remove_units(units)
+        self._remove_free_units(units)
 
     def collect(self, units: int) -> None:
         """Tokens from a venue or the Vault become LP cash."""
@@ -180,7 +180,7 @@ class Clearinghouse:
         """The protocol's part leaves."""
         self._check_idle()
         require(self.protocol >= units * self.scale, "clearing: protocol too low")
-        self._remove_units(units)
+        self._remove_free_units(units)
         self.protocol -= units * self.scale
 
     # ── views ──
@@ -193,6 +193,10 @@ class Clearinghouse:
     def vault_ledger(self) -> tuple[int, int]:
         """LP cash and reserve."""
         return self.lp, self.reserve
+
+    def free_cash(self) -> int:
+        """Tokens held beyond what redeemed LPs are owed [quote, WAD]."""
+        return self.total_units * self.scale - self.claims
 
     def buckets(self) -> Buckets:
         """Every bucket but the accounts' cash."""
@@ -232,6 +236,14 @@ class Clearinghouse:
     def _remove_units(self, units: int) -> None:
         require(units <= self.total_units, "clearing: tokens at venues")
         self.total_units -= units
+
+    def _remove_free_units(self, units: int) -> None:
+        self._check_free_units(units)
+        self.total_units -= units
+
+    def _check_free_units(self, units: int) -> None:
+        """What redeemed LPs are owed stays."""
+        require(units * self.scale + self.claims <= self.total_units * self.scale, "clearing: tokens at venues")
 
     def _settle_vault(self, reserve: int, lp: int, fees: int) -> None:
         require(self.reserve + reserve >= 0, "clearing: reserve exhausted")

@@ -200,6 +200,33 @@ def test_withdraw_while_venues_hold_the_tokens_reverts(
         clearinghouse.withdraw.send(unit, trader, trader, sender=trader)
 
 
+def test_withdraw_of_profit_leaves_what_redeemed_lps_are_owed(
+    clearinghouse: Contract, run: Run, settle: Settle, fund_lp: FundLp, trader: str, lp: str, unit: int
+) -> None:
+    """LPs are owed 6 of the 10 they brought; a trader then wins 9, of which 4 are there for him."""
+    fund_lp(10 * unit)
+    run((clearinghouse, "begin"), (clearinghouse, "earmark_claims", 6 * WAD), (clearinghouse, "end"))
+    settle(trader, Settlement(cash=9 * WAD))
+    with reverts("clearing: tokens at venues"):
+        clearinghouse.withdraw.send(4 * unit + 1, trader, trader, sender=trader)
+    clearinghouse.withdraw.send(4 * unit, trader, trader, sender=trader)
+    run((clearinghouse, "begin"), (clearinghouse, "pay_claim", lp, 6 * unit), (clearinghouse, "end"))
+    assert clearinghouse.buckets().total_units == 0
+
+
+def test_fund_of_a_trader_s_debt_leaves_what_redeemed_lps_are_owed(
+    clearinghouse: Contract, run: Run, settle: Settle, fund_lp: FundLp, trader: str, venue: str, unit: int
+) -> None:
+    """LP cash of 7, of which 3 is what a trader owes, and claims of 6, on 10 tokens."""
+    fund_lp(10 * unit)
+    run((clearinghouse, "begin"), (clearinghouse, "earmark_claims", 6 * WAD), (clearinghouse, "end"))
+    settle(trader, Settlement(cash=-3 * WAD, opened=1))
+    assert clearinghouse.vault_ledger()[0] == 7 * WAD
+    with reverts("clearing: tokens at venues"):
+        run((clearinghouse, "begin"), (clearinghouse, "fund", venue, 4 * unit + 1), (clearinghouse, "end"))
+    run((clearinghouse, "begin"), (clearinghouse, "fund", venue, 4 * unit), (clearinghouse, "end"))
+
+
 def test_withdraw_leaves_cash_below_one_unit(
     clearinghouse: Contract, settle: Settle, trader: str, unit: int, scale: int
 ) -> None:
