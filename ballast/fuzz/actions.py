@@ -308,9 +308,8 @@ def _claim(w: World, fn: str, amount: int, who: str, of: str, to: str) -> None:
     )
     if outcome.ok:
         _arrived(w, to, outcome.value if fn == "redeem" else amount)
-    elif allowed and 0 < amount <= most and not outcome.meddled:
-        if outcome.reason != "clearing: bad receiver":
-            raise Broken("i14_claims_are_never_refused", f"{who} is told {outcome.reason!r}")
+    elif allowed and 0 < amount <= most and not outcome.meddled and outcome.reason != "clearing: bad receiver":
+        raise Broken("i14_claims_are_never_refused", f"{who} is told {outcome.reason!r}")
 
 
 @action("{who} sends {shares:wad} shares to {to}")
