@@ -103,8 +103,8 @@ class Receipt:
     """What a transaction did. Events and the return value are decoded when asked for."""
 
     __slots__ = (
-        "_chain", "_events", "_function", "_output", "_timestamp", "block_number", "contract_address", "error",
-        "gas_used", "logs", "sender", "status", "to", "tx_hash",
+        "_chain", "_events", "_function", "_logs", "_output", "_timestamp", "block_number", "contract_address", "error",
+        "gas_used", "sender", "status", "to", "tx_hash",
     )  # fmt: skip
 
     def __init__(
@@ -114,7 +114,7 @@ class Receipt:
         *,
         status: int,
         gas_used: int,
-        logs: Sequence[Log],
+        logs: Sequence[Log] | Callable[[], Sequence[Log]],
         block_number: int,
         timestamp: int | Callable[[], int],
         output: bytes | Callable[[], bytes],
@@ -129,7 +129,7 @@ class Receipt:
         self._events: list[Event] | None = None
         self.status = status
         self.gas_used = gas_used
-        self.logs = logs
+        self._logs = logs
         self.block_number = block_number
         self.tx_hash = tx_hash
         self.contract_address = contract_address
@@ -146,6 +146,13 @@ class Receipt:
         if not isinstance(self._timestamp, int):
             self._timestamp = self._timestamp()
         return self._timestamp
+
+    @property
+    def logs(self) -> Sequence[Log]:
+        """Logs as the EVM wrote them, in order."""
+        if callable(self._logs):
+            self._logs = self._logs()
+        return self._logs
 
     @property
     def value(self) -> Any:

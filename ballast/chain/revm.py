@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyrevm
@@ -94,9 +95,9 @@ class RevmChain(Chain):
         result = evm.result
         assert result is not None
         number = self._number
-        logs = [self._log(log) for log in result.logs]
+        logs = partial(_logs, result, number)
         if self._history is not None:
-            self._history += logs
+            self._history += logs()
         return Receipt(
             self, tx, status=1, gas_used=result.gas_used, logs=logs, block_number=number, timestamp=self._now,
             output=output, contract_address=created,
@@ -158,12 +159,13 @@ class RevmChain(Chain):
                 output=error.data, error=error,
             )  # fmt: skip
 
-    def _log(self, log: Any) -> Log:
-        topics, data = log.data
-        return Log(log.address, tuple(topics), data, self._number)
-
     def _set_block(self) -> None:
         self._evm.set_block_env(pyrevm.BlockEnv(number=self._number, timestamp=self._now))
+
+
+def _logs(result: Any, number: int) -> list[Log]:
+    found = [(log.address, *log.data) for log in result.logs]
+    return [Log(address, tuple(topics), data, number) for address, topics, data in found]
 
 
 def _failure(error: RuntimeError) -> Exception:

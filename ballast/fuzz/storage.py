@@ -7,7 +7,8 @@ contracts state above their words; views are compared with the twin too, less of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import compress
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils.crypto import keccak
 
-from ballast.chain import Contract
+from ballast.chain import Contract, load
+from ballast.chain.artifacts import Artifact
 from ballast.model.exact.fixed import MICRO
 from ballast.model.exact.hedge import VenueState
 from ballast.model.exact.hedge_manager import Venue
@@ -58,15 +60,22 @@ class Storage:
         self._chain = world.chain
         self._vault = world.system.vault
         self.cells: list[Cell] = []
+        self._everybodys: list[Cell] = []
+        self._of: dict[str, list[Cell]] = defaultdict(list)
         self._places: list[tuple[str, int]] = []
         self._owners: list[Cell] = []
         for cell in _cells(world):
             first = len(self._places)
             self.cells.append(cell)
+            (self._of[cell.owner] if cell.owner else self._everybodys).append(cell)
             self._places += [(cell.contract.address, slot) for slot in cell.slots]
             self._owners += [cell] * len(cell.slots)
             cell.first = first
         self._words = [-1] * len(self._places)
+        token = load(world.setup.token)
+        path = ("erc20", "balanceOf") if "erc20" in token.layout["storage_layout"] else ("balanceOf",)
+        slot = hashed(slot_in(token, *path), world.system.clearinghouse.address)
+        self._held = world.system.quote.address, slot
         self.refresh()
 
     def refresh(self) -> set[Cell]:
@@ -77,6 +86,14 @@ class Storage:
         for cell in changed:
             cell.value = cell.decode(*words[cell.first : cell.first + len(cell.slots)])
         return changed
+
+    def concerning(self, actors: Iterable[str], changed: Iterable[Cell]) -> list[Cell]:
+        """Cells that belong to nobody or to one of these actors, and those that have changed."""
+        return [*self._everybodys, *(cell for name in actors for cell in self._of.get(name, ())), *changed]
+
+    def held(self) -> int:
+        """Token units that the Clearinghouse has."""
+        return self._chain.words([self._held])[0]
 
     def entries(self, contract: Contract, path: tuple[str, ...], keys: Sequence[tuple[str, ...]]) -> list[int]:
         """Words of a HashMap by key, of nested ones by keys."""
@@ -92,7 +109,12 @@ class Storage:
 
 def slot_of(contract: Contract, *path: str) -> int:
     """The slot of a storage variable, by the names of its module and itself."""
-    layout: Any = contract.artifact.layout["storage_layout"]
+    return slot_in(contract.artifact, *path)
+
+
+def slot_in(artifact: Artifact, *path: str) -> int:
+    """`slot_of` in what is yet to be deployed."""
+    layout: Any = artifact.layout["storage_layout"]
     for name in path:
         layout = layout[name]
     return int(layout["slot"])

@@ -121,8 +121,9 @@ PURPOSES = {
     "outside": "time, feeds, pools and gifts, and what else an action does",
     "driver": "all that is not named",
     "read": "the state of the contracts",
-    "checks": "every invariant but I13",
-    "compare": "what I13 alone needs: views answered and compared",
+    "checks": "I1 to I7",
+    "beyond": "I8 to I12, and what else a call owes",
+    "compare": "I13: words and views against the twin",
     "twin": "the same transactions on the twin",
 }
 
@@ -223,12 +224,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Stayers:
-    """What those who hold shares have: NAVs and shares with a virtual token and share, and all that LPs and R own."""
+    """What those who hold shares have: NAVs and shares with a virtual token and share."""
 
     bid: int  # [quote, WAD]
     nav: int  # [quote, WAD]
     shares: int  # [shares, WAD]
-    owned: int  # [quote, WAD] LP cash, perp book, venues after haircuts, and R: what a hedge can cost
 
 
 @dataclass(slots=True)
@@ -383,7 +383,8 @@ class World:
         self.actions = 0  # so far
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
         self.last = ""  # action
-        self.stayers: Stayers | None = None  # before it, where I7 or I10 speaks of it
+        self.stayers: Stayers | None = None  # before it, where I7 speaks of it
+        self.owned: int | None = None  # by LPs and the reserve before it, where I10 speaks of it [quote, WAD]
         self.valued: Valuation | None = None  # see `valuation`
         self.gas_used: dict[str, int] = {}  # by an action's last call that went through
         self.meddling: Meddling | None = None  # with the next call
