@@ -63,6 +63,8 @@ class Scenario:
     moves: tuple[str, ...]  # what the attacker may do, beside waiting
     seconds: int  # how long he may take
     inventory: int = 1_000  # [ETH] that an innocent trader is long
+    excess: int = 0  # [ETH] that he has just bought and sold again, which leaves their charge in R
+    queued: int = 1_000_000  # [shares] that an innocent LP wants to redeem
     shares: int = 0  # [quote] the attacker's own deposit when he begins
     feed: tuple[int, ...] = (20, 40, 60, 100)  # [s] when rounds come
     lag: int = 20  # [s] ahead of which he knows what will happen, and can have it happen
@@ -154,9 +156,13 @@ def _build(scenario: Scenario) -> Start:
     rounds(2, 30)
     if scenario.inventory:
         do("trade", who="trader3", market=ETH, size=scenario.inventory * WAD)
-    do("request", who="lp1", shares=1_000_000 * WAD, to="lp1")
+    if scenario.queued:
+        do("request", who="lp1", shares=scenario.queued * WAD, to="lp1")
     rounds(1, world.vault.epochs.pool.ends_at - world.now - 720)
     rounds(8, 75)  # the rest of the epoch is 120 s
+    if scenario.excess:
+        do("trade", who="trader3", market=ETH, size=scenario.excess * WAD)
+        do("close", who="trader3", market=ETH)
     do("warp", seconds=LAST_ROUND)
 
     now, truth = world.now, [price * FEED_UNIT for price in PRICES]

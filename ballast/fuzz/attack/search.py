@@ -89,6 +89,8 @@ MOTIFS: tuple[tuple[str, ...], ...] = (
     ("trade", "trade", "trade"),
     ("trade", "close"),
     ("pair", "wait", "withdraw_margin", "withdraw_margin"),
+    ("withdraw_margin", "withdraw_margin", "pair", "wait"),
+    ("request", "wait", "oppose", "process_epoch", "oppose"),
     ("wait", "sync_all", "wait", "sync_all"),
     ("trade", "wait", "sync_all", "wait", "sync_all", "close"),
     ("oppose", "wait", "close"),
@@ -268,7 +270,7 @@ class Found:
     seconds: float  # [CPU s]
 
 
-def search(starts: Sequence[Start], seconds: float, seed: int = 0, polish: float = 5.0, slice_: int = 200) -> Found:
+def search(starts: Sequence[Start], seconds: float, seed: int = 0, polish: float = 3.0, slice_: int = 200) -> Found:
     """Search scenarios in turn for this much CPU time, and no longer than `polish` after the first material gain."""
     breeders = [Breeder(start, Random(f"{seed} {start.scenario.name}")) for start in starts]
     began = time.process_time()
