@@ -26,7 +26,18 @@ from ballast.chain import artifacts
 from ballast.mutate import mutants as mutation
 from ballast.mutate import report as reports
 from ballast.mutate import search as searching
-from ballast.mutate.campaign import OUT, TESTS, Campaign, CampaignError, Plan, Result, copy_sources, kill_rate
+from ballast.mutate.campaign import (
+    KEPT,
+    OUT,
+    TESTS,
+    Campaign,
+    CampaignError,
+    Plan,
+    Result,
+    copy_sources,
+    keep,
+    kill_rate,
+)
 from ballast.mutate.mutants import Mutant, ReviewError
 from ballast.mutate.operators import OPERATORS, OPTIONAL
 
@@ -142,7 +153,7 @@ def run(
         plan = replace(
             plan_of(only, operators, extra, sample, seed, out, sources),
             jobs=jobs, tests=tests or TESTS, test_seconds=test_seconds, search=search_name, searches=searches,
-            steps=steps, retry=frozenset(retry), recheck=recheck,
+            steps=steps, retry=frozenset(retry), recheck=recheck, kept=None if fresh else KEPT,
         )  # fmt: skip
         if fresh:
             (plan.out / "results.jsonl").unlink(missing_ok=True)
@@ -159,11 +170,7 @@ def run(
         for review, why in campaign.stale_reviews(mutants):
             console.print(f"[yellow]explained, but {why}:[/] {review.contract}: {reports_escape(review.before)}")
         if report is not None:
-            reports.write(
-                report,
-                reports.markdown(results, list(campaign.stale_reviews(mutants)), note(campaign, mutants, results)),
-            )
-            console.print(f"wrote {report}")
+            publish(report, campaign, mutants, results)
         if stopped:
             console.print("stopped: run the same command again to go on")
             sys.exit(130)
@@ -292,9 +299,7 @@ def report(
         campaign.pending(mutants)  # takes up new explanations
         results = campaign.current(mutants)
         console.print(reports.table(results))
-        text = reports.markdown(results, list(campaign.stale_reviews(mutants)), note(campaign, mutants, results))
-        reports.write(report, text)
-        console.print(f"wrote {report}")
+        publish(report, campaign, mutants, results)
 
 
 # ---- shared
@@ -306,7 +311,7 @@ def plan_of(
 ) -> Plan:  # fmt: skip
     return Plan(
         out=out.resolve(), sources=sources.resolve(), operators=(*(operators or OPERATORS), *extra), only=only,
-        sample=sample or 0, seed=seed,
+        sample=sample or 0, seed=seed, kept=KEPT,
     )  # fmt: skip
 
 
@@ -327,6 +332,14 @@ def one(mutant_id: str, **options: Any) -> Iterator[tuple[Campaign, Mutant]]:
         if mutant is None:
             raise CampaignError(f"no mutant {mutant_id!r}: python -m ballast.mutate list --long --only {stem}")
         yield campaign, mutant
+
+
+def publish(path: Path, campaign: Campaign, mutants: list[Mutant], results: list[Result]) -> None:
+    """Write the report, and beside it what another campaign needs to go on."""
+    text = reports.markdown(results, list(campaign.stale_reviews(mutants)), note(campaign, mutants, results))
+    reports.write(path, text)
+    keep(path.with_suffix(".json"), results)
+    console.print(f"wrote {path}")
 
 
 def note(campaign: Campaign, mutants: list[Mutant], results: list[Result]) -> str:

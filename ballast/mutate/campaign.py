@@ -25,6 +25,7 @@ from ballast.mutate.operators import OPERATORS
 from ballast.mutate.syntax import Project
 
 OUT = artifacts.ROOT / "out" / "mutate"
+KEPT = artifacts.ROOT / "docs" / "reports" / "mutants.json"  # results for others to go on from
 TESTS = ("tests/unit",)
 COMPILE_LIMIT = 90  # [s of CPU] for all that one mutant makes necessary to compile
 SLACK = 5  # times what tests and searches need without a mutant
@@ -53,6 +54,7 @@ class Plan:
     retry: frozenset[str] = frozenset()  # outcomes that are not taken from earlier results
     recheck: bool = False  # run explained mutants, too
     reviewed: Path = mutation.REVIEWED
+    kept: Path | None = None  # results of an earlier campaign, as `keep` writes them
 
     def effort(self) -> dict[str, Any]:
         """How hard each mutant is looked for."""
@@ -125,6 +127,17 @@ class Results:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(asdict(result)) + "\n")
+
+
+def keep(path: Path, results: Iterable[Result]) -> None:
+    """Write what came of mutants in few bytes: enough for a campaign elsewhere to go on."""
+    files: dict[str, Any] = {}
+    noticed: dict[str, int] = {}
+    for result in sorted(results, key=lambda result: (result.path, result.id)):
+        file = files.setdefault(result.path, {"source": result.source, "mutants": {}})
+        by = noticed.setdefault(result.by, len(noticed))
+        file["mutants"][result.id] = [result.outcome, result.stage, by]
+    path.write_text(json.dumps({"by": list(noticed), "files": files}, separators=(",", ":")) + "\n")
 
 
 def counts(results: Iterable[Result]) -> dict[str, Counter[str]]:
@@ -223,7 +236,19 @@ class Campaign:
         self.project = Project.read(self.tree, paths or None)
         found = mutation.of_project(self.project, self.plan.operators, paths)
         self.population = len(found)
+        if self.plan.kept is not None and self.plan.kept.is_file():
+            self.take_over(found, json.loads(self.plan.kept.read_text()))
         return mutation.sample(found, self.plan.sample, self.plan.seed) if self.plan.sample else found
+
+    def take_over(self, mutants: list[Mutant], kept: Any) -> None:
+        """Results of an earlier campaign where there are none of this one."""
+        for mutant in mutants:
+            file = kept["files"].get(mutant.path, {})
+            found = file.get("mutants", {}).get(mutant.id)
+            text = self.project.sources[mutant.path].text
+            if found is not None and file["source"] == digest(text) and mutant.id not in self.results.known:
+                outcome, stage, by = found
+                self.results.known[mutant.id] = self.result(mutant, outcome, stage=stage, by=kept["by"][by])
 
     def pending(self, mutants: list[Mutant]) -> list[Mutant]:
         """Those without a result that still holds. Explained ones get theirs here."""

@@ -15,7 +15,7 @@ from ballast.mutate import campaign as campaigns
 from ballast.mutate import mutants as mutation
 from ballast.mutate import report
 from ballast.mutate.__main__ import main
-from ballast.mutate.campaign import Campaign, CampaignError, Plan, Result, counts, kill_rate
+from ballast.mutate.campaign import Campaign, CampaignError, Plan, Result, counts, keep, kill_rate
 
 SAFE = "contracts/safe/Safe.vy"
 
@@ -111,6 +111,23 @@ def test_results_hold_until_the_file_changes(strong: tuple[Campaign, Found], toy
     mutants = changed.read()
     assert {mutant.path for mutant in changed.pending(mutants)} == {"contracts/math/rounding.vy"}
     assert {result.path for result in changed.current(mutants)} == {SAFE}
+
+
+def test_results_kept_with_a_report_hold_elsewhere(strong: tuple[Campaign, Found], toy: Path, tmp_path: Path) -> None:
+    campaign, found = strong
+    keep(tmp_path / "mutants.json", found.values())
+    elsewhere = replace(campaign.plan, out=tmp_path / "out", kept=tmp_path / "mutants.json")
+    again = Campaign(elsewhere)
+    mutants = again.read()
+    assert again.pending(mutants) == []
+    assert counts(again.current(mutants)) == counts(found.values())
+    assert {result.by for result in again.current(mutants)} == {result.by for result in found.values()}
+    copy = tmp_path / "toy"
+    shutil.copytree(toy, copy)
+    safe = copy / SAFE
+    safe.write_text(safe.read_text().replace("# not more than that", "# at most that"))
+    changed = Campaign(replace(elsewhere, sources=copy))
+    assert {mutant.path for mutant in changed.pending(changed.read())} == {SAFE}
 
 
 def test_a_line_that_was_cut_off_is_tried_again(strong: tuple[Campaign, Found], tmp_path: Path) -> None:
