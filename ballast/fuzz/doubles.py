@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from ballast.model.exact.fixed import BPS, WAD, Reverted, require
+from ballast.model.exact.fixed import BPS, WAD, require
 from ballast.model.exact.hedge import VenueParams
 from ballast.model.exact.hedge_manager import Market, Prices, Venue
 from ballast.testing.hedge_world import Manner
@@ -15,8 +15,12 @@ HONEST = Manner(0)
 WORD_OF_ONES = 2**256 - 1
 NOWHERE = cast(Market, None)  # no market but its own
 
-# Answers that the manager takes for none, and a direct question for a revert; the first has a reason.
-DEAF = Manner.VIEWS_REVERT | Manner.VIEWS_BURN_GAS | Manner.VIEWS_SILENT
+# Of several ways to answer badly the first is taken. The deaf are no answer to the manager, and a revert of a direct
+# question; one gives a reason.
+MOODS = (
+    Manner.VIEWS_REVERT, Manner.VIEWS_BURN_GAS, Manner.VIEWS_GARBAGE, Manner.VIEWS_SILENT, Manner.VIEWS_SHOUT,
+)  # fmt: skip
+DEAF = (Manner.VIEWS_REVERT, Manner.VIEWS_BURN_GAS, Manner.VIEWS_SILENT)
 
 
 @dataclass(slots=True)
@@ -38,12 +42,23 @@ class Double(Venue):
 
     # ---- what it says
 
+    @property
+    def mood(self) -> Manner:
+        """How its views answer."""
+        return next((manner for manner in MOODS if manner in self.manners), HONEST)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether they do not."""
+        return self.mood in DEAF
+
     def exposure(self) -> int:
-        answer = 0 if Manner.LOSES_ALL in self.manners else self.held + self.skew
         self._check_answers()
-        if Manner.VIEWS_GARBAGE in self.manners:
+        if self.mood is Manner.VIEWS_GARBAGE:
             return -1
-        return 0 if Manner.VIEWS_SHOUT in self.manners else answer
+        if self.mood is Manner.VIEWS_SHOUT or Manner.LOSES_ALL in self.manners:
+            return 0
+        return self.held + self.skew
 
     def equity(self, price: int) -> int:
         amount = 0
@@ -52,15 +67,15 @@ class Double(Venue):
         if Manner.INVENTS_EQUITY in self.manners and self.traded:
             amount += amount // 10
         self._check_answers()
-        if Manner.VIEWS_GARBAGE in self.manners:
+        if self.mood is Manner.VIEWS_GARBAGE:
             return WORD_OF_ONES
-        return 0 if Manner.VIEWS_SHOUT in self.manners else amount
+        return 0 if self.mood is Manner.VIEWS_SHOUT else amount
 
     def read(self, price: int) -> tuple[int, int] | None:
-        return None if self.manners & DEAF else Venue.read(self, price)
+        return None if self.deaf else Venue.read(self, price)
 
     def read_equity(self, price: int) -> int:
-        return 0 if self.manners & DEAF else Venue.read_equity(self, price)
+        return 0 if self.deaf else Venue.read_equity(self, price)
 
     def best_route(self, size: int) -> int:
         return 0
@@ -121,6 +136,5 @@ class Double(Venue):
 
     def _check_answers(self) -> None:
         """A direct question, whose failure is the caller's."""
-        require(Manner.VIEWS_REVERT not in self.manners, "double: broken")
-        if self.manners & DEAF:
-            raise Reverted("")
+        require(self.mood is not Manner.VIEWS_REVERT, "double: broken")
+        require(not self.deaf, "")

@@ -338,6 +338,8 @@ def i10_no_churn_pays(w: World, rng: Random) -> None:
         if rng.random() < 0.5:
             _bring_venues_to_the_oracle(w)
         gang = [w.address(name) for name in rng.sample((*TRADERS, "keeper"), 3)]
+        for venue in range(len(w.manager.venues)):  # what was given to venues before is not the gang's doing
+            _tried(w.system.hedge_manager, "poke", venue, sender=gang[0])
         _tried(w.system.inventory, "sync_all", sender=gang[0])
         markets = range(len(w.feeds))
         held = {(who, i): w.system.perp_engine.call("position", who, i).size for who in gang for i in markets}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ballast.fuzz.doubles import DEAF
 from ballast.fuzz.world import Outcome, World
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.fixed import BPS, WAD
@@ -82,7 +81,7 @@ def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
     elif name == "rebalance" and any(venue.state.traded_at == w.now for venue in doubles):
         yield "hedge at a double"
     elif name == "poke":
-        if any(venue.manners & DEAF for venue in doubles):
+        if any(venue.deaf for venue in doubles):
             yield "dead venue poked"
         if any(venue.skew or venue.told_bps != BPS for venue in doubles):
             yield "lying venue poked"
