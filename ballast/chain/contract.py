@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from eth_abi.abi import decode as eth_abi_decode
-
 from ballast.chain.artifacts import Artifact, load
 from ballast.chain.codec import EventType, Function, address_of
 
 FailureKind = Literal["error", "panic", "empty", "custom", "halt"]
 
 _ERROR = bytes.fromhex("08c379a0")  # Error(string)
+_AFTER_ONE_WORD = (32).to_bytes(32, "big")  # where the only dynamic value begins
 _PANIC = bytes.fromhex("4e487b71")  # Panic(uint256)
 
 
@@ -42,9 +41,12 @@ class Reverted(Exception):
         if not data:
             return cls("", data, "empty", tx_hash)
         if data[:4] == _ERROR:
+            length = int.from_bytes(data[36:68], "big")
             try:
-                return cls(str(eth_abi_decode(["string"], data[4:])[0]), data, "error", tx_hash)
-            except Exception:
+                if data[4:36] != _AFTER_ONE_WORD or len(data) < 68 + length:
+                    raise ValueError("not a string")
+                return cls(data[68 : 68 + length].decode(), data, "error", tx_hash)
+            except ValueError:
                 return cls(f"custom 0x{data.hex()}", data, "custom", tx_hash)
         if data[:4] == _PANIC and len(data) == 36:
             return cls(f"panic {int.from_bytes(data[4:], 'big'):#x}", data, "panic", tx_hash)

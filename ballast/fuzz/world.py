@@ -130,11 +130,17 @@ PURPOSES = {
 
 @dataclass(slots=True)
 class Clock:
-    """CPU time spent [s] by purpose: `PURPOSES`."""
+    """CPU time spent [s] by purpose: `PURPOSES`.
+
+    Asking for CPU time is a call of the system, so only the outermost blocks do; what is inside shares theirs in
+    proportion to the wall clock, which is no different on average however busy the machine is.
+    """
 
     spent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _running: list[str] = field(default_factory=list)
-    _since: float = 0.0
+    _since: float = 0.0  # wall clock [s]
+    _began: tuple[float, float] = (0.0, 0.0)  # the outermost block: CPU time, wall clock [s]
+    _inside: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # it, by the wall clock [s]
 
     def on(self, purpose: str) -> _Span:
         """Account a `with` block to `purpose`, and not to the purpose around it."""
@@ -142,17 +148,25 @@ class Clock:
 
     def begin(self, purpose: str) -> None:
         """Time runs for `purpose` until `end`."""
-        now = time.process_time()
+        now = time.perf_counter()
         if self._running:
-            self.spent[self._running[-1]] += now - self._since
+            self._inside[self._running[-1]] += now - self._since
+        else:
+            self._began = time.process_time(), now
         self._running.append(purpose)
         self._since = now
 
     def end(self) -> None:
         """Time runs for what was interrupted."""
-        now = time.process_time()
-        self.spent[self._running.pop()] += now - self._since
+        now = time.perf_counter()
+        self._inside[self._running.pop()] += now - self._since
         self._since = now
+        if not self._running:
+            cpu, wall = self._began
+            share = (time.process_time() - cpu) / max(now - wall, 1e-9)
+            for purpose, seconds in self._inside.items():
+                self.spent[purpose] += seconds * share
+            self._inside.clear()
 
 
 @dataclass(slots=True)

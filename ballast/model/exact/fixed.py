@@ -20,6 +20,7 @@ WORST_UP = 50 * 10**16
 
 UINT_MAX = 2**256 - 1
 INT_MAX = 2**255 - 1
+INT_MIN = -(2**255)
 
 
 class Reverted(Exception):
@@ -41,7 +42,7 @@ def u256(x: int) -> int:
 
 def s256(x: int) -> int:
     """``x`` if it fits int256, else a revert without a reason."""
-    if -INT_MAX - 1 <= x <= INT_MAX:
+    if INT_MIN <= x <= INT_MAX:
         return x
     raise Reverted("")
 
@@ -93,12 +94,12 @@ def tdiv(x: int, y: int) -> int:
 
 def mul_floor(x: int, y: int) -> int:
     """Signed x * y / WAD toward minus infinity."""
-    return floor_div(s256(x * y), WAD)
+    return s256(x * y) // WAD
 
 
 def mul_ceil(x: int, y: int) -> int:
     """Signed x * y / WAD toward plus infinity."""
-    return ceil_div(s256(x * y), WAD)
+    return -(-s256(x * y) // WAD)
 
 
 def root_down(x: int) -> int:
