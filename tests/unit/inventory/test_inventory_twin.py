@@ -66,6 +66,7 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
             stress=stress,
             notional=abs(x.delta) * 2_000,
             book=-x.delta // 7,
+            vol_age=abs(two) * 100_000 if kind == "greeks" else 0,  # up to a year and a half: every wei of it shows
             closing=bool(three),
         )
         quoted, _ = both(
