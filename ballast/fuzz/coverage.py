@@ -204,6 +204,18 @@ class CoveredChain(RevmChain):
                 if not self._sprung(error):
                     raise
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        ours, quarantine = dict(self._ours), set(self._quarantine)
+        try:
+            with super().undone():
+                yield
+        finally:
+            for address in self._ours.keys() - ours.keys():  # free again: an EVM does not undo what was put there
+                self._evm.insert_account_info(address, pyrevm.AccountInfo())
+            self._ours, self._quarantine = ours, quarantine
+            self._arm(ours)
+
     # ---- traps
 
     def _meet(self, address: str, creation: bytes) -> None:

@@ -216,3 +216,20 @@ def test_a_contract_that_ignores_failures_puts_ours_in_quarantine() -> None:
     chain.deploy("RudeToken", 6)
     assert len(armed) > len(chain.code(vault))
     assert chain.code(vault).startswith(load("Vault").runtime)
+
+
+def test_what_was_deployed_in_a_trial_is_forgotten_with_it() -> None:
+    chain = CoveredChain(Coverage())
+    aggregator = chain.deploy("ReplayAggregator", 8)
+    armed = chain.deploy("ChainlinkFeed", aggregator, "0x" + "00" * 20, 0)
+    before = chain.contracts()
+    addresses = []
+    for _ in range(2):
+        with chain.undone():
+            chain.deploy("RudeToken", 6)
+            addresses.append(chain.deploy("NullVenue").address)
+            assert len(chain.contracts()) == len(before) + 1
+        assert chain.contracts() == before
+        assert chain.code(addresses[0]) == b""
+    assert addresses[0] == addresses[1]
+    assert chain.code(armed) != b""
