@@ -5,7 +5,19 @@
 
 from __future__ import annotations
 
-from ballast.fuzz.planted import Bug, Edit
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from statistics import median
+
+import click
+
+from ballast.chain.artifacts import ROOT
+from ballast.fuzz.planted import Bug, Edit, Found, chain_with, in_twin, search
+from ballast.fuzz.runner import Failure
+from ballast.fuzz.shrink import shrink, words
+from ballast.reports import REPORTS
 
 CLEARINGHOUSE = "contracts/clearing/Clearinghouse.vy"
 ENGINE = "contracts/perps/PerpEngine.vy"
@@ -560,4 +572,130 @@ FEE_NOT_FLOORED = Bug(
     "no single incident: dust",
 )
 
+NOBODY_ASKED = Bug(
+    "anybody may replace the feed of a market",
+    "PriceOracle",
+    (
+        Edit(
+            ORACLE,
+            "    roles._check(roles.Role.GOVERNOR)\n    word: uint256 = self._word(market)\n",
+            "    word: uint256 = self._word(market)\n",
+        ),
+    ),
+    mirrors="KiloEx, April 2025 ($7m): a stranger's call reached the price setter",
+    unseen="the twin has no roles to forget: what only some may call is written down beside it",
+    profile="all",
+)
+CALLED_FROM_INSIDE = Bug(
+    "trades go through in the middle of another operation",
+    "Clearinghouse",
+    (
+        Edit(
+            CLEARINGHOUSE,
+            "    if roles.Role.ENGINE in roles.roles_of[msg.sender]:\n        self._check_idle()\n",
+            "    if roles.Role.ENGINE in roles.roles_of[msg.sender]:\n        pass\n",
+        ),
+    ),
+    mirrors="GMX v1, July 2025 ($42m), Siren, 2021 ($3.5m): called again before the books were written",
+    profile="all",
+)
+
 BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))
+
+
+# ---- the report
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What searches for one bug found: with the twin as it should be, and with the bug in it if it can be there."""
+
+    bug: Bug
+    against_twin: list[Found]
+    alone: list[Found]  # empty: the twin cannot have the bug, or the invariants do not see it
+    short: Failure
+    story: list[str]
+
+
+def measure(bug: Bug, seeds: int, seconds: float, replays: int) -> Row:
+    """Search with several seeds, and shorten the first failure: one that the invariants found, if there is one."""
+    starts = [1_000 * i for i in range(seeds)]
+    against_twin = [search(bug, seed, seconds) for seed in starts]
+    alone = [search(bug, seed, seconds, twin_too=True) for seed in starts] if bug.twin else []
+    with in_twin(bug.twin):
+        first = (alone or against_twin)[0].failure
+        short = shrink(first, replays, chain_with(bug))
+        return Row(bug, against_twin, alone, short, words(short))
+
+
+def report(rows: Sequence[Row], seconds: float) -> list[str]:
+    """Markdown: the table, then what was changed and the shortest sequence for each."""
+    lines = [
+        "# Seeded history",
+        "",
+        "Bugs that happened to others, re-created here one at a time, and how the fuzzer found them: `python -m "
+        "ballast.fuzz.history`",
+        "writes this file. *With the twin*: the contracts have the bug, the twin has not. *By invariants alone*: both "
+        "have it, so that no",
+        "comparison can tell. Seconds of CPU and actions on contracts are medians over "
+        f"{len(rows[0].against_twin)} seeds; nothing took longer than {seconds:.0f} s.",
+        "",
+        "| bug | mirrors | with the twin, by | s | by invariants alone, by | s | actions | steps, shortened |",
+        "|---|---|---|--:|---|--:|--:|--:|",
+    ]
+    for row in rows:
+        found, chosen = row.against_twin, row.alone or row.against_twin
+        alone = [_checks(row.alone), _median(row.alone)] if row.alone else [_why_not(row), ""]
+        cells = [
+            row.bug.name, row.bug.mirrors, _checks(found), _median(found), *alone,
+            f"{median(each.actions for each in chosen):,.0f}", str(len(row.short.steps)),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    for row in rows:
+        lines += ["", f"## {row.bug.name[0].upper()}{row.bug.name[1:]}", "", f"`{row.bug.edits[0].source}`", ""]
+        lines += ["```diff", *(line for edit in row.bug.edits for line in _diff(edit)), "```", ""]
+        lines += ["```", *row.story, "```"]
+    return lines
+
+
+def _checks(found: Sequence[Found]) -> str:
+    return ", ".join(f"`{by}`" for by, _ in Counter(each.by for each in found).most_common())
+
+
+def _median(found: Sequence[Found]) -> str:
+    return f"{median(each.seconds for each in found):.2f}"
+
+
+def _why_not(row: Row) -> str:
+    if all(not each.by.startswith("i13_") for each in row.against_twin):
+        return "the same: it asks no twin"
+    return f"not seen: {row.bug.unseen}"
+
+
+def _diff(edit: Edit) -> Iterator[str]:
+    """The lines an edit changes, without file names and positions."""
+    text = (ROOT / edit.source).read_text()
+    difference = unified_diff(text.splitlines(), edit.apply(text).splitlines(), lineterm="", n=0)
+    return (line for line in difference if not line.startswith(("---", "+++", "@@")))
+
+
+@click.command()
+@click.option("--seeds", default=3, show_default=True, help="Searches for each bug and each kind of search.")
+@click.option("--seconds", default=60.0, show_default=True, help="CPU time that one search may take.")
+@click.option("--replays", default=300, show_default=True, help="How often a failure is replayed to shorten it.")
+def main(seeds: int, seconds: float, replays: int) -> None:
+    """Find every bug of the list, and write docs/reports/history.md; fails if one is not found.
+
+    \b
+      python -m ballast.fuzz.history
+      python -m ballast.fuzz.history --seeds 1 --replays 50
+    """
+    rows = []
+    for bug in BUGS:
+        rows.append(measure(bug, seeds, seconds, replays))
+        click.echo("\n".join([f"{bug.name}:", *rows[-1].story]))
+    (REPORTS / "history.md").write_text("\n".join(report(rows, seconds)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

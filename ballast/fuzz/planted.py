@@ -12,6 +12,7 @@ import inspect
 import json
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,10 @@ from typing import Any
 from ballast.chain import RevmChain, Tx, load
 from ballast.chain.artifacts import BUILD, ROOT, SOURCES
 from ballast.chain.contract import Receipt
+from ballast.fuzz.runner import Failure, Stats, episode
 from ballast.mutate.compiling import quick
+
+LENGTH = 150  # steps of an episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,37 @@ class Bug:
     twin: tuple[Edit, ...] = ()
     mirrors: str = ""  # which protocol, when, what happened
     unseen: str = ""  # why the invariants alone cannot see it
+    profile: str = "perps"  # of the episodes that look for it
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A failure that a bug caused, and what it took: CPU time [s], actions on contracts."""
+
+    failure: Failure
+    seconds: float
+    actions: int
+
+    @property
+    def by(self) -> str:
+        """The check that failed."""
+        return self.failure.broken.name
+
+
+def search(bug: Bug, seed: int = 0, seconds: float = 60.0, *, twin_too: bool = False, length: int = LENGTH) -> Found:
+    """Random episodes until the bug is found or so much CPU time [s] is spent, then TimeoutError.
+
+    With `twin_too` the twin has the bug as well, and only the invariants can find it.
+    """
+    make_chain, stats, start = chain_with(bug), Stats(), time.process_time()
+    with in_twin(bug.twin if twin_too else ()):
+        while (spent := time.process_time() - start) < seconds:
+            try:
+                episode(seed, length, stats=stats, make_chain=make_chain, profile=bug.profile)
+            except Failure as failure:
+                return Found(failure, time.process_time() - start, stats.calls)
+            seed += 1
+    raise TimeoutError(f"{bug.name}: not found by {stats.calls} actions in {spent:.0f} s")
 
 
 class PlantedChain(RevmChain):

@@ -335,7 +335,7 @@ def fuzz_config(decimals: int = 6) -> Config:
             assert venue.test_pool is not None
             pool = {"base": 5 * venue.test_pool.base, "width": 40}
             venues.append(venue.model_dump() | {"twap_window": 300, "test_pool": pool})
-        perps = market.perps.model_dump() | {"cap_quote": 15_000_000}
+        perps = market.perps.model_dump() | {"cap_quote": 5_000_000}
         markets.append(market.model_dump() | {"venues": venues, "perps": perps})
     return config.changed(
         markets=markets,

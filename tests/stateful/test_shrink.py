@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from ballast.fuzz.history import REDEEMED_AT_MID
+from ballast.fuzz.planted import chain_with, search
 from ballast.fuzz.runner import Failure, replay
 from ballast.fuzz.shrink import save, shrink, words
 from ballast.fuzz.world import Broken, Setup
-from tests.stateful import mutants
-from tests.stateful.test_mutants import search
 
 
 @pytest.mark.fuzz
-def test_shrink_planted_bug_leaves_its_cause(tmp_path: Path) -> None:
-    make_chain = mutants.chain_with(mutants.REDEEMED_AT_MID, tmp_path / "sources")
-    found = search(make_chain)
+def test_shrink_planted_bug_leaves_its_cause() -> None:
+    make_chain = chain_with(REDEEMED_AT_MID)
+    found = search(REDEEMED_AT_MID).failure
     short = shrink(found, make_chain=make_chain)
     assert short.broken.invariant == found.broken.invariant
     assert len(short.steps) <= 12
