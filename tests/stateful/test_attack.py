@@ -10,21 +10,18 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from ballast.chain import artifacts
+from ballast.fuzz.attack.command import start_of
 from ballast.fuzz.attack.confirm import Unconfirmed, confirmed
 from ballast.fuzz.attack.game import Start, build, rebase
 from ballast.fuzz.attack.pool import Pool
 from ballast.fuzz.attack.rules import RULES, Rule, contracts_without, rule, twin_without
-from ballast.fuzz.attack.scenarios import SCENARIOS
+from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, Found, search
 from ballast.fuzz.world import World
 from ballast.model.exact import hedge, hedge_manager, inventory, vault
 from ballast.model.exact.hedge_manager import Prices
 
 SEED = 3
-
-
-def start_of(name: str) -> Start:
-    return build(next(scenario for scenario in SCENARIOS if scenario.name == name))
 
 
 def found(start: Start, removed: Rule | None, seconds: float) -> Found:
@@ -70,6 +67,15 @@ def test_search_finds_the_arbitrage_that_spreads_do_not_price() -> None:
     assert confirmed(attack).attacker == attack.gain
     with pytest.raises(Unconfirmed):
         confirmed(more(attack))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in OPEN])
+def test_search_finds_what_is_known_to_be_open(scenario: str) -> None:
+    """Fails when it is closed: then the scenario belongs to those in which nothing may be found."""
+    attack = found(start_of(scenario), None, 60).best
+    assert attack is not None
+    assert attack.gain >= MATERIAL
 
 
 def test_pool_model_equals_uniswap() -> None:

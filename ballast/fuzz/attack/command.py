@@ -19,7 +19,7 @@ from ballast.fuzz.actions import describe
 from ballast.fuzz.attack.confirm import confirmed
 from ballast.fuzz.attack.game import DOLLAR, Start, build, rebase
 from ballast.fuzz.attack.rules import RULES, rule, twin_without
-from ballast.fuzz.attack.scenarios import SCENARIOS
+from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, search
 from ballast.fuzz.world import World
 from ballast.model.exact.fixed import WAD
@@ -52,15 +52,15 @@ class Hunt:
 
 
 @cache
-def starts() -> tuple[Start, ...]:
-    """Every scenario, built once with every rule in place."""
-    return tuple(build(scenario) for scenario in SCENARIOS)
+def start_of(name: str) -> Start:
+    """A scenario, built once with every rule in place."""
+    return build(next(scenario for scenario in (*SCENARIOS, *OPEN) if scenario.name == name))
 
 
 def hunt(without: str | None, seconds: float, seed: int, names: Sequence[str] = ()) -> Hunt:
     """Search (only the named scenarios, if any are named) and confirm what was found on the contracts."""
     removed = rule(without) if without else None
-    chosen = [start for start in starts() if not names or start.scenario.name in names]
+    chosen = [start_of(name) for name in names or [scenario.name for scenario in SCENARIOS]]
     with twin_without(removed):
         for start in chosen:
             rebase(start)
@@ -127,7 +127,7 @@ def _move(gene: tuple[str, tuple[object, ...]]) -> str:
     "--without", metavar="RULE", multiple=True, help="Take a rule away, from twin and contracts; all: each in turn."
 )
 @click.option(
-    "--scenario", "names", type=click.Choice([scenario.name for scenario in SCENARIOS]), multiple=True,
+    "--scenario", "names", type=click.Choice([scenario.name for scenario in (*SCENARIOS, *OPEN)]), multiple=True,
     help="Only there; may be repeated.",
 )  # fmt: skip
 @click.option("--list-rules", is_flag=True, help="The rules that can be taken away, and the scenarios.")
@@ -252,7 +252,7 @@ def _show_rules() -> None:
     console = Console(highlight=False)
     for title, rows in (
         ("Rules", [(each.name, each.says) for each in RULES]),
-        ("Scenarios, and what holds in them", [(each.name, each.claim) for each in SCENARIOS]),
+        ("Scenarios, and what holds in them", [(each.name, each.claim) for each in (*SCENARIOS, *OPEN)]),
     ):
         table = Table(title=title, title_justify="left", show_header=False)
         for row in rows:

@@ -102,3 +102,16 @@ SCENARIOS = (
         feed=tuple(range(3_000, 90_000, 3_000)),
     ),
 )
+
+OPEN = (  # where money is found although every rule is in place: docs/decisions.md says why
+    Scenario(
+        "stayer",
+        "open: whoever holds nearly all other shares gains by making inventory while a queue is priced",
+        TRADING + LIQUIDITY,
+        seconds=420,
+        shares=7_500_000,
+        queued=2_000_000,
+        feed=tuple(range(20, 420, 20)),
+        processed_at=120,
+    ),
+)
