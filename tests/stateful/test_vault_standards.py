@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from ballast.chain.artifacts import ROOT
 from ballast.fuzz.actions import Step, perform
 from ballast.fuzz.plan import Planner
+from ballast.fuzz.planted import Bug, Edit, chain_with
 from ballast.fuzz.runner import Driver, Stats
 from ballast.fuzz.standards import PROPERTIES, conditions, examine
 from ballast.fuzz.world import Broken, Setup, World
 from ballast.model.exact.fixed import WAD
-from tests.stateful import mutants
-from tests.stateful.mutants import Mutant
 
 EPISODES = 4  # per token
 LENGTH = 250  # steps
@@ -217,15 +214,11 @@ MISTAKES = (
 
 
 @pytest.mark.fuzz
-def test_a_vault_that_breaks_the_standards_is_caught(tmp_path: Path) -> None:
+def test_a_vault_that_breaks_the_standards_is_caught() -> None:
     """One vault with a dozen mistakes, asked by the properties alone, without driver and twin."""
-    source = ROOT / "contracts" / "vault" / "Vault.vy"
-    right = wrong = source.read_text()
-    for old, new, _ in MISTAKES:
-        assert wrong.count(old) == 1, old
-        wrong = wrong.replace(old, new)
-    mutant = Mutant("a dozen mistakes", "Vault", str(source.relative_to(ROOT)), right, wrong)
-    w, rng, caught = World(Setup(6), mutants.chain_with(mutant, tmp_path)()), Random(1), set[str]()
+    edits = tuple(Edit("contracts/vault/Vault.vy", old, new) for old, new, _ in MISTAKES)
+    w = World(Setup(6), chain_with(Bug("a dozen mistakes", "Vault", edits))())
+    rng, caught = Random(1), set[str]()
     for step in story(w):
         if step is not None:
             perform(w, step)
