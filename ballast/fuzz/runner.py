@@ -26,6 +26,7 @@ from ballast.fuzz.invariants import (
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.promises import PROMISES, Before, before
 from ballast.fuzz.reach import reached
+from ballast.fuzz.standards import PROPERTIES, Property, examine
 from ballast.fuzz.world import PURPOSES, Broken, Clock, Setup, World, deploy
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.system import Sandbox
@@ -33,6 +34,9 @@ from ballast.system import Sandbox
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
 THOROUGH_EVERY = 50  # steps between comparisons of everything
 EXPERIMENT_EVERY = 12  # steps between what-if experiments
+STANDARDS_EVERY = 100  # steps between questions about ERC-4626 and ERC-7540
+QUESTIONS = 4  # properties of theirs that are asked about then
+ATTEMPTS = 5  # to find at the end of a replay, where it was, what one of them saw
 WORLDLY = {"warp", "push", "break_feed", "arbitrage"}  # nothing of ours changes until somebody calls
 
 
@@ -84,7 +88,7 @@ class Stats:
     def lines(self) -> list[str]:
         """A summary for people."""
         spent, done = self.clock.spent, sum(self.ok.values())
-        unmodelled = self.rate(*(PURPOSES.keys() - {"twin", "compare", "beyond"}))
+        unmodelled = self.rate(*(PURPOSES.keys() - {"twin", "compare", "beyond", "standards"}))
         return [
             f"{self.calls:,} actions ({done:,} went through) in {self.episodes} episodes of {self.steps:,} steps",
             f"{self.rate():,.0f} actions per CPU second; with I1 to I7 alone, and without the twin, {unmodelled:,.0f}",
@@ -173,6 +177,10 @@ class Driver:
             with world.clock.on("compare"):
                 for check in THOROUGH:
                     check(world)
+        if number % STANDARDS_EVERY == 0:
+            with world.clock.on("standards"):
+                rng = Random(f"{number} {world.now}")
+                examine(world, rng, rng.sample(PROPERTIES, QUESTIONS))
 
 
 def episode(
@@ -230,13 +238,17 @@ def replay(
     *,
     thorough: bool = True,
     make_chain: Callable[[], Chain] | None = None,
+    ask: Sequence[Property] = PROPERTIES,
 ) -> World:
-    """Do a given sequence, checking everything after every step; raises Broken."""
+    """Do a given sequence, checking everything after every step, and `ask` these properties at its end; raises
+    Broken."""
     world = World(setup, make_chain() if make_chain else None)
     driver = Driver(world, Stats(world.clock), thorough)
     for step in steps:
         driver.step(step)
     driver.finish()
+    for attempt in range(ATTEMPTS):
+        examine(world, Random(f"{world.actions} {world.now} {attempt}"), ask)
     return world
 
 

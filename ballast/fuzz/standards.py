@@ -30,15 +30,15 @@ class Unmet(AssertionError):
     """A property does not hold."""
 
 
-def examine(w: World, rng: Random, properties: Sequence[Property] | None = None) -> Counter[str]:
-    """Ask each property (all of them by default) here and now; returns those that had something to say, raises Broken.
+def examine(w: World, rng: Random, properties: Sequence[Property]) -> Counter[str]:
+    """Ask each property here and now; returns those that had something to say, raises Broken.
 
     Only the in-process backend can undo what they do: elsewhere nothing is asked.
     """
     spoke: Counter[str] = Counter()
     if not isinstance(w.chain, RevmChain):
         return spoke
-    for one in PROPERTIES if properties is None else properties:
+    for one in properties:
         try:
             with w.chain.undone():
                 spoke[one.__name__] += one(w, rng)

@@ -123,6 +123,7 @@ PURPOSES = {
     "read": "the state of the contracts",
     "checks": "I1 to I7",
     "beyond": "I8 to I12, and what else a call owes",
+    "standards": "ERC-4626 and ERC-7540",
     "compare": "I13: words and views against the twin",
     "twin": "the same transactions on the twin",
 }

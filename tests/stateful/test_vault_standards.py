@@ -41,7 +41,7 @@ def ask(w: World, rng: Random) -> None:
     """Ask everything here, and remember where that was."""
     here = conditions(w)
     states.update(here)
-    for name in examine(w, rng):
+    for name in examine(w, rng, PROPERTIES):
         asked[name] += 1
         met.update((name, condition) for condition in here)
 
