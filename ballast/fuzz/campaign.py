@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ballast.fuzz.coverage import Coverage, CoveredChain
 from ballast.fuzz.runner import Failure, Stats, episode
 from ballast.fuzz.shrink import breaks, save, shrink, words
 
@@ -58,12 +60,14 @@ class Task:
     profile: str
     seconds: float | None
     keep_going: bool
+    coverage: Coverage  # so far
 
 
 @dataclass(slots=True)
 class Result:
     """What a task brought."""
 
+    coverage: Coverage
     stats: Stats = field(default_factory=Stats)
     failures: list[Failure] = field(default_factory=list)
 
@@ -75,6 +79,8 @@ class Sample:
     seconds: float
     actions: int
     episodes: int
+    lines: int  # reached, summed over contracts
+    branches: int
 
 
 @dataclass(slots=True)
@@ -90,18 +96,28 @@ class Found:
     reproduces: bool = False  # when replayed, as the shortest sequence known
 
 
+_seen = Coverage()  # by this process
+_working = threading.Lock()  # a Dask worker may have several threads, but there is one world at a time
+
+
+def _chain() -> CoveredChain:
+    return CoveredChain(_seen)
+
+
 def work(task: Task) -> Result:
     """Do a task, in a worker."""
-    result, begin = Result(), time.monotonic()
-    for seed in range(task.first, task.first + task.episodes):
-        if task.seconds is not None and time.monotonic() - begin >= task.seconds:
-            break
-        try:
-            episode(seed, task.length, stats=result.stats, profile=task.profile)
-        except Failure as failure:
-            result.failures.append(failure)
-            if not task.keep_going:
+    with _working:
+        _seen.merge(task.coverage)
+        result, begin = Result(_seen), time.monotonic()
+        for seed in range(task.first, task.first + task.episodes):
+            if task.seconds is not None and time.monotonic() - begin >= task.seconds:
                 break
+            try:
+                episode(seed, task.length, stats=result.stats, profile=task.profile, make_chain=_chain)
+            except Failure as failure:
+                result.failures.append(failure)
+                if not task.keep_going:
+                    break
     return result
 
 
@@ -118,6 +134,8 @@ class Campaign:
         """A new campaign, or with `resume` the one in the directory; raises CampaignError."""
         self.plan = plan
         self.stats = Stats()
+        self.coverage = Coverage()
+        self.news = 0.0  # [s] when something was reached for the first time
         self.history: list[Sample] = []
         self.found: list[Found] = []
         self.seconds = 0.0  # searched in all
@@ -172,14 +190,18 @@ class Campaign:
         if episodes <= 0:
             return None
         plan, first = self.plan, self.plan.seed * SPACE + self.issued
-        task = Task(first, episodes, plan.length, plan.profile, left, plan.keep_going)
+        task = Task(first, episodes, plan.length, plan.profile, left, plan.keep_going, self.coverage)
         self.issued += episodes
         return task
 
     def _merge(self, result: Result) -> Iterator[tuple[Found, Failure]]:
         """Add a task's result; what broke in a new way is saved as it is, and returned to be shortened."""
         self.stats.add(result.stats)
-        self.history.append(Sample(round(self.seconds, 2), self.stats.calls, self.stats.episodes))
+        if self.coverage.merge(result.coverage):
+            self.news = self.seconds
+        rows = self.coverage.table()
+        lines, branches = sum(row.lines[0] for row in rows), sum(row.branches[0] for row in rows)
+        self.history.append(Sample(round(self.seconds, 2), self.stats.calls, self.stats.episodes, lines, branches))
         for failure in result.failures:
             if (known := self._known(failure)) is not None:
                 known.times += 1
@@ -221,6 +243,7 @@ class Campaign:
             "profile": self.plan.profile,
             "length": self.plan.length,
             "seconds": round(self.seconds, 2),
+            "news": round(self.news, 2),
             "issued": self.issued,
             "episodes": stats.episodes,
             "steps": stats.steps,
@@ -237,10 +260,12 @@ class Campaign:
         """Write everything to the plan's directory."""
         self.plan.out.mkdir(parents=True, exist_ok=True)
         _write(self.plan.out / "stats.json", json.dumps(self.summary(), indent=1))
+        _write(self.plan.out / "coverage.json", json.dumps(self.coverage.to_json()))
 
     def _load(self, saved: dict[str, Any]) -> None:
         self.plan = replace(self.plan, seed=saved["seed"], profile=saved["profile"], length=saved["length"])
-        self.seconds, self.issued = saved["seconds"], saved["issued"]
+        self.seconds, self.news, self.issued = saved["seconds"], saved["news"], saved["issued"]
+        self.coverage = Coverage.from_json(json.loads((self.plan.out / "coverage.json").read_text()))
         self.stats.clock.spent.update(saved["cpu"])
         self.stats.steps, self.stats.episodes = saved["steps"], saved["episodes"]
         for name in ("ok", "refused", "reached"):
@@ -251,18 +276,19 @@ class Campaign:
 
 @contextmanager
 def _interruptible(campaign: Campaign) -> Iterator[None]:
-    """Ctrl-C lets the workers finish what they are at; pressed again it interrupts."""
+    """Ctrl-C, or being told to terminate, lets the workers finish what they are at; a second time it interrupts."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if campaign.stopping:
             raise KeyboardInterrupt
         campaign.stopping = True
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _result(future: Future[Result], task: Task) -> Result:

@@ -9,28 +9,52 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-WIDTH, HEIGHT = 560, 150  # of a chart [px]
+from ballast.chain.artifacts import SOURCES
+from ballast.fuzz.coverage import Coverage
+
+WIDTH, HEIGHT = 460, 140  # of a chart [px]
+CONTEXT = 1  # lines around those not reached
 
 
 def render(directory: Path) -> Path:
     """Write report.html from what a campaign has saved; returns its path."""
     stats: dict[str, Any] = json.loads((directory / "stats.json").read_text())
-    page = directory / "report.html"
+    coverage = Coverage.from_json(json.loads((directory / "coverage.json").read_text()))
     environment = Environment(
         loader=PackageLoader("ballast.fuzz", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["thousands"] = lambda number: f"{number:,.0f}"
-    tests = {found["file"]: (directory / found["file"]).read_text() for found in stats["found"]}
-    page.write_text(environment.get_template("report.html.j2").render(stats=stats, tests=tests, charts=_charts(stats)))
+    page = directory / "report.html"
+    page.write_text(
+        environment.get_template("report.html.j2").render(
+            stats=stats,
+            tests={found["file"]: (directory / found["file"]).read_text() for found in stats["found"]},
+            charts=_charts(stats["history"]),
+            rows=coverage.table(),
+            uncovered={file: _excerpts(file, lines) for file, lines in coverage.uncovered().items()},
+        )
+    )
     return page
 
 
-def _charts(stats: dict[str, Any]) -> list[dict[str, Any]]:
-    """Lines through the campaign's history, as SVG paths."""
-    return []
+def _charts(history: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """How the campaign went, as SVG paths over its seconds; see `campaign.Sample` for the columns."""
+    names = {"lines": 3, "branches": 4, "actions": 1}
+    return [
+        {"name": name, "last": history[-1][column], "path": _path([(row[0], row[column]) for row in history])}
+        for name, column in names.items()
+        if history
+    ]
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
-    """An SVG path through points, scaled to the chart, zero at the bottom left."""
+    """An SVG path through points, from zero at the bottom left to the greatest at the top right."""
     right, top = max(x for x, _ in points) or 1, max(y for _, y in points) or 1
-    return "M" + " L".join(f"{x / right * WIDTH:.1f} {HEIGHT - y / top * HEIGHT:.1f}" for x, y in points)
+    return "M" + " L".join(f"{x / right * WIDTH:.1f} {HEIGHT - y / top * HEIGHT:.1f}" for x, y in [(0, 0), *points])
+
+
+def _excerpts(file: str, missing: Sequence[int]) -> list[tuple[int, str, bool]]:
+    """The lines not reached and those around them: number, text, whether it was not reached."""
+    text = (SOURCES / file).read_text().splitlines()
+    shown = {n for line in missing for n in range(line - CONTEXT, line + CONTEXT + 1) if 0 < n <= len(text)}
+    return [(number, text[number - 1], number in missing) for number in sorted(shown)]

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ballast.fuzz.campaign import Campaign
+from ballast.fuzz.campaign import Campaign, Sample
 
 EVERY = 10.0  # [s] between lines
 REASONS = 8  # shown
@@ -46,11 +46,15 @@ class Screen:
     def _figures(self, campaign: Campaign) -> dict[str, str]:
         seconds, calls = self.start
         rate = (campaign.stats.calls - calls) / max(campaign.seconds - seconds, 1e-9)
+        last = campaign.history[-1] if campaign.history else Sample(0, 0, 0, 0, 0)
         return {
             "actions": f"{campaign.stats.calls:,}",
             "actions/s": f"{rate:,.0f}",
             "sequences": f"{campaign.stats.episodes:,}",
             "refused": f"{sum(campaign.stats.refused.values()):,}",
+            "lines": f"{last.lines:,}",
+            "branches": f"{last.branches:,}",
+            "s since something new": f"{campaign.seconds - campaign.news:,.0f}",
             "failures": f"{len(campaign.found)}",
         }
 
@@ -62,6 +66,12 @@ class Screen:
         reasons = Table.grid(padding=(0, 2))
         for reason, count in campaign.stats.refused.most_common(REASONS):
             reasons.add_row(f"{count:,}", reason or "(no reason)")
+        covered = Table.grid(padding=(0, 2))
+        covered.add_row("", "lines", "branches", style="dim")
+        for row in campaign.coverage.table():
+            covered.add_row(row.contract, "{}/{}".format(*row.lines), "{}/{}".format(*row.branches))
         title = "finishing what is running; Ctrl-C again interrupts" if campaign.stopping else "Ctrl-C stops"
         found = [Text(found.message, style="bold red") for found in campaign.found]
-        return Group(Text(f"seed {campaign.plan.seed}, {title}"), Columns([totals, reasons], padding=(0, 6)), *found)
+        return Group(
+            Text(f"seed {campaign.plan.seed}, {title}"), Columns([totals, covered, reasons], padding=(0, 6)), *found
+        )

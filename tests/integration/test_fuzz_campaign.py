@@ -18,19 +18,19 @@ from distributed import LocalCluster
 
 from ballast.chain.artifacts import ROOT
 from ballast.fuzz.__main__ import main
-from tests.stateful import mutants
+from ballast.fuzz.history import REDEEMED_AT_MID
 
-CLOCKS = {"seconds", "cpu", "history"}  # of a summary: what differs between two equal runs
+CLOCKS = {"seconds", "news", "cpu", "history"}  # of a summary: what differs between two equal runs
 
 
 def fuzz(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return CliRunner(mix_stderr=False).invoke(main, [str(argument) for argument in arguments])
 
 
 def run(out: Path, *arguments: object) -> dict[str, Any]:
     """The summary of a short campaign that finds nothing."""
     result = fuzz("run", "--out", out, "--length", 60, "--json", *arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.stdout + result.stderr
     return dict(json.loads(result.stdout))
 
 
@@ -41,14 +41,14 @@ def timeless(summary: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def bugged_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tree in which redemptions are paid at mid NAV."""
-    tree, bug = tmp_path_factory.mktemp("sources"), mutants.REDEEMED_AT_MID
+    tree = tmp_path_factory.mktemp("sources")
     for folder in ("contracts", "interfaces"):
         shutil.copytree(ROOT / folder, tree / folder)
     if (ROOT / ".build").is_dir():  # only what the bug touches is compiled again
         shutil.copytree(ROOT / ".build" / "vyper", tree / ".build" / "vyper")
-    source = tree / bug.source
-    assert bug.old in source.read_text()
-    source.write_text(source.read_text().replace(bug.old, bug.new))
+    for edit in REDEEMED_AT_MID.edits:
+        source = tree / edit.source
+        source.write_text(edit.apply(source.read_text()))
     return tree
 
 
@@ -71,6 +71,7 @@ def test_run_same_seed_is_the_same_campaign(tmp_path: Path) -> None:
     other = run(tmp_path / "other", "--seed", 8, "--episodes", 3, "--jobs", 1)
     assert one["episodes"] == 3
     assert timeless(one) == timeless(same)
+    assert (tmp_path / "one" / "coverage.json").read_text() == (tmp_path / "same" / "coverage.json").read_text()
     assert one["ok"] != other["ok"]
 
 
@@ -78,17 +79,20 @@ def test_run_resume_goes_on_with_the_next_seeds(tmp_path: Path) -> None:
     first = run(tmp_path, "--seed", 7, "--episodes", 2, "--jobs", 1)
     refused = fuzz("run", "--out", tmp_path, "--episodes", 2)
     assert refused.exit_code == 1
-    assert "--resume goes on with it" in refused.output
+    assert "--resume goes on with it" in refused.stderr
     both = run(tmp_path, "--resume", "--episodes", 2, "--jobs", 1)
     assert (both["seed"], both["issued"], both["episodes"]) == (7, 4, 4)
     assert both["actions"] > first["actions"]
     assert both["seconds"] > first["seconds"]
+    (_, _, _, lines, branches), *_, last = both["history"]
+    assert 500 < lines < last[3]
+    assert 500 < branches < last[4]
 
 
 def test_run_resume_without_a_campaign_says_so(tmp_path: Path) -> None:
     result = fuzz("run", "--out", tmp_path, "--resume", "--episodes", 1)
     assert result.exit_code == 1
-    assert "holds no campaign" in result.output
+    assert "holds no campaign" in result.stderr
 
 
 def test_run_interrupted_keeps_everything(tmp_path: Path) -> None:
@@ -139,6 +143,7 @@ def test_report_needs_nothing_but_itself(tmp_path: Path) -> None:
     (tmp_path / "report.html").unlink()
     assert fuzz("report", tmp_path).exit_code == 0
     page = (tmp_path / "report.html").read_text()
-    assert "http" not in page
+    assert not [outside for outside in ("src=", "href=", "<link", "<script", "@import", "url(") if outside in page]
     assert next(iter(summary["refused"])) in page
     assert "No invariant broke" in page
+    assert "contracts/lens/Lens.vy: " in page  # which nothing in a campaign calls

@@ -12,11 +12,12 @@ from ballast.chain import Tx, load
 from ballast.chain.contract import Receipt
 from ballast.fuzz import replay
 from ballast.fuzz.actions import Step
+from ballast.fuzz.history import REDEEMED_AT_MID
 from ballast.fuzz.plan import Planner
+from ballast.fuzz.planted import compiled
 from ballast.fuzz.replay import AnvilChain, on_anvil, walk
 from ballast.fuzz.runner import Driver, Stats
 from ballast.fuzz.world import Setup, World
-from tests.stateful import mutants
 
 LENGTH = 70
 
@@ -53,10 +54,10 @@ def test_on_anvil_random_sequence_ends_the_same(seed: int) -> None:
 
 @pytest.mark.anvil
 @pytest.mark.fuzz
-def test_on_anvil_other_code_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_anvil_other_code_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Redemptions at mid NAV, on the node alone: the twin breaks there, and only there."""
     original = load("Vault").bytecode
-    bugged = mutants.compiled(mutants.REDEEMED_AT_MID, tmp_path)
+    bugged = compiled(REDEEMED_AT_MID)
 
     class Bugged(AnvilChain):
         def transact(self, tx: Tx) -> Receipt:
