@@ -165,6 +165,7 @@ class CoveredChain(RevmChain):
         super().__init__(timestamp, chain_id)
         self.coverage = coverage
         self.fresh: list[EdgeId] = []  # first taken by this chain since somebody last emptied it
+        self.gas = (0, 0)  # of the last two transactions, 0 when one failed; deployments do not count
         self._every = every
         self._wait = 0  # transactions until the next rehearsal
         self._ours: dict[str, _Ours] = {}  # by address
@@ -199,10 +200,14 @@ class CoveredChain(RevmChain):
             self._rehearse(tx)
         while True:
             try:
-                return super().transact(tx)
+                receipt = super().transact(tx)
             except Reverted as error:
                 if not self._sprung(error):
+                    self.gas = self.gas[1], 0
                     raise
+            else:
+                self.gas = self.gas[1], receipt.gas_used
+                return receipt
 
     @contextmanager
     def undone(self) -> Iterator[None]:
