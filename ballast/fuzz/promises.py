@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from math import sqrt
 from typing import Any
 
@@ -87,6 +86,11 @@ def keep(condition: bool, name: str, message: object = "") -> None:
         raise Broken(name, str(message))
 
 
+def _plain(amount: int) -> str:
+    """WAD for people."""
+    return f"{amount / WAD:,.6g}"
+
+
 # ---- prices
 
 
@@ -140,7 +144,7 @@ def i4_a_trade_at_mark_makes_nobody_richer(w: World, b: Before) -> None:
     keep(
         old - 3 * WAD <= new <= old,
         "i4_a_trade_at_mark_makes_nobody_richer",
-        f"a position worth {Fraction(old, WAD**2)} became {Fraction(new, WAD**2)}",
+        f"the trade itself made its trader {(new - old) / WAD:.3g} wei richer",
     )
 
 
@@ -153,7 +157,8 @@ def limits_bind(w: World, b: Before) -> None:
     keep(b.arguments.get("late", 0) <= 0, "limits_bind", "the deadline is over")
     if size is not None and limit is not None:
         total = size * outcome.price + (outcome.half_spread + outcome.charge) * WAD
-        keep(total <= size * limit, "limits_bind", f"{size} cost {total / WAD:.0f}, limit {limit}")
+        paid = f"{_plain(size)} base for {total / WAD**2:,.6g} quote, limit {_plain(limit)}"
+        keep(total <= size * limit, "limits_bind", paid)
 
 
 def caps_hold_where_risk_is_added(w: World, b: Before) -> None:
@@ -171,7 +176,8 @@ def caps_hold_where_risk_is_added(w: World, b: Before) -> None:
         and interest * outcome.price <= params.cap_quote * WAD
         and abs(outcome.size) >= params.min_size,
         "caps_hold_where_risk_is_added",
-        f"{interest} base at {outcome.price}, a position of {outcome.size}; {params}",
+        f"{_plain(interest)} base at {_plain(outcome.price)}, of which {_plain(outcome.size)} are his; caps "
+        f"{_plain(params.cap_base)} and {_plain(params.cap_quote)}",
     )
 
 
@@ -185,7 +191,11 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
     else:
         return
     equity, initial = health(w, w.address(who))
-    keep(equity >= initial, "i9_margin_is_there_where_risk_is_added", f"{who} has {equity}, needs {initial}")
+    keep(
+        equity >= initial,
+        "i9_margin_is_there_where_risk_is_added",
+        f"{who} has {_plain(equity)}, needs {_plain(initial)}",
+    )
 
 
 def i4_no_debt_without_a_position(w: World, b: Before) -> None:
@@ -195,7 +205,7 @@ def i4_no_debt_without_a_position(w: World, b: Before) -> None:
         return
     who = b.arguments.get("victim") or b.arguments["who"]
     cash, mask = w.twin.clearinghouse.account(w.address(who))
-    keep(cash >= 0 or mask != 0, "i4_no_debt_without_a_position", f"{who} has {cash}")
+    keep(cash >= 0 or mask != 0, "i4_no_debt_without_a_position", f"{who} has {_plain(cash)}")
 
 
 def _traded(w: World) -> TradeOutcome:
@@ -220,7 +230,9 @@ def i4_lps_never_pay_funding(w: World, b: Before) -> None:
     for market, price in enumerate(w.prices()):
         book = w.twin.perp_engine.book(market)
         gain = accrue(book, price, book.time + LATER).claims - book.claims
-        keep(gain >= 0, "i4_lps_never_pay_funding", f"market {market}: {gain} an hour, {book}")
+        sides = f"long {_plain(book.long)}, short {_plain(book.short)}"
+        flow = f"market {market}: LPs pay {-gain / WAD / 10**9:,.6g} an hour; {sides}"
+        keep(gain >= 0, "i4_lps_never_pay_funding", flow)
 
 
 def rates_follow_the_inventory(w: World, b: Before) -> None:
@@ -292,7 +304,7 @@ def i7_an_entry_gets_what_it_pays(w: World, b: Before) -> None:
     keep(
         (minted + 1) * (new + WAD) >= paid * WAD,
         "i7_an_entry_gets_what_it_pays",
-        f"{paid} quote for {minted} of {held + minted} shares at a NAV of {new}",
+        f"{_plain(paid)} quote for {_plain(minted)} of {_plain(held + minted)} shares, while the ask is {_plain(new)}",
     )
 
 
@@ -306,7 +318,7 @@ def i2_venues_are_looked_at(w: World, b: Before) -> None:
             keep(
                 venue.state.exposure == held,
                 "i2_venues_are_looked_at",
-                f"{held} held, {venue.state.exposure} remembered",
+                f"{_plain(held)} held, {_plain(venue.state.exposure)} remembered",
             )
 
 
