@@ -279,7 +279,7 @@ def test_trade_over_quote_cap_reverts(world: World, trader: str) -> None:
     world.close(trader, ETH)
 
 
-@pytest.mark.parametrize("size", [7 * WAD + 1, -7 * WAD - 1])
+@pytest.mark.parametrize("size", [-WAD, 7 * WAD + 1, -7 * WAD - 1])
 def test_trade_limit_price_binds_to_the_wei(world: World, trader: str, size: int) -> None:
     outcome = world.engine.quote(trader, ETH, size)
     total = abs(size) * outcome.price // WAD
