@@ -281,6 +281,16 @@ def test_process_a_queue_worth_less_than_a_unit_waits(usdc: World) -> None:
     usdc.compare()
 
 
+def test_process_fills_a_single_wei() -> None:
+    """A token of 18 decimals has no dust: one wei of a share, and nothing behind it in the queue, is filled and paid."""
+    world = World(decimals=18)
+    vault_with(world, lp=100)
+    world.request("lp", 1)
+    assert world.end_epoch() == (1, 1)
+    world.redeem("lp", 1)
+    world.compare()
+
+
 def test_process_everything_empties_the_vault(world: World) -> None:
     vault_with(world, lp=100, whale=50)
     world.request("lp", 100 * WAD)
