@@ -55,13 +55,13 @@ class Bench:
     engine: str
     rounds: dict[int, int] = field(default_factory=dict)
 
-    def set_mark(self, market: int, price: int, sigma: int, *, new_round: bool = True) -> Mark:
+    def set_mark(self, market: int, price: int, sigma: int, *, new_round: bool = True, half_width: int = 0) -> Mark:
         old = self.twin.oracle.marks.get(market)  # type: ignore[attr-defined]
         prev = old.updated_at if old and new_round else (old.prev_updated_at if old else 0)
         mark = Mark(
             price=price,
             sigma=sigma,
-            half_width=0,
+            half_width=half_width,
             round_id=(old.round_id + 1 if old else 1),
             updated_at=self.chain.now if new_round or not old else old.updated_at,
             prev_updated_at=prev,

@@ -93,7 +93,7 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
         lp, reserve = twin.clearinghouse.vault_ledger()
         bench.set_ledger(lp + expected.release, reserve - expected.release)
     elif kind == "mark":
-        bench.set_mark(one, two * WAD + three, three * WAD // 100 + two)
+        bench.set_mark(one, two * WAD + three, three * WAD // 100 + two, half_width=two % 3 * WAD // 7)
     elif kind == "warp":
         chain.warp(one)
     elif kind == "ledger":
@@ -250,6 +250,16 @@ def test_trade_up_to_u_max_exactly(bench: Bench) -> None:
     bench.contract.send("trade", 0, words(mark), change_words(most), sender=bench.engine)
     state = bench.contract.call("state")
     assert state.stressed_loss == 9_000_000 * WAD == state.capital * INVENTORY.u_max // WAD
+
+
+@pytest.mark.parametrize(("price", "half_width"), [(2_000 * WAD, WAD), (3, 2), (2, 1), (1, 1), (1, 0)])
+def test_half_width_of_the_feed_is_part_of_the_spread(bench: Bench, price: int, half_width: int) -> None:
+    """A feed that says how sure it is: half the width of its price, as a fraction of the price, however small."""
+    bench.set_mark(0, price, 6 * WAD // 10)
+    certain = bench.contract.call("quote", 0, words(bench.mark(0)), change_words(Change(Exposure(delta=-WAD))))
+    bench.set_mark(0, price, 6 * WAD // 10, half_width=half_width)
+    unsure = bench.contract.call("quote", 0, words(bench.mark(0)), change_words(Change(Exposure(delta=-WAD))))
+    assert unsure.half_spread - certain.half_spread == half_width
 
 
 def test_trade_flash_deposit_moves_no_price(bench: Bench) -> None:
