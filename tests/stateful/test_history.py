@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ballast.chain.artifacts import ROOT
 from ballast.fuzz import history
 from ballast.fuzz.planted import Bug, Edit, in_twin, search
 from ballast.model.exact import inventory, vault
@@ -26,6 +27,13 @@ def test_search_finds_what_happened_to_others(bug: Bug) -> None:
 @pytest.mark.parametrize("bug", [bug for bug in history.BUGS if bug.twin], ids=name)
 def test_search_finds_what_the_twin_gets_wrong_too(bug: Bug) -> None:
     assert not search(bug, seconds=BUDGET, twin_too=True).by.startswith("i13_")
+
+
+@pytest.mark.parametrize("bug", history.BUGS, ids=name)
+def test_edits_fit_the_sources_of_today(bug: Bug) -> None:
+    for edit in (*bug.edits, *bug.twin):
+        text = (ROOT / edit.source).read_text()
+        assert edit.apply(text) != text
 
 
 def test_bugs_the_invariants_miss_say_why() -> None:
