@@ -528,7 +528,7 @@ def meddle(p: Planner) -> list[Step]:
     kind = p.rng.randrange(3)
     movers: tuple[Proposal, ...] = (margin_in, margin_out, lp_in, lp_claim, hedge, recall, fees, others)
     anything: tuple[Proposal, ...] = (*movers, trade_new, trade_held, liquidate, touch, end_epoch, lp_ask, gifts)
-    steps = p.rng.choice(anything if kind == 0 else movers)(p)
+    steps = (hedge if kind == 2 and p.rng.random() < 0.3 else p.rng.choice(anything if kind == 0 else movers))(p)
     if not steps:
         return []
     match kind:
@@ -573,6 +573,10 @@ def _call_inside(p: Planner) -> Step:
         ("inventory", "sync_all", []),
         ("oracle", "sync", [p.market()]),
         ("hedge_manager", "poke", [p.venue()]),
+        ("vault", "valuation", []),
+        ("vault", "totalAssets", []),
+        ("vault", "previewDeposit", [w.unit]),
+        ("margin", "health", [p.who(*TRADERS)]),
     ]
     if p.rng.random() < 0.6:
         contract, fn, args = p.rng.choice(able)
