@@ -331,9 +331,9 @@ class CoveredChain(RevmChain):
         checkpoint = self._evm.snapshot()
         try:
             receipt = super().transact(tx)
-            return _Ending(receipt.gas_used, receipt.value, receipt.logs)
+            return _Ending(receipt.gas_used, receipt.logs)
         except Reverted as error:
-            return _Ending(0, (error.reason, error.data), trap=_trap(error))
+            return _Ending(0, [], (error.reason, error.data), _trap(error))
         finally:
             self._evm.revert(checkpoint)
             self._disarm(accounts)
@@ -341,11 +341,11 @@ class CoveredChain(RevmChain):
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """How a call ended: all that can be seen from outside."""
+    """How a call ended, seen from outside."""
 
     gas: int  # 0 when it failed
-    value: Any
-    logs: Sequence[Log] = ()
+    logs: Sequence[Log]
+    failure: tuple[str, bytes] | None = None  # reason and data
     trap: EdgeId | None = None
 
 

@@ -233,3 +233,11 @@ def test_what_was_deployed_in_a_trial_is_forgotten_with_it() -> None:
         assert chain.code(addresses[0]) == b""
     assert addresses[0] == addresses[1]
     assert chain.code(armed) != b""
+
+
+def test_a_token_that_answers_nothing_can_be_rehearsed() -> None:
+    chain = CoveredChain(Coverage(), every=1)
+    world = World(Setup(6, "SilentToken"), chain)
+    chain.fresh.clear()
+    world.system.vault.send("deposit", 10**9, world.actors["lp1"], sender=world.actors["lp1"])
+    assert chain.fresh
