@@ -185,6 +185,6 @@ CPU seconds of one core without the start, medians of the seeds {seeds}. Machine
 What it does not say. The pair is small, so this compares fuzzers, not what they can check: on the whole system twin and
 invariants take most of the time ([fuzzing.md](../fuzzing.md)). Forge's handler is a contract; here it is Python that
 calls the vault directly. Forge runs as it comes, without a corpus: guided by coverage (`corpus_dir`) it made about
-12,000 calls/s here, and of two seeds found the bug with one in 100,000 calls. One planted bug that hangs on one constant
-says little about others.
+12,000 calls/s here, and of two seeds found the bug with one in 100,000 calls. One planted bug that hangs on one
+constant says little about others.
 """
