@@ -24,6 +24,7 @@ from ballast.fuzz.attack.search import MATERIAL, Attack, search
 from ballast.fuzz.world import World
 from ballast.model.exact.fixed import WAD
 
+EVERYWHERE = tuple(scenario.name for scenario in SCENARIOS)
 OUTSIDE = ("push", "arbitrage")  # steps that are not the attacker's
 
 
@@ -58,9 +59,10 @@ def start_of(name: str) -> Start:
 
 
 def hunt(without: str | None, seconds: float, seed: int, names: Sequence[str] = ()) -> Hunt:
-    """Search (only the named scenarios, if any are named) and confirm what was found on the contracts."""
+    """Search the named scenarios, or else those that the missing rule is about, or else all; confirm what was found
+    on the contracts."""
     removed = rule(without) if without else None
-    chosen = [start_of(name) for name in names or [scenario.name for scenario in SCENARIOS]]
+    chosen = [start_of(name) for name in names or (removed.where if removed else EVERYWHERE)]
     with twin_without(removed):
         for start in chosen:
             rebase(start)
@@ -128,7 +130,7 @@ def _move(gene: tuple[str, tuple[object, ...]]) -> str:
 )
 @click.option(
     "--scenario", "names", type=click.Choice([scenario.name for scenario in (*SCENARIOS, *OPEN)]), multiple=True,
-    help="Only there; may be repeated.",
+    help="Only there; may be repeated.  [default: where the rule may matter, or all]",
 )  # fmt: skip
 @click.option("--list-rules", is_flag=True, help="The rules that can be taken away, and the scenarios.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on standard output.")

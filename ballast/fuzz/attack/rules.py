@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ballast.chain import artifacts
+from ballast.fuzz.attack.scenarios import AROUND_HEDGES, AROUND_LPS, AROUND_TRADES
 from ballast.model.exact import clearing, hedge, hedge_manager, inventory, perps, vault
 
 INVENTORY = "contracts/inventory/Inventory.vy"
@@ -45,6 +46,13 @@ class Rule:
     name: str
     says: str
     edits: tuple[Edit, ...]
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """The scenarios in which what it is about happens: hedges, LP entries and exits, or trades."""
+        if any(edit.source.startswith("contracts/hedge/") or edit.function == "Inventory.hedge" for edit in self.edits):
+            return AROUND_HEDGES
+        return AROUND_LPS if any(edit.module is vault for edit in self.edits) else AROUND_TRADES
 
 
 def _one(

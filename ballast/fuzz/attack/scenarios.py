@@ -103,6 +103,10 @@ SCENARIOS = (
     ),
 )
 
+AROUND_TRADES = ("still", "up", "down", "victim", "slow", "shock", "holder")
+AROUND_LPS = ("still", "up", "down", "shock", "leaver", "holder", "day")
+AROUND_HEDGES = ("keeper", "churn")
+
 OPEN = (  # where money is found although every rule is in place: docs/decisions.md says why
     Scenario(
         "stayer",
