@@ -5,12 +5,13 @@ import sys
 import click
 
 from ballast import reports
-from ballast.reports import versus_foundry
+from ballast.reports import fuzz_speed, versus_foundry
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel"]))
-def cli(what: str) -> None:
+@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed"]))
+@click.option("--earlier", help="fuzz-speed: a commit to measure beside this tree.")
+def cli(what: str, earlier: str | None) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
 
     \b
@@ -18,6 +19,7 @@ def cli(what: str) -> None:
       python -m scripts.report size     deployed bytes (make size)
       python -m scripts.report versus-foundry   our fuzzer against forge (make versus)
       python -m scripts.report kernel   gas and error of the option kernel
+      python -m scripts.report fuzz-speed   actions per CPU second, and where the time goes
     """
     try:
         if what == "size":
@@ -31,6 +33,12 @@ def cli(what: str) -> None:
             for fuzzer in rows:
                 click.echo(f"{fuzzer.calls_per_second:>8,.0f} calls/s {fuzzer.seconds_to_bug:>6.2f} s  {fuzzer.name}")
             versus_foundry.compare(rows)
+        elif what == "fuzz-speed":
+            speeds = fuzz_speed.measure(earlier)
+            fuzz_speed.report(speeds)
+            for speed in speeds:
+                for measure, figure in speed.median.items():
+                    click.echo(f"{figure:>8,.0f} actions per CPU second, {measure}  {speed.name}")
         elif what == "kernel":
             from ballast.reports import kernel  # mpmath is a development dependency
 

@@ -129,7 +129,7 @@ def report(rows: Sequence[Row], folder: Path = REPORTS) -> None:
         for row in rows
     ]
     seeds = ", ".join(map(str, SEEDS))
-    text = _TEXT.format(table="\n".join(table), machine=_machine(), seeds=seeds, runs=RUNS, depth=DEPTH)
+    text = _TEXT.format(table="\n".join(table), machine=machine(), seeds=seeds, runs=RUNS, depth=DEPTH)
     (folder / "versus-foundry.md").write_text(text)
 
 
@@ -161,7 +161,8 @@ def _find(pattern: re.Pattern[str], output: str) -> str:
     return match[1]
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Cores and make, for tables."""
     cpuinfo = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.is_file() else []
     return f"{os.cpu_count()} cores of {models[0] if models else 'unknown make'}"
