@@ -613,6 +613,24 @@ def test_liquidate_closes_whole_and_pays_penalty(world: World, trader: str, sign
     world.check()
 
 
+def test_liquidate_takes_no_more_than_closing_leaves(world: World, trader: str, other_trader: str) -> None:
+    """Closing a position that balanced another raises U and costs a charge: the penalty is what is left after it."""
+    size = 400 * WAD
+    world.trade(other_trader, ETH, -size)
+    world.trade(trader, ETH, size)
+    world.withdraw(trader, 900_000 * 10**6)
+    fall = (world.cash(trader) - 19_000 * WAD) // 400
+    world.set_price(ETH, 2_000 * WAD - fall)
+    quote = world.engine.quote(trader, ETH, -size)
+    receipt = world.liquidate(trader, ETH)
+    event = receipt.one("Liquidated")
+    assert quote.charge > 0
+    assert event.penalty == receipt.value == event.equity - quote.half_spread - quote.charge
+    assert 0 < event.penalty < size * quote.price // WAD * PERP.penalty_bps // 10_000
+    assert world.cash(trader) == 0
+    world.check()
+
+
 def test_liquidate_with_bad_debt_pays_no_penalty(world: World, trader: str) -> None:
     world.trade(trader, ETH, 4_000 * WAD)
     world.set_price(ETH, 1_500 * WAD)
