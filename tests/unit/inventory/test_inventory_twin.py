@@ -262,6 +262,12 @@ def test_half_width_of_the_feed_is_part_of_the_spread(bench: Bench, price: int, 
     assert unsure.half_spread - certain.half_spread == half_width
 
 
+@pytest.mark.parametrize("wei", [1, -1])
+def test_a_wei_of_vega_pays_a_wei_of_spread(bench: Bench, wei: int) -> None:
+    change = Change(Exposure(vega=wei))
+    assert bench.contract.call("quote", 0, words(bench.mark(0)), change_words(change)).half_spread == 1
+
+
 def test_trade_flash_deposit_moves_no_price(bench: Bench) -> None:
     """E is min(now, last checkpoint): cash that arrives in the block before a trade does not cheapen it."""
     plain = bench.contract.call("quote", 0, words(bench.mark(0)), change_words(Change(Exposure(delta=-500 * WAD))))
