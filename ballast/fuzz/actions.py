@@ -20,6 +20,7 @@ from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.system import System as Twin
 
 Step = list[Any]  # [action, {argument: value}]
+TOKENS_AT_VENUES = "clearing: tokens at venues"  # the one reason that keeps money: it is at venues, a recall brings it
 F = TypeVar("F", bound=Callable[..., None])
 
 
@@ -112,10 +113,15 @@ def deposit_margin(w: World, who: str, units: int, to: str, permit: bool = False
 def withdraw_margin(w: World, who: str, units: int, of: str = "", to: str = "") -> None:
     """Of an account to a receiver; both are the caller unless named."""
     of, to = of or who, to or who
+    cash, mask = w.twin.clearinghouse.account(w.address(of))
+    free = 0 if mask else cash
+
+    allowed = of == who or ("clearinghouse", of, who) in w.operators
+    good = to not in (NOBODY, "clearinghouse")
 
     def take(t: Twin) -> None:
-        demand(of == who or ("clearinghouse", of, who) in w.operators, "clearing: not operator")
-        demand(to not in (NOBODY, "clearinghouse"), "clearing: bad receiver")
+        demand(allowed, "clearing: not operator")
+        demand(good, "clearing: bad receiver")
         t.clearinghouse.withdraw(units, w.address(of), w.now)
 
     outcome = w.do(
@@ -124,6 +130,10 @@ def withdraw_margin(w: World, who: str, units: int, of: str = "", to: str = "") 
     )  # fmt: skip
     if outcome.ok:
         _arrived(w, to, units)
+        return
+    owed = allowed and good and 0 < units * w.scale <= free
+    if owed and not outcome.meddled and outcome.reason != TOKENS_AT_VENUES:
+        raise Broken("i14_cash_without_positions_is_free", f"{who} is told {outcome.reason!r}")
 
 
 @action("{owner} lets {operator} act at {contract}: {on}")

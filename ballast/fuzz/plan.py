@@ -7,6 +7,7 @@ sequence can be replayed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -474,7 +475,8 @@ def others(p: Planner) -> list[Step]:
     """Operators, allowances, accounts of others, receivers that are not the caller."""
     who, other, to = p.who(), p.who(), p.receiver()
     vault, ledger = p.world.vault, p.world.twin.clearinghouse
-    match p.rng.randrange(12):
+    claimable = [name for name in ACTORS if vault.max_redeem(p.world.key(name))]
+    match 4 if claimable and p.rng.random() < 0.3 else p.rng.randrange(12):
         case 0 | 1:
             contract, on = p.rng.choice(("vault", "clearinghouse")), p.rng.random() < 0.8
             return [["set_operator", {"contract": contract, "owner": other, "operator": who, "on": on}]]
@@ -488,7 +490,6 @@ def others(p: Planner) -> list[Step]:
             units = p.part(max(ledger.account(p.world.key(other))[0], 0) // p.world.scale)
             return [*steps, ["withdraw_margin", {"who": who, "units": units, "of": other, "to": to}]]
         case 4:
-            claimable = [name for name in ACTORS if vault.max_redeem(p.world.key(name))]
             of = p.rng.choice(claimable) if claimable else other
             steps = []
             if p.rng.random() < 0.6:
@@ -521,6 +522,22 @@ def others(p: Planner) -> list[Step]:
         case _:
             units = int(p.log(-6, 6) * p.world.unit)
             return [["deposit_margin", {"who": who, "units": units, "to": to, "permit": p.rng.random() < 0.3}]]
+
+
+def crowd(p: Planner) -> list[Step]:
+    """A block full of trades by everybody, which all end where they began."""
+    steps: list[Step] = []
+    net: Counter[tuple[str, int]] = Counter()
+    for _ in range(p.rng.randint(4, 12)):
+        step = p.rng.choice((trade_new, trade_held))(p)[-1]
+        name, values = step
+        if name == "trade" and values["market"] < len(p.world.feeds) and abs(values["size"]) < 2**90:
+            step = ["trade", {key: values[key] for key in ("who", "market", "size")}]
+            net[values["who"], values["market"]] += values["size"]
+            steps.append(step)
+            if p.rng.random() < 0.2:
+                steps += touch(p)
+    return steps + [["trade", {"who": who, "market": i, "size": -size}] for (who, i), size in net.items() if size]
 
 
 def meddle(p: Planner) -> list[Step]:
@@ -748,4 +765,5 @@ HOSTILE: tuple[tuple[Proposal, int], ...] = (
     (offices, 40),
     (doubles, 60),
     (ether, 8),
+    (crowd, 12),
 )

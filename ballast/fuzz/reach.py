@@ -66,6 +66,7 @@ def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
     if name == "intrude":
         yield "intrusion refused"
     if w.churns:
+        w.churns = 0
         yield "churn with a hedge"
     if not outcome.ok:
         return

@@ -392,7 +392,7 @@ class World:
         self.faults: list[Fault] = []
         self.touched: set[str] = set()  # actors whose words the last action may have changed
         self.outcomes: list[Outcome] = []  # of the last action
-        self.churns = 0  # experiments in which a hedge went through (I10)
+        self.churns = 0  # experiments in which a hedge went through (I10), since `reach` last asked
         self.hedges = 0  # rebalances and recalls that went through
         self.flipped = False  # the last trade took a position through zero
         self.actions = 0  # so far
