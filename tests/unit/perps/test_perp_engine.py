@@ -717,6 +717,15 @@ def test_book_value_is_what_traders_owe(world: World, trader: str, other_trader:
     world.check()
 
 
+@pytest.mark.parametrize("size", [1, -1])
+def test_book_value_counts_positions_of_a_wei(world: World, trader: str, size: int) -> None:
+    world.configure(min_size=0)
+    world.trade(trader, ETH, size)
+    world.set_price(ETH, 3_000 * WAD)
+    assert world.book_value() == -1_000 * size  # the vault gave what has risen, or took it
+    world.check()
+
+
 def test_margin_health_adds_positions_to_cash(world: World, trader: str) -> None:
     world.trade(trader, ETH, 10 * WAD)
     world.trade(trader, BTC, -WAD)
