@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import partial
 from statistics import median
 
 import click
 
+from ballast.chain import Chain
 from ballast.chain.artifacts import ROOT
 from ballast.fuzz.planted import Bug, Edit, Found, chain_with, in_twin, search
-from ballast.fuzz.runner import Failure
-from ballast.fuzz.shrink import shrink, words
+from ballast.fuzz.runner import Failure, replay
+from ballast.fuzz.shrink import reduce, shrink, words
 from ballast.reports import REPORTS
 
 CLEARINGHOUSE = "contracts/clearing/Clearinghouse.vy"
@@ -624,8 +626,14 @@ def measure(bug: Bug, seeds: int, seconds: float, replays: int) -> Row:
     alone = [search(bug, seed, seconds, twin_too=True) for seed in starts] if bug.twin else []
     with in_twin(bug.twin):
         first = (alone or against_twin)[0].failure
-        short = shrink(first, replays, chain_with(bug))
+        short = _shorten(first, replays, chain_with(bug))
         return Row(bug, against_twin, alone, short, words(short))
+
+
+def _shorten(failure: Failure, replays: int, make_chain: Callable[[], Chain]) -> Failure:
+    """First with the checks of a random search, which are quick, then with all of them after every step."""
+    quick = partial(replay, setup=failure.setup, thorough=False, make_chain=make_chain, ask=())
+    return shrink(reduce(failure, quick, replays), replays // 2, make_chain)
 
 
 def report(rows: Sequence[Row], seconds: float) -> list[str]:
@@ -693,8 +701,8 @@ def main(seeds: int, seconds: float, replays: int) -> None:
     rows = []
     for bug in BUGS:
         rows.append(measure(bug, seeds, seconds, replays))
+        (REPORTS / "history.md").write_text("\n".join(report(rows, seconds)) + "\n")
         click.echo("\n".join([f"{bug.name}:", *rows[-1].story]))
-    (REPORTS / "history.md").write_text("\n".join(report(rows, seconds)) + "\n")
 
 
 if __name__ == "__main__":
