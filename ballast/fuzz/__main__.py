@@ -48,17 +48,21 @@ def main() -> None:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, metavar="DIR",
     help="Where results go  [default: out/fuzz].",
 )  # fmt: skip
+@click.option(
+    "--corpus", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+    help="Sequences to begin with, such as those another campaign has kept in its corpus/.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the campaign in --out: its seed, profile and length.")
 @click.option("--keep-going", is_flag=True, help="Do not stop at the first failure.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster to search on.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
 def run(
     minutes: float | None, episodes: int | None, jobs: int, seed: int, profile: str, length: int, out: Path,
-    resume: bool, keep_going: bool, scheduler: str | None, as_json: bool,
+    corpus: Path | None, resume: bool, keep_going: bool, scheduler: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search. Exit code 1 when an invariant breaks, 130 after Ctrl-C (everything is kept: --resume goes on)."""
     seconds = 60 * minutes if minutes else None if episodes else 600.0
-    plan = Plan(out, seed, profile, length, seconds, episodes, jobs, keep_going, scheduler)
+    plan = Plan(out, seed, profile, length, seconds, episodes, jobs, keep_going, scheduler, corpus)
     try:
         campaign = Campaign(plan, resume)
     except CampaignError as error:

@@ -17,14 +17,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from types import FrameType
 from typing import Any
 
-from ballast.fuzz.coverage import Coverage, CoveredChain
-from ballast.fuzz.runner import Failure, Stats, episode
+from ballast.fuzz.corpus import Corpus, Guide
+from ballast.fuzz.coverage import Coverage
+from ballast.fuzz.features import Feature
+from ballast.fuzz.runner import Failure, Stats
 from ballast.fuzz.shrink import breaks, save, shrink, words
 
 EPISODES = 6  # of one task: a few seconds
+EXAMPLES = 8  # sequences of the corpus that go with it
+MANY = 400  # sequences: when there are more, only those stay that reach code which no shorter one does
 SPACE = 10**9  # episodes of one campaign's seed before the next one's begin
 PAUSE = 0.25  # [s] between looks at clock and workers
 KEEP = 30.0  # [s] between saves while it runs
@@ -47,6 +52,7 @@ class Plan:
     jobs: int = 2
     keep_going: bool = False  # after a failure
     scheduler: str | None = None  # of a Dask cluster, instead of processes here
+    corpus: Path | None = None  # sequences to begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Task:
     seconds: float | None
     keep_going: bool
     coverage: Coverage  # so far
+    corpus: Corpus  # a few of the sequences kept so far
 
 
 @dataclass(slots=True)
@@ -68,6 +75,8 @@ class Result:
     """What a task brought."""
 
     coverage: Coverage
+    corpus: Corpus  # sequences that did something new
+    seen: set[Feature]  # what was new in them
     stats: Stats = field(default_factory=Stats)
     failures: list[Failure] = field(default_factory=list)
 
@@ -81,6 +90,8 @@ class Sample:
     episodes: int
     lines: int  # reached, summed over contracts
     branches: int
+    features: int
+    corpus: int  # sequences
 
 
 @dataclass(slots=True)
@@ -96,28 +107,30 @@ class Found:
     reproduces: bool = False  # when replayed, as the shortest sequence known
 
 
-_seen = Coverage()  # by this process
+_guide = Guide()  # of this process: what all its tasks have seen
 _working = threading.Lock()  # a Dask worker may have several threads, but there is one world at a time
-
-
-def _chain() -> CoveredChain:
-    return CoveredChain(_seen)
 
 
 def work(task: Task) -> Result:
     """Do a task, in a worker."""
     with _working:
-        _seen.merge(task.coverage)
-        result, begin = Result(_seen), time.monotonic()
+        begin = time.monotonic()
+        _guide.coverage.merge(task.coverage)
+        _guide.corpus.merge(task.corpus)
+        kept, seen = set(_guide.corpus.entries), set(_guide.seen)
+        result = Result(_guide.coverage, Corpus(), set())
         for seed in range(task.first, task.first + task.episodes):
             if task.seconds is not None and time.monotonic() - begin >= task.seconds:
                 break
             try:
-                episode(seed, task.length, stats=result.stats, profile=task.profile, make_chain=_chain)
+                _guide.episode(seed, task.length, result.stats, task.profile)
             except Failure as failure:
                 result.failures.append(failure)
                 if not task.keep_going:
                     break
+        result.corpus.entries = {name: entry for name, entry in _guide.corpus.entries.items() if name not in kept}
+        result.seen = _guide.seen - seen
+        _thin(_guide.corpus)
     return result
 
 
@@ -135,7 +148,9 @@ class Campaign:
         self.plan = plan
         self.stats = Stats()
         self.coverage = Coverage()
-        self.news = 0.0  # [s] when something was reached for the first time
+        self.corpus = Corpus.load(plan.corpus) if plan.corpus else Corpus()
+        self.seen: set[Feature] = set()
+        self.news = 0.0  # [s] when code was reached for the first time
         self.history: list[Sample] = []
         self.found: list[Found] = []
         self.seconds = 0.0  # searched in all
@@ -190,18 +205,31 @@ class Campaign:
         if episodes <= 0:
             return None
         plan, first = self.plan, self.plan.seed * SPACE + self.issued
-        task = Task(first, episodes, plan.length, plan.profile, left, plan.keep_going, self.coverage)
         self.issued += episodes
-        return task
+        return Task(
+            first, episodes, plan.length, plan.profile, left, plan.keep_going, self.coverage, self._examples(first)
+        )
+
+    def _examples(self, seed: int) -> Corpus:
+        """A few sequences for a worker that has not seen them."""
+        rng, few = Random(seed), Corpus()
+        for _ in range(EXAMPLES):
+            if (entry := self.corpus.pick(rng)) is not None:
+                few.entries[entry.name] = entry
+        return few
 
     def _merge(self, result: Result) -> Iterator[tuple[Found, Failure]]:
         """Add a task's result; what broke in a new way is saved as it is, and returned to be shortened."""
         self.stats.add(result.stats)
+        self.corpus.merge(result.corpus)
+        _thin(self.corpus)
+        self.seen |= result.seen
         if self.coverage.merge(result.coverage):
             self.news = self.seconds
         rows = self.coverage.table()
         lines, branches = sum(row.lines[0] for row in rows), sum(row.branches[0] for row in rows)
-        self.history.append(Sample(round(self.seconds, 2), self.stats.calls, self.stats.episodes, lines, branches))
+        done = round(self.seconds, 2), self.stats.calls, self.stats.episodes
+        self.history.append(Sample(*done, lines, branches, len(self.seen), len(self.corpus)))
         for failure in result.failures:
             if (known := self._known(failure)) is not None:
                 known.times += 1
@@ -261,11 +289,13 @@ class Campaign:
         self.plan.out.mkdir(parents=True, exist_ok=True)
         _write(self.plan.out / "stats.json", json.dumps(self.summary(), indent=1))
         _write(self.plan.out / "coverage.json", json.dumps(self.coverage.to_json()))
+        self.corpus.save(self.plan.out / "corpus")
 
     def _load(self, saved: dict[str, Any]) -> None:
         self.plan = replace(self.plan, seed=saved["seed"], profile=saved["profile"], length=saved["length"])
         self.seconds, self.news, self.issued = saved["seconds"], saved["news"], saved["issued"]
         self.coverage = Coverage.from_json(json.loads((self.plan.out / "coverage.json").read_text()))
+        self.corpus.merge(Corpus.load(self.plan.out / "corpus"))
         self.stats.clock.spent.update(saved["cpu"])
         self.stats.steps, self.stats.episodes = saved["steps"], saved["episodes"]
         for name in ("ok", "refused", "reached"):
@@ -297,6 +327,11 @@ def _result(future: Future[Result], task: Task) -> Result:
     except Exception as error:
         seeds = f"{task.episodes} episodes from seed {task.first}"
         raise CampaignError(f"a worker died within {seeds}: {error!r}") from error
+
+
+def _thin(corpus: Corpus) -> None:
+    if len(corpus) > MANY:
+        corpus.minimise()
 
 
 def _kind(failure: Failure) -> list[str]:

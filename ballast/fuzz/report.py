@@ -39,7 +39,7 @@ def render(directory: Path) -> Path:
 
 def _charts(history: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
     """How the campaign went, as SVG paths over its seconds; see `campaign.Sample` for the columns."""
-    names = {"lines": 3, "branches": 4, "actions": 1}
+    names = {"lines": 3, "branches": 4, "features of the state": 5, "sequences kept": 6}
     return [
         {"name": name, "last": history[-1][column], "path": _path([(row[0], row[column]) for row in history])}
         for name, column in names.items()

@@ -46,7 +46,7 @@ class Screen:
     def _figures(self, campaign: Campaign) -> dict[str, str]:
         seconds, calls = self.start
         rate = (campaign.stats.calls - calls) / max(campaign.seconds - seconds, 1e-9)
-        last = campaign.history[-1] if campaign.history else Sample(0, 0, 0, 0, 0)
+        last = campaign.history[-1] if campaign.history else Sample(0, 0, 0, 0, 0, 0, 0)
         return {
             "actions": f"{campaign.stats.calls:,}",
             "actions/s": f"{rate:,.0f}",
@@ -54,7 +54,9 @@ class Screen:
             "refused": f"{sum(campaign.stats.refused.values()):,}",
             "lines": f"{last.lines:,}",
             "branches": f"{last.branches:,}",
-            "s since something new": f"{campaign.seconds - campaign.news:,.0f}",
+            "features": f"{last.features:,}",
+            "sequences kept": f"{last.corpus:,}",
+            "s since new code": f"{campaign.seconds - campaign.news:,.0f}",
             "failures": f"{len(campaign.found)}",
         }
 

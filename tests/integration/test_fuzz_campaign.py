@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from distributed import LocalCluster
 
-from ballast.chain.artifacts import ROOT
+from ballast.chain.artifacts import BUILD, ROOT
 from ballast.fuzz.__main__ import main
+from ballast.fuzz.campaign import Sample
 from ballast.fuzz.history import REDEEMED_AT_MID
 
 CLOCKS = {"seconds", "news", "cpu", "history"}  # of a summary: what differs between two equal runs
@@ -34,6 +35,12 @@ def run(out: Path, *arguments: object) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
+def contents(out: Path) -> dict[str, str]:
+    """Coverage and corpus of a campaign, file by file."""
+    files = [out / "coverage.json", *(out / "corpus").iterdir()]
+    return {str(file.relative_to(out)): file.read_text() for file in files}
+
+
 def timeless(summary: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if name not in CLOCKS}
 
@@ -44,8 +51,9 @@ def bugged_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("sources")
     for folder in ("contracts", "interfaces"):
         shutil.copytree(ROOT / folder, tree / folder)
-    if (ROOT / ".build").is_dir():  # only what the bug touches is compiled again
-        shutil.copytree(ROOT / ".build" / "vyper", tree / ".build" / "vyper")
+    for cache in ("vyper", "maps"):  # only what the bug touches is compiled again
+        if (BUILD / cache).is_dir():
+            shutil.copytree(BUILD / cache, tree / ".build" / cache)
     for edit in REDEEMED_AT_MID.edits:
         source = tree / edit.source
         source.write_text(edit.apply(source.read_text()))
@@ -71,7 +79,8 @@ def test_run_same_seed_is_the_same_campaign(tmp_path: Path) -> None:
     other = run(tmp_path / "other", "--seed", 8, "--episodes", 3, "--jobs", 1)
     assert one["episodes"] == 3
     assert timeless(one) == timeless(same)
-    assert (tmp_path / "one" / "coverage.json").read_text() == (tmp_path / "same" / "coverage.json").read_text()
+    assert contents(tmp_path / "one") == contents(tmp_path / "same")
+    assert [name for name in contents(tmp_path / "one") if name.startswith("corpus/")]
     assert one["ok"] != other["ok"]
 
 
@@ -84,9 +93,11 @@ def test_run_resume_goes_on_with_the_next_seeds(tmp_path: Path) -> None:
     assert (both["seed"], both["issued"], both["episodes"]) == (7, 4, 4)
     assert both["actions"] > first["actions"]
     assert both["seconds"] > first["seconds"]
-    (_, _, _, lines, branches), *_, last = both["history"]
-    assert 500 < lines < last[3]
-    assert 500 < branches < last[4]
+    first_sample, *_, last = (Sample(*row) for row in both["history"])
+    assert 500 < first_sample.lines < last.lines
+    assert 500 < first_sample.branches < last.branches
+    assert 0 < first_sample.corpus < last.corpus
+    assert first_sample.features > 0
 
 
 def test_run_resume_without_a_campaign_says_so(tmp_path: Path) -> None:
@@ -109,18 +120,28 @@ def test_run_interrupted_keeps_everything(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").is_file()
 
 
-def test_run_on_a_dask_cluster_searches_the_same_space(tmp_path: Path) -> None:
-    here = run(tmp_path / "here", "--seed", 3, "--episodes", 12, "--jobs", 2)
+def test_run_on_a_dask_cluster_merges_what_its_workers_find(tmp_path: Path) -> None:
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        there = run(tmp_path / "there", "--seed", 3, "--episodes", 12, "--scheduler", cluster.scheduler_address)
-    assert timeless(here) == timeless(there)
+        found = run(tmp_path, "--seed", 3, "--episodes", 24, "--scheduler", cluster.scheduler_address)
+    assert (found["issued"], found["episodes"], found["steps"]) == (24, 24, 24 * 60)
+    samples = [Sample(*row) for row in found["history"]]
+    assert samples[0].lines < samples[-1].lines
+    assert len(list((tmp_path / "corpus").iterdir())) == samples[-1].corpus > samples[0].corpus
+
+
+def test_run_begins_with_a_given_corpus(tmp_path: Path) -> None:
+    run(tmp_path / "first", "--seed", 1, "--episodes", 2, "--jobs", 1)
+    kept = {file.name for file in (tmp_path / "first" / "corpus").iterdir()}
+    given = ("--corpus", tmp_path / "first" / "corpus")
+    run(tmp_path / "second", "--seed", 2, "--episodes", 1, "--jobs", 1, *given)
+    assert kept < {file.name for file in (tmp_path / "second" / "corpus").iterdir()}
 
 
 @pytest.mark.anvil
 @pytest.mark.fuzz
 def test_run_planted_bug_is_told_saved_and_fails_on_anvil_too(bugged_sources: Path, tmp_path: Path) -> None:
     out = tmp_path / "campaign"
-    found = with_sources(bugged_sources, "ballast.fuzz", "run", "--out", out, "--episodes", 60, "--jobs", 1)
+    found = with_sources(bugged_sources, "ballast.fuzz", "run", "--out", out, "--episodes", 60, "--jobs", 1, "--length", 150)
     assert found.returncode == 1, found.stdout + found.stderr
     (failure,) = json.loads((out / "stats.json").read_text())["found"]
     assert failure["reproduces"]
