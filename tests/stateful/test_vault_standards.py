@@ -15,8 +15,9 @@ import pytest
 
 from ballast.fuzz.actions import Step, perform
 from ballast.fuzz.plan import Planner
-from ballast.fuzz.planted import Bug, Edit, chain_with
+from ballast.fuzz.planted import Bug, Edit, chain_with, search
 from ballast.fuzz.runner import Driver, Stats
+from ballast.fuzz.shrink import shrink
 from ballast.fuzz.standards import PROPERTIES, conditions, examine
 from ballast.fuzz.world import Broken, Setup, World
 from ballast.model.exact.fixed import WAD
@@ -235,3 +236,13 @@ def test_a_vault_that_breaks_the_standards_is_caught() -> None:
         "erc20_allowance_is_spent_and_binds",
     }
     assert not harmless & caught
+
+
+@pytest.mark.fuzz
+def test_search_finds_and_shortens_what_only_the_standards_see() -> None:
+    """Events are nobody else's business."""
+    edit = Edit("contracts/vault/Vault.vy", "OperatorSet(controller=msg.sender", "OperatorSet(controller=operator")
+    bug = Bug("the event names the operator", "Vault", (edit,))
+    found = search(bug, length=400)
+    assert found.by == "erc7540_operators_are_set_and_unset"
+    assert len(shrink(found.failure, 100, chain_with(bug)).steps) <= 1
