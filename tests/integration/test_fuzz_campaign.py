@@ -141,7 +141,9 @@ def test_run_begins_with_a_given_corpus(tmp_path: Path) -> None:
 @pytest.mark.fuzz
 def test_run_planted_bug_is_told_saved_and_fails_on_anvil_too(bugged_sources: Path, tmp_path: Path) -> None:
     out = tmp_path / "campaign"
-    found = with_sources(bugged_sources, "ballast.fuzz", "run", "--out", out, "--episodes", 60, "--jobs", 1, "--length", 150)
+    found = with_sources(
+        bugged_sources, "ballast.fuzz", "run", "--out", out, "--episodes", 60, "--jobs", 1, "--length", 150
+    )
     assert found.returncode == 1, found.stdout + found.stderr
     (failure,) = json.loads((out / "stats.json").read_text())["found"]
     assert failure["reproduces"]
