@@ -652,7 +652,7 @@ def offices(p: Planner) -> list[Step]:
     """Parameters and roles, changed by whoever may and by whoever may not."""
     who = p.rng.choice(("governor",) * 8 + ("guardian", "stranger"))
     match p.rng.randrange(10):
-        case 0:
+        case 0 | 5:
             return _role(p)
         case 1:
             cap = p.part(p.world.vault.params.deposit_cap) if p.rng.random() < 0.3 else p.world.vault.params.deposit_cap
@@ -699,18 +699,18 @@ def _role(p: Planner) -> list[Step]:
     who = admin if p.rng.random() < 0.8 else p.who()
     holder = p.rng.choice(("guardian", "governor", "keeper", "stranger"))
     flags = p.rng.choice(list(Role)).value
-    match p.rng.randrange(8):
+    match p.rng.randrange(9):
         case 0 | 1:
             return [["grant_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]]
         case 2 | 3:
             return [["revoke_role", {"who": who, "contract": contract, "holder": holder, "flags": flags}]]
         case 4:
             return [["renounce_setup", {"who": who, "contract": contract}]]
-        case 5:
-            return [["offer_admin", {"who": who, "contract": contract, "to": p.rng.choice((holder, NOBODY))}]]
-        case 6:
+        case 5 | 6:
             offer: Step = ["offer_admin", {"who": admin, "contract": contract, "to": holder}]
             return [offer, ["accept_admin", {"who": holder, "contract": contract}]]
+        case 7:
+            return [["offer_admin", {"who": who, "contract": contract, "to": p.rng.choice((holder, NOBODY))}]]
         case _:
             pending = people.get(table.pending_admin or "", holder)
             return [["accept_admin", {"who": pending, "contract": contract}]]

@@ -301,7 +301,7 @@ def _send_alone(world: World, name: str, values: dict[str, Any]) -> None:
 # ---- the search
 
 
-EPISODES = 24
+EPISODES = 36
 LENGTH = 300  # steps
 SEED = 7_000
 
