@@ -278,7 +278,7 @@ STALE_ACCEPTED = Bug(
             "fresh = round_.ok and not m.halted",
         ),
     ),
-    "Levana, December 2023 ($1.15m): trades at a stale price",
+    "Levana, December 2023 ($1.15m): trades at a stale price; Lyra: quotes and hedges from a cache of any age",
 )
 OUT_OF_ORDER = Bug(
     "a round that is older than the recorded one is accepted",
@@ -303,7 +303,7 @@ OUT_OF_ORDER = Bug(
         ),
         Edit(ORACLE_TWIN, "dt = round_.updated_at - mark.updated_at", "dt = abs(round_.updated_at - mark.updated_at)"),
     ),
-    "Velar, Perennial, 2023-24 (audits): whoever submits chooses among past prices",
+    "Levana, December 2023: an older price could be chosen while the chain was congested",
 )
 PENDING_FEES_IGNORED = Bug(
     "margin ignores funding and fees that are owed",
@@ -473,7 +473,7 @@ QUEUE_JUMPED = Bug(
             "Ticket(record.late.shares + shares, pool.step, request)",
         ),
     ),
-    "Panoptic, 2025 (audit, medium): leaving ahead of a loss",
+    "Panoptic, 2025 (audit, medium, disputed): leaving ahead of a loss",
 )
 FIRST_COME_FIRST_SERVED = Bug(
     "an epoch that is filled in part credits everybody as if it were filled whole",
@@ -511,7 +511,7 @@ KEEPER_CHURN = Bug(
             "",
         ),
     ),
-    "Rysk, Lyra (audit, medium): keepers choose size and moment of hedges whether or not they help",
+    "Rysk: the keeper picks the size of a hedge, whether or not it helps",
 )
 OWN_COUNTER = Bug(
     "the vault believes its own record of a venue instead of looking",
@@ -584,7 +584,7 @@ NOBODY_ASKED = Bug(
             "    word: uint256 = self._word(market)\n",
         ),
     ),
-    mirrors="KiloEx, April 2025 ($7m): a stranger's call reached the price setter",
+    mirrors="KiloEx, April 2025 ($7-8.4m): a stranger's call reached the price setter",
     unseen="the twin has no roles to forget: what only some may call is written down beside it",
     profile="all",
 )
