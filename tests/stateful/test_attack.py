@@ -8,9 +8,10 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
+from click.testing import CliRunner
 
 from ballast.chain import artifacts
-from ballast.fuzz.attack.command import start_of
+from ballast.fuzz.attack.command import Hunt, attack, save, start_of
 from ballast.fuzz.attack.confirm import Unconfirmed, confirmed
 from ballast.fuzz.attack.game import Start, build, rebase
 from ballast.fuzz.attack.pool import Pool
@@ -36,11 +37,11 @@ def found(start: Start, removed: Rule | None, seconds: float) -> Found:
     [("low-water-mark", "victim"), ("newer-round", "leaver"), ("latency-spread", "down")],
 )
 def test_search_without_a_rule_finds_money_on_the_contracts_too(removed: str, scenario: str) -> None:
-    attack = found(start_of(scenario), rule(removed), 60).best
-    assert attack is not None
-    assert attack.gain >= MATERIAL
+    best = found(start_of(scenario), rule(removed), 60).best
+    assert best is not None
+    assert best.gain >= MATERIAL
 
-    assert confirmed(attack, rule(removed)).attacker == attack.gain  # token balances on the contracts without the rule
+    assert confirmed(best, rule(removed)).attacker == best.gain  # token balances on the contracts without the rule
 
 
 def more(attack: Attack) -> Attack:
@@ -60,22 +61,22 @@ def test_search_with_every_rule_finds_nothing(scenario: str, fuzz_scale: int) ->
 def test_search_finds_the_arbitrage_that_spreads_do_not_price() -> None:
     """Otherwise finding nothing below the spreads would say little."""
     down = next(scenario for scenario in SCENARIOS if scenario.name == "down")
-    attack = found(build(replace(down, jump=-3.0)), None, 60).best
-    assert attack is not None
-    assert attack.gain >= MATERIAL
+    best = found(build(replace(down, jump=-3.0)), None, 60).best
+    assert best is not None
+    assert best.gain >= MATERIAL
 
-    assert confirmed(attack).attacker == attack.gain
+    assert confirmed(best).attacker == best.gain
     with pytest.raises(Unconfirmed):
-        confirmed(more(attack))
+        confirmed(more(best))
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in OPEN])
 def test_search_finds_what_is_known_to_be_open(scenario: str) -> None:
     """Fails when it is closed: then the scenario belongs to those in which nothing may be found."""
-    attack = found(start_of(scenario), None, 60).best
-    assert attack is not None
-    assert attack.gain >= MATERIAL
+    best = found(start_of(scenario), None, 60).best
+    assert best is not None
+    assert best.gain >= MATERIAL
 
 
 def test_pool_model_equals_uniswap() -> None:
@@ -105,6 +106,25 @@ def test_pool_model_equals_uniswap() -> None:
                     world.chain.warp(rng.choice((1, 60, 299, 1_000)))
                 spot, twap, fee = venue.call("prices", route)
                 assert model.prices(window, world.now) == Prices(spot, twap, fee)
+
+
+def test_report_keeps_what_other_runs_found(tmp_path: Path) -> None:
+    path = tmp_path / "table.md"
+    save(
+        path, [Hunt(None, 0.0, None, 1.0, 10), Hunt("phi", 321.0, 0.5, 1.0, 10, scenario="keeper", moves="hedge 0 0.1")]
+    )
+    save(path, [Hunt("band", 0.0, None, 7.0, 10)])
+    rows = {row.split("**")[1]: row for row in path.read_text().splitlines() if row.startswith("| **")}
+    assert rows.keys() == {each.name for each in RULES}
+    assert "321 | 0.5 s | keeper | hedge 0 0.1" in rows["phi"]
+    assert "nothing | in 7 s" in rows["band"]
+    assert "not searched" in rows["turnover"]
+
+
+def test_attack_names_the_rules_there_are_when_told_another() -> None:
+    answer = CliRunner().invoke(attack, ["--without", "gravity"])
+    assert answer.exit_code == 2
+    assert "no rule 'gravity'; there are low-water-mark" in answer.output
 
 
 @pytest.mark.parametrize("removed", RULES, ids=lambda each: each.name)

@@ -174,7 +174,7 @@ def attack(
             hunts.append(future.result())
             console.print(line(hunts[-1]), soft_wrap=True)
             if report:
-                save(report, hunts, minutes, seed)
+                save(report, hunts)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in hunts]))
     else:
@@ -208,44 +208,46 @@ def numbered(found: Hunt) -> list[str]:
     ]
 
 
-def save(path: Path, hunts: Sequence[Hunt], minutes: float, seed: int) -> None:
-    """The table as Markdown, the hunts as JSON beside it."""
-    path.write_text(markdown(hunts, minutes, seed))
-    path.with_suffix(".json").write_text(json.dumps([asdict(each) for each in hunts], indent=1) + "\n")
+def save(path: Path, hunts: Sequence[Hunt]) -> None:
+    """The table as Markdown, and as JSON beside it, where it is kept what other runs found."""
+    stored = path.with_suffix(".json")
+    known = [Hunt(**each) for each in json.loads(stored.read_text())] if stored.is_file() else []
+    latest = {each.without: each for each in (*known, *hunts)}
+    ordered = [latest[name] for name in (None, *(each.name for each in RULES)) if name in latest]
+    stored.write_text(json.dumps([asdict(each) for each in ordered], indent=1) + "\n")
+    path.write_text(markdown(ordered))
 
 
-def markdown(hunts: Sequence[Hunt], minutes: float, seed: int) -> str:
+def markdown(hunts: Sequence[Hunt]) -> str:
     """The table of the rules."""
-    whole = next((each for each in hunts if each.without is None), None)
-    kept = "not searched"
-    if whole:
-        kept = f"{whole.gain:,.2f} quote ({whole.tried:,} sequences in {whole.searched:.0f} CPU s)"
+    by_rule = {each.without: each for each in hunts}
+    whole = by_rule.get(None)
     lines = [
         "# Rules removed",
         "",
-        f"`ballast-fuzz attack --without all --minutes {minutes:g} --seed {seed} --report "
-        "docs/reports/rules-removed.md`",
+        "Written by `ballast-fuzz attack --without all --report docs/reports/rules-removed.md`; how is in",
+        "[fuzzing.md](../fuzzing.md). Amounts in quote, times in CPU seconds on one core. Every gain was had again on",
+        "the contracts without the rule, to the wei.",
         "",
-        f"With every rule in place, best gain in the same time: **{kept}**.",
-        "",
-        "Quote; every gain was had again on the contracts without the rule, to the wei. Times are CPU seconds on one "
-        "core.",
-        "",
-        "| rule | without it | found after | where | the attack | LPs | insurance, fees | other traders |",
+    ]
+    if whole:
+        lines += [f"All scenarios {line(whole)}.", ""]
+    lines += [
+        "| rule | gain without it | found after | scenario | attack | other LPs | insurance, fees | other traders |",
         "|---|--:|--:|---|---|--:|--:|--:|",
     ]
-    for each in hunts:
-        if each.without is None:
-            continue
-        says = f"**{each.without}**: {rule(each.without).says}"
-        if each.material:
-            lines.append(
-                f"| {says} | {each.gain:,.0f} | {each.found_after:.1f} s | {each.scenario} | {each.moves} "
-                f"| {each.lps:+,.0f} | {each.insurance:+,.0f} | {each.traders:+,.0f} |"
-            )
+    for each in RULES:
+        says, found = f"**{each.name}**: {each.says}", by_rule.get(each.name)
+        if found is None:
+            lines.append(f"| {says} | not searched | | | | | | |")
+        elif not found.material:
+            lines.append(f"| {says} | nothing | in {found.searched:.0f} s | | | | | |")
         else:
-            lines.append(f"| {says} | nothing | {each.searched:.0f} s searched | | | | | |")
-    lines += ["", "Scenarios:", ""]
+            lines.append(
+                f"| {says} | {found.gain:,.0f} | {found.found_after:.1f} s | {found.scenario} | {found.moves} "
+                f"| {found.lps:+,.0f} | {found.insurance:+,.0f} | {found.traders:+,.0f} |"
+            )
+    lines += ["", "Scenarios, and what holds in them with every rule in place:", ""]
     lines += [f"- {scenario.name}: {scenario.claim}" for scenario in SCENARIOS]
     return "\n".join(lines) + "\n"
 
