@@ -13,7 +13,7 @@ from fractions import Fraction
 from string import Formatter
 from typing import Any, TypeVar
 
-from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, World
+from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
 from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.perps import NO_LIMIT
@@ -149,7 +149,10 @@ def _accounts(*names: str) -> tuple[str, ...]:
 
 
 def _arrived(w: World, to: str, units: int) -> None:
-    """Tokens that a contract of ours got as a receiver are a gift to it."""
+    """Tokens that a contract of ours got as a receiver are a gift to it; what a rude token kept has not arrived."""
+    if w.rude is not None and w.meddled is not None:
+        kept = {Manner.FEE.value: units // 100, Manner.BURN.value: units}
+        units -= kept.get(w.meddled.manner, 0)
     if to.startswith("venue"):
         w.manager.venues[int(to[5:])].quote_units += units
     elif to in w.contracts:

@@ -57,6 +57,17 @@ def test_venue_that_boasts_stops_nobody(skew: int, told_bps: int) -> None:
     assert world.manager.venues[2].state.exposure == WAD
 
 
+@pytest.mark.parametrize(("manner", "arrived"), [("FEE", 990), ("BURN", 0)])
+def test_what_a_rude_token_keeps_is_no_gift_to_the_receiver(manner: str, arrived: int) -> None:
+    withdrawal: list[Step] = [
+        *OPENING[:2],
+        ["rude_token", {"manner": manner}],
+        ["withdraw_margin", {"who": "trader1", "units": 1_000, "to": "venue0"}],
+    ]
+    world = replay(withdrawal, Setup(token="RudeToken"))
+    assert world.manager.venues[0].quote_units == arrived
+
+
 # ---- every function of every contract
 
 
