@@ -7,13 +7,14 @@ that springs nothing certainly reached nothing new. (Nagy and Hicks, "Full-speed
 through coverage-guided tracing", IEEE S&P 2019.)
 
 Where a caller may go on after its callee failed, a trap would be swallowed and change what happens. Such callees are
-*quarantined*: they run without traps, except in a rehearsal every so many transactions, which is undone and compared
+*quarantined*: they run without traps, except in a rehearsal of some transactions, which is undone and compared
 with the same call without traps; where the two differ, bisection finds the trap.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from ballast.chain.sourcemap import Edge, Kind, SourceMap, source_map
 
 EdgeId = tuple[str, int]  # contract, id of the edge in its source map
 
-REHEARSE_EVERY = 64  # transactions, when rehearsals have long found nothing
+REHEARSE_FIRST = 16  # calls of each function
+REHEARSE_EVERY = 64  # transactions after those, in equal shares for every function
 # PriceOracle asks its feeds, HedgeManager and Lens their venues, in calls that may fail.
 ASKED_UNDER_TRY = ("ChainlinkFeed", "NullVenue", "UniswapV3Venue")
 
@@ -64,7 +66,8 @@ class Coverage:
 
     def __init__(self) -> None:
         self.reached: dict[str, set[int]] = {name: set() for name in our_contracts()}
-        self.patience = 1  # transactions between rehearsals: doubles while they find nothing
+        self.calls = 0  # transactions, and how many of each function were rehearsed
+        self.rehearsed: Counter[str] = Counter()
         self._armed: dict[str, tuple[int, dict[bytes, Any]]] = {}  # edges reached, then account by immutables
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -155,8 +158,8 @@ class CoveredChain(RevmChain):
     """An in-process chain that notes what it reaches in our contracts.
 
     Calls with a gas limit of their own, deployments, and contracts whose code is not what our sources compile to are
-    not looked at. Nor are, but for one in `every` transactions, quarantined contracts: all of ours once a contract is
-    there that is not ours and may ignore that a call failed.
+    not looked at. Quarantined contracts are, in one of `every` transactions; all of ours are in quarantine once a
+    contract is there that is not ours and may ignore that a call failed.
     """
 
     def __init__(
@@ -167,7 +170,6 @@ class CoveredChain(RevmChain):
         self.fresh: list[EdgeId] = []  # first taken by this chain since somebody last emptied it
         self.gas = (0, 0)  # of the last two transactions, 0 when one failed; deployments do not count
         self._every = every
-        self._wait = 0  # transactions until the next rehearsal
         self._ours: dict[str, _Ours] = {}  # by address
         self._quarantine = set(ASKED_UNDER_TRY)
 
@@ -195,8 +197,7 @@ class CoveredChain(RevmChain):
             if receipt.contract_address is not None:
                 self._meet(receipt.contract_address, tx.data)
             return receipt
-        self._wait -= 1
-        if self._wait < 0:
+        if self._is_due(tx):
             self._rehearse(tx)
         while True:
             try:
@@ -281,18 +282,24 @@ class CoveredChain(RevmChain):
 
     # ---- quarantine
 
+    def _is_due(self, tx: Tx) -> bool:
+        """Always for what happens seldom."""
+        coverage, function = self.coverage, "" if tx.function is None else tx.function.signature
+        coverage.calls += 1
+        number = coverage.rehearsed[function]
+        if number >= REHEARSE_FIRST and number * len(coverage.rehearsed) * self._every > coverage.calls:
+            return False
+        coverage.rehearsed[function] += 1
+        return True
+
     def _rehearse(self, tx: Tx) -> None:
         """Note every edge that this call takes in quarantined contracts; leaves no trace but that."""
         expected = self._trial(tx, {})
         while expected.trap is not None:
             self._note(*expected.trap)
             expected = self._trial(tx, {})
-        found = False
         while (edge := self._hidden(tx, expected)) is not None:
             self._note(*edge)
-            found = True
-        self.coverage.patience = 1 if found else min(2 * self.coverage.patience, self._every)
-        self._wait = self.coverage.patience - 1
 
     def _hidden(self, tx: Tx, expected: _Ending) -> EdgeId | None:
         """An edge in quarantine that the call takes for the first time: a trap there, and no other, changes how it

@@ -55,7 +55,7 @@ class TransactionsOnly(CoveredChain):
     """Reads are not looked at, because a node traces transactions; quarantined contracts are looked at in all."""
 
     def __init__(self) -> None:
-        super().__init__(Coverage(), every=1)
+        super().__init__(Coverage(), every=0)
 
     def read(self, tx: Tx, block: int | None = None) -> bytes:
         with self._without_traps():
@@ -236,7 +236,7 @@ def test_what_was_deployed_in_a_trial_is_forgotten_with_it() -> None:
 
 
 def test_a_token_that_answers_nothing_can_be_rehearsed() -> None:
-    chain = CoveredChain(Coverage(), every=1)
+    chain = CoveredChain(Coverage(), every=0)
     world = World(Setup(6, "SilentToken"), chain)
     chain.fresh.clear()
     world.system.vault.send("deposit", 10**9, world.actors["lp1"], sender=world.actors["lp1"])
