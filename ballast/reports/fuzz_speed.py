@@ -196,9 +196,9 @@ CPU time per action in the quickest slice [us]:
 
 {table}
 
-The floor is the EVM: its transactions alone, those of feeds and pools included, would allow {floor:,.0f} actions per
-CPU second. A slice is {episodes} episodes of {length} steps (tokens of 6, 8 and 18 decimals in turn, profile `perps`);
-{slices} slices of each, in turn. Machine: {machine}, busy with other work, which makes CPU seconds longer: compare
-columns, and take the quickest slice for what an idle machine does. The later column checks more than the earlier one.
-`python -m scripts.report fuzz-speed` measures again, `--earlier COMMIT` beside an earlier commit.
+The floor is the EVM: its transactions alone, those of feeds, pools and what-ifs included, would allow {floor:,.0f}
+actions per CPU second. A slice is {episodes} episodes of {length} steps (tokens of 6, 8 and 18 decimals in turn,
+profile `perps`); {slices} slices of each, in turn. Machine: {machine}, busy with other work, which makes CPU seconds
+longer: compare columns, and take the quickest slice for what an idle machine does. The later column checks more than
+the earlier one. `python -m scripts.report fuzz-speed` measures again, `--earlier COMMIT` beside an earlier commit.
 """

@@ -40,10 +40,12 @@ def test_any_changed_word_is_seen(busy: World) -> None:
     i13_everything_equals_the_twin(busy)
     i13_ledger_and_books_equal_the_twin(busy)
     for cell in busy.storage.cells:
-        slot = cell.slots[0]
-        word = busy.chain.storage(cell.contract, slot)
-        busy.chain._evm.insert_account_storage(cell.contract.address, slot, word ^ (1 << 8 | 1 << 64 | 1 << 240))
-        with pytest.raises(Broken, match=f"i13_state_equals_the_twin: {cell.name}"):
-            i13_ledger_and_books_equal_the_twin(busy)
-        busy.chain._evm.insert_account_storage(cell.contract.address, slot, word)
+        for number, slot in enumerate(cell.slots):
+            if cell.name.startswith("requests") and number == 1:
+                continue  # the word of a late ticket means nothing while there is none
+            word = busy.chain.storage(cell.contract, slot)
+            busy.chain._evm.insert_account_storage(cell.contract.address, slot, word ^ (1 << 64 | 1 << 240))
+            with pytest.raises(Broken, match=f"i13_state_equals_the_twin: {cell.name}"):
+                i13_ledger_and_books_equal_the_twin(busy)
+            busy.chain._evm.insert_account_storage(cell.contract.address, slot, word)
     i13_ledger_and_books_equal_the_twin(busy)
