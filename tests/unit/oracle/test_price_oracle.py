@@ -142,6 +142,8 @@ def test_params_outside_bounds_revert(
 LIMITS = [
     Params(10, 60, 60, 10**16, 10**16, 10**16, 10**16, True),
     Params(26 * 3_600, 90 * 86_400, 90 * 86_400, 9 * WAD, 9 * WAD, WAD, 9 * WAD, True),
+    # lowest bits set
+    Params(65_535, 2**22 - 1, 2**22 + 1, 10**16 + 1, 8 * WAD + 1, WAD - 1, 3 * WAD + 1, True),
 ]
 
 

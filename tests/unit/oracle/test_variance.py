@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
+from math import ceil
+
 import mpmath
 import pytest
 from hypothesis import example, given, settings
@@ -92,6 +96,13 @@ def test_blend_equals_twin_and_lies_between(
     blended = exact.blend(variance, sample, exact.forgetting(dt, half_life))
     assert harness.blend(variance, sample, exact.forgetting(dt, half_life)) == blended
     assert min(variance, sample, exact.MAX_24) <= blended <= min(max(variance, sample), exact.MAX_24)
+
+
+def test_blend_rounds_up_from_the_first_part(harness: Contract) -> None:
+    """A sum that is a multiple of the weights' unit stays, and one part more is one more."""
+    for variance, sample, weight in product((0, 1, 2, 5), (0, 1, 3), (0, 1, 2, exact.ONE_27 - 1, exact.ONE_27)):
+        exactly = Fraction(variance * (exact.ONE_27 - weight) + sample * weight, exact.ONE_27)
+        assert harness.blend(variance, sample, weight) == ceil(exactly)
 
 
 def test_blend_beyond_the_word_saturates() -> None:

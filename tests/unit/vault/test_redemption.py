@@ -104,6 +104,20 @@ def test_request_after_the_end_belongs_to_the_next_epoch(usdc: World) -> None:
     usdc.compare()
 
 
+def test_request_of_a_wei_after_the_end_comes_in_once() -> None:
+    world = World(decimals=18)
+    vault_with(world, lp=10)
+    world.chain.warp(DAY)
+    assert world.request("lp", 1) == 2
+    world.set_marks()
+    for _ in range(2):
+        assert world.process() in ((0, 0), (1, 1))
+        assert world.vault.epoch().pending <= 1
+        world.chain.warp(2 * DAY)
+        world.set_marks()
+    world.compare()
+
+
 def test_request_twice_late_in_two_epochs_keeps_both(usdc: World) -> None:
     vault_with(usdc, lp=10, whale=100)
     usdc.request("whale", WAD)
@@ -282,7 +296,7 @@ def test_process_a_queue_worth_less_than_a_unit_waits(usdc: World) -> None:
 
 
 def test_process_fills_a_single_wei() -> None:
-    """A token of 18 decimals has no dust: one wei of a share, and nothing behind it in the queue, is filled and paid."""
+    """A token of 18 decimals has no dust: one wei of a share, and nothing behind it, is filled and paid."""
     world = World(decimals=18)
     vault_with(world, lp=100)
     world.request("lp", 1)
