@@ -15,6 +15,7 @@ from typing import Any
 from ballast.chain import Contract, RevmChain
 from ballast.chain import Reverted as ChainReverted
 from ballast.chain.artifacts import load as artifact
+from ballast.fuzz.coverage import our_contracts
 from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
 from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
@@ -610,6 +611,30 @@ def _same(what: str, seen: Any, expected: Any) -> None:
 def _book(b: Book) -> tuple[Any, ...]:
     sums, *rest = plain(b)
     return (plain(sums), *rest)
+
+
+def every_view_answers(w: World) -> None:
+    """Looking is never refused: keepers, front ends and integrators stop where a getter or the Lens reverts, and no
+    state is so bad that nobody may see it. Views with arguments may be asked nonsense; the Lens's of accounts may not.
+    """
+    system = w.system
+    feeds = [market.feed for market in system.markets]
+    for contract in (*w.contracts.values(), *feeds, system.lens):
+        if contract.artifact.name in our_contracts():
+            for function in contract.artifact.functions.values():
+                for view in function:
+                    if view.is_view and not view.inputs.names:
+                        _answer(contract, view.signature)
+    for actor in ACTORS:
+        _answer(system.lens, "account", w.address(actor))
+        _answer(system.lens, "lp", w.address(actor))
+
+
+def _answer(contract: Contract, view: str, *arguments: Any) -> None:
+    try:
+        contract.call(view, *arguments)
+    except ChainReverted as error:
+        raise Broken("every_view_answers", f"{contract.artifact.name}.{view}: {error}") from error
 
 
 # I1 to I7, on a state that has just been found to be the contracts'.

@@ -20,6 +20,7 @@ from ballast.fuzz.invariants import (
     EXPERIMENTS_BEYOND,
     OF_LPS,
     THOROUGH,
+    every_view_answers,
     i13_prices_equal_the_twin,
     owned,
     stayers,
@@ -119,9 +120,11 @@ class Driver:
             raise Broken("driver_cannot_follow", repr(error)) from error
 
     def finish(self) -> None:
-        """Compare everything, unless the last step did."""
+        """Compare everything, unless the last step did, and look at everything."""
         if self.compared_at != self.world.actions:
             self._compare()
+        with self.world.clock.on("compare"):
+            every_view_answers(self.world)
 
     def _compare(self) -> None:
         self.compared_at = self.world.actions
