@@ -369,8 +369,12 @@ def contracts_without(removed: Rule | None, folder: Path) -> Iterator[None]:
     original, cache = artifacts.SOURCES, artifacts.BUILD
     for name in ("contracts", "interfaces"):
         shutil.copytree(original / name, folder / name, dirs_exist_ok=True)
-    if cache.is_dir():  # what does not change need not be compiled again
+    (folder / ".build").mkdir(exist_ok=True)
+    if (cache / "vyper").is_dir():  # what does not change need not be compiled again
         shutil.copytree(cache / "vyper", folder / ".build" / "vyper", dirs_exist_ok=True)
+    for entry in original.iterdir():  # the cache names sources of libraries relative to where ours are
+        if not (folder / entry.name).exists():
+            (folder / entry.name).symlink_to(entry)
     for edit in removed.edits:
         path = folder / edit.source
         path.write_text(_replaced(path.read_text(), edit.contract, edit.source))
