@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -151,14 +152,12 @@ def test_run_planted_bug_is_told_saved_and_fails_on_anvil_too(bugged_sources: Pa
     assert failure["message"].partition(":")[0] in (out / "report.html").read_text()
     saved = out / failure["file"]
     assert with_sources(bugged_sources, "pytest", "-q", "-p", "no:cacheprovider", saved).returncode == 1
-    assert with_sources(ROOT, "pytest", "-q", "-p", "no:cacheprovider", saved).returncode == 0
-    here, node = (
-        with_sources(bugged_sources, "ballast.fuzz", "replay", saved, "--backend", backend, "--json")
-        for backend in ("revm", "anvil")
-    )
-    assert (here.returncode, node.returncode) == (1, 1), here.stderr + node.stderr
-    assert json.loads(here.stdout) == json.loads(node.stdout)
-    assert json.loads(node.stdout)["steps"][-1]["broken"] == failure["message"].rpartition(" (step")[0]
+    runpy.run_path(str(saved))[f"test_{failure['invariant']}_holds"]()  # the bug is not in our own sources
+    node = with_sources(bugged_sources, "ballast.fuzz", "replay", saved, "--backend", "anvil", "--json")
+    assert node.returncode == 1, node.stderr
+    told = json.loads(node.stdout)
+    assert not told["differences"]
+    assert told["steps"][-1]["broken"] == failure["message"].rpartition(" (step")[0]
 
 
 def test_report_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -169,4 +168,5 @@ def test_report_needs_nothing_but_itself(tmp_path: Path) -> None:
     assert not [outside for outside in ("src=", "href=", "<link", "<script", "@import", "url(") if outside in page]
     assert next(iter(summary["refused"])) in page
     assert "No invariant broke" in page
-    assert "contracts/lens/Lens.vy: " in page  # which nothing in a campaign calls
+    assert "lines in no contract reached" in page
+    assert '<span class="bad">' in page
