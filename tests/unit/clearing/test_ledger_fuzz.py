@@ -72,9 +72,14 @@ class World:
         self.twin.begin()
         return self.run(("begin",), *calls, ("end",))
 
+    @property
+    def free(self) -> int:
+        """Token units held beyond what claims are owed."""
+        return self.twin.total_units - self.twin.claims // self.twin.scale
+
     def units(self, amount: int, fraction: int) -> int:
-        """Whole token units in a fraction of a WAD amount, as many as the ledger holds."""
-        return min(max(amount, 0) * fraction // 10**6 // self.twin.scale, self.twin.total_units)
+        """Whole token units in a fraction of a WAD amount, as many as are free."""
+        return min(max(amount, 0) * fraction // 10**6 // self.twin.scale, self.free)
 
     def act(self, kind: str, who: int, x: int, y: int, change: int) -> None:
         contract, twin, account = self.contract, self.twin, self.accounts[who]
@@ -110,12 +115,12 @@ class World:
             twin.collect(units)
             twin.end()
         elif kind == "earmark":
-            amount = max(twin.lp, 0) * x // 10**6
+            amount = min(max(twin.lp, 0) * x // 10**6, self.free * twin.scale)  # the Vault promises what is there
             self.within(("earmark_claims", amount))
             twin.earmark_claims(amount)
             twin.end()
         elif kind == "claim":
-            units = self.units(twin.claims, x)
+            units = twin.claims * x // 10**6 // twin.scale
             self.within(("pay_claim", account, units))
             twin.pay_claim(units)
             twin.end()
