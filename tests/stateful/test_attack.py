@@ -13,12 +13,11 @@ from click.testing import CliRunner
 from ballast.chain import artifacts
 from ballast.fuzz.attack.command import Hunt, attack, save, start_of
 from ballast.fuzz.attack.confirm import Unconfirmed, confirmed
-from ballast.fuzz.attack.game import Start, build, rebase
+from ballast.fuzz.attack.game import Start, arena, build, rebase
 from ballast.fuzz.attack.pool import Pool
 from ballast.fuzz.attack.rules import RULES, Rule, contracts_without, rule, twin_without
 from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, Found, search
-from ballast.fuzz.world import World
 from ballast.model.exact import hedge, hedge_manager, inventory, vault
 from ballast.model.exact.hedge_manager import Prices
 
@@ -80,7 +79,7 @@ def test_search_finds_what_is_known_to_be_open(scenario: str) -> None:
 
 
 def test_pool_model_equals_uniswap() -> None:
-    world, rng = World(), Random(SEED)
+    world, rng = arena(), Random(SEED)
     world.chain.warp(3_600)
     began, window = world.now - 3_600, 300
     for market, pools in enumerate(world.system.pools):

@@ -17,11 +17,10 @@ from rich.table import Table
 
 from ballast.fuzz.actions import describe
 from ballast.fuzz.attack.confirm import confirmed
-from ballast.fuzz.attack.game import DOLLAR, Start, build, rebase
+from ballast.fuzz.attack.game import DOLLAR, Start, arena, build, rebase
 from ballast.fuzz.attack.rules import RULES, rule, twin_without
 from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, search
-from ballast.fuzz.world import World
 from ballast.model.exact.fixed import WAD
 
 EVERYWHERE = tuple(scenario.name for scenario in SCENARIOS)
@@ -96,7 +95,7 @@ def _capital(attack: Attack) -> float:
 
 def _words(attack: Attack) -> Iterator[str]:
     """Every step, the world's in brackets."""
-    world = World()
+    world = arena()
     for step in attack.result.steps:
         said = describe(world, step)
         yield f"[{said}]" if step[0] in OUTSIDE else said

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ballast.fuzz.actions import Step, perform
-from ballast.fuzz.attack.game import ATTACKER, ETH, KEEPER, Game, Result, Start
+from ballast.fuzz.attack.game import ATTACKER, ETH, KEEPER, Game, Result, Start, arena
 from ballast.fuzz.attack.rules import Rule, contracts_without, twin_without
 from ballast.fuzz.attack.search import Attack
 from ballast.fuzz.invariants import THOROUGH
@@ -35,7 +35,7 @@ def confirmed(attack: Attack, removed: Rule | None = None) -> Result:
 
 def played(start: Start, steps: Iterable[Step]) -> Result:
     """The end of a sequence on contracts and twin, which are compared after every step; raises Broken."""
-    world = World()
+    world = arena()
     for step in start.setup:
         perform(world, step)
     for market in world.system.markets:

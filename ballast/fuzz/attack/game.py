@@ -12,8 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+from ballast.chain import RevmChain
+from ballast.config import Config
+from ballast.config import load as load_config
 from ballast.fuzz.actions import Step, action, perform
 from ballast.fuzz.attack.pool import Pool, Tiers
 from ballast.fuzz.world import World
@@ -26,6 +30,7 @@ from ballast.model.exact.oracle import ChainlinkFeed, Response
 from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.system import System
 from ballast.model.exact.vault import Vault
+from ballast.system import deploy_system
 
 TRADERS = ("trader1", "trader2")  # the attacker's margin accounts
 LP = "lp2"  # his account with the vault
@@ -129,8 +134,28 @@ def build(scenario: Scenario) -> Start:
     return start
 
 
+def arena() -> World:
+    """networks/local.yaml with a shorter average and pools liquid at any price, caps of 15 million, in process."""
+    return World(system=deploy_system(RevmChain(), _arena_config()))
+
+
+@cache
+def _arena_config() -> Config:
+    config = load_config("local")
+    markets = []
+    for market in config.markets:
+        venues = []
+        for venue in market.venues:
+            assert venue.test_pool is not None
+            pool = {"base": 5 * venue.test_pool.base, "width": 40}
+            venues.append(venue.model_dump() | {"twap_window": 300, "test_pool": pool})
+        perps = market.perps.model_dump() | {"cap_quote": 15_000_000}
+        markets.append(market.model_dump() | {"venues": venues, "perps": perps})
+    return config.changed(markets=markets)
+
+
 def _build(scenario: Scenario) -> Start:
-    world = World()
+    world = arena()
     began = world.now
     setup: list[Step] = []
 
