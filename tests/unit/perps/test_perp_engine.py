@@ -614,20 +614,21 @@ def test_liquidate_closes_whole_and_pays_penalty(world: World, trader: str, sign
 
 
 def test_liquidate_takes_no_more_than_closing_leaves(world: World, trader: str, other_trader: str) -> None:
-    """Closing a position that balanced another raises U and costs a charge: the penalty is what is left after it."""
+    """Closing what balanced another costs a charge, and cash that covers losses elsewhere is not there to pay."""
     size = 400 * WAD
     world.trade(other_trader, ETH, -size)
     world.trade(trader, ETH, size)
-    world.withdraw(trader, 900_000 * 10**6)
-    fall = (world.cash(trader) - 19_000 * WAD) // 400
+    world.trade(trader, BTC, 3 * WAD)
+    world.withdraw(trader, 850_000 * 10**6)
+    fall = (world.cash(trader) - 22_000 * WAD) // 400
+    world.set_price(BTC, 59_000 * WAD)  # 3,000 lost, and not realised
     world.set_price(ETH, 2_000 * WAD - fall)
-    quote = world.engine.quote(trader, ETH, -size)
     receipt = world.liquidate(trader, ETH)
-    event = receipt.one("Liquidated")
-    assert quote.charge > 0
-    assert event.penalty == receipt.value == event.equity - quote.half_spread - quote.charge
-    assert 0 < event.penalty < size * quote.price // WAD * PERP.penalty_bps // 10_000
-    assert world.cash(trader) == 0
+    event, trade = receipt.one("Liquidated"), receipt.one("Trade")
+    assert trade.charge > 0
+    assert event.penalty == receipt.value == event.equity - trade.half_spread - trade.charge
+    assert 0 < event.penalty < size * trade.price // WAD * PERP.penalty_bps // 10_000
+    assert 3_000 * WAD <= world.cash(trader) < 3_000 * WAD + WAD // 1_000  # and what the other position owes
     world.check()
 
 
