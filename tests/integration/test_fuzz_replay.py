@@ -28,11 +28,11 @@ ENDS = {0x00, 0x56, 0xF3, 0xFD, 0xFE, 0xFF}  # STOP JUMP RETURN REVERT INVALID S
 JUMPDEST = 0x5B
 
 
-def sequence(seed: int, length: int = LENGTH) -> tuple[list[Step], Setup]:
+def sequence(seed: int, length: int = LENGTH, profile: str = "perps") -> tuple[list[Step], Setup]:
     rng = Random(seed)
-    setup = Setup.draw(rng)
+    setup = Setup.draw(rng, profile)
     world = World(setup)
-    driver, planner, steps = Driver(world, Stats(world.clock)), Planner(world, rng), []
+    driver, planner, steps = Driver(world, Stats(world.clock)), Planner(world, rng, profile), []
     for _ in range(length):
         steps.append(planner.next())
         driver.step(steps[-1])
@@ -41,9 +41,9 @@ def sequence(seed: int, length: int = LENGTH) -> tuple[list[Step], Setup]:
 
 @pytest.mark.anvil
 @pytest.mark.fuzz
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_on_anvil_random_sequence_ends_the_same(seed: int) -> None:
-    steps, setup = sequence(seed)
+@pytest.mark.parametrize(("seed", "profile"), [(1, "perps"), (2, "perps"), (1, "all")])
+def test_on_anvil_random_sequence_ends_the_same(seed: int, profile: str) -> None:
+    steps, setup = sequence(seed, profile=profile)
     done, differences = on_anvil(steps, setup)
     assert not differences
     assert len(done) == LENGTH
