@@ -22,7 +22,8 @@ from ballast.fuzz.features import Feature, features
 from ballast.fuzz.runner import Stats, episode
 from ballast.fuzz.world import ACTORS, Setup, World
 
-FROM_NOTHING = 0.3  # of the episodes of a guided search
+FROM_NOTHING = 0.5  # of the episodes of a guided search
+TAIL = 60  # random steps behind a sequence of the corpus
 BOUNDARIES = (0, 1, 2, 10**6, 10**18, 2**95 - 1, 2**96, 2**127, 2**128 - 1, 2**255, 2**256 - 1)
 TARGETS = {"market": (0, 1), "venue": (0, 1)}  # arguments that are names and not amounts
 
@@ -219,7 +220,8 @@ class Guide:
         setup, start = Setup.draw(rng, profile), list[Step]()
         if rng.random() >= self.from_nothing and (entry := self.corpus.pick(rng)) is not None:
             other = self.corpus.pick(rng, entry.setup) or entry
-            setup, start = entry.setup, mutate(rng, entry.steps, other.steps)[: length - length // 4]
+            setup, start = entry.setup, mutate(rng, entry.steps, other.steps)[:length]
+            length = min(length, len(start) + TAIL)
         steps: list[Step] = []
         edges: list[EdgeId] = []
         new, last = 0, 0
