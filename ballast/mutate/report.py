@@ -81,8 +81,8 @@ def markdown(results: Sequence[Result], stale: Sequence[tuple[Review, str]] = ()
         "",
         *([note, ""] if note else []),
         "killed: noticed by a test or by the search, of all that compile, change deployed code, and are not explained."
-        " raw: the same, as if nothing were explained. If the mutants are a random sample, the rate of all lies in"
-        " the interval 19 times in 20.",
+        " raw: the same, as if nothing were explained. If the mutants are a random sample, and no test was written for"
+        " the sake of these very mutants, the rate of all lies in the interval 19 times in 20.",
         "",
         "| folder | tried | killed | alive | explained | raw | killed | 95 % |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
