@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from ballast.chain import artifacts
 from ballast.fuzz.attack.command import Hunt, attack, save, start_of
 from ballast.fuzz.attack.confirm import Unconfirmed, confirmed
-from ballast.fuzz.attack.game import Start, arena, build, rebase
+from ballast.fuzz.attack.game import Start, arena, build
 from ballast.fuzz.attack.pool import Pool
 from ballast.fuzz.attack.rules import RULES, Rule, contracts_without, rule, twin_without
 from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
@@ -26,7 +26,6 @@ SEED = 3
 
 def found(start: Start, removed: Rule | None, seconds: float) -> Found:
     with twin_without(removed):
-        rebase(start)
         return search([start], seconds, SEED, polish=0.3)
 
 

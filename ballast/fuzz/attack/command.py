@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ballast.fuzz.actions import describe
 from ballast.fuzz.attack.confirm import confirmed
-from ballast.fuzz.attack.game import DOLLAR, Start, arena, build, rebase
+from ballast.fuzz.attack.game import DOLLAR, Start, arena, build
 from ballast.fuzz.attack.rules import RULES, rule, twin_without
 from ballast.fuzz.attack.scenarios import OPEN, SCENARIOS
 from ballast.fuzz.attack.search import MATERIAL, Attack, search
@@ -63,8 +63,6 @@ def hunt(without: str | None, seconds: float, seed: int, names: Sequence[str] = 
     removed = rule(without) if without else None
     chosen = [start_of(name) for name in names or (removed.where if removed else EVERYWHERE)]
     with twin_without(removed):
-        for start in chosen:
-            rebase(start)
         found = search(chosen, seconds, seed)
     if found.best is None:
         return Hunt(without, 0.0, None, found.seconds, found.evaluated)

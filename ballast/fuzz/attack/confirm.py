@@ -26,8 +26,8 @@ def confirmed(attack: Attack, removed: Rule | None = None) -> Result:
     """What the attack brings on contracts without the rule; Broken or Unconfirmed if that is something else."""
     assert attack.start.nothing is not None
     with TemporaryDirectory() as folder, twin_without(removed), contracts_without(removed, Path(folder)):
-        done, nothing = played(attack.start, attack.result.steps), played(attack.start, attack.start.nothing.steps)
-    gained = done.less(nothing)
+        done = played(attack.start, attack.result.steps)
+    gained = done.less(played(attack.start, attack.start.nothing.steps))
     if gained.attacker != attack.result.attacker:
         raise Unconfirmed(f"{gained.attacker} on the contracts, {attack.result.attacker} on the twin")
     return gained

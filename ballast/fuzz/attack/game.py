@@ -95,7 +95,7 @@ class Start:
     windows: list[int]
     events: list[tuple[int, Step]]
     truth: list[int]  # [quote/base, WAD] by market, after every event
-    nothing: Result | None = None  # of doing nothing but what is honest
+    nothing: Result | None = None  # of doing nothing but what is honest, with every rule in place
     otherwise: Start | None = None  # the same, but the shock goes the other way
 
 
@@ -221,18 +221,11 @@ def _build(scenario: Scenario) -> Start:
         events=sorted(events, key=lambda event: event[0]),
         truth=truth,
     )
-    rebase(start)
-    return start
-
-
-def rebase(start: Start) -> None:
-    """Do nothing again, because rules have changed: what gains are measured from."""
     game = Game(start)
-    for move, arguments in start.scenario.honest:
+    for move, arguments in scenario.honest:
         getattr(game, move)(*arguments)
     start.nothing = game.end()
-    if start.otherwise is not None:
-        rebase(start.otherwise)
+    return start
 
 
 def feed_price(price: int) -> int:
