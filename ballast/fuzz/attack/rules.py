@@ -131,13 +131,13 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     _one(
-        "charge-uncapped", "the charge is never capped (without it: at 20 bp of notional)",
+        "charge-uncapped", "the charge is never capped (without it: at 30 bp of notional)",
         inventory, "Inventory._trade",
-        ("charge = after - before", "charge = min(after - before, change.notional // 500)"),
+        ("charge = after - before", "charge = min(after - before, change.notional * 3 // 1_000)"),
         INVENTORY,
         (
             "q.charge = convert(q.potential_after - q.potential_before, int256)",
-            "q.charge = convert(min(q.potential_after - q.potential_before, change.notional // 500), int256)",
+            "q.charge = convert(min(q.potential_after - q.potential_before, change.notional * 3 // 1_000), int256)",
         ),
     ),
     _one(
