@@ -64,8 +64,9 @@ def hunt(without: str | None, seconds: float, seed: int, names: Sequence[str] = 
     chosen = [start_of(name) for name in names or (removed.where if removed else EVERYWHERE)]
     with twin_without(removed):
         found = search(chosen, seconds, seed)
-    if found.best is None:
-        return Hunt(without, 0.0, None, found.seconds, found.evaluated)
+    if found.best is None or found.first_after is None:
+        dust = found.best.gain / WAD if found.best else 0.0
+        return Hunt(without, dust, None, found.seconds, found.evaluated)
     result = confirmed(found.best, removed)
     return Hunt(
         without=without,
@@ -222,7 +223,7 @@ def markdown(hunts: Sequence[Hunt]) -> str:
     lines = [
         "# Rules removed",
         "",
-        "Written by `ballast-fuzz attack --without all --report docs/reports/rules-removed.md`; how is in",
+        "Written by `ballast-fuzz attack --without all --report docs/reports/rules-removed.md`; see",
         "[fuzzing.md](../fuzzing.md). Amounts in quote, times in CPU seconds on one core. Every gain was had again on",
         "the contracts without the rule, to the wei.",
         "",
