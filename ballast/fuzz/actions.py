@@ -18,6 +18,7 @@ from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.system import System as Twin
+from ballast.surroundings import OBSERVATIONS
 
 Step = list[Any]  # [action, {argument: value}]
 TOKENS_AT_VENUES = "clearing: tokens at venues"  # the one reason that keeps money: it is at venues, a recall brings it
@@ -398,6 +399,24 @@ def break_feed(w: World, market: int, fault: str) -> None:
     w.set_fault(market, kind)
 
 
+@action("the sequencer's feed says {answer}, for {seconds} s")
+def uptime(w: World, answer: int, seconds: int) -> None:
+    """0 up, 1 down, anything else: no answer. Since when may be in the future, or (before 1970) never."""
+    if w.sequencer is None:
+        return
+    started_at = max(w.now - seconds, 0)
+    w.sequencer.send("set_broken", answer not in (0, 1))
+    w.sequencer.send("set_status", answer, started_at)
+    w.set_uptime(answer, started_at)
+
+
+@action("the last market's feed is {width_bps} bp wide")
+def widen(w: World, width_bps: int) -> None:
+    if w.wide is not None:
+        w.wide.send("set_width", width_bps)
+        w.set_width(width_bps)
+
+
 @action("{who} synchronises {market:market}")
 def sync(w: World, who: str, market: int) -> None:
     w.do(w.system.inventory, "sync", market, sender=who, twin=lambda t: _inventory(t).sync(market, w.now))
@@ -451,6 +470,16 @@ def poke(w: World, who: str, venue: int) -> None:
 def arbitrage(w: World, market: int, price: int) -> None:
     for pool in w.system.pools[market]:
         pool.arbitrage_to(price, trader=w.actors["stranger"])
+
+
+@action("the {market:market} pools are so busy that they forget")
+def crowd_pools(w: World, market: int) -> None:
+    """A swap a second for as many seconds as there are observations, which is less than the window."""
+    price = w.price(market) or w.newest[market].answer * 10**10
+    for second in range(OBSERVATIONS + 1):
+        w.chain.warp(1)
+        for pool in w.system.pools[market]:
+            pool.arbitrage_to(price + price // 10**4 * (second % 2), trader=w.actors["stranger"])
 
 
 def _manager(twin: Twin) -> Any:

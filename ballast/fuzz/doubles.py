@@ -1,13 +1,15 @@
-"""Exact twin of ``contracts/testing/HedgeVenueDouble.vy``: a venue that behaves as an action tells it to."""
+"""Exact twins of what only some worlds have: ``contracts/testing/HedgeVenueDouble.vy``, a venue that behaves as an
+action tells it to, ``contracts/hedge/NullVenue.vy`` and ``contracts/testing/WideFeed.vy``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
-from ballast.model.exact.fixed import BPS, WAD, require
+from ballast.model.exact.fixed import BPS, WAD, Reverted, require
 from ballast.model.exact.hedge import VenueParams
 from ballast.model.exact.hedge_manager import Market, Prices, Venue
+from ballast.model.exact.oracle import Feed, Round
 from ballast.testing.hedge_world import Manner
 
 FEE = 5 * 10**14  # 5 bp
@@ -138,3 +140,35 @@ class Double(Venue):
         """A direct question, whose failure is the caller's."""
         require(self.mood is not Manner.VIEWS_REVERT, "double: broken")
         require(not self.deaf, "")
+
+
+@dataclass(slots=True)
+class NullVenue(Venue):
+    """Holds and is worth nothing, whatever it is sent, and refuses every trade."""
+
+    @classmethod
+    def of(cls, market: int, scale: int, params: VenueParams) -> NullVenue:
+        """As deployed."""
+        return cls(market, 1, scale, NOWHERE, params)
+
+    def exposure(self) -> int:
+        return 0
+
+    def equity(self, price: int) -> int:
+        return 0
+
+    def best_route(self, size: int) -> int:
+        raise Reverted("venue: null")
+
+
+@dataclass(slots=True)
+class WideFeed:
+    """Another feed's rounds with a half-width of ``width_bps`` of the price."""
+
+    feed: Feed
+    width_bps: int = 0
+
+    def latest(self, now: int) -> Round:
+        """The other feed's newest round."""
+        round_ = self.feed.latest(now)
+        return replace(round_, half_width=round_.price * self.width_bps // BPS)

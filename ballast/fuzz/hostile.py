@@ -34,7 +34,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 OF_ROLES = ("grant_role", "revoke_role", "renounce_setup", "offer_admin", "accept_admin")
 LEAST_GAS = 60_000  # with less no transaction begins: it pays 21,000, and 16 for every byte it brings
-NOT_THE_MANAGER = "venue: not the manager"
+# What venues say to whoever is not their manager.
+OF_VENUES = {"UniswapV3Venue": "venue: not the manager", "NullVenue": "venue: null"}
 
 
 def functions(contract: Contract, *, views: bool = False) -> list[Function]:
@@ -70,7 +71,7 @@ def intrude(w: World, who: str, contract: str, fn: str, args: list[Any]) -> None
         return
 
     def refuse(t: Twin) -> None:
-        raise TwinReverted(NOT_ALLOWED if table is not None else NOT_THE_MANAGER)
+        raise TwinReverted(NOT_ALLOWED if table is not None else OF_VENUES[target.artifact.name])
 
     if table is None or not table.may_call(w.address(who), target.artifact.name, name):
         w.do(target, fn, *resolve(w, args), sender=who, twin=refuse)

@@ -12,15 +12,19 @@ from itertools import pairwise, product
 from random import Random
 from typing import Any
 
+from eth_abi.grammar import TupleType
+
 from ballast.chain import Contract, RevmChain
 from ballast.chain import Reverted as ChainReverted
 from ballast.chain.artifacts import load as artifact
 from ballast.fuzz.coverage import our_contracts
-from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
+from ballast.fuzz.hostile import types
+from ballast.fuzz.world import ACTORS, REASON, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
 from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
+from ballast.model.exact.oracle import NO_ROUND
 from ballast.model.exact.perps import NO_LIMIT, Config, accrue, claims_wad, owed
 from ballast.model.exact.potential import Sums, potential
 from ballast.model.exact.structs import MarketParams
@@ -615,16 +619,17 @@ def _book(b: Book) -> tuple[Any, ...]:
 
 def every_view_answers(w: World) -> None:
     """Looking is never refused: keepers, front ends and integrators stop where a getter or the Lens reverts, and no
-    state is so bad that nobody may see it. Views with arguments may be asked nonsense; the Lens's of accounts may not.
+    state is so bad that nobody may see it. Views with arguments may be asked nonsense, hence refuse with a reason; the
+    Lens's of accounts may not.
     """
     system = w.system
     feeds = [market.feed for market in system.markets]
     for contract in (*w.contracts.values(), *feeds, system.lens):
         if contract.artifact.name in our_contracts():
-            for function in contract.artifact.functions.values():
-                for view in function:
-                    if view.is_view and not view.inputs.names:
-                        _answer(contract, view.signature)
+            for overloads in contract.artifact.functions.values():
+                for view in overloads:
+                    if view.is_view:
+                        _answer(contract, view.signature, *(_ordinary(w, kind) for kind in types(view)))
     for actor in ACTORS:
         _answer(system.lens, "account", w.address(actor))
         _answer(system.lens, "lp", w.address(actor))
@@ -634,7 +639,42 @@ def _answer(contract: Contract, view: str, *arguments: Any) -> None:
     try:
         contract.call(view, *arguments)
     except ChainReverted as error:
+        if arguments and contract.artifact.name != "Lens" and REASON.fullmatch(error.reason):
+            return
         raise Broken("every_view_answers", f"{contract.artifact.name}.{view}: {error}") from error
+
+
+def _ordinary(w: World, kind: Any) -> Any:
+    """Something of an ABI type that is no nonsense: a trader, 1, a unit of base, no flags; of lists, one a market."""
+    if kind.is_array:
+        length = kind.arrlist[-1][0] if kind.arrlist[-1] else len(w.feeds)
+        return [_ordinary(w, kind.item_type)] * length
+    if isinstance(kind, TupleType):
+        return tuple(_ordinary(w, each) for each in kind.components)
+    if kind.base == "bytes":
+        return bytes(int(kind.sub or 1))
+    return {"address": w.actors["trader1"], "uint": 1, "int": 10**18, "bool": False}[kind.base]
+
+
+def lens_shows_every_venue(w: World) -> None:
+    """Whatever a venue has just been told to answer, or a pool has forgotten."""
+    if w.last in ("misbehave", "endow", "reprice", "crowd_pools"):
+        _answer(w.system.lens, "venues")
+
+
+def rounds_of_the_past_stay(w: World) -> None:
+    """A feed finds its newest round by id, whatever the sequencer does, and nothing under the next id or one that no
+    proxy has."""
+    for market, newest in enumerate(w.newest):
+        feed, upstream = w.system.markets[market].feed, w.feeds[market].upstream
+        found = upstream if upstream is not None and upstream.round_id == newest.round_id else None
+        _same(
+            f"round of feed {market}",
+            feed.call("round_at", newest.round_id),
+            plain(w.feeds[market].round(found, w.now)),
+        )
+        for other in (newest.round_id + 1, 2**80):
+            _same("a round that is not there", feed.call("round_at", other), plain(NO_ROUND))
 
 
 # I1 to I7, on a state that has just been found to be the contracts'.
@@ -654,12 +694,14 @@ EVERY_STEP: tuple[Check, ...] = (
 BEYOND: tuple[Check, ...] = (
     i10_hedge_costs_at_most_phi_of_its_fall,
     i11_epochs_conserve_shares,
+    lens_shows_every_venue,
 )
 THOROUGH: tuple[Check, ...] = (
     i13_everything_equals_the_twin,
     i12_roles_equal_the_twin,
     i8_entry_is_dearer_than_exit,
     i1_no_other_dust,
+    rounds_of_the_past_stay,
 )
 EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (
     i5_splitting_never_helps,

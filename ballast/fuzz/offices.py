@@ -7,9 +7,10 @@ from dataclasses import astuple, replace
 from typing import Any
 
 from ballast.fuzz.actions import action
-from ballast.fuzz.world import NOBODY, World
+from ballast.fuzz.world import GRACE, NOBODY, World
 from ballast.model.exact.fixed import Reverted
 from ballast.model.exact.inventory import Params as InventoryTerms
+from ballast.model.exact.oracle import FixedFeed
 from ballast.model.exact.system import System as Twin
 from ballast.model.roles import Role
 from ballast.model.words import InventoryParams
@@ -145,10 +146,18 @@ def lower_deposit_cap(w: World, who: str, cap: int) -> None:
 
 
 @action("{who} puts a new adapter before the feed of {market:market}")
-def replace_feed(w: World, who: str, market: int) -> None:
-    """The same aggregator behind another ChainlinkFeed: refused unless it says something newer."""
+def replace_feed(w: World, who: str, market: int, silent: bool = False) -> None:
+    """The same aggregator behind another ChainlinkFeed: refused unless it says something newer. Or `silent`, an address
+    that answers nothing."""
+    if silent:
+        w.do(
+            w.system.oracle, "set_feed", market, w.address("stranger"),
+            sender=who, twin=lambda t: t.oracle.set_feed(market, FixedFeed(), w.now),
+        )  # fmt: skip
+        return
     proxy = w.system.markets[market].feed.call("aggregator")
-    adapter = w.chain.deploy("ChainlinkFeed", proxy, w.address(NOBODY), 0)
+    sequencer, grace = (w.sequencer.address, GRACE) if w.sequencer is not None else (w.address(NOBODY), 0)
+    adapter = w.chain.deploy("ChainlinkFeed", proxy, sequencer, grace)
     w.do(
         w.system.oracle, "set_feed", market, adapter.address,
         sender=who, twin=lambda t: t.oracle.set_feed(market, w.feeds[market], w.now),

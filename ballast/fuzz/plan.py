@@ -28,6 +28,9 @@ Proposal = Callable[["Planner"], list[Step]]
 
 DECIMALS = 8  # of the feeds, which leaves 10**10 to WAD
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+LAST_AGE = (
+    2**32 - 30 * 365 * DAY
+)  # [s since 1970] after which 25 years may end beyond the vault's clock, which is that of an epoch
 
 
 @dataclass(slots=True)
@@ -356,6 +359,8 @@ def hedge(p: Planner) -> list[Step]:
         return trade_new(p)
     steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     size = -int(delta * p.log(-1.5, 0.1)) if p.rng.random() < 0.85 else int(p.log(-2, 3) * WAD) * p.rng.choice((-1, 1))
+    if p.rng.random() < 0.02:
+        size = p.rng.choice((1, -1, 10**27, -(10**27)))
     arguments = {"who": p.who("keeper"), "venue": venue, "market": held.market, "size": size}
     if p.rng.random() < 0.05:
         arguments["market"] = 1 - held.market
@@ -660,14 +665,17 @@ def offices(p: Planner) -> list[Step]:
             return [["lower_deposit_cap", {"who": sender, "cap": cap}]]
         case 2:
             market = p.market()
-            return [*round_of_prices(p), ["replace_feed", {"who": who, "market": market}]]
+            silent = p.rng.random() < 0.1
+            return [*round_of_prices(p), ["replace_feed", {"who": who, "market": market, "silent": silent}]]
         case 3:
             what = p.rng.choice(("market", "venue"))
             return [["list_again", {"who": who, "what": what, "number": p.rng.randrange(p.count(what))}]]
         case 4:
             return [["replace_margin", {"who": who}]]
         case _:
-            return [_parameter(p, who)]
+            step = _parameter(p, who)
+            halted = step[1]["of"] == "oracle" and p.rng.random() < 0.2
+            return [["halt", {"market": step[1]["number"], "on": True}], step] if halted else [step]
 
 
 def _parameter(p: Planner, who: str) -> Step:
@@ -677,10 +685,10 @@ def _parameter(p: Planner, who: str) -> Step:
     name = p.rng.choice(list(type(parameters(p.world, of, number)).__dataclass_fields__))
     value = getattr(p.originals[of][number], name)
     match p.rng.randrange(8):
-        case 0 | 1 | 2:
+        case 0 | 1:
             pass
-        case 3:
-            value = p.rng.choice((0, 1, 10**5, 10**18, 10**19))
+        case 2 | 3:
+            value = p.rng.choice((0, 1, 10**4, 10**5, 10**6, 10**16, 10**18, 10**19))
         case _:
             value = int(value * p.log(-0.3, 0.3))
             for step in (10**15, 10**12):  # Inventory's words have steps
@@ -758,12 +766,79 @@ def ether(p: Planner) -> list[Step]:
     return [["pay_ether", {"who": p.who(), **call, "wei": wei}]]
 
 
+def surroundings(p: Planner) -> list[Step]:
+    """A sequencer goes down and comes back, rounds get wide, pools go to the ends of their range and forget, the price
+    of gas is not known."""
+    market = p.market()
+    match p.rng.randrange(16):
+        case 0 | 1 | 2:
+            down = p.rng.choice((1, 1, 2))
+            back: list[Step] = [
+                ["uptime", {"answer": 0, "seconds": p.rng.choice((0, 3_600, 3_601, 10**5, -60, 2**40))}]
+            ]
+            return [["uptime", {"answer": down, "seconds": 0}], *touch(p), *trade_held(p), *back]
+        case 3 | 4 | 5 | 6:
+            return [["uptime", {"answer": 0, "seconds": 10**5}]]
+        case 7 | 8 | 9:
+            width = p.rng.choice((0, 1, 5, 5, 20, 200, 3_000, 10**30))
+            return [["widen", {"width_bps": width}], *round_of_prices(p), *trade_held(p)]
+        case 10:
+            price = int(p.price(market) * p.log(-30, 30)) + 1
+            steps: list[Step] = [["arbitrage", {"market": market, "price": price}], *hedge(p)[-1:]]
+            return [*steps, ["warp", {"seconds": 301}], *hedge(p)[-1:]]
+        case 11 | 12:
+            if p.rng.random() < 0.9:
+                return [["widen", {"width_bps": 0}]]
+            return [["crowd_pools", {"market": market}], *hedge(p)[-1:]]
+        case _:
+            steps = hedge(p)
+            fault: Step = ["break_feed", {"market": 1 - steps[-1][1]["market"] % 2, "fault": "REVERT"}]
+            return [*steps[:-1], fault, steps[-1]] if steps[-1][0] == "rebalance" else []
+
+
+def ruin(p: Planner) -> list[Step]:
+    """Prices run against the vault until nothing may be left of it, while somebody waits for his money."""
+    market = p.market()
+    falls = p.world.inventory.markets[market].delta > 0
+    steps = lp_ask(p)
+    for number in range(1, 4):
+        answer = int(p.world.newest[market].answer * (0.4 if falls else 1.6) ** number)
+        steps += [["warp", {"seconds": 60}], ["push", {"market": market, "answer": max(answer, 1)}]]
+        steps.append(["sync_all", {"who": "keeper"}])
+    left = p.world.vault.epochs.pool.ends_at - p.world.now
+    steps.append(["warp", {"seconds": max(left, 1)}])
+    for i, newest in enumerate(p.world.newest):
+        last = answer if i == market else newest.answer
+        steps.append(["push", {"market": i, "answer": max(last, 1)}])
+    return [*steps, ["process_epoch", {"who": "keeper"}]]
+
+
+def ages(p: Planner) -> list[Step]:
+    """Somebody holds a position for a lifetime, at the highest rates and prices there are."""
+    if p.world.now > LAST_AGE:
+        return []
+    market = p.market()
+    test = p.world.config.markets[market].feed.test
+    assert test is not None
+    answer = int(test.price * 10**DECIMALS) * 19
+    steps: list[Step] = [
+        ["set_parameter", {"who": "governor", "of": "inventory", "field": field, "value": value}]
+        for field, value in (("borrow_max", 5 * WAD), ("borrow_kink", 5 * WAD), ("funding_max", 3 * WAD))
+    ]
+    steps += [["warp", {"seconds": 60}], ["push", {"market": market, "answer": answer}], *trade_held(p), *trade_new(p)]
+    again: Step = ["push", {"market": market, "answer": answer}]
+    return [*steps, ["warp", {"seconds": 25 * 365 * DAY}], again, ["perp_sync", {"who": "keeper", "market": market}]]
+
+
 HOSTILE: tuple[tuple[Proposal, int], ...] = (
     (others, 80),
     (meddle, 160),
     (intrusion, 40),
-    (offices, 40),
+    (offices, 70),
     (doubles, 60),
     (ether, 8),
     (crowd, 12),
+    (surroundings, 24),
+    (ruin, 3),
+    (ages, 2),
 )

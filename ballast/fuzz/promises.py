@@ -12,7 +12,7 @@ from math import sqrt
 from typing import Any
 
 from ballast.fuzz.actions import Step
-from ballast.fuzz.world import Broken, Fault, World
+from ballast.fuzz.world import GRACE, Broken, Fault, World
 from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR
 from ballast.model.exact.perps import Position, accrue, accrued
 from ballast.model.exact.structs import Outcome as TradeOutcome
@@ -25,6 +25,7 @@ ENTRIES = {"lp_deposit", "lp_mint"}
 PRICED = {"trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit", "lp_mint", "process_epoch"}
 SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
 LATER = 3_600  # [s]
+MOST_BORROW = 0.65535  # [1/year] that the engine stores, whatever Inventory asks
 RATE = 2e-5  # [1/year] a rate is stored in steps of half of this
 SLOPE_STEP = 1e-6  # [of capital, or of risk if that is larger]
 
@@ -106,6 +107,8 @@ def fresh_prices_only(w: World, b: Before) -> None:
         recorded, newest = w.twin.oracle.markets[market], w.newest[market]
         age = w.now - w.twin.oracle.peek(market, w.now).updated_at
         answers = not w.faults[market] & SILENT and newest.answer > 0 and newest.updated_at <= w.now
+        if w.sequencer is not None:
+            answers = answers and w.up_since is not None and w.now - w.up_since > GRACE
         keep(
             answers and not recorded.halted and age <= recorded.params.max_age,
             "fresh_prices_only",
@@ -237,8 +240,8 @@ def i4_lps_never_pay_funding(w: World, b: Before) -> None:
 
 def rates_follow_the_inventory(w: World, b: Before) -> None:
     """Funding is the slope of I, paid by the side that makes the vault's exposure larger; borrowing follows utilization
-    without steps. Both are recomputed here in floats from docs/mechanism.md §1 and §6. Where I has a kink, any slope
-    between those of its two sides will do."""
+    without steps, as far as the engine's word goes (65.535 % a year). Both are recomputed here in floats from
+    docs/mechanism.md §1 and §6. Where I has a kink, any slope between those of its two sides will do."""
     if b.name not in ("trade", "close", "liquidate", "perp_sync") or w.inventory.book.capital == 0:
         return
     market, inventory = b.arguments["market"], w.inventory
@@ -261,7 +264,7 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     keep(low - slack <= funding <= high + slack, "rates_follow_the_inventory", f"funding {funding}, not {low}..{high}")
     use, kink = min(stored.loss / stored.capital, 1.0), p.weights.u_star / WAD
     rise = (p.borrow_max - p.borrow_kink) / WAD * max(0.0, use - kink) / (1 - kink)
-    expected = p.borrow_kink / WAD * min(use, kink) / kink + rise
+    expected = min(p.borrow_kink / WAD * min(use, kink) / kink + rise, MOST_BORROW)
     keep(abs(borrow - expected) <= RATE, "rates_follow_the_inventory", f"borrow rate {borrow}, not {expected}")
 
 

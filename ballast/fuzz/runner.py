@@ -213,7 +213,7 @@ def episode(
     clock = stats.clock
     with ExitStack() as stack:
         with clock.on("set-up"):
-            chain, system = _deployed(setup, make_chain or RevmChain, artifacts.SOURCES)
+            chain, system = _deployed(setup.ground, make_chain or RevmChain, artifacts.SOURCES)
             stack.enter_context(chain.undone())
             world = World(setup, clock=clock, system=system)
             driver, planner = Driver(world, stats), Planner(world, rng, profile)
@@ -233,11 +233,11 @@ def episode(
 
 
 @lru_cache(maxsize=32)
-def _deployed(setup: Setup, make_chain: Callable[[], RevmChain], sources: Path) -> tuple[RevmChain, Sandbox]:
+def _deployed(ground: Setup, make_chain: Callable[[], RevmChain], sources: Path) -> tuple[RevmChain, Sandbox]:
     """A system on a chain of its own, deployed once: episodes have it one after the other, and undo what they did.
     `sources` tells the contracts of one directory from those of another."""
     chain = make_chain()
-    system = deploy(setup, chain)
+    system = deploy(ground, chain)
     gc.collect()
     gc.freeze()  # all this stays: the collector need not walk through it again
     return chain, system

@@ -169,6 +169,8 @@ def _of_market(w: World, i: int) -> Iterator[Cell]:
     yield Cell(f"perp market {i}", engine, (config,), _config, lambda: w.twin.perp_engine.config(i))
     words = tuple(slot_of(oracle, name) + i for name in ("_configs", "_rounds", "_estimates"))
     yield Cell(f"round {i}", oracle, words, _round, lambda: _recorded(w.twin.oracle.markets[i]))
+    width = slot_of(oracle, "_half_widths") + i
+    yield Cell(f"half-width {i}", oracle, (width,), int, lambda: w.twin.oracle.markets[i].half_width)
 
 
 def _of_venue(w: World, i: int) -> Iterator[Cell]:

@@ -19,7 +19,7 @@ from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
-from ballast.fuzz.doubles import Double
+from ballast.fuzz.doubles import Double, NullVenue, WideFeed
 from ballast.fuzz.limits import Limits
 from ballast.fuzz.storage import Storage, hashed, slot_of
 from ballast.model.exact import hedge
@@ -47,6 +47,7 @@ PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
 NOBODY = "nobody"  # the zero address
+GRACE = 3_600  # [s] after a sequencer came back
 HEDGES = ("rebalance", "recall")
 
 # What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
@@ -60,6 +61,9 @@ class Setup:
     decimals: int = 6  # of the quote token
     token: str = "TestToken"  # the quote token's contract: that one, SilentToken or RudeToken
     doubles: int = 0  # venues beside Uniswap that behave as an action tells them to
+    rollup: bool = False  # feeds ask a sequencer's uptime feed; and base, not quote, is Uniswap's first token
+    wide: bool = False  # the last market's feed has half-widths
+    null: bool = False  # the first market has a venue that never trades, too
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
@@ -67,7 +71,13 @@ class Setup:
         decimals = rng.choice((6, 8, 18))
         if profile != "all":
             return cls(decimals)
-        return cls(decimals, rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken")), rng.choice((0, 1, 2)))
+        token = rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
+        return cls(decimals, token, rng.choice((0, 1, 2)), *(rng.random() < 0.3 for _ in range(3)))
+
+    @property
+    def ground(self) -> Setup:
+        """What `deploy` makes of it; `World` adds the rest."""
+        return Setup(self.decimals, self.token, rollup=self.rollup)
 
 
 class Fault(Flag):
@@ -351,6 +361,12 @@ def deploy(setup: Setup, chain: Chain) -> Sandbox:
     if setup.token != "TestToken":
         token = chain.deploy(setup.token, setup.decimals)
         config = config.changed(quote=config.quote.model_dump() | {"address": token.address})
+    if setup.rollup:
+        sequencer = chain.deploy("SequencerFeed")
+        sequencer.send("set_status", 0, chain.now - GRACE - 1)
+        asked = {"sequencer": sequencer.address, "grace_period": GRACE}
+        markets = [market.model_dump() | {"feed": market.feed.model_dump() | asked} for market in config.markets]
+        config = config.changed(markets=markets)
     return deploy_system(chain, config)
 
 
@@ -375,6 +391,9 @@ class World:
         self.rude = self.chain.at("RudeToken", self.system.quote) if self.setup.token == "RudeToken" else None
         self.actors |= {"token": self.system.quote.address, NOBODY: ZERO_ADDRESS}
         self.unit = 10**self.setup.decimals  # [token units] of one quote
+        asked = self.config.markets[0].feed.sequencer
+        self.sequencer = self.chain.at("SequencerFeed", asked) if asked else None
+        self.up_since: int | None = 0  # [s] None while the sequencer is down or does not answer
         self.contracts = {
             "clearinghouse": self.system.clearinghouse,
             "inventory": self.system.inventory,
@@ -408,11 +427,18 @@ class World:
         self.allowances: Counter[tuple[str, str]] = Counter()  # of shares [WAD], by owner and spender
         self.inside: tuple[str, str] | None = None  # what would have gone through from inside the last meddled call
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
+        self.wide: Contract | None = None  # WideFeed of the last market, and its twin
+        self.wide_twin: WideFeed | None = None
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
         self.roles = self._read_roles()
         for number in range(self.setup.doubles):
             self._list_double(number % len(self.feeds))
+        if self.setup.null:
+            null = self.chain.deploy("NullVenue")
+            self._list(null, NullVenue.of(0, self.scale, VenueParams(*self.config.markets[0].venues[0].params())))
+        if self.setup.wide:
+            self._widen(len(self.feeds) - 1)
         self._fund_actors()
         self.storage = Storage(self)
 
@@ -592,9 +618,30 @@ class World:
         double = self.chain.deploy("HedgeVenueDouble", clearinghouse, quote, self.scale, price)
         params = VenueParams(*self.config.markets[market].venues[0].params())
         params = replace(params, haircut_bps=2 * (venue_id % 2))  # more, and no hedge there pays
-        self.system.hedge_manager.send("list_venue", double, market, astuple(params), sender=self.actors["governor"])
-        self.manager.list_venue(Double.honest(market, self.scale, params, price))
-        self.contracts[f"venue{venue_id}"] = self.doubles[venue_id] = double
+        self._list(double, Double.honest(market, self.scale, params, price))
+        self.doubles[venue_id] = double
+
+    def _list(self, contract: Contract, twin: Venue) -> None:
+        """One more venue."""
+        listing = contract, twin.market, astuple(twin.params)
+        self.contracts[f"venue{len(self.manager.venues)}"] = contract
+        self.system.hedge_manager.send("list_venue", *listing, sender=self.actors["governor"])
+        self.manager.list_venue(twin)
+
+    def _widen(self, market: int) -> None:
+        """A feed with half-widths in the place of the market's, which are zero at first."""
+        oracle, governor = self.system.oracle, self.actors["governor"]
+        self.wide = self.chain.deploy("WideFeed", self.system.markets[market].feed)
+        self.chain.warp(1)  # what replaces a feed says something newer
+        answer = self.newest[market].answer
+        self.system.aggregators[market].send("push", answer, self.now)
+        self.set_feed(market, answer, self.now)
+        params = replace(self.twin.oracle.markets[market].params, has_half_width=True)
+        oracle.send("set_params", market, astuple(params), sender=governor)
+        self.twin.oracle.set_params(market, params)
+        oracle.send("set_feed", market, self.wide, sender=governor)
+        self.wide_twin = WideFeed(self.feeds[market])
+        self.twin.oracle.set_feed(market, self.wide_twin, self.now)
 
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system
@@ -614,6 +661,9 @@ class World:
             self.newest.append(Response(*newest[:4]))
             self.faults.append(Fault(0))
             feed = ChainlinkFeed(market.feed.test.decimals, self.newest[-1])
+            if self.sequencer is not None:
+                feed.has_sequencer, feed.grace_period = True, market.feed.grace_period
+                feed.sequencer = Response(*self.sequencer.call("latestRoundData")[:4])
             self.feeds.append(feed)
             listed = int(system.perp_engine.call("book", handle.id).time)
             oracle.list_market(feed, _oracle_params(market.oracle.params()), self.now)
@@ -642,6 +692,17 @@ class World:
         self.rounds[market] += 1
         self.newest[market] = Response(PHASE + self.rounds[market], answer, updated_at, updated_at)
         self.set_fault(market, self.faults[market])
+
+    def set_uptime(self, answer: int, started_at: int) -> None:
+        """What the sequencer's feed says from now on, for the twin; answers other than 0 and 1 are no answer."""
+        self.up_since = started_at if answer == 0 and started_at > 0 else None
+        for feed in self.feeds:
+            feed.sequencer = Response(1, answer, started_at, self.now) if answer in (0, 1) else None
+
+    def set_width(self, width_bps: int) -> None:
+        """How wide the last market's rounds are from now on, for the twin."""
+        assert self.wide_twin is not None
+        self.wide_twin.width_bps = width_bps
 
     def set_fault(self, market: int, fault: Fault) -> None:
         """What the twin's feed gets to hear from the aggregator, through the proxy."""
