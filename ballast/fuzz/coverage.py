@@ -31,7 +31,8 @@ from ballast.chain.sourcemap import Edge, Kind, SourceMap, source_map
 
 EdgeId = tuple[str, int]  # contract, id of the edge in its source map
 
-REHEARSE_FIRST = 16  # calls of each function
+REHEARSE_FIRST = 16  # calls of each function that go through, and that many of the others
+REHEARSE_REFUSED = 4  # calls for each reason that a function gives
 REHEARSE_EVERY = 64  # transactions after those, in equal shares for every function
 # PriceOracle asks its feeds, HedgeManager and Lens their venues, in calls that may fail.
 ASKED_UNDER_TRY = ("ChainlinkFeed", "NullVenue", "UniswapV3Venue")
@@ -68,6 +69,7 @@ class Coverage:
         self.reached: dict[str, set[int]] = {name: set() for name in our_contracts()}
         self.calls = 0  # transactions, and how many of each function were rehearsed
         self.rehearsed: Counter[str] = Counter()
+        self.endings: Counter[tuple[str, str | None]] = Counter()  # of those, by function and reason of the revert
         self._armed: dict[str, tuple[int, dict[bytes, Any]]] = {}  # edges reached, then account by immutables
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -200,7 +202,8 @@ class CoveredChain(RevmChain):
             if receipt.contract_address is not None:
                 self._meet(receipt.contract_address, tx.data)
             return receipt
-        if self._is_due(tx):
+        due = self._is_due(tx)
+        if due:
             self._rehearse(tx)
         while True:
             try:
@@ -208,6 +211,8 @@ class CoveredChain(RevmChain):
             except Reverted as error:
                 if not self._sprung(error):
                     self.gas = self.gas[1], 0
+                    if not due and self.coverage.endings[_name(tx), error.reason] < REHEARSE_REFUSED:
+                        self._rehearse(tx)  # nothing has happened: it would end the same way again
                     raise
             else:
                 self.gas = self.gas[1], receipt.gas_used
@@ -287,10 +292,11 @@ class CoveredChain(RevmChain):
 
     def _is_due(self, tx: Tx) -> bool:
         """Always for what happens seldom."""
-        coverage, function = self.coverage, "" if tx.function is None else tx.function.signature
+        coverage, function = self.coverage, _name(tx)
         coverage.calls += 1
-        number = coverage.rehearsed[function]
-        if number >= REHEARSE_FIRST and number * len(coverage.rehearsed) * self._every > coverage.calls:
+        number, done = coverage.rehearsed[function], coverage.endings[function, None]
+        seldom = number < REHEARSE_FIRST or (done < REHEARSE_FIRST and number < REHEARSE_FIRST**2)
+        if not seldom and number * len(coverage.rehearsed) * self._every > coverage.calls:
             return False
         coverage.rehearsed[function] += 1
         return True
@@ -301,6 +307,7 @@ class CoveredChain(RevmChain):
         while expected.trap is not None:
             self._note(*expected.trap)
             expected = self._trial(tx, {})
+        self.coverage.endings[_name(tx), expected.failure and expected.failure[0]] += 1
         while (edge := self._hidden(tx, expected)) is not None:
             self._note(*edge)
 
@@ -357,6 +364,11 @@ class _Ending:
     logs: Sequence[Log]
     failure: tuple[str, bytes] | None = None  # reason and data
     trap: EdgeId | None = None
+
+
+def _name(tx: Tx) -> str:
+    """Of the function that is called."""
+    return "" if tx.function is None else tx.function.signature
 
 
 def _trap(error: Reverted) -> EdgeId | None:
