@@ -160,8 +160,9 @@ class CoveredChain(RevmChain):
     """An in-process chain that notes what it reaches in our contracts.
 
     Calls with a gas limit of their own, deployments, and contracts whose code is not what our sources compile to are
-    not looked at. Quarantined contracts are, in one of `every` transactions; all of ours are in quarantine once a
-    contract is there that is not ours and may ignore that a call failed.
+    not looked at. Quarantined contracts are, in one of `every` transactions; all of ours are in quarantine while a
+    contract that is not ours may ignore that a call failed: one with contracts/testing/reentry.vy while it is told to
+    make a call, any other always.
     """
 
     def __init__(
@@ -174,6 +175,8 @@ class CoveredChain(RevmChain):
         self._every = every
         self._ours: dict[str, _Ours] = {}  # by address
         self._quarantine = set(ASKED_UNDER_TRY)
+        self._told: list[tuple[str, int]] = []  # words that are not zero while a contract may ignore failures
+        self._untold = False  # there is one that may at any time
 
     def contracts(self) -> dict[str, str]:
         """Names of the contracts that are looked at, by address."""
@@ -185,6 +188,7 @@ class CoveredChain(RevmChain):
         self._arm(self._ours)
 
     def read(self, tx: Tx, block: int | None = None) -> bytes:
+        self._isolate()
         ours = self._ours.get(tx.to or "")
         if ours is not None and ours.name in self._quarantine and self._is_due(tx):
             self._rehearse(tx)
@@ -202,6 +206,7 @@ class CoveredChain(RevmChain):
             if receipt.contract_address is not None:
                 self._meet(receipt.contract_address, tx.data)
             return receipt
+        self._isolate()
         due = self._is_due(tx)
         if due:
             self._rehearse(tx)
@@ -220,14 +225,15 @@ class CoveredChain(RevmChain):
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        ours, quarantine = dict(self._ours), set(self._quarantine)
+        ours, told = dict(self._ours), (list(self._told), self._untold)
         try:
             with super().undone():
                 yield
         finally:
             for address in self._ours.keys() - ours.keys():  # free again: an EVM does not undo what was put there
                 self._evm.insert_account_info(address, pyrevm.AccountInfo())
-            self._ours, self._quarantine = ours, quarantine
+            self._ours, (self._told, self._untold) = ours, told
+            self._isolate()
             self._arm(ours)
 
     # ---- traps
@@ -244,8 +250,23 @@ class CoveredChain(RevmChain):
         known = (artifact for artifact in map(load, _others()) if artifact.bytecode)
         artifact = next((artifact for artifact in known if creation.startswith(artifact.bytecode)), None)
         if artifact is not None and source_map(artifact).swallows:
-            self._quarantine.update(our_contracts())
+            layout: Any = artifact.layout["storage_layout"]
+            if "reentry" in layout:
+                self._told.append((address, int(layout["reentry"]["target"]["slot"])))
+            else:
+                self._untold = True
+            self._isolate()
+
+    def _isolate(self) -> None:
+        """Put all of ours in quarantine, or let them out again, as the next call demands."""
+        wanted = self._untold or (bool(self._told) and any(self.words(self._told)))
+        if wanted == (len(self._quarantine) == len(our_contracts())):
+            return
+        self._quarantine = set(our_contracts() if wanted else ASKED_UNDER_TRY)
+        if wanted:
             self._disarm(self._ours)
+        else:
+            self._arm(self._ours)
 
     def _sprung(self, error: Reverted) -> bool:
         """Whether it was a trap that made a call fail; if so it is gone."""

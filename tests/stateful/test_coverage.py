@@ -212,10 +212,20 @@ def test_a_contract_that_ignores_failures_puts_ours_in_quarantine() -> None:
     chain = CoveredChain(Coverage())
     world = World(Setup(6), chain)
     vault = world.system.vault.address
-    armed = chain.code(vault)
-    chain.deploy("RudeToken", 6)
-    assert len(armed) > len(chain.code(vault))
-    assert chain.code(vault).startswith(load("Vault").runtime)
+    runtime, length = load("Vault").runtime, len(chain.code(vault))
+    token = chain.deploy("RudeToken", 6)
+    assert len(chain.code(vault)) == length  # as long as it makes no call
+    for target, armed in ((vault, False), ("0x" + "00" * 20, True), (vault, False)):
+        token.send("prepare", target, b"")
+        token.call("decimals")
+        assert (len(chain.code(vault)) == length) is armed
+        assert armed or chain.code(vault).startswith(runtime)
+    with chain.undone():
+        token.send("prepare", "0x" + "00" * 20, b"")
+        world.system.vault.call("symbol")
+        assert len(chain.code(vault)) == length
+    assert chain.code(vault).startswith(runtime)
+    assert len(chain.code(vault)) < length
 
 
 def test_what_was_deployed_in_a_trial_is_forgotten_with_it() -> None:
