@@ -8,15 +8,17 @@ action in the protocol's language; its fields know units: `{size:base}`, `{units
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from string import Formatter
 from typing import Any, TypeVar
 
+from ballast.fuzz.desk import NO_STRESS
 from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
 from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.perps import NO_LIMIT
+from ballast.model.exact.structs import Change, Exposure
 from ballast.model.exact.system import System as Twin
 from ballast.surroundings import OBSERVATIONS
 
@@ -242,6 +244,33 @@ def _is_accepted_close(w: World, account: str, market: int, size: int) -> bool:
     if held == 0 or size == 0 or (size > 0) == (held > 0) or abs(size) > abs(held):
         return False
     return w.twin.oracle.peek(market, w.now).fresh
+
+
+@action("the desk gives the vault {delta:base} delta, {vega:wad} vega, {gamma:wad} gamma of {market:market}")
+def trade_greeks(
+    w: World,
+    who: str,
+    market: int,
+    delta: int = 0,
+    gamma: int = 0,
+    vega: int = 0,
+    stress: list[int] | None = None,
+    notional: int = 0,
+    vol_age: int = 0,
+    closing: bool = False,
+) -> None:
+    """Units are those of `IInventory.Change`; without a stress vector it is no option."""
+    if w.desk is None:
+        return
+    exposure, vector = Exposure(delta, gamma, vega), tuple(stress or NO_STRESS)
+    change = Change(exposure, stress is not None, vector, notional, 0, vol_age, closing)
+    desk = w.desk.fork()
+    outcome = w.do(
+        w.contracts["option_engine"], "trade", market, astuple(change),
+        sender=who, twin=lambda t: desk.trade(t, market, change, w.now),
+    )  # fmt: skip
+    if outcome.ok:
+        w.desk = desk
 
 
 # ---- liquidity

@@ -7,6 +7,7 @@ good. What asks "what if" (I5, I6) forks the twin and leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise, product
 from random import Random
@@ -18,20 +19,22 @@ from ballast.chain import Contract, RevmChain
 from ballast.chain import Reverted as ChainReverted
 from ballast.chain.artifacts import load as artifact
 from ballast.fuzz.coverage import our_contracts
+from ballast.fuzz.desk import Desk
 from ballast.fuzz.hostile import types
 from ballast.fuzz.world import ACTORS, REASON, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
-from ballast.model.exact.fixed import BPS, MICRO, Reverted, mul_floor
+from ballast.model.exact.fixed import BPS, MICRO, WAD, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
 from ballast.model.exact.oracle import NO_ROUND
 from ballast.model.exact.perps import NO_LIMIT, Config, accrue, claims_wad, owed
 from ballast.model.exact.potential import Sums, potential
-from ballast.model.exact.structs import MarketParams
+from ballast.model.exact.structs import Change, Exposure, MarketParams
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, VIRTUAL_ASSETS, VIRTUAL_SHARES
 
 Check = Callable[[World], None]
+Leg = tuple[str, int, int | Change]  # account, market, size or, of the desk, what is reported
 
 DUST = 10  # [wei per action] what roundings may add up to where two sums are kept in different ways
 # Entries, exits and gifts: what I7 speaks of.
@@ -97,25 +100,34 @@ def i2_interest_is_the_sum_of_positions(w: World) -> None:
 
 def i2_inventory_is_the_sum_of_its_markets(w: World) -> None:
     """Sums and stressed loss equal those recomputed from each market's words, and a market's delta is what traders are
-    short plus what venues were last seen to hold: a share is a function of stored words, so taking it out and putting
-    it back is exact."""
+    short plus what venues were last seen to hold plus the desk's; the desk's are all other greeks. A share is a
+    function of stored words, so taking it out and putting it back is exact."""
     inventory, engine = w.inventory, w.twin.perp_engine
-    sums, loss, active = Sums(), 0, 0
+    sums, loss, active, optioned = Sums(), 0, 0, 0
     for i, market in enumerate(inventory.markets):
         share: Share = inventory._share(market, i)
-        sums = Sums(sums.a + share.a, sums.b + share.b, sums.g + share.g, sums.p + share.p, sums.gg)
+        gg = sums.gg + share.g * share.g // WAD
+        sums = Sums(sums.a + share.a, sums.b + share.b, sums.g + share.g, sums.p + share.p, gg)
         loss += share.loss
-        active |= (market.delta != 0) << i
+        active |= (market.delta != 0 or market.optioned) << i
+        optioned |= market.optioned << i
         book = engine.book(i)
-        hedged = sum([venue.state.exposure for venue in w.manager.venues if venue.market == i])
-        if market.delta != book.short - book.long + hedged:
-            message = f"market {i}: delta {market.delta}, traders' net {book.long - book.short}, venues {hedged}"
+        delta = book.short - book.long + sum([venue.state.exposure for venue in w.manager.venues if venue.market == i])
+        if w.desk is not None:
+            held = w.desk.of(i)
+            delta += held.exposure.delta
+            greeks = market.gamma, market.vega, tuple(market.stress), market.optioned
+            has_greeks = any((held.exposure.gamma, held.exposure.vega, *held.stress))
+            expected = held.exposure.gamma, held.exposure.vega, held.stress, has_greeks
+            demand(greeks == expected, "i2_inventory_is_the_sum_of_its_markets", f"market {i}: {greeks}, desk {held}")
+        if market.delta != delta:
+            message = f"market {i}: delta {market.delta}, traders, venues and desk {delta}"
             raise Broken("i2_inventory_is_the_sum_of_its_markets", message)
     stored = inventory.book
     demand(
-        (stored.sums, stored.loss, stored.active & active) == (sums, loss, active),
+        (stored.sums, stored.loss, stored.active & active, stored.optioned) == (sums, loss, active, optioned),
         "i2_inventory_is_the_sum_of_its_markets",
-        lambda: f"stored {(stored.sums, stored.loss, stored.active)}, recomputed {(sums, loss, active)}",
+        lambda: f"stored {stored}, recomputed {(sums, loss, active, optioned)}",
     )
 
 
@@ -128,6 +140,8 @@ def i2_inventory_knows_what_the_vault_owns(w: World) -> None:
     for i, market in enumerate(inventory.markets):
         book = engine.book(i)
         worth += claims_wad(book.claims) + mul_floor(book.short - book.long, market.price)
+        if w.desk is not None:
+            worth += w.desk.of(i).gain(market.price)
     for venue in w.manager.venues:
         price = inventory.markets[venue.market].price
         worth += venue.state.equity + mul_floor(venue.state.exposure, price - venue.state.price)
@@ -219,26 +233,53 @@ def i5_splitting_never_helps(w: World, rng: Random) -> None:
         )
 
 
+def i5_splitting_options_never_helps(w: World, rng: Random) -> None:
+    """The same for options: half-spreads are linear in what they are charged on, and a stress vector in parts is
+    rounded down more often, which is more loss."""
+    if w.desk is None:
+        return
+    market = rng.randrange(len(w.feeds))
+    whole = _what_if_greeks(w, rng, market)
+    bounds = [0, *sorted(rng.randrange(1, 1_000) for _ in range(rng.randint(1, 4))), 1_000]
+    parts = [_between(whole, earlier, later) for earlier, later in pairwise(bounds) if later != earlier]
+    if (cost := _cost(_experiment(w), w.now, [(PROBES[0], market, whole)], w.desk.fork())) is None:
+        return
+    split = _cost(_experiment(w), w.now, [(PROBES[0], market, part) for part in parts], w.desk.fork())
+    if split is not None:
+        name = "i5_splitting_options_never_helps"
+        demand(split >= cost - len(parts), name, lambda: f"{whole} costs {cost}, in parts at {bounds} only {split}")
+
+
 def i6_no_round_trip_pays(w: World, rng: Random) -> None:
     """Trades of one block that end where they began leave the actor not richer, R not smaller and LPs not poorer: what
     the trips down are paid is at most what the trips up have paid in, half-spreads go to LPs."""
-    twin = _experiment(w)
+    twin, desk = _experiment(w), w.desk.fork() if w.desk is not None else None
     assert isinstance(twin.inventory, Inventory)
     twin.inventory.sync_all(w.now)
-    before = _wealth(twin, w.now)
-    path: list[tuple[str, int, int]] = []
+    if desk is not None:  # what the desk has gained or lost before is settled
+        settlements = [(PROBES[0], market, Change()) for market in range(len(w.feeds))]
+        if _cost(twin, w.now, settlements, desk) is None:
+            return
+    before = _wealth(twin, w.now, desk)
+    path: list[Leg] = []
     net: dict[tuple[str, int], int] = {}
     for _ in range(rng.randint(1, 5)):
         leg = rng.choice(PROBES), rng.randrange(len(w.feeds))
+        if desk is not None and rng.random() < 0.5:
+            path.append((*leg, _what_if_greeks(w, rng, leg[1])))
+            continue
         size = _what_if_size(w, rng, leg[1])
         path.append((*leg, size))
         if rng.random() < 0.2:
             path.append((*leg, 0))
         net[leg] = net.get(leg, 0) + size
-    path += [(*leg, -size) for leg, size in net.items() if size != 0]
-    if _cost(twin, w.now, path) is None:
+    back: list[Leg] = [(*leg, -size) for leg, size in net.items() if size != 0]
+    back += [(who, i, _between(change, 0, -1_000)) for who, i, change in path if isinstance(change, Change)]
+    rng.shuffle(back)
+    path += back
+    if _cost(twin, w.now, path, desk) is None:
         return
-    after = _wealth(twin, w.now)
+    after = _wealth(twin, w.now, desk)
     names = ("actor's cash", "reserve", "LPs' bid value")
     worse = [
         f"{name} {old} -> {new}"
@@ -283,6 +324,34 @@ def _what_if_size(w: World, rng: Random, market: int) -> int:
     return size * rng.choice((-1, 1))
 
 
+def _what_if_greeks(w: World, rng: Random, market: int) -> Change:
+    """An option of any size, in whole MICRO so that its opposite takes it back exactly; sometimes one against what the
+    vault holds."""
+    price = max(w.twin.oracle.peek(market, w.now).price, WAD)
+    size = int(max(w.inventory.book.capital, 10**9) * MICRO * 10 ** rng.uniform(-4, 0))
+    sign = rng.choice((-1, 1))
+    stress = tuple(sign * int(size * rng.uniform(-0.2, 1)) // MICRO * MICRO for _ in range(8))
+    delta = rng.choice((-1, 0, 1)) * size * WAD // price
+    if rng.random() < 0.3:
+        delta = -w.inventory.markets[market].delta
+    gamma = sign * (size * WAD // price) * WAD // price * rng.randint(0, 30)
+    vega = rng.choice((sign, sign, -sign, 0)) * int(size * 10 ** rng.uniform(-1, 1))
+    return Change(Exposure(delta, gamma, vega), True, stress, size, 0, rng.choice((0, 60, 3_600)))
+
+
+def _between(change: Change, start: int, end: int) -> Change:
+    """The part of a change from one thousandth of it to another; its opposite from 0 to -1,000."""
+
+    def part(whole: int) -> int:
+        return whole * end // 1_000 - whole * start // 1_000
+
+    x = change.exposure
+    return replace(
+        change, exposure=Exposure(part(x.delta), part(x.gamma), part(x.vega)), notional=abs(part(change.notional)),
+        stress=tuple(map(part, change.stress)),
+    )  # fmt: skip
+
+
 def _experiment(w: World) -> Twin:
     """A fork in which three strangers have all the margin they could want and nothing is capped."""
     twin = w.twin.fork()
@@ -300,11 +369,17 @@ def _uncapped(fee_share_bps: int) -> Config:
     return Config(MarketParams(BPS, 50, fee_share_bps, 0, 2**120, 2**120, 0), listed=True)
 
 
-def _cost(twin: Twin, now: int, path: Iterable[tuple[str, int, int]]) -> int | None:
-    """Spread and charge of all trades of a path, None if one is refused; a trade of size 0 only synchronises."""
+def _cost(twin: Twin, now: int, path: Iterable[Leg], desk: Desk | None = None) -> int | None:
+    """Spread and charge of all trades of a path, None if one is refused; a trade of size 0 only synchronises. Options
+    are the desk's."""
     total = 0
     try:
         for account, market, size in path:
+            if isinstance(size, Change):
+                assert desk is not None
+                quote = desk.trade(twin, market, size, now)
+                total += quote.half_spread + quote.charge
+                continue
             if size == 0:
                 twin.perp_engine.sync(market, now)
                 continue
@@ -315,10 +390,11 @@ def _cost(twin: Twin, now: int, path: Iterable[tuple[str, int, int]]) -> int | N
     return total
 
 
-def _wealth(twin: Twin, now: int) -> tuple[int, int, int]:
-    """Cash of the probes, R, and the NAV at which LPs could leave."""
+def _wealth(twin: Twin, now: int, desk: Desk | None) -> tuple[int, int, int]:
+    """Cash of the probes and the desk, R, and the NAV at which LPs could leave."""
     assert twin.vault is not None
-    cash = sum(twin.clearinghouse.account(probe)[0] for probe in PROBES)
+    owners = PROBES if desk is None else (*PROBES, desk.account)
+    cash = sum(twin.clearinghouse.account(owner)[0] for owner in owners)
     return cash, twin.clearinghouse.reserve, twin.vault.valuation(now).bid
 
 
@@ -705,6 +781,7 @@ THOROUGH: tuple[Check, ...] = (
 )
 EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (
     i5_splitting_never_helps,
+    i5_splitting_options_never_helps,
     i6_no_round_trip_pays,
 )
 EXPERIMENTS_BEYOND: tuple[Callable[[World, Random], None], ...] = (

@@ -20,7 +20,8 @@ from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
 from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
-from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.structs import Exposure
 from ballast.model.roles import Role
 from ballast.testing.hedge_world import Manner as VenueManner
 
@@ -449,6 +450,43 @@ def rules(p: Planner) -> list[Step]:
             return [["set_shares", {"insurance": p.rng.randrange(11_000), "liquidator": p.rng.randrange(9_000)}]]
 
 
+def greeks(p: Planner) -> list[Step]:
+    """Options of any size up to what binds, sometimes against the vault's delta, or some of them back; up to
+    three in a row; or nothing but a settlement of what the desk has gained."""
+    if p.world.desk is None:
+        return []
+    steps = [_greeks(p, p.market()) for _ in range(p.rng.choice((1, 1, 1, 2, 3)))]
+    return [["trade_greeks", {"who": p.who("stranger"), **arguments}] for arguments in steps]
+
+
+def _greeks(p: Planner, market: int) -> dict[str, Any]:
+    assert p.world.desk is not None
+    w, rng, held = p.world, p.rng, p.world.desk.of(market)
+    kind = rng.random()
+    if kind < 0.05:
+        return {"market": market}
+    if kind < 0.4 and held.exposure != Exposure():
+        change = held.reversal(rng.choice((1_000, 1_000, 500, rng.randrange(1, 1_000))), 1_000)
+        x = change.exposure
+        arguments = {"delta": x.delta, "gamma": x.gamma, "vega": x.vega, "stress": list(change.stress)}
+        return {"market": market, **arguments, "closing": rng.random() < 0.7, "notional": abs(x.delta) * 2}
+    price, capital = max(p.price(market), WAD), max(w.inventory.book.capital, 10**9) * MICRO
+    size, sign = int(capital * p.log(-4, -0.2)), rng.choice((-1, 1))  # [quote, WAD]
+    if rng.random() < 0.05:
+        sign = 0  # delta alone, said to be an option
+    delta = int(size * WAD // price * p.log(-1, 0.3)) * rng.choice((-1, 1))
+    if rng.random() < 0.3 and w.inventory.markets[market].delta:
+        delta = -int(w.inventory.markets[market].delta * p.log(-1, 0.2))
+    gamma = sign * int(size * WAD // price * WAD // price * p.log(-0.5, 1.5))
+    vega = sign * int(size * p.log(-0.5, 1)) * rng.choice((1, 1, 1, 0, -1))
+    stress = [sign * int(size * rng.random()) * rng.choice((1, 1, 1, 1, 0, -1)) for _ in range(8)]
+    age, notional = rng.choice((0, 12, 900, 10**6)), int(size * p.log(-2, 1))
+    return {
+        "market": market, "delta": delta, "gamma": gamma, "vega": vega, "stress": stress, "vol_age": age,
+        "notional": notional,
+    }  # fmt: skip
+
+
 PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (margin_in, 40),
     (margin_out, 40),
@@ -470,6 +508,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (gifts, 24),
     (fees, 12),
     (switches, 8),
+    (greeks, 100),
 )
 
 
@@ -644,7 +683,7 @@ def intrusion(p: Planner) -> list[Step]:
     """A function that is somebody else's, called by whoever."""
     contract = p.rng.choice([name for name in p.world.contracts if name != "margin"])
     target = p.world.contracts[contract]
-    if target.artifact.name == "HedgeVenueDouble":  # obeys anybody
+    if target.artifact.name in ("HedgeVenueDouble", "OptionEngineDouble"):  # obey anybody
         return []
     known = (*PUBLIC.get(target.artifact.name, ()), *OF_ROLES)
     closed = [function for function in functions(target) if function.name not in known]

@@ -246,19 +246,10 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
         return
     market, inventory = b.arguments["market"], w.inventory
     book, stored, p = w.twin.perp_engine.book(market), inventory.book, inventory.params
-    capital, horizon = stored.capital * MICRO / WAD, p.horizon / YEAR
-    risks = [m.delta / WAD * (m.price / WAD) * (m.sigma / WAD) * sqrt(horizon) for m in inventory.markets]
-    sigma = inventory.markets[market].sigma / WAD * sqrt(horizon)
-    step = SLOPE_STEP * max(capital, sum(map(abs, risks)))  # I is convex: its slope is between those of two chords
-    costs = []
-    for shift in (-step, 0.0, step):
-        moved = [risk + shift * sigma * (i == market) for i, risk in enumerate(risks)]
-        costs.append(_price_of_risk(moved, capital, w))
+    horizon = p.horizon / YEAR
     limit = p.funding_max / WAD
-    low, high = (
-        max(-limit, min(limit, (after - earlier) / step / horizon))
-        for earlier, after in ((costs[0], costs[1]), (costs[1], costs[2]))
-    )
+    slopes = _slopes_beside_options(w, market) if stored.optioned else _slopes(w, market)
+    low, high = (max(-limit, min(limit, slope / horizon)) for slope in slopes)
     funding, borrow = book.funding_rate / WAD, book.borrow_rate / WAD
     slack = RATE + 1e-4 * abs(funding)
     keep(low - slack <= funding <= high + slack, "rates_follow_the_inventory", f"funding {funding}, not {low}..{high}")
@@ -266,6 +257,45 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     rise = (p.borrow_max - p.borrow_kink) / WAD * max(0.0, use - kink) / (1 - kink)
     expected = min(p.borrow_kink / WAD * min(use, kink) / kink + rise, MOST_BORROW)
     keep(abs(borrow - expected) <= RATE, "rates_follow_the_inventory", f"borrow rate {borrow}, not {expected}")
+
+
+def _slopes(w: World, market: int) -> tuple[float, float]:
+    """Least and largest of I of a linear book by a market's dollar delta, over one horizon."""
+    inventory = w.inventory
+    capital, horizon = inventory.book.capital * MICRO / WAD, inventory.params.horizon / YEAR
+    risks = [m.delta / WAD * (m.price / WAD) * (m.sigma / WAD) * sqrt(horizon) for m in inventory.markets]
+    sigma = inventory.markets[market].sigma / WAD * sqrt(horizon)
+    step = SLOPE_STEP * max(capital, sum(map(abs, risks)))  # I is convex: its slope is between those of two chords
+    costs = []
+    for shift in (-step, 0.0, step):
+        moved = [risk + shift * sigma * (i == market) for i, risk in enumerate(risks)]
+        costs.append(_price_of_risk(moved, capital, w))
+    return (costs[1] - costs[0]) / step, (costs[2] - costs[1]) / step
+
+
+def _slopes_beside_options(w: World, market: int) -> tuple[float, float]:
+    """The same of a book with options, by its delta terms alone: no chord knows them from what spot and volatility have
+    in common. Two correlations that are as bad as each other make a kink."""
+    inventory, weights = w.inventory, w.inventory.params.weights
+    capital, root = inventory.book.capital * MICRO / WAD, sqrt(inventory.params.horizon / YEAR)
+    rho, knee, aversion = weights.rho / WAD, weights.knee / WAD, weights.aversion / WAD
+    terms = []
+    for stored, params in zip(inventory.markets, inventory.market_params, strict=True):
+        price, sigma = stored.price / WAD, stored.sigma / WAD * root
+        vega, gamma = stored.vega / WAD * params.vol_of_vol / WAD * root, stored.gamma / WAD * (price * sigma) ** 2
+        terms.append((stored.delta / WAD * price * sigma, vega, gamma / sqrt(2)))
+    a, b, g = (sum(column) for column in zip(*terms, strict=True))
+    own, joint = sum(x * x + y * y + 2 * rho * x * y for x, y, _ in terms), a * a + b * b + 2 * rho * a * b
+    curved = sum(z * z for *_, z in terms)
+    both = []
+    for c in (weights.c_lo / WAD, weights.c_hi / WAD):
+        variance = (1 - c) * own + c * joint + (1 - c * c) * curved + c * c * g * g
+        slope = ((1 - c) * terms[market][0] + c * a) * inventory.markets[market].sigma / WAD * root
+        both.append((variance, slope))
+    worst = max(variance for variance, _ in both)
+    factor = aversion / capital if worst <= (knee * capital) ** 2 else aversion * knee / sqrt(worst)
+    slopes = [factor * slope for variance, slope in both if variance >= worst * (1 - 1e-9)]
+    return min(slopes), max(slopes)
 
 
 def _price_of_risk(risks: Sequence[float], capital: float, w: World) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ballast.fuzz.world import Outcome, World
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.fixed import BPS, WAD
-from ballast.model.exact.inventory import COVERAGE_UNIT
+from ballast.model.exact.inventory import COVERAGE_UNIT, linear_loss, vector_loss
 
 # Every one of these must happen in a search of ordinary length; the test says so.
 EXPECTED = (
@@ -15,6 +15,7 @@ EXPECTED = (
     "shorts pay funding",
     "flip", "liquidation", "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
+    "vega held", "gamma held", "stress vector binds", "option rebate",
 )  # fmt: skip
 
 # The same for profile "all".
@@ -51,8 +52,25 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "hedge bought" if outcome.value.filled > 0 else "hedge sold"
     elif name == "recall":
         yield "hedge recalled"
+    elif name == "trade_greeks":
+        yield from _optioned(w)
     elif name == "absorb":
         yield "gift absorbed"
+
+
+def _optioned(w: World) -> Iterator[str]:
+    """A scenario of options makes a market's loss larger than its delta does, or options are paid for lowering U."""
+    for market in w.inventory.markets:
+        if market.vega:
+            yield "vega held"
+        if market.gamma:
+            yield "gamma held"
+        if market.optioned and vector_loss(market.delta, market.price, market.stress) > 1 + linear_loss(
+            market.delta, market.price
+        ):
+            yield "stress vector binds"
+    if any(quote.charge < 0 for quote in w.quotes):
+        yield "option rebate"
 
 
 def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:

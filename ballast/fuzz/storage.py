@@ -136,6 +136,12 @@ def _cells(w: World) -> Iterator[Cell]:
         yield from _of_venue(w, venue)
     for actor, address in w.actors.items():
         yield from _of_actor(w, actor, address)
+    if w.desk is not None:
+        desk = w.desk.account
+        cash = hashed(slot_of(system.clearinghouse, "ledger", "accounts"), desk)
+        yield Cell(
+            "cash of the desk", system.clearinghouse, (cash,), _account, lambda: w.twin.clearinghouse.account(desk)
+        )
     shares = hashed(slot_of(system.vault, "erc20", "balanceOf"), system.vault.address)
     yield Cell("shares in escrow", system.vault, (shares,), int, lambda: w.vault.balances.get(ESCROW, 0))
 
@@ -149,7 +155,9 @@ def _of_everybody(w: World) -> Iterator[Cell]:
         "fee shares", ledger, shares, _numbers,
         lambda: (w.twin.clearinghouse.insurance_share_bps, w.twin.clearinghouse.liquidator_share_bps),
     )  # fmt: skip
-    names = "_sum_delta", "_sum_capital", "_sum_value", "_sum_block"
+    names = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
+    if w.desk is not None:
+        names += ["_sum_greeks", "_sum_gamma"]
     sums = tuple(slot_of(inventory, "exposure", name) for name in names)
     yield Cell("inventory", inventory, sums, _inventory_book, lambda: w.inventory.book)
     yield Cell("supply", vault, (slot_of(vault, "erc20", "totalSupply"),), int, lambda: w.vault.supply)
@@ -161,8 +169,13 @@ def _of_everybody(w: World) -> Iterator[Cell]:
 
 def _of_market(w: World, i: int) -> Iterator[Cell]:
     inventory, engine, oracle = w.system.inventory, w.system.perp_engine, w.system.oracle
-    exposure = hashed(slot_of(inventory, "exposure", "_market"), i)
-    yield Cell(f"inventory market {i}", inventory, (exposure,), _market, lambda: w.inventory.markets[i])
+    exposure: tuple[int, ...] = (hashed(slot_of(inventory, "exposure", "_market"), i),)
+    if w.desk is not None:
+        stress = hashed(slot_of(inventory, "exposure", "_stress"), i)
+        exposure += hashed(slot_of(inventory, "exposure", "_greeks"), i), stress, stress + 1
+    yield Cell(f"inventory market {i}", inventory, exposure, _market, lambda: w.inventory.markets[i])
+    if w.desk is not None:
+        yield _of_desk(w, w.contracts["option_engine"], i)
     book = slot_of(engine, "funding", "words_a") + i, slot_of(engine, "funding", "words_b") + i
     yield Cell(f"perp book {i}", engine, book, _book, lambda: w.twin.perp_engine.book(i))
     config = slot_of(engine, "markets", "words") + i
@@ -171,6 +184,16 @@ def _of_market(w: World, i: int) -> Iterator[Cell]:
     yield Cell(f"round {i}", oracle, words, _round, lambda: _recorded(w.twin.oracle.markets[i]))
     width = slot_of(oracle, "_half_widths") + i
     yield Cell(f"half-width {i}", oracle, (width,), int, lambda: w.twin.oracle.markets[i].half_width)
+
+
+def _of_desk(w: World, engine: Contract, i: int) -> Cell:
+    def held() -> tuple[int, int]:
+        assert w.desk is not None
+        held = w.desk.of(i)
+        return held.exposure.delta, held.settled_at
+
+    slots = tuple(hashed(slot_of(engine, name), i) for name in ("delta", "settled_at"))
+    return Cell(f"desk in market {i}", engine, slots, lambda delta, price: (_signed(delta, 256), price), held)
 
 
 def _of_venue(w: World, i: int) -> Iterator[Cell]:
@@ -226,11 +249,14 @@ def _account(word: int) -> tuple[int, int]:
     return _signed(word >> 128, 128), word & U128
 
 
-def _inventory_book(delta: int, capital: int, value: int, block: int) -> InventoryBook:
-    """Without options: their two words are not read."""
-    assert block & U16 == 0, "no engine trades options"
+def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: int) -> InventoryBook:
+    """The two words of options mean nothing while no market has any; they are not read where no engine trades any."""
+    sums = Sums(a=(delta >> 128) - 2**127, p=delta & U128) if delta else Sums()
+    if block & U16:
+        word, sums.gg = greeks
+        sums.b, sums.g = (word >> 128) - 2**127, (word & U128) - 2**127
     return InventoryBook(
-        sums=Sums(a=(delta >> 128) - 2**127, p=delta & U128) if delta else Sums(),
+        sums=sums,
         loss=capital >> 184,
         capital=(capital >> 112) & U72,
         equity=(capital >> 40) & U72,
@@ -246,12 +272,19 @@ def _inventory_book(delta: int, capital: int, value: int, block: int) -> Invento
         swept_at=(block >> 48) & U32,
         pending=(block >> 32) & U16,
         active=(block >> 16) & U16,
+        optioned=block & U16,
     )
 
 
-def _market(word: int) -> Market:
-    assert word & 1 == 0, "no engine trades options"
-    return Market((word >> 160) - 2**95, (word >> 64) & U96, (word & U64) >> 1) if word else Market()
+def _market(word: int, *options: int) -> Market:
+    """The three words of options mean nothing without the lowest bit; they are not read where no engine trades any."""
+    market = Market((word >> 160) - 2**95, (word >> 64) & U96, (word & U64) >> 1) if word else Market()
+    if word & 1:
+        greeks, *stress = options
+        market.vega, market.gamma = (greeks >> 128) - 2**127, (greeks & U128) - 2**127
+        market.stress = [((part >> 64 * i) & U64) - 2**63 for part in stress for i in range(4)]
+        market.optioned = True
+    return market
 
 
 def _book(a: int, b: int) -> Book:

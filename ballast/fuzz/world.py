@@ -19,6 +19,7 @@ from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
+from ballast.fuzz.desk import Desk
 from ballast.fuzz.doubles import Double, NullVenue, WideFeed
 from ballast.fuzz.limits import Limits
 from ballast.fuzz.storage import Storage, hashed, slot_of
@@ -43,6 +44,7 @@ TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
 ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
 WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
+DESK_CASH = 10**9  # [quote] of those who trade greeks
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
@@ -64,15 +66,17 @@ class Setup:
     rollup: bool = False  # feeds ask a sequencer's uptime feed; and base, not quote, is Uniswap's first token
     wide: bool = False  # the last market's feed has half-widths
     null: bool = False  # the first market has a venue that never trades, too
+    options: bool = False  # an engine reports greeks
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
         """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
-        decimals = rng.choice((6, 8, 18))
+        decimals, options = rng.choice((6, 8, 18)), rng.random() < 1 / 3
         if profile != "all":
-            return cls(decimals)
+            return cls(decimals, options=options)
         token = rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
-        return cls(decimals, token, rng.choice((0, 1, 2)), *(rng.random() < 0.3 for _ in range(3)))
+        rollup, wide, null = (rng.random() < 0.3 for _ in range(3))
+        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, options)
 
     @property
     def ground(self) -> Setup:
@@ -429,8 +433,11 @@ class World:
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
         self.wide: Contract | None = None  # WideFeed of the last market, and its twin
         self.wide_twin: WideFeed | None = None
+        self.desk: Desk | None = None  # who trades greeks, if anybody
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
+        if self.setup.options:
+            self.desk = self._open_desk()
         self.roles = self._read_roles()
         for number in range(self.setup.doubles):
             self._list_double(number % len(self.feeds))
@@ -440,6 +447,11 @@ class World:
         if self.setup.wide:
             self._widen(len(self.feeds) - 1)
         self._fund_actors()
+        if self.desk is not None:
+            self.system.clearinghouse.send(
+                "deposit", DESK_CASH * self.unit, self.desk.account, sender=self.actors["stranger"]
+            )
+            self.twin.clearinghouse.deposit(DESK_CASH * self.unit, self.desk.account)
         self.storage = Storage(self)
 
     # ---- reading
@@ -642,6 +654,15 @@ class World:
         oracle.send("set_feed", market, self.wide, sender=governor)
         self.wide_twin = WideFeed(self.feeds[market])
         self.twin.oracle.set_feed(market, self.wide_twin, self.now)
+
+    def _open_desk(self) -> Desk:
+        """An engine that reports greeks."""
+        system = self.system
+        engine = self.chain.deploy("OptionEngineDouble", system.clearinghouse, system.inventory, system.oracle)
+        for contract in (system.clearinghouse, system.inventory):
+            contract.send("grant_role", engine, Role.ENGINE.value, sender=self.actors["governor"])
+        self.contracts["option_engine"] = engine
+        return Desk(engine.address)
 
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system

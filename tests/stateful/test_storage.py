@@ -7,7 +7,7 @@ import pytest
 from ballast.chain.revm import RevmChain
 from ballast.fuzz.invariants import i13_everything_equals_the_twin, i13_ledger_and_books_equal_the_twin
 from ballast.fuzz.runner import Driver, Stats
-from ballast.fuzz.world import Broken, World
+from ballast.fuzz.world import Broken, Setup, World
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,25 @@ def test_refresh_of_unchanged_storage_finds_nothing(busy: World) -> None:
 
 
 def test_any_changed_word_is_seen(busy: World) -> None:
+    every_changed_word_is_seen(busy)
+
+
+def test_any_changed_word_of_options_is_seen() -> None:
+    world = World(Setup(options=True))
+    driver = Driver(world, Stats(world.clock))
+    option = {"delta": 10**18, "gamma": 10**15, "vega": -(10**20), "stress": [10**21 * i for i in range(-4, 4)]}
+    for step in (
+        ["lp_deposit", {"who": "lp1", "units": 10**13}],
+        ["warp", {"seconds": 12}],
+        ["sync_all", {"who": "keeper"}],
+        *(["trade_greeks", {"who": "stranger", "market": market, **option}] for market in (0, 1)),
+    ):
+        driver.step(list(step))
+        assert all(outcome.ok for outcome in world.outcomes)
+    every_changed_word_is_seen(world)
+
+
+def every_changed_word_is_seen(busy: World) -> None:
     assert isinstance(busy.chain, RevmChain)
     i13_everything_equals_the_twin(busy)
     i13_ledger_and_books_equal_the_twin(busy)

@@ -1,0 +1,74 @@
+"""Twin of ``contracts/testing/OptionEngineDouble.vy``: who trades greeks with the vault, and what it holds of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ballast.model.exact.fixed import BPS, MICRO, floor_div, mul_floor, require
+from ballast.model.exact.structs import Change, Exposure, Quote, Settlement
+from ballast.model.exact.system import System as Twin
+
+FEE_SHARE_BPS = 2_000
+NO_EXPOSURE = Exposure()
+NO_STRESS = (0,) * 8
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the vault holds of the desk in one market."""
+
+    exposure: Exposure = NO_EXPOSURE
+    stress: tuple[int, ...] = NO_STRESS  # [MICRO quote], each change rounded down as Inventory does
+    settled_at: int = 0  # [quote/base, WAD]
+
+    def after(self, change: Change, price: int) -> Held:
+        """With one more change, settled at a price."""
+        old, new = self.exposure, change.exposure
+        added = change.stress if change.options else NO_STRESS
+        return Held(
+            Exposure(old.delta + new.delta, old.gamma + new.gamma, old.vega + new.vega),
+            tuple(total + floor_div(each, MICRO) for total, each in zip(self.stress, added, strict=True)),
+            price,
+        )
+
+    def gain(self, price: int) -> int:
+        """The vault's since it was last settled [quote, WAD]."""
+        return mul_floor(self.exposure.delta, price - self.settled_at)
+
+    def reversal(self, parts: int, whole: int) -> Change:
+        """What takes `parts` of `whole` of it back, without a notional."""
+        x = self.exposure
+        delta, gamma, vega = (-each * parts // whole for each in (x.delta, x.gamma, x.vega))
+        stress = tuple(-each * parts // whole * MICRO for each in self.stress)
+        return Change(Exposure(delta, gamma, vega), options=True, stress=stress)
+
+
+@dataclass(slots=True)
+class Desk:
+    """Twin of the engine and of its account at the Clearinghouse, which is the other side of all its trades."""
+
+    account: str
+    held: dict[int, Held] = field(default_factory=dict)
+
+    def fork(self) -> Desk:
+        """An independent copy."""
+        return Desk(self.account, dict(self.held))
+
+    def of(self, market: int) -> Held:
+        """What the vault holds of it in a market."""
+        return self.held.get(market, Held())
+
+    def trade(self, t: Twin, market: int, change: Change, now: int) -> Quote:
+        """Report a change and settle it. All or nothing on forks, of this and of the system, only."""
+        mark = t.oracle.sync(market, now)
+        require(mark.fresh, "oracle: stale price")
+        gain = self.of(market).gain(mark.price)
+        quote = t.inventory.trade(market, mark, replace(change, book=-gain), now)
+        self.held[market] = self.of(market).after(change, mark.price)
+        paid = gain + quote.half_spread + quote.charge
+        require(t.clearinghouse.account(self.account)[0] >= paid, "double: desk is out of cash")
+        fees = quote.half_spread * FEE_SHARE_BPS // BPS
+        t.clearinghouse.settle(
+            self.account, Settlement(cash=-paid, reserve=quote.charge - quote.release, fees=fees), by_engine=True
+        )
+        return quote
