@@ -497,8 +497,7 @@ def poke(w: World, who: str, venue: int) -> None:
 
 @action("arbitrage moves the {market:market} pools to {price:wad}")
 def arbitrage(w: World, market: int, price: int) -> None:
-    for pool in w.system.pools[market]:
-        pool.arbitrage_to(price, trader=w.actors["stranger"])
+    w.move_pools(market, price)
 
 
 @action("the {market:market} pools are so busy that they forget")
@@ -507,8 +506,7 @@ def crowd_pools(w: World, market: int) -> None:
     price = w.price(market) or w.newest[market].answer * 10**10
     for second in range(OBSERVATIONS + 1):
         w.chain.warp(1)
-        for pool in w.system.pools[market]:
-            pool.arbitrage_to(price + price // 10**4 * (second % 2), trader=w.actors["stranger"])
+        w.move_pools(market, price + price // 10**4 * (second % 2))
 
 
 def _manager(twin: Twin) -> Any:

@@ -457,8 +457,7 @@ def _bring_venues_to_the_oracle(w: World) -> None:
     for market, feed in enumerate(w.feeds):
         price = w.newest[market].answer * 10**10
         if feed.latest(w.now).ok:
-            for pool in w.system.pools[market]:
-                pool.arbitrage_to(price, trader=w.actors["stranger"])
+            w.move_pools(market, price)
             for venue, double in w.doubles.items():
                 if w.manager.venues[venue].market == market:
                     double.send("set_price", price, price)

@@ -714,6 +714,15 @@ class World:
         self.newest[market] = Response(PHASE + self.rounds[market], answer, updated_at, updated_at)
         self.set_fault(market, self.faults[market])
 
+    def move_pools(self, market: int, price: int) -> None:
+        """Real swaps to this price [quote/base, WAD]. Uniswap refuses those that meet no liquidity at all."""
+        for pool in self.system.pools[market]:
+            try:
+                pool.arbitrage_to(price, trader=self.actors["stranger"])
+            except Reverted:
+                if pool.contract.call("liquidity") != 0:
+                    raise
+
     def set_uptime(self, answer: int, started_at: int) -> None:
         """What the sequencer's feed says from now on, for the twin; answers other than 0 and 1 are no answer."""
         self.up_since = started_at if answer == 0 and started_at > 0 else None
