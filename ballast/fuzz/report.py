@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 def _excerpts(file: str, missing: Sequence[int]) -> list[tuple[int, str, bool]]:
     """The lines not reached and those around them: number, text, whether it was not reached."""
-    text = (SOURCES / file).read_text().splitlines()
+    library = Path(sysconfig.get_path("purelib"))  # modules of others: snekmate
+    path = SOURCES / file if (SOURCES / file).is_file() else library / file
+    text = path.read_text().splitlines()
     shown = {n for line in missing for n in range(line - CONTEXT, line + CONTEXT + 1) if 0 < n <= len(text)}
     return [(number, text[number - 1], number in missing) for number in sorted(shown)]
