@@ -79,7 +79,7 @@ def run(
     if as_json:
         click.echo(json.dumps(campaign.summary()))
     else:
-        console.print(*campaign.stats.lines(), f"report: {page}", sep="\n", soft_wrap=True)
+        console.print(*campaign.stats.lines(), campaign.reach(), f"report: {page}", sep="\n", soft_wrap=True)
         for found in campaign.found:
             again = "" if found.reproduces else "  (not by a replay: its random experiments differ)"
             click.echo("\n".join([f"\n{found.message}", *found.words, f"saved as {out / found.file}{again}"]))

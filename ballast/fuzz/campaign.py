@@ -26,6 +26,7 @@ from ballast.fuzz.coverage import Coverage
 from ballast.fuzz.features import Feature
 from ballast.fuzz.runner import Failure, Stats
 from ballast.fuzz.shrink import breaks, save, shrink, words
+from ballast.fuzz.unreachable import UNREACHABLE
 
 EPISODES = 6  # of one task: a few seconds
 EXAMPLES = 8  # sequences of the corpus that go with it
@@ -283,6 +284,13 @@ class Campaign:
             "found": [asdict(found) for found in self.found],
             "history": [astuple(sample) for sample in self.history],
         }
+
+    def reach(self) -> str:
+        """Lines in numbers, for people."""
+        (reached, every), cannot = self.coverage.distinct(), sum(map(len, UNREACHABLE.values()))
+        text = f"{reached:,} of {every:,} lines reached ({reached / every:.2%}); {cannot} more cannot run"
+        surprises = [f"{file}:{line}" for file, line in self.coverage.impossible()]
+        return text + (f", but these did: {', '.join(surprises)}" if surprises else "")
 
     def save(self) -> None:
         """Write everything to the plan's directory."""

@@ -27,7 +27,8 @@ from ballast.chain.artifacts import contract_paths, load
 from ballast.chain.codec import Json
 from ballast.chain.contract import Log, Receipt, Reverted, Tx
 from ballast.chain.revm import ACCOUNTS, GENESIS, RevmChain
-from ballast.chain.sourcemap import Edge, Kind, SourceMap, source_map
+from ballast.chain.sourcemap import Edge, Kind, Line, SourceMap, source_map
+from ballast.fuzz.unreachable import reason
 
 EdgeId = tuple[str, int]  # contract, id of the edge in its source map
 
@@ -101,9 +102,9 @@ class Coverage:
     # ---- in numbers
 
     def lines(self, contract: str) -> tuple[int, int]:
-        """Source lines reached and all, of modules too; what only runs in the constructor has none."""
-        known = _map(contract)
-        return len(known.lines_reached(self.reached[contract])), len(known.lines)
+        """Source lines reached and all that can be, of modules too; what only runs in the constructor has none."""
+        every = _reachable(contract)
+        return len(every & self._lines([contract])), len(every)
 
     def branches(self, contract: str) -> tuple[int, int]:
         """Outcomes of conditional jumps seen and all, but for failures of the compiler's own checks."""
@@ -118,13 +119,24 @@ class Coverage:
         return [Row(name, self.lines(name), self.branches(name), self.checks(name)) for name in self.reached]
 
     def uncovered(self, contract: str | None = None) -> dict[str, list[int]]:
-        """Lines not reached, by source file: in this contract, or in none of those that contain them."""
+        """Lines not reached but reachable, by source file: in this contract, or in none of those that contain them."""
         names = [contract] if contract else list(self.reached)
-        reached = {line for name in names for line in _map(name).lines_reached(self.reached[name])}
         missing: dict[str, list[int]] = {}
-        for file, line in sorted({line for name in names for line in _map(name).lines} - reached):
+        for file, line in sorted({line for name in names for line in _reachable(name)} - self._lines(names)):
             missing.setdefault(file, []).append(line)
         return missing
+
+    def distinct(self) -> tuple[int, int]:
+        """Source lines reached and all that can be; a module's count once."""
+        every = {line for name in self.reached for line in _reachable(name)}
+        return len(every & self._lines(self.reached)), len(every)
+
+    def impossible(self) -> list[Line]:
+        """Lines that were reached although unreachable.py says that they cannot be."""
+        return sorted(line for line in self._lines(self.reached) if reason(*line))
+
+    def _lines(self, names: Iterable[str]) -> set[Line]:
+        return {line for name in names for line in _map(name).lines_reached(self.reached[name])}
 
     def _count(self, contract: str, counts: Callable[[Edge], bool]) -> tuple[int, int]:
         wanted = {number for number, edge in _map(contract).edges.items() if counts(edge)}
@@ -456,6 +468,11 @@ def _account(code: bytes) -> Any:
 
 def _map(contract: str) -> SourceMap:
     return source_map(load(contract))
+
+
+@cache
+def _reachable(contract: str) -> frozenset[Line]:
+    return frozenset(line for line in _map(contract).lines if reason(*line) is None)
 
 
 @cache

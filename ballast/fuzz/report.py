@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ballast.chain.artifacts import SOURCES
 from ballast.fuzz.coverage import Coverage
+from ballast.fuzz.unreachable import UNREACHABLE
 
 WIDTH, HEIGHT = 460, 140  # of a chart [px]
 CONTEXT = 1  # lines around those not reached
@@ -32,6 +33,9 @@ def render(directory: Path) -> Path:
             tests={found["file"]: (directory / found["file"]).read_text() for found in stats["found"]},
             charts=_charts(stats["history"]),
             rows=coverage.table(),
+            distinct=coverage.distinct(),
+            impossible=coverage.impossible(),
+            unreachable=UNREACHABLE,
             uncovered={file: _excerpts(file, lines) for file, lines in coverage.uncovered().items()},
         )
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,6 +19,7 @@ from ballast.fuzz.coverage import Coverage, CoveredChain, EdgeId, our_contracts
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.replay import AnvilChain
 from ballast.fuzz.runner import episode
+from ballast.fuzz.unreachable import UNREACHABLE
 from ballast.fuzz.world import Setup, World
 
 STEPS = 60  # of the sequence whose every transaction is traced
@@ -182,8 +185,28 @@ def test_lines_are_complete_when_every_edge_is_reached() -> None:
         coverage.reached[name].update(coverage.missing(name))
     assert all(row.lines[0] == row.lines[1] > 0 for row in coverage.table())
     assert coverage.uncovered() == {}
+    assert coverage.distinct()[0] == coverage.distinct()[1]
+    assert len(coverage.impossible()) == sum(map(len, UNREACHABLE.values()))  # every line that is listed exists
     coverage.reached["Margin"].clear()
     assert list(coverage.uncovered("Margin")) == list(Coverage().uncovered("Margin"))
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "text"),
+    [(file, line, text) for file, lines in UNREACHABLE.items() for line, (text, _) in lines.items()],
+)
+def test_what_cannot_run_is_still_what_the_list_says(file: str, line: int, text: str) -> None:
+    path = Path(sysconfig.get_path("purelib")) / file
+    assert path.read_text().splitlines()[line - 1].strip() == text
+
+
+def test_no_search_runs_what_cannot_run() -> None:
+    coverage = Coverage()
+    for seed in range(12):
+        episode(seed, 200, profile="all", make_chain=lambda: CoveredChain(coverage))
+    assert coverage.impossible() == []
+    reached, every = coverage.distinct()
+    assert reached > 0.75 * every  # it was a search
 
 
 def test_code_that_our_sources_do_not_compile_to_is_left_alone() -> None:
