@@ -27,6 +27,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "PerpEngine": ("trade", "liquidate", "sync"),
     "PriceOracle": ("sync",),
     "HedgeManager": ("rebalance", "recall", "poke"),
+    "VolSurface": ("post",),
     "Vault": (
         "deposit", "deposit_at_least", "mint", "requestRedeem", "processEpoch", "redeem", "withdraw", "setOperator",
         "transfer", "transferFrom", "approve", "permit",

@@ -19,6 +19,7 @@ from ballast.chain.codec import Function
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
+from ballast.fuzz.surfaces import surface_step
 from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
 from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.structs import Exposure
@@ -487,6 +488,11 @@ def _greeks(p: Planner, market: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def volatilities(p: Planner) -> list[Step]:
+    step = surface_step(p.world, p.rng, p.who("stranger"))
+    return [step] if step else []
+
+
 PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (margin_in, 40),
     (margin_out, 40),
@@ -509,6 +515,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (fees, 12),
     (switches, 8),
     (greeks, 100),
+    (volatilities, 60),
 )
 
 

@@ -16,6 +16,7 @@ EXPECTED = (
     "flip", "liquidation", "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
     "vega held", "gamma held", "stress vector binds", "option rebate",
+    "surface posted", "surface held back",
 )  # fmt: skip
 
 # The same for profile "all".
@@ -32,6 +33,8 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
     outcome = w.outcomes[-1] if w.outcomes else None
     if outcome is not None:
         yield from _meant_harm(w, name, outcome)
+        if outcome.reason in ("surface: vol drift", "surface: rho drift", "surface: eta drift", "surface: rate drift"):
+            yield "surface held back"
     if outcome is None or not outcome.ok:
         return
     if any(quote.charge < 0 for quote in w.quotes):
@@ -52,6 +55,8 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "hedge bought" if outcome.value.filled > 0 else "hedge sold"
     elif name == "recall":
         yield "hedge recalled"
+    elif name == "post_surface":
+        yield "surface posted"
     elif name == "trade_greeks":
         yield from _optioned(w)
     elif name == "absorb":

@@ -15,6 +15,8 @@ from operator import attrgetter
 from random import Random
 from typing import Any
 
+from eth_account import Account
+
 from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
@@ -37,6 +39,7 @@ from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
 from ballast.model.exact.vault import Params as VaultParams
+from ballast.model.exact.vol_surface import CENT, Drift, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
 
@@ -44,6 +47,8 @@ TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
 ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
 WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
+FEEDERS = tuple(f"0x{n:064x}" for n in (11, 12, 13, 14))  # keys that sign surfaces; the last is never accepted
+DRIFT = Drift(3 * CENT, 30 * CENT, 5 * CENT, 50 * CENT, CENT, 5 * CENT, 3_600)
 DESK_CASH = 10**9  # [quote] of those who trade greeks
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
@@ -67,16 +72,17 @@ class Setup:
     wide: bool = False  # the last market's feed has half-widths
     null: bool = False  # the first market has a venue that never trades, too
     options: bool = False  # an engine reports greeks
+    feeders: int = 0  # how many must sign a volatility surface, of one more; 0: there is none
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
         """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
-        decimals, options = rng.choice((6, 8, 18)), rng.random() < 1 / 3
+        decimals, options, feeders = rng.choice((6, 8, 18)), rng.random() < 1 / 3, rng.choice((0, 0, 0, 0, 1, 2))
         if profile != "all":
-            return cls(decimals, options=options)
+            return cls(decimals, options=options, feeders=feeders)
         token = rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
         rollup, wide, null = (rng.random() < 0.3 for _ in range(3))
-        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, options)
+        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, options, feeders)
 
     @property
     def ground(self) -> Setup:
@@ -434,10 +440,13 @@ class World:
         self.wide: Contract | None = None  # WideFeed of the last market, and its twin
         self.wide_twin: WideFeed | None = None
         self.desk: Desk | None = None  # who trades greeks, if anybody
+        self.surface: VolSurface | None = None  # twin of the volatility surface, if there is one
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
         if self.setup.options:
             self.desk = self._open_desk()
+        if self.setup.feeders:
+            self.surface = self._deploy_surface()
         self.roles = self._read_roles()
         for number in range(self.setup.doubles):
             self._list_double(number % len(self.feeds))
@@ -663,6 +672,19 @@ class World:
             contract.send("grant_role", engine, Role.ENGINE.value, sender=self.actors["governor"])
         self.contracts["option_engine"] = engine
         return Desk(engine.address)
+
+    def _deploy_surface(self) -> VolSurface:
+        """With its feeders and the same bounds in all markets."""
+        governor, guardian = self.actors["governor"], self.actors["guardian"]
+        surface = self.contracts["vol_surface"] = self.chain.deploy("VolSurface", governor, governor)
+        for key in FEEDERS[: self.setup.feeders + 1]:
+            surface.send("set_signer", str(Account.from_key(key).address), True, sender=governor)
+        surface.send("set_threshold", self.setup.feeders, sender=governor)
+        surface.send("grant_role", guardian, Role.GUARDIAN.value, sender=governor)
+        markets = range(len(self.feeds))
+        for market in markets:
+            surface.send("set_drift", market, astuple(DRIFT), sender=governor)
+        return VolSurface(drift=dict.fromkeys(markets, DRIFT))
 
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system

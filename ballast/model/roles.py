@@ -76,6 +76,13 @@ POWERS: dict[str, dict[str, Role]] = {
         "pause_deposits": Role.GUARDIAN | Role.GOVERNOR,
         "unpause_deposits": Role.GOVERNOR,
     },
+    "VolSurface": {
+        "set_signer": Role.GOVERNOR | Role.SETUP,
+        "set_threshold": Role.GOVERNOR | Role.SETUP,
+        "set_drift": Role.GOVERNOR | Role.SETUP,
+        "freeze": Role.GUARDIAN | Role.GOVERNOR,
+        "thaw": Role.GOVERNOR,
+    },
 }
 
 

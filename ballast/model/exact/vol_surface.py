@@ -76,14 +76,19 @@ class VolSurface:
 
     def post(self, update: Update, now: int) -> None:
         """Take an update over; Reverted with the contract's reason if it breaks a rule."""
-        require(update.market in self.drift, "surface: not listed")
+        self.check_time(update, now)
         drift, old = self.drift[update.market], self.last.get(update.market)
-        require(update.timestamp > (old.timestamp if old else 0), "surface: not newer")
-        require(update.timestamp <= now, "surface: from the future")
-        require(now - update.timestamp <= MAX_DELAY, "surface: observed too long ago")
         _check_shape(update, drift, old)
         _check_points(update, drift, old)
         self.last[update.market] = update
+
+    def check_time(self, update: Update, now: int) -> None:
+        """What the contract asks before it looks at signatures."""
+        require(update.market in self.drift, "surface: not listed")
+        old = self.last.get(update.market)
+        require(update.timestamp > (old.timestamp if old else 0), "surface: not newer")
+        require(update.timestamp <= now, "surface: from the future")
+        require(now - update.timestamp <= MAX_DELAY, "surface: observed too long ago")
 
     def smile(self, market: int, expiry: int, now: int) -> Smile:
         """What the surface says of one expiry."""
