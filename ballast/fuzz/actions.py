@@ -8,11 +8,13 @@ action in the protocol's language; its fields know units: `{size:base}`, `{units
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from string import Formatter
 from typing import Any, TypeVar
 
+from ballast.chain import Reverted
 from ballast.fuzz.desk import NO_STRESS
 from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
 from ballast.model.exact.fixed import BPS, WAD
@@ -498,6 +500,13 @@ def poke(w: World, who: str, venue: int) -> None:
 @action("arbitrage moves the {market:market} pools to {price:wad}")
 def arbitrage(w: World, market: int, price: int) -> None:
     w.move_pools(market, price)
+
+
+@action("somebody has {units} units of either token in the {market:market} pools, at any price")
+def provide(w: World, market: int, units: int) -> None:
+    for pool in w.system.pools[market]:
+        with suppress(Reverted):  # too little for any liquidity at this price
+            pool.add_liquidity(units, units, provider=w.actors["stranger"])
 
 
 @action("the {market:market} pools are so busy that they forget")

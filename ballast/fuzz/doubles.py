@@ -65,7 +65,9 @@ class Double(Venue):
     def equity(self, price: int) -> int:
         amount = 0
         if self.held > 0 and Manner.LOSES_ALL not in self.manners:
-            amount = self.held * price // WAD * self.told_bps // BPS
+            amount = self.held * price // WAD * self.told_bps
+            require(amount <= WORD_OF_ONES, "")
+            amount //= BPS
         if Manner.INVENTS_EQUITY in self.manners and self.traded:
             amount += amount // 10
         self._check_answers()
@@ -74,10 +76,16 @@ class Double(Venue):
         return 0 if self.mood is Manner.VIEWS_SHOUT else amount
 
     def read(self, price: int) -> tuple[int, int] | None:
-        return None if self.deaf else Venue.read(self, price)
+        try:
+            return Venue.read(self, price)
+        except Reverted:
+            return None
 
     def read_equity(self, price: int) -> int:
-        return 0 if self.deaf else Venue.read_equity(self, price)
+        try:
+            return Venue.read_equity(self, price)
+        except Reverted:
+            return 0
 
     def best_route(self, size: int) -> int:
         return 0

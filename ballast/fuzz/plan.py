@@ -361,7 +361,7 @@ def hedge(p: Planner) -> list[Step]:
         return trade_new(p)
     steps = _near_the_oracle(p, venue) if p.rng.random() < 0.9 else []
     size = -int(delta * p.log(-1.5, 0.1)) if p.rng.random() < 0.85 else int(p.log(-2, 3) * WAD) * p.rng.choice((-1, 1))
-    if p.rng.random() < 0.02:
+    if p.rng.random() < 0.04:
         size = p.rng.choice((1, -1, 10**27, -(10**27)))
     arguments = {"who": p.who("keeper"), "venue": venue, "market": held.market, "size": size}
     if p.rng.random() < 0.05:
@@ -734,7 +734,7 @@ def _parameter(p: Planner, who: str) -> Step:
         case 0 | 1:
             pass
         case 2 | 3:
-            value = p.rng.choice((0, 1, 10**4, 10**5, 10**6, 10**16, 10**18, 10**19))
+            value = p.rng.choice((0, 1, 10**4, 10**5, 10**6, 10**15, 10**16, 10**18, 10**19))
         case _:
             value = int(value * p.log(-0.3, 0.3))
             for step in (10**15, 10**12):  # Inventory's words have steps
@@ -783,7 +783,7 @@ def doubles(p: Planner) -> list[Step]:
             steps: list[Step] = [["misbehave", {"venue": venue, "manners": manners}]]
         case 2:
             skew = int(p.log(-3, 40)) * WAD * p.rng.choice((-1, 1)) if p.rng.random() < 0.5 else 0
-            told = p.rng.choice((0, 5_000, 9_999, 10_001, 20_000, 10**30))
+            told = p.rng.choice((0, 5_000, 9_999, 10_001, 20_000, 10**30, 10**70))
             steps = [["misbehave", {"venue": venue, "manners": [], "skew": skew, "told_bps": told}]]
         case 3:
             price = int(p.price(twin.market) * p.rng.choice((0.5, 0.99, 1.001, 1.5)))
@@ -813,8 +813,8 @@ def ether(p: Planner) -> list[Step]:
 
 
 def surroundings(p: Planner) -> list[Step]:
-    """A sequencer goes down and comes back, rounds get wide, pools go to the ends of their range and forget, the price
-    of gas is not known."""
+    """A sequencer goes down and comes back, rounds get wide, pools go to the ends of their range and forget, a venue is
+    paused for a while, the price of gas is not known."""
     market = p.market()
     match p.rng.randrange(16):
         case 0 | 1 | 2:
@@ -831,10 +831,15 @@ def surroundings(p: Planner) -> list[Step]:
         case 10:
             price = int(p.price(market) * p.log(-30, 30)) + 1
             steps: list[Step] = [["arbitrage", {"market": market, "price": price}], *hedge(p)[-1:]]
-            return [*steps, ["warp", {"seconds": 301}], *hedge(p)[-1:]]
+            if p.rng.random() < 0.5:
+                steps.insert(0, ["provide", {"market": market, "units": int(p.log(0, 9))}])
+            newest: Step = ["push", {"market": market, "answer": max(p.world.newest[market].answer, 1)}]
+            return [*steps, ["warp", {"seconds": 301}], newest, *hedge(p)[-1:]]
         case 11 | 12:
-            if p.rng.random() < 0.9:
-                return [["widen", {"width_bps": 0}]]
+            venue = p.rng.randrange(len(p.world.manager.venues))
+            steps = [["pause_venue", {"venue": venue, "on": True}], *hedge(p), *recall(p)]
+            return [*steps, ["pause_venue", {"venue": venue, "on": False}]]
+        case 13 if p.rng.random() < 0.3:
             return [["crowd_pools", {"market": market}], *hedge(p)[-1:]]
         case _:
             steps = hedge(p)
