@@ -68,7 +68,7 @@ class Setup:
     decimals: int = 6  # of the quote token
     token: str = "TestToken"  # the quote token's contract: that one, SilentToken or RudeToken
     doubles: int = 0  # venues beside Uniswap that behave as an action tells them to
-    rollup: bool = False  # feeds ask a sequencer's uptime feed; and base, not quote, is Uniswap's first token
+    rollup: bool = False  # feeds ask a sequencer's uptime feed; and base is the first token of some pools
     wide: bool = False  # the last market's feed has half-widths
     null: bool = False  # the first market has a venue that never trades, too
     options: bool = False  # an engine reports greeks
