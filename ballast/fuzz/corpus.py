@@ -24,6 +24,8 @@ from ballast.fuzz.world import ACTORS, Setup, World
 
 FROM_NOTHING = 0.5  # of the episodes of a guided search
 TAIL = 60  # random steps behind a sequence of the corpus
+AMOUNTS = ("units", "shares")
+MOST = 2**128 - 1  # of those: more may overflow when scaled, which the compiler's check refuses without a reason
 BOUNDARIES = (0, 1, 2, 10**6, 10**18, 2**95 - 1, 2**96, 2**127, 2**128 - 1, 2**255, 2**256 - 1)
 TARGETS = {"market": (0, 1), "venue": (0, 1)}  # arguments that are names and not amounts
 
@@ -164,6 +166,8 @@ def perturb(rng: Random, steps: list[Step], other: list[Step]) -> list[Step]:
         if arguments:
             key = rng.choice(list(arguments))
             arguments[key] = _perturbed(rng, key, arguments[key])
+            if key in AMOUNTS:
+                arguments[key] = min(arguments[key], MOST)
     return steps
 
 
