@@ -481,6 +481,8 @@ def _greeks(p: Planner, market: int) -> dict[str, Any]:
     gamma = sign * int(size * WAD // price * WAD // price * p.log(-0.5, 1.5))
     vega = sign * int(size * p.log(-0.5, 1)) * rng.choice((1, 1, 1, 0, -1))
     stress = [sign * int(size * rng.random()) * rng.choice((1, 1, 1, 1, 0, -1)) for _ in range(8)]
+    if rng.random() < 0.1:
+        gamma = vega = 0  # as of an option about to expire
     age, notional = rng.choice((0, 12, 900, 10**6)), int(size * p.log(-2, 1))
     return {
         "market": market, "delta": delta, "gamma": gamma, "vega": vega, "stress": stress, "vol_age": age,

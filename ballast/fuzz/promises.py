@@ -38,6 +38,7 @@ class Before:
     times: list[int]  # [s] of the recorded rounds, by market
     ends_at: int  # [s] of the epoch
     position: Position | None = None  # of who trades, in the market of the trade
+    size: int = 0  # of what is traded [base, WAD]
     entry: tuple[int, int] = field(default=(0, 0))  # NAV that an entry pays [quote, WAD], and the supply of shares
 
     @property
@@ -55,6 +56,9 @@ def before(w: World, step: Step) -> Before:
     state = Before(step, [market.mark.updated_at for market in w.twin.oracle.markets], w.vault.epochs.pool.ends_at)
     if name in TRADES:
         state.position = w.twin.perp_engine.position(w.address(arguments["who"]), arguments["market"])
+        state.size = abs(arguments.get("size", state.position.size))
+    elif name == "liquidate":
+        state.size = abs(w.twin.perp_engine.position(w.address(arguments["victim"]), arguments["market"]).size)
     elif name in ENTRIES:
         state.entry = ask(w), w.vault.supply
     return state
@@ -222,6 +226,33 @@ def _reduces(old: int, new: int) -> bool:
     return (0 <= new < old) or (old < new <= 0)
 
 
+def half_spreads_follow_the_definition(w: World, b: Before) -> None:
+    """N base + |dD| s_spot + |dV| s_vol, recomputed in floats from docs/mechanism.md §6: what a trader pays for what he
+    may know and the feed, or the surface, does not say yet."""
+    if b.name not in ("trade", "close", "liquidate", "trade_greeks") or not w.quotes:
+        return
+    market, quote = b.arguments["market"], w.quotes[-1]
+    mark, p = w.twin.oracle.last(market, w.now), w.inventory.market_params[market]
+    price, z = mark.price / WAD, p.z / WAD * mark.sigma / WAD
+    if b.name == "trade_greeks":
+        notional, delta = b.arguments.get("notional", 0), abs(b.arguments.get("delta", 0)) / WAD
+        vega, age = abs(b.arguments.get("vega", 0)) / WAD, b.arguments.get("vol_age", 0)
+    else:
+        delta, vega, age = b.size / WAD, 0.0, 0
+        notional = delta * price * WAD
+    known = p.deviation / WAD
+    spread = z * sqrt((max(w.now - mark.updated_at, 0) + p.tau) / YEAR)
+    if known > 0:
+        spread = min(spread, known + z * sqrt(p.tau / YEAR))
+    spread = max(p.floor / WAD, spread) + mark.half_width / mark.price
+    vol_spread = max(p.vol_floor / WAD, p.vol_z * p.vol_of_vol / WAD**2 * sqrt((age + p.vol_tau) / YEAR))
+    expected = notional / WAD * p.base / WAD + delta * price * spread + vega * vol_spread
+    paid = quote.half_spread / WAD
+    # a spread is rounded up to 1e-18 of what it is charged on, the square root in it to 1e-18 of sqrt(year)
+    slack = 1e-9 * expected + 1e-15 * (1 + delta * price + vega)
+    keep(abs(paid - expected) <= slack, "half_spreads_follow_the_definition", f"{paid} paid, {expected} due")
+
+
 # ---- rates
 
 
@@ -364,6 +395,7 @@ PROMISES: tuple[Promise, ...] = (
     caps_hold_where_risk_is_added,
     i9_margin_is_there_where_risk_is_added,
     i4_no_debt_without_a_position,
+    half_spreads_follow_the_definition,
     i4_lps_never_pay_funding,
     rates_follow_the_inventory,
     i7_an_entry_pays_for_what_it_shares,

@@ -1,0 +1,65 @@
+"""Bugs planted in what only options use: the twin finds each, and invariants do where contract and twin have it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ballast.fuzz.planted import Bug, Edit, search
+
+INVENTORY, TWIN = "contracts/inventory/Inventory.vy", "ballast/model/exact/inventory.py"
+BUDGET = 60.0  # CPU seconds for each search
+
+BUGS = (
+    Bug(
+        "a market with nothing but a stress vector counts as linear",
+        "Inventory",
+        (Edit(INVENTORY, "if e.market.optioned and not has_greeks:", "if False:"),),
+        unseen="the contract does not store what does not count, the twin does: its words show it first",
+    ),
+    Bug(
+        "stress is rounded in the trader's favour",
+        "Inventory",
+        (
+            Edit(
+                INVENTORY, "signed.floor_div(increments[i], convert(c.MICRO, int256))",
+                "signed.ceil_div(increments[i], convert(c.MICRO, int256))",
+            ),
+        ),
+        (Edit(TWIN, "floor_div(x, MICRO)", "-floor_div(-x, MICRO)"),),
+    ),
+    Bug(
+        "squares of gamma are added, never taken out",
+        "Inventory",
+        (
+            Edit(
+                INVENTORY, "b.sums.gg - convert(old.g * old.g, uint256) // c.WAD + convert(new.g",
+                "b.sums.gg + convert(new.g",
+            ),
+        ),
+        (Edit(TWIN, "b.sums.gg - old.g * old.g // WAD + new.g", "b.sums.gg + new.g"),),
+    ),
+    Bug(
+        "vega pays no spread",
+        "Inventory",
+        (
+            Edit(
+                INVENTORY,
+                "q.half_spread += wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))",
+                "pass",
+            ),
+        ),
+        (Edit(TWIN, "half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))", "pass"),),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_twin_finds_the_planted_bug(bug: Bug) -> None:
+    assert search(bug, seconds=BUDGET).by.startswith("i13_")
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.twin], ids=lambda bug: bug.name)
+def test_invariants_find_the_planted_bug_alone(bug: Bug) -> None:
+    assert not search(bug, seconds=BUDGET, twin_too=True).by.startswith("i13_")
