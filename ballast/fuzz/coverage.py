@@ -202,13 +202,17 @@ class CoveredChain(RevmChain):
     def read(self, tx: Tx, block: int | None = None) -> bytes:
         self._isolate()
         ours = self._ours.get(tx.to or "")
-        if ours is not None and ours.name in self._quarantine and self._is_due(tx):
+        hidden = ours is not None and ours.name in self._quarantine
+        due = hidden and self._is_due(tx)
+        if due:
             self._rehearse(tx)
         while True:
             try:
                 return super().read(tx, block)
             except Reverted as error:
                 if not self._sprung(error):
+                    if hidden and not due:
+                        self._rehearse_news(tx, error)
                     raise
 
     def transact(self, tx: Tx) -> Receipt:
@@ -228,8 +232,8 @@ class CoveredChain(RevmChain):
             except Reverted as error:
                 if not self._sprung(error):
                     self.gas = self.gas[1], 0
-                    if not due and self.coverage.endings[_name(tx), error.reason] < REHEARSE_REFUSED:
-                        self._rehearse(tx)  # nothing has happened: it would end the same way again
+                    if not due:
+                        self._rehearse_news(tx, error)
                     raise
             else:
                 self.gas = self.gas[1], receipt.gas_used
@@ -323,9 +327,14 @@ class CoveredChain(RevmChain):
 
     # ---- quarantine
 
+    def _function(self, tx: Tx) -> str:
+        """What is called, by contract where that is ours."""
+        ours, function = self._ours.get(tx.to or ""), "" if tx.function is None else tx.function.signature
+        return f"{ours.name}.{function}" if ours is not None else function
+
     def _is_due(self, tx: Tx) -> bool:
         """Always for what happens seldom."""
-        coverage, function = self.coverage, _name(tx)
+        coverage, function = self.coverage, self._function(tx)
         coverage.calls += 1
         number, done = coverage.rehearsed[function], coverage.endings[function, None]
         seldom = number < REHEARSE_FIRST or (done < REHEARSE_FIRST and number < REHEARSE_FIRST**2)
@@ -334,13 +343,19 @@ class CoveredChain(RevmChain):
         coverage.rehearsed[function] += 1
         return True
 
+    def _rehearse_news(self, tx: Tx, error: Reverted) -> None:
+        """For a call that has just failed, in a way that its function seldom does: nothing has happened, so it would
+        end the same way again."""
+        if self.coverage.endings[self._function(tx), error.reason] < REHEARSE_REFUSED:
+            self._rehearse(tx)
+
     def _rehearse(self, tx: Tx) -> None:
         """Note every edge that this call takes in quarantined contracts; leaves no trace but that."""
         expected = self._trial(tx, {})
         while expected.trap is not None:
             self._note(*expected.trap)
             expected = self._trial(tx, {})
-        self.coverage.endings[_name(tx), expected.failure and expected.failure[0]] += 1
+        self.coverage.endings[self._function(tx), expected.failure and expected.failure[0]] += 1
         while (edge := self._hidden(tx, expected)) is not None:
             self._note(*edge)
 
@@ -397,11 +412,6 @@ class _Ending:
     logs: Sequence[Log]
     failure: tuple[str, bytes] | None = None  # reason and data
     trap: EdgeId | None = None
-
-
-def _name(tx: Tx) -> str:
-    """Of the function that is called."""
-    return "" if tx.function is None else tx.function.signature
 
 
 def _trap(error: Reverted) -> EdgeId | None:

@@ -732,9 +732,15 @@ def _ordinary(w: World, kind: Any) -> Any:
 
 
 def lens_shows_every_venue(w: World) -> None:
-    """Whatever a venue has just been told to answer, or a pool has forgotten."""
-    if w.last in ("misbehave", "endow", "reprice", "crowd_pools"):
-        _answer(w.system.lens, "venues")
+    """Whatever a venue has just been told to answer, and wherever its pools are. Asked for a route itself, for any
+    size, a venue answers or says why not."""
+    if w.last not in ("misbehave", "endow", "reprice", "crowd_pools", "arbitrage"):
+        return
+    _answer(w.system.lens, "venues")
+    for market in w.system.markets:
+        for venue in market.venues:
+            for size in (10**18, -(10**18), 2**120):
+                _answer(venue, "best_route", size)
 
 
 def rounds_of_the_past_stay(w: World) -> None:

@@ -818,7 +818,7 @@ def surroundings(p: Planner) -> list[Step]:
     """A sequencer goes down and comes back, rounds get wide, pools go to the ends of their range and forget, a venue is
     paused for a while, the price of gas is not known."""
     market = p.market()
-    match p.rng.randrange(16):
+    match p.rng.randrange(18):
         case 0 | 1 | 2:
             down = p.rng.choice((1, 1, 2))
             back: list[Step] = [
@@ -841,6 +841,14 @@ def surroundings(p: Planner) -> list[Step]:
             venue = p.rng.randrange(len(p.world.manager.venues))
             steps = [["pause_venue", {"venue": venue, "on": True}], *hedge(p), *recall(p)]
             return [*steps, ["pause_venue", {"venue": venue, "on": False}]]
+        case 14:
+            terms: dict[str, Any] = {"who": "governor", "of": "rule", "field": "gas_units"}
+            usual = p.originals["rule"][0].gas_units
+            steps = [["set_parameter", {**terms, "value": 0}], *hedge(p)]
+            return [*steps, ["set_parameter", {**terms, "value": usual}]]
+        case 15:
+            terms = {"who": "governor", "of": "spreads", "field": "deviation", "number": market}
+            return [["set_parameter", {**terms, "value": p.rng.choice((0, 10**15, 5 * 10**15))}], *trade_held(p)]
         case 13 if p.rng.random() < 0.3:
             return [["crowd_pools", {"market": market}], *hedge(p)[-1:]]
         case _:
