@@ -22,7 +22,7 @@ from ballast.fuzz.coverage import our_contracts
 from ballast.fuzz.desk import Desk
 from ballast.fuzz.hostile import types
 from ballast.fuzz.world import ACTORS, REASON, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
-from ballast.model.exact.fixed import BPS, MICRO, WAD, Reverted, mul_floor
+from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
@@ -291,10 +291,13 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
 
 def i8_more_never_costs_less(w: World, rng: Random) -> None:
     """Buying more never costs less in all, selling more never brings less: the linear tail of U bounds the marginal
-    charge far below the price."""
+    charge far below the price. The mark that U is taken at stands still within a block; should the price fall by four
+    fifths in that block, the charge of a unit may exceed what it is worth, and only a trader's limit helps."""
     market = rng.randrange(len(w.feeds))
     size = _what_if_size(w, rng, market)
     price = w.twin.oracle.peek(market, w.now).price
+    if _steepest_charge(w, market) > price / 4:  # the rest is for spreads, of which none exceeds a half
+        return
     totals = []
     for part in (size * rng.randint(1, 999) // 1_000, size):
         cost = _cost(_experiment(w), w.now, [(PROBES[0], market, part)]) if part else 0
@@ -302,6 +305,16 @@ def i8_more_never_costs_less(w: World, rng: Random) -> None:
             return
         totals.append(part * price // 10**18 + cost)
     demand(totals[0] <= totals[1] if size > 0 else totals[0] >= totals[1], "i8_more_never_costs_less", (size, totals))
+
+
+def _steepest_charge(w: World, market: int) -> float:
+    """Most that one unit may be charged by U's definition, lambda kappa sigma sqrt(h) + omega (u_max - u*) of the mark
+    that the inventory would price it at [quote/base, WAD]."""
+    held, p = w.inventory.markets[market], w.inventory.params
+    mark = w.twin.oracle.peek(market, w.now)
+    frozen, sigma = max(held.price, mark.price), max(held.sigma, mark.sigma) / WAD
+    knee = p.weights.aversion / WAD * p.weights.knee / WAD * sigma * (p.horizon / YEAR) ** 0.5
+    return float(frozen * (knee + p.weights.omega / WAD * (p.weights.u_max - p.weights.u_star) / WAD))
 
 
 def new_is_less(old: int, new: int, parts: int) -> bool:

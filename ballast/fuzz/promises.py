@@ -244,7 +244,7 @@ def half_spreads_follow_the_definition(w: World, b: Before) -> None:
     spread = z * sqrt((max(w.now - mark.updated_at, 0) + p.tau) / YEAR)
     if known > 0:
         spread = min(spread, known + z * sqrt(p.tau / YEAR))
-    spread = max(p.floor / WAD, spread) + mark.half_width / mark.price
+    spread = min(max(p.floor / WAD, spread) + mark.half_width / mark.price, 0.5)
     vol_spread = max(p.vol_floor / WAD, p.vol_z * p.vol_of_vol / WAD**2 * sqrt((age + p.vol_tau) / YEAR))
     expected = notional / WAD * p.base / WAD + delta * price * spread + vega * vol_spread
     paid = quote.half_spread / WAD

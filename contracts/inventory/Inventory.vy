@@ -112,6 +112,7 @@ event MarketParamsChanged:
     market: indexed(uint256)
     params: MarketParams
 
+MAX_SPREAD: constant(uint256) = c.WAD // 2              # of spot: selling more always brings more
 CAPITAL_FLOOR: constant(uint256) = 1_000 * 10**6        # [MICRO quote] E is never less
 COVERAGE_UNIT: constant(uint256) = 10**9
 WINDOW: constant(uint256) = 60                          # [s] least length of a window of the low-water mark
@@ -707,7 +708,7 @@ def _micro_equity(equity: int256) -> uint256:
 @view
 def _spot_spread(mp: MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint256:
     """
-    @notice max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price.
+    @notice max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price, <= MAX_SPREAD.
     @dev    deviation 0 means a pull feed: the age term alone.
     @return [fraction of spot, WAD], rounded up.
     """
@@ -719,7 +720,7 @@ def _spot_spread(mp: MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint2
     s = max(s, mp.floor)
     if mark.half_width > 0 and mark.price > 0:
         s += wad.div_up(mark.half_width, mark.price)
-    return s
+    return min(s, MAX_SPREAD)
 
 
 @internal

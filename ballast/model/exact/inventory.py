@@ -44,6 +44,7 @@ from ballast.model.words import InventoryMarketParams as MarketParams
 from ballast.model.words import InventoryParams
 
 CAPITAL_FLOOR = 1_000 * 10**6
+MAX_SPREAD = WAD // 2
 COVERAGE_UNIT = 10**9
 WINDOW = 60
 NAV_Z = 3 * WAD
@@ -230,7 +231,8 @@ def sqrt_years_up(seconds: int) -> int:
 
 
 def spot_spread(mp: MarketParams, mark: Mark, z: int, now: int) -> int:
-    """max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price [WAD], up."""
+    """max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price, rounded up [WAD];
+    at most MAX_SPREAD."""
     z_sigma = mul_up(z, mark.sigma)
     age = sub_floor(now, mark.updated_at)
     s = mul_up(z_sigma, sqrt_years_up(age + mp.tau))
@@ -239,7 +241,7 @@ def spot_spread(mp: MarketParams, mark: Mark, z: int, now: int) -> int:
     s = max(s, mp.floor)
     if mark.half_width > 0 and mark.price > 0:
         s += div_up(mark.half_width, mark.price)
-    return s
+    return min(s, MAX_SPREAD)
 
 
 def vol_spread(mp: MarketParams, vol_age: int, z: int) -> int:

@@ -252,7 +252,7 @@ def test_trade_up_to_u_max_exactly(bench: Bench) -> None:
     assert state.stressed_loss == 9_000_000 * WAD == state.capital * INVENTORY.u_max // WAD
 
 
-@pytest.mark.parametrize(("price", "half_width"), [(2_000 * WAD, WAD), (3, 2), (2, 1), (1, 1), (1, 0)])
+@pytest.mark.parametrize(("price", "half_width"), [(2_000 * WAD, WAD), (3, 1), (9, 4), (5, 2), (1, 0)])
 def test_half_width_of_the_feed_is_part_of_the_spread(bench: Bench, price: int, half_width: int) -> None:
     """A feed that says how sure it is: half the width of its price, as a fraction of the price, however small."""
     bench.set_mark(0, price, 6 * WAD // 10)
@@ -260,6 +260,14 @@ def test_half_width_of_the_feed_is_part_of_the_spread(bench: Bench, price: int, 
     bench.set_mark(0, price, 6 * WAD // 10, half_width=half_width)
     unsure = bench.contract.call("quote", 0, words(bench.mark(0)), change_words(Change(Exposure(delta=-WAD))))
     assert unsure.half_spread - certain.half_spread == half_width
+
+
+@pytest.mark.parametrize("half_width", [1_000 * WAD, 2_000 * WAD, 9_000 * WAD])
+def test_spread_is_at_most_half_the_price_however_unsure_the_feed(bench: Bench, half_width: int) -> None:
+    """Else whoever sells would have to pay for being rid of it."""
+    bench.set_mark(0, 2_000 * WAD, 6 * WAD // 10, half_width=half_width)
+    quote = bench.contract.call("quote", 0, words(bench.mark(0)), change_words(Change(Exposure(delta=-WAD))))
+    assert quote.half_spread == 1_000 * WAD
 
 
 @pytest.mark.parametrize("wei", [1, -1])
