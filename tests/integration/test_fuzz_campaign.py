@@ -96,8 +96,7 @@ def test_run_resume_goes_on_with_the_next_seeds(tmp_path: Path) -> None:
     assert both["seconds"] > first["seconds"]
     first_sample, *_, last = (Sample(*row) for row in both["history"])
     assert 500 < first_sample.lines <= last.lines  # what the first run covered was not forgotten
-    assert first_sample.branches <= last.branches
-    assert 500 < first_sample.branches < last.branches
+    assert 500 < first_sample.branches <= last.branches
     assert 0 < first_sample.corpus < last.corpus
     assert first_sample.features > 0
 

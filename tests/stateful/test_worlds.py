@@ -90,3 +90,8 @@ def test_contracts_with_claims_are_no_callers() -> None:
     assert world.vault.max_redeem(world.key("token")) > 0
     for seed in range(8):
         examine(world, Random(seed), PROPERTIES)
+
+
+@pytest.mark.parametrize("answer", [0, -1])
+def test_pools_follow_a_feed_that_says_nothing_to_the_lowest_price(answer: int) -> None:
+    replay([["push", {"market": 0, "answer": answer, "age": 1}], ["crowd_pools", {"market": 0}]], thorough=False)
