@@ -737,8 +737,10 @@ class World:
         self.set_fault(market, self.faults[market])
 
     def move_pools(self, market: int, price: int) -> None:
-        """Real swaps to this price [quote/base, WAD], to the lowest there is if it is none or less. Uniswap refuses those
-        that meet no liquidity at all."""
+        """Real swaps to this price [quote/base, WAD], to the lowest there is if it is none or less.
+
+        Uniswap refuses those that meet no liquidity at all.
+        """
         price = max(price, 1)
         for pool in self.system.pools[market]:
             try:
