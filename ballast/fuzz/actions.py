@@ -411,7 +411,10 @@ def _vault(twin: Twin) -> Any:
 
 @action("{seconds} s pass")
 def warp(w: World, seconds: int) -> None:
-    w.chain.warp(seconds)
+    """Not beyond February 2106, where times in the inventory's words end."""
+    left = 2**32 - 1 - w.now
+    if left > 0:
+        w.chain.warp(min(seconds, left))
 
 
 @action("{market:market} feed says {answer:price}")

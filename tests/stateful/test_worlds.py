@@ -95,3 +95,9 @@ def test_contracts_with_claims_are_no_callers() -> None:
 @pytest.mark.parametrize("answer", [0, -1])
 def test_pools_follow_a_feed_that_says_nothing_to_the_lowest_price(answer: int) -> None:
     replay([["push", {"market": 0, "answer": answer, "age": 1}], ["crowd_pools", {"market": 0}]], thorough=False)
+
+
+def test_time_stops_where_the_words_of_the_inventory_end() -> None:
+    lifetimes: list[Step] = [["warp", {"seconds": 700_000_000}]] * 5
+    world = replay([*lifetimes, *prices(), ["perp_sync", {"who": "keeper", "market": 1}]], thorough=False)
+    assert world.now == 2**32 - 1
