@@ -227,6 +227,17 @@ def test_fund_of_a_trader_s_debt_leaves_what_redeemed_lps_are_owed(
     run((clearinghouse, "begin"), (clearinghouse, "fund", venue, 4 * unit), (clearinghouse, "end"))
 
 
+def test_free_cash_of_fewer_tokens_than_redeemed_lps_are_owed_reverts(
+    clearinghouse: Contract, run: Run, settle: Settle, trader: str
+) -> None:
+    """LP cash may be what a trader owes; whoever sets it aside has to ask for free cash before."""
+    settle(trader, Settlement(cash=-3 * WAD, opened=1))
+    assert clearinghouse.free_cash() == 0
+    run((clearinghouse, "begin"), (clearinghouse, "earmark_claims", 3 * WAD), (clearinghouse, "end"))
+    with reverts():
+        clearinghouse.free_cash()
+
+
 def test_withdraw_leaves_cash_below_one_unit(
     clearinghouse: Contract, settle: Settle, trader: str, unit: int, scale: int
 ) -> None:
@@ -486,6 +497,17 @@ def test_settle_liquidation_takes_no_more_than_cash(
     )
     assert cash(clearinghouse, trader) == 0
     assert cash(clearinghouse, liquidator) == WAD
+
+
+def test_settle_liquidation_takes_the_last_wei(
+    clearinghouse: Contract, run: Run, trader: str, liquidator: str, unit: int
+) -> None:
+    clearinghouse.deposit.send(2 * unit, trader, sender=trader)
+    receipt = run(
+        (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=1 - 2 * WAD)), 5 * WAD, liquidator),
+    )
+    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, 0, 1)
+    assert (cash(clearinghouse, trader), clearinghouse.buckets().insurance) == (0, 1)
 
 
 def test_settle_liquidation_of_bad_debt_pays_no_penalty(

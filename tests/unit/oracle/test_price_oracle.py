@@ -317,6 +317,16 @@ def test_half_width_is_kept_only_where_the_feed_has_one(
     assert oracle.last(1).half_width == 3 * WAD
 
 
+def test_half_width_of_any_price_fits_its_word(
+    chain: RevmChain, oracle: Contract, feed: Contract, governor: str
+) -> None:
+    oracle.list_market.send(feed, astuple(replace(PARAMS, has_half_width=True)), sender=governor)
+    chain.warp(60)
+    publish(feed, 2, PRICE, chain.now, half_width=2**96 - 1)
+    assert agreed(oracle, 1).half_width == 2**96 - 1
+    assert (oracle.last(1).half_width, oracle.last(1).round_id) == (2**96 - 1, 2)
+
+
 def test_half_width_belongs_to_the_recorded_round(
     chain: RevmChain, empty_oracle: Contract, feed: Contract, governor: str
 ) -> None:
@@ -444,6 +454,18 @@ def test_set_params_moves_sigma_inside_the_new_bounds_at_once(oracle: Contract, 
     assert tuple(oracle.estimate(0)) == (seed_24, seed_24, 80 * 10**16)
     oracle.set_params.send(0, astuple(PARAMS), sender=setup)
     assert oracle.last(0).sigma == PARAMS.initial_sigma
+
+
+def test_set_params_stores_the_tuning(oracle: Contract, setup: str) -> None:
+    params = replace(
+        PARAMS,
+        half_life_fast=PARAMS.half_life_fast + 1, half_life_slow=PARAMS.half_life_slow + 2,
+        sigma_floor=PARAMS.sigma_floor + 3, sigma_cap=PARAMS.sigma_cap - 4, return_clip=PARAMS.return_clip - 5,
+    )  # fmt: skip
+    oracle.set_params.send(0, astuple(params), sender=setup)
+    assert tuple(oracle.tuning(0)) == (
+        params.half_life_fast, params.half_life_slow, params.sigma_floor, params.sigma_cap, params.return_clip,
+    )  # fmt: skip
 
 
 def test_set_params_keeps_a_halt(oracle: Contract, governor: str) -> None:

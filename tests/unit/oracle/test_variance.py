@@ -105,8 +105,9 @@ def test_blend_rounds_up_from_the_first_part(harness: Contract) -> None:
         assert harness.blend(variance, sample, weight) == ceil(exactly)
 
 
-def test_blend_beyond_the_word_saturates() -> None:
+def test_blend_beyond_the_word_saturates(harness: Contract) -> None:
     assert exact.blend(exact.MAX_24, exact.sample(WAD, 1), exact.ONE_27) == exact.MAX_24
+    assert harness.blend(2**96 - 1, exact.sample(WAD, 1), exact.ONE_27) == 2**96 - 1
 
 
 @given(fast=variances, slow=variances, bounds=st.tuples(st.integers(10**16, 10**19), st.integers(10**16, 10**19)))

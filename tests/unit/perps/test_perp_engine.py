@@ -195,6 +195,12 @@ def test_trade_size_out_of_range_reverts(world: World, trader: str, size: int) -
         world.trade(trader, ETH, size)
 
 
+@pytest.mark.parametrize("size", [2**95 - 1, 1 - 2**95])
+def test_trade_of_the_largest_size_is_left_to_the_caps(world: World, trader: str, size: int) -> None:
+    with reverts("perps: base cap"):
+        world.trade(trader, ETH, size)
+
+
 def test_trade_unlisted_market_reverts(world: World, trader: str) -> None:
     world.oracle.list_market.send(
         world.feeds[0], (3_600, 3_600, 604_800, 10**17, 5 * WAD, 2 * 10**17, 6 * 10**17, False)
@@ -256,6 +262,18 @@ def test_trade_below_minimum_size_reverts_unless_closing(world: World, trader: s
         world.trade(trader, ETH, 1)
     world.close(trader, ETH)
     world.check()
+
+
+def test_trade_minimum_size_is_of_the_position_and_the_cap_of_its_side(
+    world: World, trader: str, other_trader: str
+) -> None:
+    world.configure(min_size=WAD, cap_base=10 * WAD)
+    world.trade(trader, ETH, 6 * WAD)
+    with reverts("perps: below minimum size"):
+        world.trade(other_trader, ETH, WAD - 1)
+    with reverts("perps: base cap"):
+        world.trade(other_trader, ETH, 4 * WAD + 1)
+    world.trade(other_trader, ETH, 4 * WAD)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
