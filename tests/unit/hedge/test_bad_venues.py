@@ -7,7 +7,7 @@ import pytest
 from ballast.chain import RevmChain, reverts
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.hedge import Fall
-from ballast.testing.hedge_world import FOREVER, NO_LIMIT, Manner, World, add_double, add_uniswap, build
+from ballast.testing.hedge_world import FOREVER, NO_LIMIT, PRICE, Manner, World, add_double, add_uniswap, build
 
 SIZE = 10 * WAD
 NOTIONAL = SIZE * 2_000
@@ -115,6 +115,29 @@ def test_answers_count_up_to_what_inventory_can_hold(w: World) -> None:
     for held, equity in ((most // 2_000, 0), (most // 2_000 - 1, most - 2_000)):
         w.double.set_held.send(held)
         assert w.venue_equity() == equity
+
+
+def test_value_of_exposure_is_bounded_to_the_wei_and_rounded_up(w: World) -> None:
+    w.next_block(61, WAD // 2)
+    w.double.set_lies.send(0, 0)
+    most = 10**10 * WAD
+    w.double.set_held.send(2 * most - 2)  # worth most - 1
+    assert w.manager.poke.send(0).one("VenueMarked") == (0, 2 * most - 2, 0, 2 * most - 2, 0, True)
+    w.double.set_held.send(2 * most - 1)  # worth half a wei more
+    assert w.manager.poke.send(0).one("VenueMarked") == (0, 0, 0, 2 - 2 * most, 0, False)
+
+
+def test_venue_that_boasts_of_exposure_loses_its_equity_to_the_wei(w: World) -> None:
+    w.rebalance(SIZE)
+    w.double.set_lies.send(10**10 * WAD // 2_000, 10_000)
+    assert w.manager.poke.send(0).one("VenueMarked") == (0, 0, 0, -SIZE, -NOTIONAL, False)
+
+
+def test_equity_at_the_oracles_price_is_bounded_in_a_trade(w: World) -> None:
+    w.double.set_held.send(10**10 * WAD // 2_000)
+    w.double.set_price.send(PRICE, PRICE - 1)  # less than the bound at the average
+    with reverts("hedge: bad answer"):
+        w.rebalance(SIZE)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -109,6 +109,44 @@ def test_venue_must_be_within_fee_and_band_of_its_average(w: World, sign: int) -
     w.rebalance(SIZE)
 
 
+@pytest.mark.parametrize(("twap", "near"), [(PRICE * 10_015 // 10_000 + 1, True), (PRICE * 9_985 // 10_000, False)])
+def test_band_is_a_part_of_the_average_not_of_the_spot(w: World, twap: int, near: bool) -> None:
+    w.double.set_price.send(PRICE, twap)
+    if near:
+        w.rebalance(SIZE)
+    else:
+        with reverts("hedge: venue off its average"):
+            w.rebalance(SIZE)
+
+
+@pytest.mark.parametrize("lucky", [False, True])
+def test_gain_may_reach_fee_and_band_to_the_wei(w: World, lucky: bool) -> None:
+    """A sale at the price, less the fee, of what the venue tells 20 bp less of: 15 bp gained or a wei more."""
+    w.next_block(61, WAD)
+    w.double.set_price.send(WAD + 10**7, WAD + 10**7)  # pays the whole token unit
+    w.double.set_lies.send(0, 9_980)
+    held = NOTIONAL + (499 if lucky else 0)
+    w.double.set_held.send(held)
+    size = NOTIONAL - 1
+    paid = NOTIONAL * 9_995 // 10_000
+    gain = paid - held * 9_980 // 10_000 + (held - size) * 9_980 // 10_000
+    assert gain == -(-size * 15 // 10_000) + lucky
+    before = w.lp_cash()
+    if lucky:
+        with reverts("hedge: impossible gain"):
+            w.rebalance(-size)
+    else:
+        outcome = w.rebalance(-size).value
+        assert w.lp_cash() == before + paid - outcome.reward - outcome.gas
+
+
+def test_smallest_trade_may_be_funded_with_a_whole_token_unit(w: World) -> None:
+    """The notional is far below a unit, in which alone a venue can be paid."""
+    w.set_rule(gas_units=0)
+    size = w.scale * WAD // PRICE
+    assert w.rebalance(size).value.filled == size
+
+
 def test_push_feed_band_is_its_deviation_threshold(w: World) -> None:
     w.set_venue_params(max_age=0, band=5_000)
     far = PRICE * 10_055 // 10_000

@@ -102,6 +102,31 @@ def test_dust_is_carried_until_it_is_worth_a_report(w: World) -> None:
         assert abs(moved - true) < MICRO
 
 
+@pytest.mark.parametrize("left", [9 * WAD, 0])
+def test_dust_is_taken_over_by_the_next_trade(w: World, left: int) -> None:
+    """Two roundings of the price leave a wei less than the venue has, and never less than nothing."""
+    held = 10 * WAD + 1
+    w.next_block(61, PRICE + 6 * WAD // 10)
+    w.double.set_held.send(held)
+    w.manager.poke.send(0)
+    w.next_block(61, PRICE + 12 * WAD // 10)
+    w.double.set_price.send(w.price, w.price)
+    venue = w.chain.at("IHedgeVenue", w.double)
+    moved = hedge.expected_equity(VenueState(*w.manager.venue_state(0)), w.price)
+    assert moved == venue.equity(w.price) - 1
+    w.rebalance(left - held)
+    assert w.manager.venue_state(0).equity == max(0, venue.equity(w.price) - 1)
+
+
+def test_poke_when_the_price_explains_less_than_nothing(w: World) -> None:
+    """Exposure without equity: a wei of base falls by half a wei, which rounds to -1 and is reported."""
+    w.double.set_lies.send(0, 0)
+    w.double.set_held.send(1)
+    w.manager.poke.send(0)
+    w.next_block(61, PRICE - WAD // 2)
+    assert w.manager.poke.send(0).one("VenueMarked") == (0, 1, 0, 0, 1, True)
+
+
 # ---- equity
 
 
@@ -220,3 +245,30 @@ def test_recall_asks_what_its_twin_says(w: World) -> None:
     assert size < 0
     got = w.manager.recall.send(0, 10**15).value
     assert got == wanted - wanted * 5 // 10_000
+
+
+def test_recall_books_the_release_that_inventory_found(w: World) -> None:
+    w.vault.fill_reserve.send(100 * WAD)
+    short_of_cash(w, 3_000 * WAD)
+    w.dictate(Fall(0, 0, 5 * WAD, 0))
+    w.manager.recall.send(0, 1_000 * 10**6)
+    assert w.reserve() == 95 * WAD
+
+
+@pytest.mark.parametrize(("notional", "dear"), [(999_900_009_999, False), (999_900_010_000, True)])
+def test_recall_may_cost_fee_band_and_a_unit_to_the_wei(w: World, notional: int, dear: bool) -> None:
+    """16 wei of base are sold for nothing. They are worth a bit less than a token unit; the venue tells 16 bp more."""
+    short_of_cash(w, 3_000 * WAD)
+    w.next_block(61, notional * WAD // 16)
+    w.double.set_price.send(w.price, w.price)
+    w.double.set_held.send(32)
+    w.double.set_lies.send(0, 10_016)
+    w.double.set_manners.send(Manner.KEEPS)
+    most = -(-notional * 15 // 10_000) + w.scale
+    assert 2 * notional * 10_016 // 10_000 - notional * 10_016 // 10_000 == most + dear
+    if dear:
+        with reverts("hedge: recall too dear"):
+            w.manager.recall.send(0, 1)
+    else:
+        assert w.manager.recall.send(0, 1).one("Recalled").cost == most
+        assert w.manager.venue_state(0).exposure == 16
