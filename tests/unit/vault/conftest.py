@@ -23,6 +23,7 @@ from ballast.model.roles import Role
 WAD = fixed.WAD
 DAY = 86_400
 ROLES = ("admin", "guardian", "trader", "lp", "whale", "operator", "attacker", "receiver", "keeper", "spender")
+MAX_SUPPLY = 2**128 - 1  # [shares, WAD]
 CAPITAL_FLOOR = 1_000 * WAD
 ZERO = "0x" + "00" * 20
 
@@ -313,6 +314,13 @@ class World:
         v = around.valuation(around.book + around.venues, list(around.marks.values()), self.now)
         bid = net - v.spread - max(v.potential - v.reserve, 0)
         return bid + WAD, self.twins.vault.supply + WAD
+
+
+def multiply_shares(world: World) -> None:
+    """Two deposits of 1e10 quote, each lost whole: the second buys 1e20 shares, and a share costs next to nothing."""
+    for _ in range(2):
+        world.deposit("lp", 10**10 * world.unit)
+        world.settle(lp=-(10**10) * WAD)
 
 
 def assert_not_lower(before: tuple[int, int], after: tuple[int, int]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ballast.chain import reverts
 from ballast.model.roles import Role
-from tests.unit.vault.conftest import WAD, World, assert_not_lower
+from tests.unit.vault.conftest import MAX_SUPPLY, WAD, World, assert_not_lower, multiply_shares
 
 FEE, RETURN_FALSE, REENTER, _, BURN = (1 << i for i in range(5))
 
@@ -164,6 +164,32 @@ def test_token_cannot_reenter_a_deposit(function: str) -> None:
     world.token.behave.send(REENTER, world.actors["admin"])
     world.vault.deposit.send(world.unit, lp, sender=lp)
     assert not world.token.went_through()
+
+
+def test_no_entry_makes_more_shares_than_a_request_can_hold(usdc: World) -> None:
+    multiply_shares(usdc)
+    room = MAX_SUPPLY - usdc.vault.totalSupply()
+    with reverts(""):
+        usdc.mint("lp", room + 1)
+    usdc.mint("lp", room)
+    usdc.request("lp", MAX_SUPPLY)
+    assert usdc.vault.epoch().pending == MAX_SUPPLY
+    usdc.compare()
+
+
+def test_conversions_round_down_to_the_wei() -> None:
+    """A token of 18 decimals: no division by the unit hides which way a share is rounded."""
+    world = World(decimals=18)
+    world.deposit("lp", 100 * WAD)
+    world.settle(lp=50 * WAD)
+    assert [world.vault.convertToAssets(x) for x in (1, 2, 3)] == [x * 151 // 101 for x in (1, 2, 3)] == [1, 2, 4]
+    assert [world.vault.convertToShares(x) for x in (1, 2, 3)] == [x * 101 // 151 for x in (1, 2, 3)] == [0, 1, 2]
+
+
+def test_room_of_a_vault_with_a_stale_price_is_zero_to_the_wei() -> None:
+    world = World(decimals=18)
+    world.set_mark(1, world.now, fresh=False)
+    assert world.vault.maxDeposit(world.actors["lp"]) == world.vault.maxMint(world.actors["lp"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ballast.chain import reverts
-from tests.unit.vault.conftest import DAY, WAD, ZERO, World, assert_not_lower
+from ballast.model.exact.structs import Settlement
+from ballast.model.roles import Role
+from tests.unit.vault.conftest import DAY, MAX_SUPPLY, WAD, ZERO, World, assert_not_lower, multiply_shares
 
 REENTER = 4
 
@@ -101,6 +103,20 @@ def test_request_after_the_end_belongs_to_the_next_epoch(usdc: World) -> None:
     usdc.compare()
     assert usdc.end_epoch() == (3 * WAD, 3 * WAD)
     assert usdc.vault.claimableRedeemRequest(2, lp) == 3 * WAD
+    usdc.compare()
+
+
+def test_request_after_the_end_comes_in_after_epochs_that_filled_nothing(usdc: World) -> None:
+    """Steps fall behind ids then, and a late request remembers one of each."""
+    vault_with(usdc, lp=10)
+    for _ in range(3):
+        usdc.end_epoch()
+    usdc.chain.warp(DAY)
+    assert usdc.request("lp", WAD) == 5
+    usdc.set_marks()
+    assert usdc.process() == (0, 0)
+    assert usdc.end_epoch() == (WAD, WAD)
+    assert usdc.vault.claimableRedeemRequest(5, usdc.actors["lp"]) == WAD
     usdc.compare()
 
 
@@ -201,6 +217,30 @@ def test_process_late_ends_the_next_epoch_no_earlier_than_now(usdc: World) -> No
     usdc.compare()
 
 
+def test_process_stops_when_time_leaves_its_32_bits(usdc: World) -> None:
+    usdc.chain.warp_to(2**32 - 1)
+    usdc.process()
+    assert usdc.vault.epoch().ends_at == 2**32 - 1
+    with reverts(""):
+        usdc.process()
+    usdc.compare()
+
+
+def test_process_ends_its_operation(usdc: World) -> None:
+    """What follows in the same transaction may begin one."""
+    vault_with(usdc, lp=10)
+    usdc.request("lp", WAD)
+    usdc.chain.warp(DAY)
+    usdc.set_marks()
+    calls = [
+        (usdc.vault.address, usdc.vault.tx("processEpoch").data),
+        (usdc.clearinghouse.address, usdc.clearinghouse.tx("in_progress").data),
+    ]
+    processed, busy = usdc.chain.deploy("Operation").run.send(calls).value
+    assert int.from_bytes(processed[:32], "big") == WAD
+    assert int.from_bytes(busy, "big") == 0
+
+
 def test_process_burns_earmarks_and_logs(world: World) -> None:
     vault_with(world, lp=60, whale=40)
     world.settle(lp=100 * WAD)
@@ -254,6 +294,36 @@ def test_process_pays_no_more_than_lp_cash(usdc: World) -> None:
     usdc.compare()
 
 
+def test_process_pays_no_more_tokens_than_are_there(usdc: World) -> None:
+    """An account that owes is LP cash, but no token, until it pays."""
+    vault_with(usdc, lp=100, whale=100)
+    debtor, trader = usdc.actors["attacker"], usdc.actors["trader"]
+    units = 10**11 * usdc.unit
+    usdc.act(
+        "withdraw",
+        lambda: usdc.clearinghouse.withdraw.send(units, trader, trader, sender=trader),
+        lambda t: t.clearinghouse.withdraw(units, "trader", usdc.now),
+    )
+    operation = usdc.chain.deploy("Operation")
+    usdc.clearinghouse.grant_role.send(operation, Role.HEDGER)
+    calls = [
+        (usdc.clearinghouse.address, usdc.clearinghouse.tx("begin").data),
+        (usdc.clearinghouse.address, usdc.clearinghouse.tx("settle", debtor, (-100 * WAD, 0, 0, 1, 0)).data),
+    ]
+    operation.run.send(calls)
+    usdc.twins.clearinghouse.begin()
+    usdc.twins.clearinghouse.settle("attacker", Settlement(cash=-100 * WAD, opened=1))
+    assert usdc.clearinghouse.vault_ledger()[0] == 300 * WAD
+    usdc.request("lp", 100 * WAD)
+    usdc.request("whale", 100 * WAD)
+    assert usdc.vault.valuation().available == 200 * WAD
+    filled, paid = usdc.end_epoch()
+    assert 0 < filled < 200 * WAD
+    # the part that is filled is rounded down, then what it is worth to a unit
+    assert 200 * WAD - usdc.scale <= paid <= 200 * WAD
+    usdc.compare()
+
+
 def test_process_pays_nothing_while_lp_cash_is_negative(usdc: World) -> None:
     vault_with(usdc, lp=100)
     usdc.settle(lp=-150 * WAD)
@@ -278,7 +348,11 @@ def test_process_burns_nothing_when_shares_are_worth_nothing(usdc: World) -> Non
     vault_with(usdc, lp=100)
     usdc.request("lp", 100 * WAD)
     usdc.set_values(spread=100 * WAD)
-    assert usdc.end_epoch() == (0, 0)
+    usdc.chain.warp(DAY)
+    usdc.set_marks()
+    receipt = usdc.vault.processEpoch.send()
+    usdc.twins.vault.process_epoch(usdc.now)
+    assert [event.name for event in receipt.events] == ["EpochProcessed"]
     usdc.set_values(book=-100 * WAD)
     assert usdc.end_epoch() == (0, 0)
     usdc.set_values()
@@ -316,6 +390,25 @@ def test_process_everything_empties_the_vault(world: World) -> None:
     assert world.clearinghouse.buckets().claims == 0
     assert world.deposit("lp", 7 * world.unit) == 7 * WAD
     world.compare()
+
+
+def test_claims_of_one_controller_fit_their_words(usdc: World) -> None:
+    """Of more shares than 128 bits hold, burned over two epochs, enough to fit are claimed first."""
+    multiply_shares(usdc)
+    for shares in (MAX_SUPPLY - usdc.vault.totalSupply(), 10**30):
+        usdc.mint("lp", shares)
+        usdc.request("lp", usdc.vault.balanceOf(usdc.actors["lp"]))
+        # all but one in 1e9 is filled: the virtual share wants its part of NAV
+        usdc.settle(lp=10**9 * WAD)
+        usdc.end_epoch()
+    excess = usdc.vault.position(usdc.actors["lp"]).claimable_shares - MAX_SUPPLY
+    assert excess > 1
+    with reverts(""):
+        usdc.redeem("lp", excess - 1)
+    usdc.redeem("lp", excess)
+    usdc.compare()
+    assert usdc.redeem("lp", MAX_SUPPLY) > 10**9 * usdc.unit
+    usdc.compare()
 
 
 def test_pause_and_cap_stop_neither_requests_nor_processing_nor_claims(usdc: World) -> None:
