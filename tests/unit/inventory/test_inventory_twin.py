@@ -348,8 +348,33 @@ def test_hedge_rise_of_u_lowers_coverage(bench: Bench) -> None:
     _, reserve = bench.ledger.call("vault_ledger")
     state = bench.contract.call("state")
     assert state.coverage * state.potential // WAD <= reserve < state.potential
+    assert state.coverage == bench.twin.book.coverage * 10**9 > 0
     rebate = trade(bench, 0, 1_000 * WAD).charge
     assert -reserve <= rebate < 0
+
+
+def test_trade_options_whose_greeks_cancel_still_lose_in_a_scenario(bench: Bench) -> None:
+    mark = bench.mark(0)
+    for delta in (0, WAD):
+        change = Change(exposure=Exposure(delta=delta), options=True, stress=(-1_000 * WAD,) + (0,) * 7)
+        bench.contract.send("trade", 0, words(mark), change_words(change), sender=bench.engine)
+        bench.twin.trade(0, mark, change, bench.chain.now)
+        assert bench.contract.call("market", 0).optioned
+    assert_equal(bench)
+    # the scenarios of the options and of delta are two
+    assert bench.contract.call("state").stressed_loss >= 2_000 * WAD
+    trade(bench, 0, -WAD)
+    assert bench.contract.call("market", 0).optioned
+    assert bench.contract.call("state").stressed_loss >= 2_000 * WAD
+
+
+def test_sync_books_a_release_of_one_wei(bench: Bench) -> None:
+    bench.set_ledger(10_000_000 * WAD, 1)
+    bench.chain.warp(INVENTORY.release_period)
+    bench.contract.send("sync_all")
+    bench.twin.sync_all(bench.chain.now)
+    assert tuple(bench.ledger.call("vault_ledger")) == (10_000_000 * WAD + 1, 0)
+    assert_equal(bench)
 
 
 def test_trade_market_emptied_and_refilled_in_one_block_keeps_its_mark(bench: Bench) -> None:

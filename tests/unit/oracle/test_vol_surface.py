@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ballast import data
-from ballast.chain import Contract, Reverted, RevmChain
+from ballast.chain import Contract, Reverted, RevmChain, reverts
 from ballast.model.exact.fixed import WAD, YEAR
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.vol_surface import DAY, HOUR, Drift, Point, Update, VolSurface
@@ -113,6 +113,17 @@ def test_post_not_signed_as_it_must_be_is_refused(
         desk.post(update, tamper(desk, update))
     assert refused.value.reason in ((reason,) if reason else ("surface: not a signer", "surface: signer order"))
     assert desk.contract.call("expiries", ETH) == []
+
+
+def test_post_of_sixteen_expiries_and_no_more(desk: Desk) -> None:
+    points = tuple(
+        Point(START + days * DAY + 8 * HOUR, (days * DAY + 8 * HOUR) * 36 * WAD // (100 * YEAR), 0)
+        for days in range(1, 18)
+    )
+    with reverts():
+        desk.post(flat(points=points))
+    desk.post(flat(points=points[:16]))
+    assert desk.contract.call("expiries", ETH) == [point.expiry for point in points[:16]]
 
 
 def test_post_replayed_or_older_is_refused(desk: Desk) -> None:

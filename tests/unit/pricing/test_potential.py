@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ballast.chain import Contract, RevmChain
 from ballast.model.analytic import potential as analytic
 from ballast.model.exact import potential as exact
-from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.inventory import linear_loss, vector_loss
 
 ROOT = int((1 / 365) ** 0.5 * 1e18)
@@ -110,6 +110,20 @@ def test_terms_of_a_few_wei_equal_twin(harness: Contract) -> None:
             a, b = exact.delta_term(delta, price, sigma), exact.vega_term(other, sigma)
             expected = (a, b, exact.gamma_term(other, price, sigma), exact.square_term(a, b, rho))
             assert tuple(harness.terms(delta, other, other, price, sigma, sigma, rho)) == expected
+
+
+def test_variance_of_the_smallest_vega_counts_its_correlation(harness: Contract) -> None:
+    for vega, rho in product((-WAD, WAD), (-WAD // 3, WAD // 3)):
+        a, b = 100 * WAD, vega // WAD
+        expected = (a * a + b * b + 2 * (a * rho // WAD) * b) // WAD
+        assert harness.terms(100 * WAD, vega, 0, WAD, WAD, 1, rho)[3] == expected != a * a // WAD
+
+
+def test_loss_of_options_two_wei_below_a_unit_is_that_unit(harness: Contract) -> None:
+    """Two wei are added for two roundings, then it is rounded up to MICRO: nothing more."""
+    for delta, units in ((2 * 7 * MICRO - 4, 7), (2 * 7 * MICRO - 2, 8)):
+        for sign in (1, -1):
+            assert harness.losses(sign * delta, WAD, [0] * 8)[1] == units, (sign, delta)
 
 
 def test_losses_of_a_few_wei_equal_twin(harness: Contract) -> None:
