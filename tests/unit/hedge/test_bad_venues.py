@@ -137,7 +137,7 @@ def test_equity_at_the_oracles_price_is_bounded_in_a_trade(w: World) -> None:
     w.double.set_held.send(10**10 * WAD // 2_000)
     w.double.set_price.send(PRICE, PRICE - 1)  # less than the bound at the average
     with reverts("hedge: bad answer"):
-        w.rebalance(SIZE)
+        w.rebalance(-SIZE)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

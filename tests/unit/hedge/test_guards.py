@@ -140,11 +140,13 @@ def test_gain_may_reach_fee_and_band_to_the_wei(w: World, lucky: bool) -> None:
         assert w.lp_cash() == before + paid - outcome.reward - outcome.gas
 
 
-def test_smallest_trade_may_be_funded_with_a_whole_token_unit(w: World) -> None:
-    """The notional is far below a unit, in which alone a venue can be paid."""
-    w.set_rule(gas_units=0)
-    size = w.scale * WAD // PRICE
-    assert w.rebalance(size).value.filled == size
+def test_funding_may_reach_three_notionals_and_a_unit_to_the_wei(w: World) -> None:
+    """The venue asks for 10 units where one is due at the caller's limit; the notional is 3."""
+    w.double.set_manners.send(Manner.ASKS_TOO_MUCH)
+    size = 3 * w.scale * WAD // PRICE
+    with reverts("hedge: venue asks too much"):
+        w.manager.rebalance.send(0, MARKET, size - 1, PRICE // 2)
+    assert w.manager.rebalance.send(0, MARKET, size, PRICE // 2).value.filled == size
 
 
 def test_push_feed_band_is_its_deviation_threshold(w: World) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ballast.chain import reverts
+from ballast.chain import RevmChain, reverts
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.hedge import Fall, VenueState
-from ballast.testing.hedge_world import PRICE, Manner, World, add_double
+from ballast.testing.hedge_world import PRICE, Manner, World, add_double, build
 
 SIZE = 10 * WAD
 NOTIONAL = SIZE * 2_000
@@ -272,3 +272,14 @@ def test_recall_may_cost_fee_band_and_a_unit_to_the_wei(w: World, notional: int,
     else:
         assert w.manager.recall.send(0, 1).one("Recalled").cost == most
         assert w.manager.venue_state(0).exposure == 16
+
+
+def test_recall_of_a_wei_of_base(chain: RevmChain) -> None:
+    """With a quote token of 18 decimals a unit may be worth no more."""
+    w = build(chain, quote_decimals=18, inventory_double=True)
+    add_double(w)
+    w.next_block(61, WAD)
+    w.double.set_price.send(WAD, WAD)
+    w.double.set_held.send(2)
+    short_of_cash(w, 3_000 * WAD)
+    assert w.manager.recall.send(0, 1).one("Recalled").exposure == 1
