@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
+from inspect import signature
 from string import Formatter
 from typing import Any, TypeVar
 
@@ -89,7 +90,8 @@ def describe(world: World, step: Step) -> str:
     used = {field for _, field, _, _ in words.parse(template) if field}
     rest = {key: value for key, value in arguments.items() if key not in used and value not in (None, 0, "")}
     extra = f"  ({', '.join(f'{key} = {value}' for key, value in rest.items())})" if rest else ""
-    return words.vformat(template, (), arguments) + extra
+    defaults = {key: p.default for key, p in signature(ACTIONS[name].act).parameters.items()}
+    return words.vformat(template, (), defaults | arguments) + extra
 
 
 # ---- margin

@@ -9,7 +9,7 @@ import pytest
 
 from ballast.fuzz.history import REDEEMED_AT_MID
 from ballast.fuzz.planted import chain_with, search
-from ballast.fuzz.runner import Failure, replay
+from ballast.fuzz.runner import Failure, in_words, replay
 from ballast.fuzz.shrink import save, shrink, words
 from ballast.fuzz.world import Broken, Setup
 
@@ -39,3 +39,7 @@ def test_save_failure_is_a_test_that_passes_once_the_bug_is_gone(tmp_path: Path)
     saved = runpy.run_path(str(save(failure, tmp_path)))
     assert saved["STEPS"] == steps
     saved["test_i4_zero_sum_holds"]()
+
+
+def test_words_of_a_step_that_leaves_arguments_out() -> None:
+    assert in_words([["trade_greeks", {"who": "trader1", "market": 0}]], Setup(options=True))
