@@ -168,6 +168,8 @@ def perturb(rng: Random, steps: list[Step], other: list[Step]) -> list[Step]:
             arguments[key] = _perturbed(rng, key, arguments[key])
             if key in AMOUNTS:
                 arguments[key] = min(arguments[key], MOST)
+            elif key == "size":  # an int256
+                arguments[key] = min(arguments[key], 2**255 - 1)
     return steps
 
 
