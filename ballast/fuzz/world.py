@@ -349,6 +349,15 @@ def fuzz_config(decimals: int = 6) -> Config:
     """networks/local.yaml with a shorter average and epoch, caps that a sequence can reach, and pools liquid at any
     price."""
     config = load_config("local").with_quote_decimals(decimals)
+    return config.changed(
+        markets=within_reach(config, 5_000_000),
+        vault=config.vault.model_dump() | {"epoch_length": 6 * 3_600, "deposit_cap": 60_000_000},
+        hedging=config.hedging.model_dump() | {"recall_floor": 10_000},
+    )
+
+
+def within_reach(config: Config, cap_quote: int) -> list[dict[str, Any]]:
+    """Its markets with a shorter average, pools liquid at any price, and a cap [quote] that a sequence can reach."""
     markets = []
     for market in config.markets:
         venues = []
@@ -356,13 +365,9 @@ def fuzz_config(decimals: int = 6) -> Config:
             assert venue.test_pool is not None
             pool = {"base": 5 * venue.test_pool.base, "width": 40}
             venues.append(venue.model_dump() | {"twap_window": 300, "test_pool": pool})
-        perps = market.perps.model_dump() | {"cap_quote": 5_000_000}
+        perps = market.perps.model_dump() | {"cap_quote": cap_quote}
         markets.append(market.model_dump() | {"venues": venues, "perps": perps})
-    return config.changed(
-        markets=markets,
-        vault=config.vault.model_dump() | {"epoch_length": 6 * 3_600, "deposit_cap": 60_000_000},
-        hedging=config.hedging.model_dump() | {"recall_floor": 10_000},
-    )
+    return markets
 
 
 def deploy(setup: Setup, chain: Chain) -> Sandbox:

@@ -20,7 +20,7 @@ from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.fuzz.actions import Step, action, perform
 from ballast.fuzz.attack.pool import Pool, Tiers
-from ballast.fuzz.world import World
+from ballast.fuzz.world import World, within_reach
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import WAD, Reverted, mul_down, sub_floor
 from ballast.model.exact.hedge import Outcome as Hedged
@@ -142,16 +142,7 @@ def arena() -> World:
 @cache
 def _arena_config() -> Config:
     config = load_config("local")
-    markets = []
-    for market in config.markets:
-        venues = []
-        for venue in market.venues:
-            assert venue.test_pool is not None
-            pool = {"base": 5 * venue.test_pool.base, "width": 40}
-            venues.append(venue.model_dump() | {"twap_window": 300, "test_pool": pool})
-        perps = market.perps.model_dump() | {"cap_quote": 15_000_000}
-        markets.append(market.model_dump() | {"venues": venues, "perps": perps})
-    return config.changed(markets=markets)
+    return config.changed(markets=within_reach(config, 15_000_000))
 
 
 def _build(scenario: Scenario) -> Start:
