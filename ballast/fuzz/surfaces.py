@@ -100,7 +100,10 @@ def surface_equals_the_twin(w: World) -> None:
     contract = w.contracts["vol_surface"]
     for market in range(len(w.feeds)):
         expiries = w.surface.expiries(market)
-        pairs = [(w.view(contract, "expiries", market), expiries)]
+        pairs: list[tuple[Any, Any]] = [
+            (w.view(contract, "expiries", market), expiries),
+            (w.view(contract, "timestamp", market), w.surface.timestamp(market)),
+        ]
         for expiry in (*expiries, w.now):
             pairs.append((w.view(contract, "smile", market, expiry), plain(w.surface.smile(market, expiry, w.now))))
         for seen, expected in pairs:

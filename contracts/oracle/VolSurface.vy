@@ -18,7 +18,7 @@
           one lies between its neighbours' variances, a new last one within MIN_VOL and MAX_VOL: governance lists boards
           after it has seen them;
         - one update counts once, in the order of its observation;
-        - `smile` never reverts.
+        - views of the surface never revert.
 @dev    Expiries are at 08:00 UTC, so a day number of 16 bits names one, and one word lists a market's sixteen. Words:
             surface   rho u64 + 2^63 | eta u64 | timestamp u40 | frozen u1
             point     theta u72 | rate u64 + 2^63
@@ -226,6 +226,13 @@ def smile(market: uint256, expiry: uint256) -> IVolSurface.Smile:
     found.timestamp = self._timestamp(word)
     found.is_live = word & FROZEN == 0 and block.timestamp - found.timestamp <= self.drift[market].max_age
     return found
+
+
+@view
+@external
+def timestamp(market: uint256) -> uint256:
+    """@return when the last update was observed, the surface's version [s since 1970]; 0 where there is none"""
+    return self._timestamp(self._surfaces[market]) if market < c.MAX_MARKETS else 0
 
 
 @view

@@ -99,6 +99,10 @@ class VolSurface:
         live = market not in self.frozen and now - update.timestamp <= self.drift[market].max_age
         return Smile(found.theta, found.rate, update.rho, update.eta, update.timestamp, live)
 
+    def timestamp(self, market: int) -> int:
+        """When the last update was observed [s since 1970]; 0 where there is none."""
+        return self.last[market].timestamp if market in self.last else 0
+
     def expiries(self, market: int) -> list[int]:
         """Of the last update, earliest first."""
         return [point.expiry for point in self.last[market].points] if market in self.last else []

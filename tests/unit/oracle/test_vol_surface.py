@@ -214,6 +214,27 @@ def test_smile_unknown_never_reverts(desk: Desk) -> None:
     assert desk.contract.call("expiries", 99) == []
 
 
+def test_timestamp_is_that_of_the_last_update_or_zero(desk: Desk) -> None:
+    def timestamp() -> int:
+        seen = int(desk.contract.call("timestamp", ETH))
+        assert seen == desk.twin.timestamp(ETH)
+        return seen
+
+    assert timestamp() == 0
+    desk.contract.send("freeze", ETH, sender=desk.guardian)
+    assert timestamp() == 0
+    for market in (1, 15, 16, 2**256 - 1):
+        assert desk.contract.call("timestamp", market) == 0 == desk.twin.timestamp(market)
+    assert desk.post_both(flat()) is None
+    assert timestamp() == START
+    desk.chain.warp(100)
+    assert timestamp() == START
+    assert desk.post_both(flat(START + 70)) is None
+    assert timestamp() == START + 70
+    assert desk.post_both(flat(START + 70)) == "surface: not newer"
+    assert timestamp() == START + 70
+
+
 def test_smile_stops_being_live_with_age_and_when_frozen(desk: Desk) -> None:
     desk.post(flat())
     desk.chain.warp(HOUR)
@@ -302,6 +323,7 @@ def test_post_random_updates_end_as_the_twins(plan: list[Any]) -> None:
             seen = tuple(desk.contract.call("smile", ETH, expiry))
             assert seen == astuple(desk.twin.smile(ETH, expiry, desk.chain.now))
         assert desk.contract.call("expiries", ETH) == desk.twin.expiries(ETH)
+        assert desk.contract.call("timestamp", ETH) == desk.twin.timestamp(ETH)
 
 
 def test_post_takes_a_fitted_real_surface_and_answers_its_volatilities(desk: Desk) -> None:
