@@ -76,8 +76,8 @@ def ledger_covers_tokens(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
         ]
     )
     margin = sum(balance for balance, _ in cash)
-    parts = (buckets.lp, buckets.reserve, buckets.fees, buckets.insurance, buckets.protocol, buckets.claims)
-    ledger = sum(parts) + margin
+    owed = buckets.claims + buckets.payables
+    ledger = buckets.lp + buckets.reserve + buckets.fees + buckets.insurance + buckets.protocol + owed + margin
     gap = ledger - buckets.total_units * scale
     gifts = held - buckets.total_units
     return Check(

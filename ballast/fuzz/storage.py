@@ -148,7 +148,8 @@ def _cells(w: World) -> Iterator[Cell]:
 
 def _of_everybody(w: World) -> Iterator[Cell]:
     ledger, inventory, vault = w.system.clearinghouse, w.system.inventory, w.system.vault
-    buckets = tuple(slot_of(ledger, "ledger", x) for x in ("vault_word", "backing_word", "claims", "total_units"))
+    words = "vault_word", "backing_word", "claims", "total_units", "payables"
+    buckets = tuple(slot_of(ledger, "ledger", word) for word in words)
     yield Cell("buckets", ledger, buckets, _buckets, lambda: w.twin.clearinghouse.buckets())
     shares = slot_of(ledger, "insurance_share_bps"), slot_of(ledger, "liquidator_share_bps")
     yield Cell(
@@ -238,10 +239,10 @@ def _signed(word: int, bits: int) -> int:
     return word - (1 << bits) if word >> (bits - 1) else word
 
 
-def _buckets(vault: int, backing: int, claims: int, total_units: int) -> Buckets:
+def _buckets(vault: int, backing: int, claims: int, total_units: int, payables: int) -> Buckets:
     return Buckets(
         _signed(vault >> 160, 96), (vault >> 64) & U96, (vault & U64) * MICRO, backing >> 128, backing & U128,
-        claims, total_units,
+        claims, total_units, _signed(payables, 256),
     )  # fmt: skip
 
 

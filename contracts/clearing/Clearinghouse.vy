@@ -13,7 +13,7 @@
         INVENTORY releases reserve to LPs; the governor splits fees and withdraws the protocol's part.
 
         Invariants: I1 token.balanceOf(self) >= total_units, and all buckets add up to total_units * scale exactly.
-        I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve and fees.
+        I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve, fees and payables.
         Only `withdraw`, `pay_claim`, `fund` and `withdraw_protocol` send tokens, each as the last thing it does.
 
         The in-progress flag: an operation of HEDGER or VAULT, which hands tokens or control to strangers, calls `begin` before
@@ -223,10 +223,10 @@ def end():
 @external
 def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, uint256):
     """
-    @notice Moves value between the account, LP cash, the reserve and fees: an engine while nothing is under way, HEDGER and VAULT
-            to end what they began.
-    @dev    Whatever does not go to the account, the reserve or fees goes to LP cash, so nothing is created. Fees are floored
-            to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here. Margin is the engine's
+    @notice Moves value between the account, LP cash, the reserve, fees and payables: an engine while nothing is under way,
+            HEDGER and VAULT to end what they began.
+    @dev    Whatever does not go to the account, the reserve, fees or payables goes to LP cash, so nothing is created. Fees are
+            floored to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here. Margin is the engine's
             to check: it knows what it has just written.
     @param account the zero address when no account is concerned
     @return the account's cash [quote, WAD], and the mask of markets in which it has a position, both after
@@ -442,6 +442,7 @@ def buckets() -> IClearinghouse.Buckets:
         protocol=backing.protocol,
         claims=ledger.claims,
         total_units=ledger.total_units,
+        payables=ledger.payables,
     )
 
 
@@ -569,6 +570,10 @@ def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.A
     state: ledger.Account = empty(ledger.Account)
     fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)      # a remainder is not larger
     lp: int256 = -settlement.cash - settlement.reserve - convert(fees, int256)
+    if settlement.payables != 0:
+        lp -= settlement.payables
+        payables: int256 = ledger._add_payables(settlement.payables)
+        log IClearinghouse.PayablesChanged(change=settlement.payables, payables=payables)
     if account == empty(address):
         assert settlement.cash == 0     # dev: cash belongs to an account
     else:

@@ -45,6 +45,8 @@ backing_word: uint256
 claims: uint256
 # Token units the buckets add up to. Tokens held beyond are donations.
 total_units: uint256
+# What settled options owe the accounts that hold them; negative while longs have been paid and shorts have yet to pay.
+payables: int256
 
 
 @internal
@@ -131,6 +133,13 @@ def _add_insurance(amount: uint256) -> uint256:
     backing.insurance += amount
     self._save_backing(backing)
     return backing.insurance
+
+
+@internal
+def _add_payables(amount: int256) -> int256:
+    """@return payables after"""
+    self.payables += amount
+    return self.payables
 
 
 @internal

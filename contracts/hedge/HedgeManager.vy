@@ -528,6 +528,7 @@ def _settle(account: address, cash: uint256, released: uint256):
         fees=0,
         opened=0,
         closed=0,
+        payables=0,
     ))
 
 

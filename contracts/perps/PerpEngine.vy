@@ -419,6 +419,7 @@ def _fill(account: address, market: uint256, size_delta: int256, mark: IPriceOra
             fees=outcome.fees,
             opened=opened,
             closed=closed,
+            payables=0,
         ),
         config=plan.config,
         notional=plan.change.notional,

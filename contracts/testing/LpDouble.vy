@@ -43,5 +43,5 @@ def fill_reserve(amount: uint256):
     """@param amount [quote, WAD] of LP cash that becomes rebate reserve"""
     extcall CLEARINGHOUSE.begin()
     extcall CLEARINGHOUSE.settle(empty(address), IClearinghouse.Settlement(
-        cash=0, reserve=convert(amount, int256), fees=0, opened=0, closed=0
+        cash=0, reserve=convert(amount, int256), fees=0, opened=0, closed=0, payables=0
     ))

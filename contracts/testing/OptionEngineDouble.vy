@@ -63,6 +63,7 @@ def trade(market: uint256, change: IInventory.Change) -> IInventory.Quote:
             fees=q.half_spread * FEE_SHARE_BPS // c.BPS,
             opened=0,
             closed=0,
+            payables=0,
         ),
     )
     return q

@@ -67,7 +67,7 @@ def settle(lp: int256, reserve: int256, account: address):
     extcall CLEARINGHOUSE.settle(
         account,
         IClearinghouse.Settlement(
-            cash=-lp - reserve, reserve=reserve, fees=0, opened=0, closed=0
+            cash=-lp - reserve, reserve=reserve, fees=0, opened=0, closed=0, payables=0
         ),
     )
 

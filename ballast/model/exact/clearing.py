@@ -57,6 +57,7 @@ class Clearinghouse:
     protocol: int = 0
     claims: int = 0
     total_units: int = 0
+    payables: int = 0
     insurance_share_bps: int = 5_000
     liquidator_share_bps: int = 5_000
     running: bool = False
@@ -116,7 +117,7 @@ class Clearinghouse:
         self.running = False
 
     def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]:
-        """Move value between account, LP cash, reserve and fees; the account's cash and mask after.
+        """Move value between account, LP cash, reserve, fees and payables; the account's cash and mask after.
 
         An engine while nothing is under way, others to end what they began.
         """
@@ -200,12 +201,15 @@ class Clearinghouse:
 
     def buckets(self) -> Buckets:
         """Every bucket but the accounts' cash."""
-        return Buckets(self.lp, self.reserve, self.fees, self.insurance, self.protocol, self.claims, self.total_units)
+        return Buckets(
+            self.lp, self.reserve, self.fees, self.insurance, self.protocol, self.claims, self.total_units,
+            self.payables,
+        )  # fmt: skip
 
     def imbalance(self) -> int:
         """Invariant I1: all buckets minus total_units · scale; 0 always. [WAD]"""
         cash = sum(account.cash for account in self.accounts.values())
-        buckets = self.lp + self.reserve + self.fees + self.insurance + self.protocol + self.claims
+        buckets = self.lp + self.reserve + self.fees + self.insurance + self.protocol + self.claims + self.payables
         return cash + buckets - self.total_units * self.scale
 
     # ── internal ──
@@ -261,7 +265,7 @@ class Clearinghouse:
     def _settle(self, account: str | None, settlement: Settlement) -> Account:
         state = Account()
         fees = settlement.fees - settlement.fees % MICRO
-        lp = -settlement.cash - settlement.reserve - fees
+        lp = -settlement.cash - settlement.reserve - fees - settlement.payables
         if account is None:
             require(settlement.cash == 0, "")
         else:
@@ -273,6 +277,7 @@ class Clearinghouse:
                 state.cash = 0
             self._save_account(account, state)
         self._settle_vault(settlement.reserve, lp, fees)
+        self.payables += settlement.payables
         return state
 
     def _cover_bad_debt(self, debt: int) -> int:

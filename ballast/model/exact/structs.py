@@ -62,6 +62,7 @@ class Settlement:
     fees: int = 0
     opened: int = 0
     closed: int = 0
+    payables: int = 0
 
 
 @struct
@@ -75,6 +76,7 @@ class Buckets:
     protocol: int
     claims: int
     total_units: int
+    payables: int
 
 
 @struct

@@ -415,6 +415,47 @@ def test_settle_without_account_moves_reserve_only(
         settle(ZERO, Settlement(cash=1))
 
 
+def test_settle_payables_come_from_lp_cash_and_go_to_accounts(
+    clearinghouse: Contract, fund_lp: FundLp, settle: Settle, trader: str, unit: int
+) -> None:
+    fund_lp(10 * unit)
+    receipt = settle(ZERO, Settlement(payables=4 * WAD))
+    assert tuple(receipt.one("PayablesChanged")) == (4 * WAD, 4 * WAD)
+    assert receipt.one("Settled").lp == 6 * WAD
+    assert clearinghouse.buckets().payables == 4 * WAD
+    receipt = settle(trader, Settlement(cash=3 * WAD, payables=-3 * WAD))
+    assert tuple(receipt.one("PayablesChanged")) == (-3 * WAD, WAD)
+    assert tuple(clearinghouse.account(trader)) == (3 * WAD, 0)
+    assert clearinghouse.vault_ledger()[0] == 6 * WAD
+    assert clearinghouse.buckets().payables == WAD
+
+
+def test_settle_payables_may_be_negative_until_shorts_have_paid(
+    clearinghouse: Contract, settle: Settle, trader: str, other_trader: str
+) -> None:
+    settle(trader, Settlement(cash=3 * WAD, payables=-3 * WAD))
+    assert clearinghouse.buckets().payables == -3 * WAD
+    settle(other_trader, Settlement(cash=-3 * WAD, opened=1, payables=3 * WAD))
+    assert clearinghouse.buckets().payables == 0
+    assert clearinghouse.vault_ledger()[0] == 0
+
+
+def test_settle_bad_debt_to_payables_is_paid_by_insurance_then_lps(
+    clearinghouse: Contract, fund_lp: FundLp, settle: Settle, lp: str, trader: str, unit: int
+) -> None:
+    """A short that cannot pay owes payables whole: who is owed by them loses nothing."""
+    fund_lp(10 * unit)
+    clearinghouse.fund_insurance.send(2 * unit, sender=lp)
+    receipt = settle(trader, Settlement(cash=-5 * WAD, payables=5 * WAD))
+    assert tuple(receipt.one("BadDebtCovered")) == (trader, 2 * WAD, 3 * WAD)
+    assert clearinghouse.buckets().payables == 5 * WAD
+    assert clearinghouse.vault_ledger()[0] == 7 * WAD
+
+
+def test_settle_without_payables_logs_none(settle: Settle, trader: str) -> None:
+    assert settle(trader, Settlement(cash=-WAD, opened=1)).find("PayablesChanged") == []
+
+
 def test_settle_reserve_below_zero_reverts(clearinghouse: Contract, settle: Settle, trader: str) -> None:
     with reverts("clearing: reserve exhausted"):
         settle(trader, Settlement(reserve=-1))

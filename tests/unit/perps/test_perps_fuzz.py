@@ -141,7 +141,7 @@ def test_perps_value_is_conserved(parts: list[int], seconds: int, price: int) ->
     def total() -> int:
         buckets = world.clearinghouse.buckets()
         cash = sum(world.cash(account) for account in world.traders)
-        return int(cash + buckets.lp + buckets.reserve + buckets.fees + buckets.insurance)
+        return int(cash + buckets.lp + buckets.reserve + buckets.fees + buckets.insurance + buckets.payables)
 
     before = total()
     for i, size in enumerate(parts):
