@@ -97,11 +97,14 @@ struct Option:
 
 @internal
 @pure
-def evaluate(spot: uint256, strike: uint256, vol: uint256, root: uint256, rate: int256) -> Option:
+def evaluate(
+    spot: uint256, strike: uint256, distance: uint256, vol: uint256, root: uint256, rate: int256
+) -> Option:
     """
     @notice Value and greeks of one call and one put on one unit of base.
     @param spot [quote/base, WAD], < 2^96.
     @param strike Discounted to today [quote/base, WAD], < 2^96: `discount`.
+    @param distance |ln(spot / strike)| [Q96]: `log_ratio` of the larger and the smaller.
     @param vol Annual volatility [per sqrt year, WAD].
     @param root Square root of the time to expiry [sqrt year, Q96]: `root_years`. Zero means expired.
     @param rate At which spot leads to the forward [per year, WAD]; only theta needs it.
@@ -111,7 +114,6 @@ def evaluate(spot: uint256, strike: uint256, vol: uint256, root: uint256, rate: 
     least: uint256 = spot if is_call else strike
     sigma: uint256 = min(vol, MAX_VOL)
     v: uint256 = unsafe_div(unsafe_mul(sigma, root), c.WAD)
-    distance: uint256 = self.log_ratio(strike if is_call else spot, least)
     otm: uint256 = 0
     if distance >= unsafe_mul(v, FAR):
         # no time value left: at expiry, without volatility, far away, or nothing to own

@@ -12,7 +12,8 @@ from contracts.pricing import black76
 @pure
 @external
 def evaluate(spot: uint256, strike: uint256, vol: uint256, root: uint256, rate: int256) -> black76.Option:
-    return black76.evaluate(spot, strike, vol, root, rate)
+    distance: uint256 = black76.log_ratio(strike, spot) if spot <= strike else black76.log_ratio(spot, strike)
+    return black76.evaluate(spot, strike, distance, vol, root, rate)
 
 
 @pure
@@ -27,7 +28,8 @@ def metered(spot: uint256, strike: uint256, vol: uint256, seconds: uint256, rate
     """@notice All six outputs from undiscounted terms, and the gas they took."""
     before: uint256 = msg.gas
     kd: uint256 = strike * black76.discount(rate, seconds) >> 96
-    option: black76.Option = black76.evaluate(spot, kd, vol, black76.root_years(seconds), rate)
+    distance: uint256 = black76.log_ratio(kd, spot) if spot <= kd else black76.log_ratio(spot, kd)
+    option: black76.Option = black76.evaluate(spot, kd, distance, vol, black76.root_years(seconds), rate)
     return option, before - msg.gas
 
 
@@ -38,7 +40,8 @@ def metered_on_board(
 ) -> (black76.Option, uint256):
     """@notice The same where the board has done what its strikes share."""
     before: uint256 = msg.gas
-    option: black76.Option = black76.evaluate(spot, strike, vol, root, rate)
+    distance: uint256 = black76.log_ratio(strike, spot) if spot <= strike else black76.log_ratio(spot, strike)
+    option: black76.Option = black76.evaluate(spot, strike, distance, vol, root, rate)
     return option, before - msg.gas
 
 

@@ -87,16 +87,16 @@ class Option:
     theta: int
 
 
-def evaluate(spot: int, strike: int, vol: int, root: int, rate: int) -> Option:
+def evaluate(spot: int, strike: int, distance: int | None, vol: int, root: int, rate: int) -> Option:
     """One call and one put on one unit of base.
 
-    spot, strike (discounted to today) [quote/base, WAD]; vol [per sqrt year, WAD]; root [sqrt year, Q96]; rate [WAD].
+    spot, strike (discounted to today) [quote/base, WAD]; distance = |ln(spot / strike)|: `log_ratio`; vol [per sqrt
+    year, WAD]; root [sqrt year, Q96]; rate [WAD].
     """
     is_call = spot <= strike
-    low, high = (spot, strike) if is_call else (strike, spot)
+    low = min(spot, strike)
     sigma = min(vol, MAX_VOL)
     v = sigma * root // WAD
-    distance = log_ratio(high, low)
     otm = gamma = vega = theta = 0
     if distance is None or distance >= v * FAR:
         delta = WAD // 2 if spot == strike else (0 if is_call else WAD)

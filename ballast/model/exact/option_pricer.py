@@ -1,0 +1,151 @@
+"""Integer twin of ``contracts/options/OptionPricer.vy``: what the options of one expiry are worth and how they move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ballast.model.exact import black76, ssvi
+from ballast.model.exact.fixed import MICRO, SPOT_SHOCKS, VOL_SHOCKS, WAD, tdiv
+from ballast.model.exact.structs import struct
+
+MIN_VOL = 10**16
+MAX_LOG = 2**103 - 1
+# ln(1 + SPOT_SHOCKS), Q96
+LOG_SHOCKS = (
+    -54_916_777_467_707_473_351_141_471_128,
+    -28_258_700_423_144_010_772_002_554_335,
+    -12_876_076_157_893_979_085_996_786_991,
+    0,
+    0,
+    11_073_081_883_808_320_767_408_542_213,
+    20_786_638_583_165_809_478_810_371_686,
+    32_124_255_479_057_406_416_523_745_725,
+)
+
+
+@struct
+class Point:
+    """IOptionPricer.Point: where an expiry is valued."""
+
+    spot: int
+    seconds: int
+    term: int
+    theta: int
+    rate: int
+    rho: int
+    eta: int
+
+
+@struct
+class Premium:
+    """IOptionPricer.Premium."""
+
+    call: int
+    put: int
+
+
+@struct
+class Line:
+    """IOptionPricer.Line: the vault's holdings of one strike; n of calls and puts, p of puts."""
+
+    strike: int
+    n_before: int
+    p_before: int
+    n_after: int
+    p_after: int
+
+
+@struct
+class Totals:
+    """IOptionPricer.Totals; the vault's."""
+
+    value: int = 0
+    delta: int = 0
+    gamma: int = 0
+    vega: int = 0
+    theta: int = 0
+    stress: tuple[int, ...] = (0,) * 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """What the strikes of an expiry share: discount [Q96], root of the time to expiry, of the term [sqrt year, Q96] and
+    phi [Q96]."""
+
+    point: Point
+    discount: int
+    root: int
+    root_term: int
+    phi: int
+
+
+def premiums(point: Point, strikes: Iterable[int]) -> list[Premium]:
+    """One call and one put of each strike [quote/base, WAD]."""
+    board, options = _board(point), []
+    for strike in strikes:
+        option, *_ = _option(board, strike)
+        options.append(Premium(option.call, option.put))
+    return options
+
+
+def change(point: Point, lines: Iterable[Line]) -> Totals:
+    """What a change of holdings adds to value, greeks and stress of the book."""
+    board = _board(point)
+    value = delta = gamma = vega = theta = 0
+    stress = [0] * 8
+    for line in lines:
+        n, p = (line.n_before, line.n_after), (line.p_before, line.p_after)
+        if n[0] == n[1] and p[0] == p[1]:
+            continue
+        option, kd, log_moneyness, vol = _option(board, line.strike)
+        value += _difference(n, option.call, p, kd - point.spot)
+        theta += _difference(n, option.theta, p, tdiv(point.rate * kd, WAD))
+        delta += _difference(n, option.delta) + p[0] - p[1]
+        if n[0] == n[1]:
+            continue
+        gamma += _difference(n, option.gamma)
+        vega += _difference(n, option.vega)
+        for i, beyond in enumerate(_scenarios(board, option, kd, log_moneyness, vol)):
+            stress[i] += n[1] * beyond // (WAD * MICRO) - n[0] * beyond // (WAD * MICRO)
+    return Totals(value, delta, gamma, vega, theta, tuple(stress))
+
+
+def _board(point: Point) -> _Board:
+    return _Board(
+        point,
+        black76.discount(point.rate, point.seconds),
+        black76.root_years(point.seconds),
+        black76.root_years(point.term),
+        ssvi.curvature(point.theta, point.eta),
+    )
+
+
+def _option(board: _Board, strike: int) -> tuple[black76.Option, int, int, int]:
+    """One option of a strike, the strike discounted [quote/base, WAD], ln(spot / strike) of it [Q96], annual volatility
+    [WAD]."""
+    point, kd = board.point, strike * board.discount >> 96
+    distance = black76.log_ratio(max(point.spot, kd), min(point.spot, kd))
+    log_moneyness = MAX_LOG if distance is None else min(distance, MAX_LOG)
+    if point.spot <= kd:
+        log_moneyness = -log_moneyness
+    variance = ssvi.total_variance(-log_moneyness, point.theta, board.phi, point.rho)
+    vol = ssvi.volatility(variance, board.root_term)
+    return black76.evaluate(point.spot, kd, distance, vol, board.root, point.rate), kd, log_moneyness, vol
+
+
+def _scenarios(board: _Board, option: black76.Option, kd: int, log_moneyness: int, vol: int) -> list[int]:
+    """P&L of one call beyond its delta in every scenario [quote, WAD]; of one put the same."""
+    spot, found = board.point.spot, []
+    for spot_shock, vol_shock, log_shock in zip(SPOT_SHOCKS, VOL_SHOCKS, LOG_SHOCKS, strict=True):
+        shocked = spot * (WAD + spot_shock) // WAD
+        width = max(min(vol, black76.MAX_VOL) + vol_shock, MIN_VOL) * board.root // WAD
+        call = black76.call_value(shocked, kd, width, log_moneyness + log_shock)
+        found.append(call - option.call - tdiv(option.delta * (shocked - spot), WAD))
+    return found
+
+
+def _difference(n: Sequence[int], x: int, p: Sequence[int] = (0, 0), y: int = 0) -> int:
+    """floor((n x + p y) / WAD) after, less before."""
+    before, after = (a * x + b * y for a, b in zip(n, p, strict=True))
+    return after // WAD - before // WAD
