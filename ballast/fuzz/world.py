@@ -278,8 +278,8 @@ class Witness(Inventory):
         self.quotes.append(quote)
         return quote
 
-    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall:
-        fall = Inventory.hedge(self, market, mark, delta, book, now)
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
+        fall = Inventory.adjust(self, market, mark, change, now, hedges=hedges)
         self.released.append(fall.release)
         return fall
 

@@ -44,7 +44,7 @@ POWERS: dict[str, dict[str, Role]] = {
     },
     "Inventory": {
         "trade": Role.ENGINE,
-        "hedge": Role.HEDGER,
+        "adjust": Role.ENGINE | Role.HEDGER,
         "set_market_params": Role.GOVERNOR | Role.SETUP,
         "set_params": Role.GOVERNOR | Role.SETUP,
     },

@@ -498,7 +498,7 @@ def _collect(held: uint256) -> uint256:
 @internal
 def _report(step: Step, exposure: int256, equity_before: uint256, equity_after: uint256) -> IInventory.Fall:
     """@notice Tells Inventory what changed and remembers it, with the turnover that `step` says."""
-    fall: IInventory.Fall = extcall INVENTORY.hedge(
+    fall: IInventory.Fall = self._adjust(
         step.listing.market,
         step.mark,
         exposure - step.state.exposure,
@@ -514,6 +514,20 @@ def _report(step: Step, exposure: int256, equity_before: uint256, equity_after: 
         traded_at=block.timestamp,
     ))
     return fall
+
+
+@internal
+def _adjust(market: uint256, mark: IPriceOracle.Mark, delta: int256, equity: int256) -> IInventory.Fall:
+    """@notice Reports a change of a venue's exposure [base, WAD] and of its equity at the mark [quote, WAD]."""
+    return extcall INVENTORY.adjust(market, mark, IInventory.Change(
+        exposure=IInventory.Exposure(delta=delta, gamma=0, vega=0),
+        options=False,
+        stress=empty(int256[c.N_STRESS]),
+        notional=0,
+        book=equity,
+        vol_age=0,
+        closing=False,
+    ))
 
 
 @internal
@@ -571,7 +585,7 @@ def _mark(
     if exposure_change == 0 and signed.magnitude(equity_change) < c.MICRO and expected >= 0:
         state.equity = convert(expected, uint256)       # saved by whoever changes more
         return state, 0
-    fall: IInventory.Fall = extcall INVENTORY.hedge(listing.market, mark, exposure_change, equity_change)
+    fall: IInventory.Fall = self._adjust(listing.market, mark, exposure_change, equity_change)
     state.exposure = exposure
     state.equity = equity
     self._save(venue_id, state)

@@ -5,7 +5,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Inventory: the vault's exposures, their price U, and the rebate rule
-@notice Engines report every change of the vault's exposure through `trade`, the HedgeManager through `hedge`.
+@notice Engines report every change of the vault's exposure through `trade`; a hedge, or options held already that an engine
+        values anew, is no trade and comes through `adjust`.
         A trade that raises U pays the rise into the rebate reserve R; one that lowers U is paid the fall out of it,
         scaled by the coverage min(1, R/U) of the start of the block, and only below the low-water mark.
         Anybody may `sync` a market; anybody may read `quote`, which is `trade` to the wei.
@@ -195,22 +196,35 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
 
 
 @external
-def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256) -> IInventory.Fall:
+def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Fall:
     """
-    @notice Adds a hedge's change of exposure: charged nothing, rebated nothing, measured.
-    @param delta [base, WAD] change of the venue's exposure
-    @param book [quote, WAD] change of the venue's equity at mark.price
+    @notice Adds a change of exposure that is no trade: charged nothing, rebated nothing, measured. A hedge, if the caller is
+            a HEDGER; from an ENGINE, positions it holds already, valued anew or settled.
+    @dev    An engine's is a re-mark as long as no exposure has changed in the block: marks can still be taken. After that U would no
+            longer be a function of the exposures alone between two trades, so no rebate rests on it: the low-water mark is 0
+            until both windows have rolled.
+    @param change notional, vol_age and closing say nothing
     """
-    roles._check(roles.Role.HEDGER)
+    roles._check(roles.Role.ENGINE | roles.Role.HEDGER)
+    hedges: bool = roles.Role.HEDGER in roles.roles_of[msg.sender]
+    self._check_listed(market)
     p: Params = self._params()
     e: Entry = self._enter(exposure.load_book(), market, mark, p, 0)
     before: uint256 = e.potential
     base: uint256 = min(before, e.book.opening * c.MICRO)
+    changed: bool = e.book.changed
 
-    e = self._shift(e, market, mark, IInventory.Exposure(delta=delta, gamma=0, vega=0), book, p)
+    e = self._shift(e, market, mark, change, p)
     after: uint256 = self._potential(e.book, p.weights)
     e.book = self._scale_lows(e.book, before // c.MICRO, after)
     e.book.opening = min(e.book.opening, e.book.last)
+    if not hedges:
+        e.book.changed = changed
+        if changed:
+            e.book.low_prev = 0
+            e.book.low = 0
+        else:
+            e.book.opening = e.book.last
     lp_cash: int256 = 0
     reserve: uint256 = 0
     lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
@@ -306,7 +320,6 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     due: uint256 = self._due(book, market, p)
     if due != 0:
         book, released = self._peek_sweep(book, due, p)
-        book.swept_at = block.timestamp
     e: Entry = empty(Entry)
     q: IInventory.Quote = empty(IInventory.Quote)
     e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
@@ -315,7 +328,9 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
 
 @view
 @external
-def valuation(beside: int256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
+def valuation(
+    beside: int256, marks: DynArray[IPriceOracle.Mark, 16], vol_age: uint256
+) -> IInventory.Valuation:
     """
     @notice What LP prices need, with every market as `sync_all` would leave it now.
     @dev    Believes its arguments: whoever asks with other marks or equity gets an answer about them, and nobody else does.
@@ -347,7 +362,7 @@ def valuation(beside: int256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInvent
             s: uint256 = self._spot_spread(self._market_params(i), mark, NAV_Z)
             v.spread += wad.mul_up(wad.mul_up(signed.magnitude(m.delta), mark.price), s)
         if m.vega != 0:
-            s: uint256 = self._vol_spread(self._market_params(i), 0, NAV_Z)
+            s: uint256 = self._vol_spread(self._market_params(i), vol_age, NAV_Z)
             v.spread += wad.mul_up(signed.magnitude(m.vega), s)
         i += 1
     v.lp_cash, v.reserve = staticcall CLEARINGHOUSE.vault_ledger()
@@ -390,6 +405,23 @@ def market(market: uint256) -> exposure.Market:
 
 @view
 @external
+def frozen() -> bool:
+    """
+    @notice Whether an exposure has changed in this block: prices, volatilities and boards that enter U stand still until the next.
+    """
+    book: exposure.Book = exposure.load_book()
+    return book.changed and book.opened_at == block.timestamp
+
+
+@view
+@external
+def horizon() -> uint256:
+    """@notice Of the potential [s], which gamma is weighted by."""
+    return self._params().horizon
+
+
+@view
+@external
 def params() -> Params:
     """@notice Global parameters in force, unpacked."""
     return self._params()
@@ -421,9 +453,7 @@ def _trade(
     q: IInventory.Quote = empty(IInventory.Quote)
     q.release = e.released
     q.potential_before = e.potential
-    if change.options:
-        e.market = self._with_stress(e.market, change.stress)
-    e = self._shift(e, market, mark, change.exposure, change.book, p)
+    e = self._shift(e, market, mark, change, p)
     worst: uint256 = 0
     branch: uint256 = 0
     capital: uint256 = unsafe_mul(e.book.capital, c.MICRO)      # 72 bits * 40 bits
@@ -562,8 +592,7 @@ def _shift(
     entered: Entry,
     market: uint256,
     mark: IPriceOracle.Mark,
-    x: IInventory.Exposure,
-    book: int256,
+    change: IInventory.Change,
     p: Params,
 ) -> Entry:
     """
@@ -571,7 +600,13 @@ def _shift(
             price, so the gap between the two goes into `value` and the next re-mark closes it.
     """
     e: Entry = entered
-    e.book.value += book + signed.mul_floor(
+    x: IInventory.Exposure = change.exposure
+    if change.options:
+        # increments rounded down to MICRO: more loss, never less
+        for i: uint256 in range(c.N_STRESS):
+            e.market.stress[i] += signed.floor_div(change.stress[i], convert(c.MICRO, int256))
+        e.market.optioned = True
+    e.book.value += change.book + signed.mul_floor(
         x.delta, convert(e.market.price, int256) - convert(mark.price, int256)
     )
     if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not e.market.optioned:
@@ -602,17 +637,6 @@ def _shift(
     e.book = self._moved(e.book, old, e.share)
     e.book.changed = True
     return e
-
-
-@internal
-@pure
-def _with_stress(loaded: exposure.Market, increments: int256[c.N_STRESS]) -> exposure.Market:
-    """@notice Adds scenario increments [quote, WAD], each rounded down to MICRO: more loss, never less."""
-    m: exposure.Market = loaded
-    for i: uint256 in range(c.N_STRESS):
-        m.stress[i] += signed.floor_div(increments[i], convert(c.MICRO, int256))
-    m.optioned = True
-    return m
 
 
 @internal
@@ -805,8 +829,6 @@ def _peek_sweep(loaded: exposure.Book, mask: uint256, p: Params) -> (exposure.Bo
             e: Entry = self._enter(book, i, staticcall ORACLE.peek(i), p, released)
             book = e.book
             released = e.released
-    if book.active & ~mask == 0:
-        book.swept_at = block.timestamp
     return book, released
 
 

@@ -177,7 +177,7 @@ def vault() -> ILens.VaultView:
         oldest = min(oldest, mark.updated_at if mark.fresh else 0)
     traders: int256 = staticcall PERP_ENGINE.book_value(prices)
     venues: uint256 = staticcall HEDGE_MANAGER.equity(prices)
-    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(traders + convert(venues, int256), marks)
+    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(traders + convert(venues, int256), marks, 0)
     epoch: IVault.Epoch = staticcall IVault(VAULT).epoch()
     utilization: uint256 = max_value(uint256)
     if nav > 0:

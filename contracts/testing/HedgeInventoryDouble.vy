@@ -20,15 +20,15 @@ calls: public(uint256)
 
 @external
 def set_answer(answer: IInventory.Fall):
-    """@notice What `hedge` answers from now on."""
+    """@notice What `adjust` answers from now on."""
     self.answer = answer
 
 
 @external
-def hedge(market: uint256, mark: IPriceOracle.Mark, delta: int256, book: int256) -> IInventory.Fall:
+def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Fall:
     """@notice Adds up and answers."""
-    self.delta += delta
-    self.book += book
+    self.delta += change.exposure.delta
+    self.book += change.book
     self.calls += 1
     return self.answer
 

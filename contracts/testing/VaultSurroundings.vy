@@ -82,7 +82,9 @@ def sync_all():
 
 @external
 @view
-def valuation(beside: int256, marks: DynArray[IPriceOracle.Mark, 16]) -> IInventory.Valuation:
+def valuation(
+    beside: int256, marks: DynArray[IPriceOracle.Mark, 16], vol_age: uint256
+) -> IInventory.Valuation:
     assert len(marks) == self.market_count, "double: not every mark"
     lp: int256 = 0
     reserve: uint256 = 0

@@ -698,7 +698,7 @@ def _funds(survey: Survey, change: int256) -> Funds:
     @notice NAV, release due included, and Inventory's answer about NAV + change.
     @param change [quote, WAD] of equity by the LP action
     """
-    v: IInventory.Valuation = staticcall INVENTORY.valuation(survey.beside + change, survey.marks)
+    v: IInventory.Valuation = staticcall INVENTORY.valuation(survey.beside + change, survey.marks, 0)
     net: int256 = v.lp_cash + survey.beside
     return Funds(net=net, nav=convert(max(net, 0), uint256), v=v)
 

@@ -453,11 +453,11 @@ class Game:
         record = vault.position(account)
         shares = vault.balances.get(account, 0) + record.pending + record.late
         survey = vault._survey(self.now)
-        v = _inventory(self.twin).valuation(survey.beside, survey.marks, self.now)
+        v = _inventory(self.twin).valuation(survey.beside, survey.marks, 0, self.now)
         uncovered = sub_floor(v.potential, v.reserve)
         bid = sub_floor(max(v.lp_cash + survey.beside, 0), v.spread + uncovered)
         gross = bid * shares // max(vault.supply, 1)
-        after = _inventory(self.twin).valuation(survey.beside - gross, survey.marks, self.now)
+        after = _inventory(self.twin).valuation(survey.beside - gross, survey.marks, 0, self.now)
         rise = sub_floor(sub_floor(after.potential, after.reserve), uncovered)
         return sub_floor(gross, rise) + record.claimable_assets
 

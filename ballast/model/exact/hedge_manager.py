@@ -17,7 +17,7 @@ from ballast.model.exact.fixed import MAX_MARKETS, WAD, div_up, mul_down, mul_up
 from ballast.model.exact.hedge import NO_LIMIT, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
 from ballast.model.exact.inventory import Fall
 from ballast.model.exact.oracle import Mark
-from ballast.model.exact.structs import Settlement
+from ballast.model.exact.structs import Change, Exposure, Settlement
 
 MAX_EXPOSURE = 2**95
 MAX_VALUE = 10**10 * WAD
@@ -77,7 +77,7 @@ class Inventory(Protocol):
     """What HedgeManager asks of Inventory."""
 
     def sync(self, market: int, now: int) -> None: ...
-    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall: ...
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall: ...
 
 
 class Oracle(Protocol):
@@ -314,7 +314,7 @@ class HedgeManager:
         state, change = hedge.mark(venue.state, mark.price, answer is not None, exposure, equity)
         if change is None:
             return state, 0
-        fall = self.inventory.hedge(venue.market, mark, *change, now)
+        fall = self._adjust(venue, mark, *change, now)
         venue.state = state
         return state, fall.release
 
@@ -346,8 +346,12 @@ class HedgeManager:
             venue.quote_units += units
 
     def _report(self, venue: Venue, mark: Mark, exposure: int, equity: int, now: int) -> hedge.Fall:
-        fall = self.inventory.hedge(venue.market, mark, exposure, equity, now)
+        fall = self._adjust(venue, mark, exposure, equity, now)
         return hedge.Fall(fall.fall, fall.freed, fall.release, fall.excess, fall.potential_after)
+
+    def _adjust(self, venue: Venue, mark: Mark, delta: int, equity: int, now: int) -> Fall:
+        change = Change(Exposure(delta=delta), book=equity)
+        return self.inventory.adjust(venue.market, mark, change, now, hedges=True)
 
     def _gas_token_price(self, venue: Venue, mark: Mark, now: int) -> int:
         if self.rule.gas_units == 0:

@@ -39,7 +39,7 @@ from ballast.model.exact.potential import (
     square_term,
     vega_term,
 )
-from ballast.model.exact.structs import Change, Exposure, Quote, struct
+from ballast.model.exact.structs import Change, Quote, struct
 from ballast.model.words import InventoryMarketParams as MarketParams
 from ballast.model.words import InventoryParams
 
@@ -295,16 +295,23 @@ class Inventory:
         self._store(e, market)
         return q
 
-    def hedge(self, market: int, mark: Mark, delta: int, book: int, now: int) -> Fall:
-        """Add a hedge's change of exposure: charged nothing, rebated nothing, measured."""
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
+        """Add a change of exposure that is no trade; ``hedges``: the caller is a HEDGER, else an ENGINE."""
         self._check_listed(market)
         e = self._enter(self.book.copy(), market, mark, 0, now)
         before = e.potential
         base = min(before, e.book.opening * MICRO)
-        self._shift(e, market, mark, Exposure(delta=delta), book, now)
+        changed = e.book.changed
+        self._shift(e, market, mark, change)
         after = self._potential(e.book)
         _scale_lows(e.book, before // MICRO, after)
         e.book.opening = min(e.book.opening, e.book.last)
+        if not hedges:
+            e.book.changed = changed
+            if changed:
+                e.book.low_prev = e.book.low = 0
+            else:
+                e.book.opening = e.book.last
         _, reserve = self.clearinghouse.vault_ledger()
         reserve -= e.released
         if after > before:
@@ -353,10 +360,9 @@ class Inventory:
         due = self._due(book, market, now)
         if due != 0:
             book, released, _ = self._sweep(book, due, now, peek=True)
-            book.swept_at = now
         return self._trade(self._enter(book, market, mark, released, now), market, mark, change, now)
 
-    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> Valuation:
+    def valuation(self, beside: int, marks: Sequence[Mark], vol_age: int, now: int) -> Valuation:
         """What LP prices need, as ``sync_all`` would leave every market; ``beside``: equity but LP cash."""
         book = self.book.copy()
         v = Valuation()
@@ -367,7 +373,7 @@ class Inventory:
                 s = spot_spread(self.market_params[i], mark, NAV_Z, now)
                 v.spread += mul_up(mul_up(abs(e.market.delta), mark.price), s)
             if e.market.vega != 0:
-                v.spread += mul_up(abs(e.market.vega), vol_spread(self.market_params[i], 0, NAV_Z))
+                v.spread += mul_up(abs(e.market.vega), vol_spread(self.market_params[i], vol_age, NAV_Z))
         v.lp_cash, v.reserve = self.clearinghouse.vault_ledger()
         v.lp_cash += v.release
         v.reserve -= v.release
@@ -375,6 +381,10 @@ class Inventory:
         v.potential = potential(book.sums, book.loss * MICRO, capital, self.params.weights)
         v.stressed_loss = book.loss * MICRO
         return v
+
+    def frozen(self, now: int) -> bool:
+        """Whether an exposure has changed in this block."""
+        return self.book.changed and self.book.opened_at == now
 
     def potential(self) -> int:
         """U as stored, at the last marks [quote, WAD]."""
@@ -384,9 +394,7 @@ class Inventory:
 
     def _trade(self, e: Entry, market: int, mark: Mark, change: Change, now: int) -> Quote:
         before = e.potential
-        if change.options:
-            _with_stress(e.market, change.stress)
-        self._shift(e, market, mark, change.exposure, change.book, now)
+        self._shift(e, market, mark, change)
         after = self._potential(e.book)
 
         charge = 0
@@ -488,9 +496,13 @@ class Inventory:
             b.coverage = reserve * COVERAGE_UNIT // after
         return e
 
-    def _shift(self, e: Entry, market: int, mark: Mark, x: Exposure, book: int, now: int) -> None:
-        b, m = e.book, e.market
-        b.value += book + mul_floor(x.delta, m.price - mark.price)
+    def _shift(self, e: Entry, market: int, mark: Mark, change: Change) -> None:
+        b, m, x = e.book, e.market, change.exposure
+        if change.options:
+            for i, increment in enumerate(change.stress):
+                m.stress[i] += floor_div(increment, MICRO)
+            m.optioned = True
+        b.value += change.book + mul_floor(x.delta, m.price - mark.price)
         if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not m.optioned:
             return
         m.delta += x.delta
@@ -624,12 +636,6 @@ def _check_market_params(p: MarketParams) -> None:
         and p.vol_tau <= 43_200
     )
     require(good, "inventory: bad parameter")
-
-
-def _with_stress(m: Market, increments: tuple[int, ...]) -> None:
-    for i, x in enumerate(increments):
-        m.stress[i] += floor_div(x, MICRO)
-    m.optioned = True
 
 
 def _moved(b: Book, old: Share, new: Share) -> None:

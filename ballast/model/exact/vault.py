@@ -67,7 +67,7 @@ class Inventory(Protocol):
     @property
     def market_count(self) -> int: ...
     def sync_all(self, now: int) -> None: ...
-    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> InventoryValuation: ...
+    def valuation(self, beside: int, marks: Sequence[Mark], vol_age: int, now: int) -> InventoryValuation: ...
 
 
 class Oracle(Protocol):
@@ -534,7 +534,7 @@ class Vault:
         return Survey(oldest, s256(self.perp_engine.book_value(prices, now) + self.hedge_manager.equity(prices)), marks)
 
     def _funds(self, survey: Survey, change: int, now: int) -> Funds:
-        v = self.inventory.valuation(s256(survey.beside + change), survey.marks, now)
+        v = self.inventory.valuation(s256(survey.beside + change), survey.marks, 0, now)
         net = s256(v.lp_cash + survey.beside)
         return Funds(net=net, nav=max(net, 0), v=v)
 

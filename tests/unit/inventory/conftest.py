@@ -53,6 +53,7 @@ class Bench:
     ledger: Contract
     twin: Inventory
     engine: str
+    hedger: str
     rounds: dict[int, int] = field(default_factory=dict)
 
     def set_mark(self, market: int, price: int, sigma: int, *, new_round: bool = True, half_width: int = 0) -> Mark:
@@ -90,14 +91,15 @@ def words(mark: Mark) -> tuple[Any, ...]:
 def make_bench() -> Bench:
     """Two identical markets at 2,000 and 60 % vol; nothing sampled yet."""
     chain = RevmChain()
-    admin, setup, engine = chain.accounts[0], chain.accounts[1], chain.accounts[2]
+    admin, setup, engine, hedger = chain.accounts[:4]
     oracle = chain.deploy("OracleDouble")
     ledger = chain.deploy("LedgerDouble")
     contract = chain.deploy("Inventory", admin, setup, oracle.address, ledger.address, sender=setup)
-    contract.send("grant_role", engine, int(Role.ENGINE | Role.HEDGER), sender=admin)
+    contract.send("grant_role", engine, int(Role.ENGINE), sender=admin)
+    contract.send("grant_role", hedger, int(Role.HEDGER), sender=admin)
     contract.send("set_params", INVENTORY.pack(), sender=setup)
     twin = Inventory(TwinOracle(), TwinLedger(), Params.of(INVENTORY))
-    bench = Bench(chain, contract, oracle, ledger, twin, engine)
+    bench = Bench(chain, contract, oracle, ledger, twin, engine, hedger)
     for market in range(2):
         contract.send("set_market_params", market, INVENTORY_MARKET.pack(), sender=setup)
         twin.set_market_params(market, INVENTORY_MARKET)

@@ -13,6 +13,7 @@ from ballast.chain import reverts
 from ballast.model.exact import fixed
 from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.structs import Change, Exposure
+from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY
 from tests.unit.inventory.conftest import Bench, make_bench, words
 
@@ -22,6 +23,7 @@ steps = st.one_of(
     st.tuples(st.just("trade"), st.integers(0, 1), st.sampled_from([1, -1, 10**9, -(10**12)]), st.booleans()),
     st.tuples(st.just("greeks"), st.integers(0, 1), st.integers(-500, 500), st.integers(-200, 200)),
     st.tuples(st.just("hedge"), st.integers(0, 1), sizes, st.integers(-10_000, 10_000)),
+    st.tuples(st.just("revalue"), st.integers(0, 1), st.integers(-500, 500), st.integers(-200, 200)),
     st.tuples(st.just("mark"), st.integers(0, 1), st.integers(900, 4_000), st.integers(20, 250)),
     st.tuples(
         st.just("warp"),
@@ -50,15 +52,29 @@ def change_words(c: Change) -> tuple[Any, ...]:
     return ((x.delta, x.gamma, x.vega), c.options, list(c.stress), c.notional, c.book, c.vol_age, c.closing)
 
 
+def greeks(size: int, other: int) -> tuple[Exposure, tuple[int, ...]]:
+    """An exposure with all greeks, and the stress of its scenarios, some wei off a multiple of MICRO."""
+    x = Exposure(delta=size * WAD + other, gamma=other * WAD // 100 + size, vega=size * 100 * WAD + other)
+    return x, tuple((i - 3) * size * 1_000 * WAD + 7 for i in range(8))
+
+
+def adjust(bench: Bench, market: int, change: Change, *, hedges: bool) -> Any:
+    """A change that is no trade, on both, its release booked as its caller would."""
+    mark = bench.mark(market)
+    sender = bench.hedger if hedges else bench.engine
+    value = bench.contract.send("adjust", market, words(mark), change_words(change), sender=sender).value
+    expected = bench.twin.adjust(market, mark, change, bench.chain.now, hedges=hedges)
+    assert tuple(value) == tuple(asdict(expected).values())
+    lp, reserve = bench.twin.clearinghouse.vault_ledger()
+    bench.set_ledger(lp + expected.release, reserve - expected.release)
+    return value
+
+
 def run(bench: Bench, step: tuple[Any, ...]) -> None:
     kind, one, two, three = step
     chain, contract, twin = bench.chain, bench.contract, bench.twin
     if kind in ("trade", "greeks"):
-        if kind == "trade":
-            x, stress = Exposure(delta=two), (0,) * 8
-        else:
-            x = Exposure(delta=two * WAD + three, gamma=three * WAD // 100 + two, vega=two * 100 * WAD + three)
-            stress = tuple((i - 3) * two * 1_000 * WAD + 7 for i in range(8))
+        x, stress = (Exposure(delta=two), (0,) * 8) if kind == "trade" else greeks(two, three)
         mark = bench.mark(one)
         c = Change(
             exposure=x,
@@ -86,12 +102,10 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
             assert -expected.charge <= reserve - expected.release
             bench.set_ledger(lp + expected.release, reserve + expected.charge - expected.release)
     elif kind == "hedge":
-        mark = bench.mark(one)
-        receipt = contract.send("hedge", one, words(mark), two, three * WAD, sender=bench.engine)
-        expected = twin.hedge(one, mark, two, three * WAD, chain.now)
-        assert tuple(receipt.value) == tuple(asdict(expected).values())
-        lp, reserve = twin.clearinghouse.vault_ledger()
-        bench.set_ledger(lp + expected.release, reserve - expected.release)
+        adjust(bench, one, Change(Exposure(delta=two), book=three * WAD), hedges=True)
+    elif kind == "revalue":
+        x, stress = greeks(two, three)
+        adjust(bench, one, Change(x, options=bool(three), stress=stress, book=two * WAD // 7), hedges=False)
     elif kind == "mark":
         bench.set_mark(one, two * WAD + three, three * WAD // 100 + two, half_width=two % 3 * WAD // 7)
     elif kind == "warp":
@@ -120,9 +134,12 @@ def assert_equal(bench: Bench) -> None:
             assert (list(found) if name == "stress" else found) == value, (i, name)
     ledger = bench.ledger.call("vault_ledger")
     assert tuple(ledger) == twin.clearinghouse.vault_ledger()
+    assert bench.contract.call("frozen") == twin.frozen(bench.chain.now)
     marks = [bench.mark(i) for i in range(2)]
-    valued = bench.contract.call("valuation", 9_000_000 * WAD, [words(m) for m in marks])
-    assert tuple(valued) == tuple(asdict(twin.valuation(9_000_000 * WAD, marks, bench.chain.now)).values())
+    for vol_age in (0, 100_000):
+        valued = bench.contract.call("valuation", 9_000_000 * WAD, [words(m) for m in marks], vol_age)
+        expected = twin.valuation(9_000_000 * WAD, marks, vol_age, bench.chain.now)
+        assert tuple(valued) == tuple(asdict(expected).values())
 
 
 def assert_sums(bench: Bench) -> None:
@@ -324,11 +341,10 @@ def test_release_excess_reaches_lp_cash_linearly(bench: Bench) -> None:
 def test_hedge_lowers_opening_so_that_one_fall_is_paid_once(bench: Bench) -> None:
     trade(bench, 0, -500 * WAD)
     bench.chain.warp(61)
-    mark = bench.mark(0)
-    args = (0, words(mark))
-    first = bench.contract.send("hedge", *args, 250 * WAD, 0, sender=bench.engine).value
-    bench.contract.send("trade", *args, change_words(Change(Exposure(delta=-250 * WAD))), sender=bench.engine)
-    second = bench.contract.send("hedge", *args, 250 * WAD, 0, sender=bench.engine).value
+    hedge = Change(Exposure(delta=250 * WAD))
+    first = adjust(bench, 0, hedge, hedges=True)
+    trade(bench, 0, -250 * WAD)
+    second = adjust(bench, 0, hedge, hedges=True)
     assert first.fall > 0
     assert second.fall <= MICRO
 
@@ -341,9 +357,7 @@ def test_hedge_rise_of_u_lowers_coverage(bench: Bench) -> None:
         bench.set_mark(0, 2_000 * WAD, 6 * WAD // 10)
         bench.contract.send("sync_all")
         bench.twin.sync_all(bench.chain.now)
-    mark = bench.mark(0)
-    bench.contract.send("hedge", 0, words(mark), -500 * WAD, 0, sender=bench.engine)
-    bench.twin.hedge(0, mark, -500 * WAD, 0, bench.chain.now)
+    adjust(bench, 0, Change(Exposure(delta=-500 * WAD)), hedges=True)
     assert_equal(bench)
     _, reserve = bench.ledger.call("vault_ledger")
     state = bench.contract.call("state")
@@ -401,16 +415,24 @@ def test_sync_market_emptied_in_an_earlier_block_is_no_longer_active(bench: Benc
     assert_equal(bench)
 
 
-@pytest.mark.parametrize("name", ["trade", "hedge"])
-def test_privileged_call_by_stranger_reverts(bench: Bench, name: str) -> None:
-    mark = words(bench.mark(0))
-    args = (0, mark, change_words(Change())) if name == "trade" else (0, mark, 0, 0)
+@pytest.mark.parametrize(("name", "role"), [(name, role) for name in ("trade", "adjust") for role in (*Role, Role(0))])
+def test_only_engines_trade_and_only_they_and_hedgers_adjust(bench: Bench, name: str, role: Role) -> None:
+    caller, args = bench.chain.accounts[5], (0, words(bench.mark(0)), change_words(Change(Exposure(delta=WAD))))
+    if role and role is not Role.SETUP:
+        bench.contract.send("grant_role", caller, int(role), sender=bench.chain.accounts[0])
+    caller = bench.chain.accounts[1] if role is Role.SETUP else caller
+    if role is Role.ENGINE or (name, role) == ("adjust", Role.HEDGER):
+        bench.contract.send(name, *args, sender=caller)
+        return
     with reverts("roles: not allowed"):
-        bench.contract.send(name, *args, sender=bench.chain.accounts[5])
+        bench.contract.send(name, *args, sender=caller)
+    assert_equal(bench)
 
 
 def test_quote_unlisted_market_reverts(bench: Bench) -> None:
     with reverts("inventory: not listed"):
         bench.contract.call("quote", 2, words(bench.mark(0)), change_words(Change()))
+    with reverts("inventory: not listed"):
+        bench.contract.send("adjust", 2, words(bench.mark(0)), change_words(Change()), sender=bench.engine)
     with reverts("inventory: not listed"):
         bench.contract.send("sync", 2)

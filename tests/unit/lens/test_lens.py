@@ -134,7 +134,7 @@ def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> No
     assert view.buckets == system.clearinghouse.buckets()
     marks = [system.oracle.peek(market.id) for market in system.markets]
     prices = [mark.price for mark in marks]
-    assert view.inventory == system.inventory.valuation(view.traders + view.venues, marks)
+    assert view.inventory == system.inventory.valuation(view.traders + view.venues, marks, 0)
     assert view.traders == system.perp_engine.book_value(prices)
     assert view.venues == system.hedge_manager.equity(prices)
     assert view.buckets.lp + view.inventory.release == view.inventory.lp_cash

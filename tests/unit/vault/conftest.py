@@ -71,7 +71,7 @@ class Surroundings:
         if due > 0:
             self.clearinghouse.release(due)
 
-    def valuation(self, beside: int, marks: Sequence[Mark], now: int) -> InventoryValuation:
+    def valuation(self, beside: int, marks: Sequence[Mark], vol_age: int, now: int) -> InventoryValuation:
         assert len(marks) == self.market_count
         lp, reserve = self.clearinghouse.vault_ledger()
         lp += self.due
@@ -311,7 +311,7 @@ class World:
         """
         net = self.twins.vault.valuation(self.now).nav
         around = self.twins.around
-        v = around.valuation(around.book + around.venues, list(around.marks.values()), self.now)
+        v = around.valuation(around.book + around.venues, list(around.marks.values()), 0, self.now)
         bid = net - v.spread - max(v.potential - v.reserve, 0)
         return bid + WAD, self.twins.vault.supply + WAD
 

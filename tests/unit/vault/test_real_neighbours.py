@@ -71,7 +71,7 @@ def test_deposit_as_first_touch_of_a_block_lends_no_new_risk_capital(system: San
     marks = [system.oracle.peek(market.id) for market in system.markets]
     prices = [mark.price for mark in marks]
     beside = system.perp_engine.book_value(prices) + system.hedge_manager.equity(prices)
-    equity = system.inventory.valuation(beside, marks).lp_cash + beside
+    equity = system.inventory.valuation(beside, marks, 0).lp_cash + beside
     system.vault.deposit.send(system.units(20_000_000), lp, sender=lp)
     assert system.inventory.book().opened_at < system.chain.now
     system.trade(maker, "ETH", 10)
@@ -85,7 +85,7 @@ def test_total_assets_is_lp_cash_traders_and_venues(system: Sandbox) -> None:
     lp_cash, _ = system.clearinghouse.vault_ledger()
     marks = [system.oracle.peek(market.id) for market in system.markets]
     prices = [mark.price for mark in marks]
-    due = system.inventory.valuation(0, marks).release
+    due = system.inventory.valuation(0, marks, 0).release
     assert due > 0
     parts = lp_cash + due + system.perp_engine.book_value(prices) + system.hedge_manager.equity(prices)
     assert system.vault.valuation().nav == parts
@@ -125,7 +125,7 @@ def test_redemption_leaves_utilization_below_u_redeem_and_pays_once(system: Sand
     system.vault.requestRedeem.send(shares, lp, lp, sender=lp)
     event = system.process_epoch()
     assert 0 < event.filled < shares
-    v = system.inventory.valuation(0, [system.oracle.peek(market.id) for market in system.markets])
+    v = system.inventory.valuation(0, [system.oracle.peek(market.id) for market in system.markets], 0)
     assert v.stressed_loss * WAD <= system.vault.params().u_redeem * system.vault.valuation().nav
     before = system.quote.balanceOf(lp)
     paid = system.vault.redeem.send(system.vault.maxRedeem(lp), lp, lp, sender=lp).value
