@@ -1,0 +1,598 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  OptionEngine: European options of every market against the vault
+@notice Boards of one expiry and up to 24 strikes. Every order is valued at Black-76 on the posted surface at the oracle's mark;
+        the orders of one trade net before Inventory prices them. On top of the mark the trader pays the half-spread and
+        the charge, or receives the rebate. Options are settled in cash at the price in force at expiry, proved by round ids.
+        Positions and totals are at OptionBook; here are the rules, and the money goes through the Clearinghouse.
+
+        Actors: a trader trades its own account; anyone refreshes, settles, clears and liquidates, paid for the first two; governor
+        and deployer list markets and strikes; the guardian pauses markets, closes boards and lowers caps.
+
+        Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike, selling never
+        costs, rebates aside. I9 an account is liquidatable iff its equity is below maintenance. I14 a trade that only shrinks
+        positions is refused for a stale price alone. Settlement: payables = what settled accounts are still owed, plus dust that
+        goes to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
+@dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, settle, log, margin. Whatever is
+        refused after something was written reverts it. A refresh changes the inventory, which no view can foresee, so
+        `quote` refuses on a board that is due: `refresh` first, by anyone.
+@custom:kill The guardian pauses a market: positions can then only shrink, and settle.
+"""
+
+from interfaces import IClearinghouse
+from interfaces import IInventory
+from interfaces import IMargin
+from interfaces import IOptionBook
+from interfaces import IOptionEngine
+from interfaces import IPriceOracle
+from interfaces import IVolSurface
+from contracts import constants as c
+from contracts.governance import roles
+from contracts.math import wad
+from contracts.options import parameters
+from contracts.options import series
+
+implements: IOptionEngine
+
+initializes: roles
+initializes: parameters
+
+exports: (
+    roles.admin,
+    roles.pending_admin,
+    roles.roles_of,
+    roles.grant_role,
+    roles.revoke_role,
+    roles.renounce_setup,
+    roles.offer_admin,
+    roles.accept_admin,
+)
+
+MAX_ORDERS: constant(uint256) = 8
+MONEYNESS: constant(uint256) = 10               # strikes are listed from a tenth of spot to ten times spot
+
+CLEARINGHOUSE: immutable(IClearinghouse)
+INVENTORY: immutable(IInventory)
+ORACLE: immutable(IPriceOracle)
+SURFACE: immutable(IVolSurface)
+BOOK: immutable(IOptionBook)
+
+
+@deploy
+def __init__(
+    admin: address,
+    setup: address,
+    clearinghouse: address,
+    inventory: address,
+    oracle: address,
+    surface: address,
+    book: address,
+):
+    """
+    @param admin holds GOVERNOR from the start
+    @param setup deployer that wires the system and then renounces
+    """
+    roles.__init__(admin, setup)
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+    INVENTORY = IInventory(inventory)
+    ORACLE = IPriceOracle(oracle)
+    SURFACE = IVolSurface(surface)
+    BOOK = IOptionBook(book)
+
+
+# ------------------------------------------------------------------ permissionless: trading
+
+
+@external
+def trade(
+    orders: DynArray[IOptionBook.Order, MAX_ORDERS], limit: int256, deadline: uint256
+) -> IOptionEngine.Outcome:
+    """
+    @notice Changes the caller's positions on one board; the orders are one trade.
+    @param orders by ascending series
+    @param limit [quote, WAD] the most the caller pays, spread and charge included; negative: the least it receives
+    @param deadline [s]
+    """
+    assert block.timestamp <= deadline, "options: deadline passed"
+    key: uint256 = self._check_orders(orders)
+    market: uint256 = series._market_of(key)
+    rules: uint256 = parameters._rules(market)
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    self._check_open(key, mark.fresh)
+    if staticcall BOOK.is_due(key, mark.price):
+        self._renew(key, mark, 0)
+    fill: IOptionBook.Fill = extcall BOOK.apply(msg.sender, orders, mark)
+    outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    closing: bool = False
+    outcome, settlement, closing = self._execute(msg.sender, orders, key, rules, mark, fill)
+    assert -outcome.cash <= limit, "options: limit"
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, settlement)
+    if not closing:
+        if mask == 1 << (market + c.OPTION_BIT) and not fill.is_short:
+            # long options are paid for, and there is nothing else
+            assert cash >= 0, "margin: below initial"
+        else:
+            self._sync_mask(mask, market, True)
+            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+            assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
+    return outcome
+
+
+@external
+def liquidate(account: address, market: uint256, expiry: uint256) -> uint256:
+    """
+    @notice Closes up to eight positions that an account below maintenance has on a board, at the vault's quote.
+    @dev    The penalty is on the notional of what was short, at most the equity that the account is left with.
+    @return [quote, WAD] penalty paid
+    """
+    key: uint256 = series._key(market, expiry)
+    rules: uint256 = parameters._rules(market)
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    self._check_open(key, mark.fresh)
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = staticcall CLEARINGHOUSE.account(account)
+    # a leg whose price has gone stale is judged at its last mark: it must not shield the others
+    self._sync_mask(mask, market, False)
+    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+    health: IMargin.Health = staticcall margin.assess(account, cash, mask)
+    assert health.equity < convert(health.maintenance, int256), "options: account is healthy"
+    if staticcall BOOK.is_due(key, mark.price):
+        self._renew(key, mark, 0)
+    orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+    short: uint256 = 0          # [base, WAD]
+    for leg: IOptionBook.Leg in staticcall BOOK.legs(account):
+        if series._board_of(leg.series) == key and len(orders) < MAX_ORDERS:
+            orders.append(IOptionBook.Order(series=leg.series, size=-leg.size))
+            short += convert(max(-leg.size, 0), uint256)
+    assert len(orders) != 0, "options: no position"
+    fill: IOptionBook.Fill = extcall BOOK.apply(account, orders, mark)
+    outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    closing: bool = False
+    outcome, settlement, closing = self._execute(account, orders, key, rules, mark, fill)
+    left: int256 = health.equity - convert(outcome.half_spread, int256) - outcome.charge
+    penalty: uint256 = min(
+        wad.mul_div_up(wad.mul_up(short, mark.price), parameters._penalty_bps(rules), c.BPS),
+        convert(max(left, 0), uint256),
+    )
+    paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(account, settlement, penalty, msg.sender)
+    log IOptionEngine.Liquidated(
+        account=account,
+        market=market,
+        expiry=expiry,
+        liquidator=msg.sender,
+        equity=health.equity,
+        maintenance=health.maintenance,
+        penalty=paid,
+    )
+    return paid
+
+
+# ------------------------------------------------------------------ permissionless: keeping
+
+
+@external
+def refresh(market: uint256, expiry: uint256) -> uint256:
+    """
+    @notice Renews a board that is due: its totals at the spot, time and surface of now.
+    @dev    Paid if the board has positions and was not renewed too recently.
+    @return [quote, WAD] reward to the caller's account
+    """
+    key: uint256 = series._key(market, expiry)
+    rules: uint256 = parameters._rules(market)
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    self._check_open(key, mark.fresh)
+    assert staticcall BOOK.is_due(key, mark.price), "options: not due"
+    board: IOptionBook.Board = staticcall BOOK.board(market, expiry)
+    reward: uint256 = 0
+    if board.legs != 0 and block.timestamp - board.time >= parameters._interval(rules):
+        reward = parameters._reward(rules)
+    self._renew(key, mark, reward)
+    return reward
+
+
+@external
+def settle(market: uint256, expiry: uint256, round_id: uint256) -> uint256:
+    """
+    @notice Fixes the price of an expired board and sets its payoff aside; paid if it had positions.
+    @param round_id the last good round of the market's feed at or before expiry: see PriceOracle.price_at
+    @return [quote/base, WAD] price
+    """
+    key: uint256 = series._key(market, expiry)
+    rules: uint256 = parameters._rules(market)
+    assert key != 0, "options: not listed"
+    assert block.timestamp >= expiry, "options: not expired"
+    price: uint256 = staticcall ORACLE.price_at(market, expiry, round_id)
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    payoff: int256 = 0
+    legs: uint256 = 0
+    change: IInventory.Change = empty(IInventory.Change)
+    payoff, legs, change = extcall BOOK.expire(key, mark, price)
+    reward: uint256 = 0
+    release: uint256 = 0
+    if legs != 0:
+        reward = parameters._reward(rules)
+        release = (extcall INVENTORY.adjust(market, mark, change)).release
+    self._settle_vault(release, reward, payoff)
+    log IOptionEngine.Settled(
+        market=market, expiry=expiry, keeper=msg.sender, price=price, payoff=payoff, reward=reward
+    )
+    return price
+
+
+@external
+def settle_accounts(market: uint256, expiry: uint256, accounts: DynArray[address, 64]):
+    """
+    @notice Pays accounts what their positions on a settled board came to, or takes it; those without one are passed over.
+    """
+    key: uint256 = series._key(market, expiry)
+    for account: address in accounts:
+        payoff: int256 = 0
+        found: bool = False
+        holds: bool = False
+        payoff, found, holds = extcall BOOK.pay_out(key, account)
+        if found:
+            settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+            settlement.cash = payoff
+            settlement.payables = -payoff
+            if not holds:
+                settlement.closed = 1 << (market + c.OPTION_BIT)
+            extcall CLEARINGHOUSE.settle(account, settlement)
+            log IOptionEngine.AccountSettled(
+                account=account, market=market, expiry=expiry, payoff=payoff
+            )
+
+
+@external
+def clear(market: uint256, expiry: uint256):
+    """
+    @notice Forgets a board whose every account is settled; what rounding left in payables goes to LPs.
+    """
+    dust: int256 = extcall BOOK.clear(series._key(market, expiry))
+    self._settle_vault(0, 0, -dust)
+    log IOptionEngine.Cleared(market=market, expiry=expiry, dust=dust)
+
+
+# ------------------------------------------------------------------ privileged
+
+
+@external
+def set_params(market: uint256, params: IOptionEngine.MarketParams):
+    """
+    @notice Sets the parameters of a market's options, inside the immutable bounds of parameters.vy; the first call lists the market.
+    """
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    assert market < c.MAX_MARKETS, "options: not listed"
+    self._set_params(market, params)
+
+
+@external
+def lower_caps(market: uint256, cap_series: uint256, cap_expiry: uint256, cap_market: uint256):
+    """
+    @notice Tightens a market's caps [base, WAD].
+    """
+    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)
+    p: IOptionEngine.MarketParams = parameters._load(market)
+    assert (
+        cap_series <= p.cap_series and cap_expiry <= p.cap_expiry and cap_market <= p.cap_market
+    ), "options: caps can only fall"
+    p.cap_series = cap_series
+    p.cap_expiry = cap_expiry
+    p.cap_market = cap_market
+    self._set_params(market, p)
+
+
+@external
+def pause(market: uint256):
+    """
+    @notice From now on positions in this market can only shrink.
+    """
+    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)
+    self._set_paused(market, True)
+
+
+@external
+def unpause(market: uint256):
+    """
+    @notice Ends a pause.
+    """
+    roles._check(roles.Role.GOVERNOR)
+    self._set_paused(market, False)
+
+
+@external
+def list_strikes(market: uint256, expiry: uint256, strikes: DynArray[uint256, series.MAX_STRIKES]):
+    """
+    @notice Opens a board, or adds strikes to one.
+    @param expiry [s since 1970] on the posted surface
+    @param strikes [quote/base, WAD] multiples of 1e-8, from a tenth of spot to ten times spot, in any order
+    """
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    rules: uint256 = parameters._rules(market)
+    assert expiry > block.timestamp + parameters._cutoff(rules), "options: expired"
+    # an expiry that is not at 08:00 UTC is not there
+    assert (staticcall SURFACE.smile(market, expiry)).theta != 0, "options: not on the surface"
+    assert len(strikes) != 0, "options: no strikes"
+    spot: uint256 = (extcall ORACLE.sync(market)).price
+    for strike: uint256 in strikes:
+        assert strike * MONEYNESS >= spot and strike <= spot * MONEYNESS, "options: strike range"
+    extcall BOOK.add_strikes(series._key(market, expiry), strikes)
+    log IOptionEngine.StrikesListed(market=market, expiry=expiry, strikes=strikes)
+
+
+@external
+def close_board(market: uint256, expiry: uint256):
+    """
+    @notice From now on positions on this board can only shrink, and settle.
+    """
+    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)
+    extcall BOOK.close(series._key(market, expiry))
+    log IOptionEngine.BoardClosed(market=market, expiry=expiry)
+
+
+# ------------------------------------------------------------------ views
+
+
+@external
+@view
+def quote(
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]
+) -> IOptionEngine.Outcome:
+    """
+    @notice What `trade` would do for this account in this block, to the wei; margin and limit aside.
+    """
+    assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
+    key: uint256 = self._check_orders(orders)
+    market: uint256 = series._market_of(key)
+    rules: uint256 = parameters._rules(market)
+    mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+    self._check_open(key, mark.fresh)
+    assert not staticcall BOOK.is_due(key, mark.price), "options: refresh first"
+    fill: IOptionBook.Fill = staticcall BOOK.preview(account, orders, mark)
+    fill.change.closing = self._check_fill(fill, key, rules)
+    return self._conclude(fill, rules, staticcall INVENTORY.quote(market, mark, fill.change))
+
+
+@external
+@view
+@reentrant
+def margin_bps(market: uint256) -> (uint256, uint256, uint256):
+    """
+    @dev    Not locked: Margin reads it within a trade.
+    @return initial, floor and maintenance of MarketParams [bps]
+    """
+    rules: uint256 = parameters._rules(market)
+    return (
+        parameters._initial_bps(rules),
+        parameters._floor_bps(rules),
+        parameters._maintenance_bps(rules),
+    )
+
+
+@external
+@view
+def params(market: uint256) -> IOptionEngine.MarketParams:
+    """
+    @return the parameters in force
+    """
+    return parameters._load(market)
+
+
+@external
+@view
+def is_paused(market: uint256) -> bool:
+    """
+    @return whether positions in the market can only shrink
+    """
+    return parameters._rules(market) & parameters.PAUSED != 0
+
+
+@external
+@view
+def neighbours() -> (address, address, address, address, address):
+    """
+    @return clearinghouse, inventory, oracle, surface, book
+    """
+    return (
+        CLEARINGHOUSE.address,
+        INVENTORY.address,
+        ORACLE.address,
+        SURFACE.address,
+        BOOK.address,
+    )
+
+
+# ------------------------------------------------------------------ internal: a trade
+
+
+@internal
+@pure
+def _check_orders(orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> uint256:
+    """@return the key of the one board that all orders are on"""
+    assert len(orders) != 0, "options: no orders"
+    key: uint256 = series._board_of(orders[0].series)
+    last: uint256 = 0
+    for order: IOptionBook.Order in orders:
+        assert series._board_of(order.series) == key, "options: mixed expiries"
+        assert order.series != last, "options: duplicate series"
+        assert order.series > last, "options: series order"
+        assert order.size != 0, "options: zero size"
+        assert order.size % series.LOT == 0, "options: not a multiple of the lot"
+        assert abs(order.size // series.LOT) <= series.MAX_LOTS, "options: size range"
+        last = order.series
+    return key
+
+
+@internal
+@view
+def _check_open(key: uint256, fresh: bool):
+    assert block.timestamp < series._expiry_of(key), "options: expired"
+    assert fresh, "oracle: stale price"
+
+
+@internal
+@view
+def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256) -> bool:
+    """
+    @notice Refuses what opens or grows a position and must not.
+    @return whether every order shrinks a position and does not flip it
+    """
+    market: uint256 = series._market_of(key)
+    limits: uint256 = parameters.limits[market]
+    closing: bool = True
+    grown: int256 = 0
+    for o: IOptionBook.Filled in fill.orders:
+        grown += abs(o.after) - abs(o.before)
+        if abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0)):
+            continue
+        closing = False
+        least: int256 = convert(limits >> 192, int256)
+        assert abs(o.after - o.before) >= least and abs(o.after) >= least, "options: below minimum size"
+        assert abs(o.after) <= series.MAX_LOTS, "options: size range"
+        most: int256 = convert((limits >> 128) & series.U64, int256)
+        assert abs(o.net_after) <= most or abs(o.net_after) < abs(o.net_before), "options: series cap"
+    if not closing:
+        assert rules & parameters.PAUSED == 0, "options: paused"
+        assert not fill.closing_only, "options: board is closing"
+        assert fill.is_live, "options: stale surface"
+        assert (
+            block.timestamp + parameters._cutoff(rules) <= series._expiry_of(key)
+        ), "options: too close to expiry"
+        if grown > 0:
+            assert fill.interest <= (limits >> 64) & series.U64, "options: expiry cap"
+            assert fill.market_interest <= limits & series.U64, "options: market cap"
+    return closing
+
+
+@internal
+def _execute(
+    account: address,
+    orders: DynArray[IOptionBook.Order, MAX_ORDERS],
+    key: uint256,
+    rules: uint256,
+    mark: IPriceOracle.Mark,
+    booked: IOptionBook.Fill,
+) -> (IOptionEngine.Outcome, IClearinghouse.Settlement, bool):
+    """
+    @notice What follows the booking of a trade, but for its settlement: rules, Inventory, log.
+    @return outcome, what to settle, and whether the trade only shrinks positions
+    """
+    fill: IOptionBook.Fill = booked
+    market: uint256 = series._market_of(key)
+    fill.change.closing = self._check_fill(fill, key, rules)
+    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, fill.change)
+    outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer)
+    log IOptionEngine.Trade(
+        account=account,
+        market=market,
+        expiry=series._expiry_of(key),
+        orders=orders,
+        spot=mark.price,
+        premium=outcome.premium,
+        half_spread=outcome.half_spread,
+        charge=outcome.charge,
+    )
+    opened: uint256 = 1 << (market + c.OPTION_BIT)
+    closed: uint256 = 0
+    if not fill.holds:
+        closed = opened
+        opened = 0
+    return (
+        outcome,
+        IClearinghouse.Settlement(
+            cash=outcome.cash,
+            reserve=answer.charge - convert(answer.release, int256),
+            fees=outcome.fees,
+            opened=opened,
+            closed=closed,
+            payables=0,
+        ),
+        fill.change.closing,
+    )
+
+
+@internal
+@pure
+def _conclude(fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote) -> IOptionEngine.Outcome:
+    """@notice What was booked and what Inventory answered."""
+    half_spread: uint256 = min(answer.half_spread, fill.spread_cap)
+    return IOptionEngine.Outcome(
+        premium=fill.premium,
+        half_spread=half_spread,
+        charge=answer.charge,
+        fees=half_spread * parameters._fee_share_bps(rules) // c.BPS,
+        cash=-(fill.premium + convert(half_spread, int256) + answer.charge),
+    )
+
+
+@internal
+def _sync_mask(mask: uint256, synced: uint256, fresh: bool):
+    """
+    @notice Takes the mark of every market that a mask names, but for one that has been.
+    @param fresh whether every mark must be fit to trade on
+    """
+    both: uint256 = (mask | (mask >> c.OPTION_BIT)) & ~(1 << synced)
+    for market: uint256 in range(c.MAX_MARKETS):
+        if (both >> market) & 1 == 1:
+            mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+            assert mark.fresh or not fresh, "oracle: stale price"
+
+
+# ------------------------------------------------------------------ internal: the rest
+
+
+@internal
+def _renew(key: uint256, mark: IPriceOracle.Mark, reward: uint256):
+    """
+    @notice Has a board's point moved to now, tells Inventory, and books what that releases before anything else is priced.
+    @param reward [quote, WAD] to the caller
+    """
+    market: uint256 = series._market_of(key)
+    change: IInventory.Change = extcall BOOK.renew(key, mark, staticcall INVENTORY.horizon())
+    release: uint256 = 0
+    if change.options:
+        release = (extcall INVENTORY.adjust(market, mark, change)).release
+    self._settle_vault(release, reward, 0)
+    log IOptionEngine.Refreshed(
+        market=market, expiry=series._expiry_of(key), keeper=msg.sender, spot=mark.price, reward=reward
+    )
+
+
+@internal
+def _settle_vault(release: uint256, reward: uint256, payables: int256):
+    """@notice Books what concerns the vault, and the caller's reward out of LP cash."""
+    if release == 0 and reward == 0 and payables == 0:
+        return
+    keeper: address = empty(address)
+    if reward != 0:
+        keeper = msg.sender
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    settlement.cash = convert(reward, int256)
+    settlement.reserve = -convert(release, int256)
+    settlement.payables = payables
+    extcall CLEARINGHOUSE.settle(keeper, settlement)
+
+
+@internal
+def _set_params(market: uint256, params: IOptionEngine.MarketParams):
+    parameters._save(market, params, parameters.rules[market] & parameters.PAUSED != 0)
+    log IOptionEngine.MarketParamsSet(market=market, params=params)
+
+
+@internal
+def _set_paused(market: uint256, paused: bool):
+    word: uint256 = parameters._rules(market)
+    if paused:
+        word |= parameters.PAUSED
+    else:
+        word &= ~parameters.PAUSED
+    parameters.rules[market] = word
+    log IOptionEngine.MarketPaused(market=market, paused=paused)

@@ -1,0 +1,193 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  Boards: what is listed, what accounts hold of it, and what that is worth to the vault
+@notice Owns every slot of boards and strikes. `_load_*` and `_save_*` are the only code that knows where a bit lies.
+@dev    Words of a board, by key (series.vy), signed fields in two's complement, so that an empty slot reads as zero:
+            point       spot u96 | time u40 | surface u40 | horizon u20 | strikes u8 | closing only bit 1 | listed bit 0
+            values      value i128 | delta i128
+            slopes      gamma i128 | theta i128
+            counts      vega i128 | interest u64 [LOT] | legs u32
+            stress      two words of 4 x i64 [MICRO]
+            settlement  price u96 | owed i112 | legs u32: written once, when the words above but the first are cleared
+        and of a strike, by key and index: strike u64 [STRIKE_UNIT] | calls i64 [LOT] | puts i64 [LOT].
+"""
+
+from contracts import constants as c
+
+
+struct Point:
+    spot: uint256               # [quote/base, WAD]
+    time: uint256               # [s]
+    surface: uint256            # [s] timestamp of the surface
+    horizon: uint256            # [s]
+    strikes: uint256
+    closing_only: bool
+    listed: bool
+
+struct Book:                    # the vault's, at the board's point
+    value: int256               # [quote, WAD]
+    delta: int256               # [base, WAD]
+    gamma: int256               # [base per quote, WAD]
+    theta: int256               # [quote per year, WAD]
+    vega: int256                # [quote per 1.00 of vol, WAD]
+    stress: int256[c.N_STRESS]  # [MICRO quote] beyond delta
+    interest: uint256           # [LOT] sum over accounts of |size|
+    legs: uint256               # positions of accounts
+
+struct Settlement:
+    price: uint256              # [quote/base, WAD]; 0: not settled
+    owed: int256                # [quote, WAD] what payables still hold for accounts, dust included
+    legs: uint256               # positions not yet settled
+
+struct Strike:
+    strike: uint256             # [STRIKE_UNIT]
+    calls: int256               # [LOT] net of all accounts
+    puts: int256                # [LOT]
+
+
+LIVE: constant(uint256) = 16                    # boards of a market, one day number of 16 bits each in a word
+U16: constant(uint256) = 2**16 - 1
+U20: constant(uint256) = 2**20 - 1
+U32: constant(uint256) = 2**32 - 1
+U40: constant(uint256) = 2**40 - 1
+U64: constant(uint256) = 2**64 - 1
+U96: constant(uint256) = 2**96 - 1
+U112: constant(uint256) = 2**112 - 1
+U128: constant(uint256) = 2**128 - 1
+
+_points: HashMap[uint256, uint256]
+_values: HashMap[uint256, uint256]
+_slopes: HashMap[uint256, uint256]
+_counts: HashMap[uint256, uint256]
+_stress: HashMap[uint256, uint256[2]]
+_settlements: HashMap[uint256, uint256]
+_strikes: HashMap[uint256, uint256[24]]
+# Day numbers of a market's boards that are not settled, in no order.
+_live: uint256[c.MAX_MARKETS]
+# [LOT] sum over a market's boards of their interest.
+_interest: uint256[c.MAX_MARKETS]
+
+
+@internal
+@pure
+def _signed(word: uint256, at: uint256, bits: uint256) -> int256:
+    """@return the field of `bits` bits that begins at bit `at`"""
+    return convert(convert(word << (256 - at - bits), bytes32), int256) >> (256 - bits)
+
+
+@internal
+@pure
+def _field(x: int256, bits: uint256) -> uint256:
+    """@return x in two's complement of `bits` bits"""
+    bound: int256 = 1 << (bits - 1)
+    assert x < bound and x >= -bound, "options: out of range"
+    return convert(convert(x, bytes32), uint256) & ((1 << bits) - 1)
+
+
+@internal
+@view
+def _load_point(key: uint256) -> Point:
+    word: uint256 = self._points[key]
+    return Point(
+        spot=word >> 110,
+        time=(word >> 70) & U40,
+        surface=(word >> 30) & U40,
+        horizon=(word >> 10) & U20,
+        strikes=(word >> 2) & 255,
+        closing_only=word & 2 != 0,
+        listed=word & 1 != 0,
+    )
+
+
+@internal
+def _save_point(key: uint256, p: Point):
+    # prices have 96 bits, times of accepted rounds and surfaces 40, the horizon 20
+    word: uint256 = (p.spot << 110) | (p.time << 70) | (p.surface << 30) | (p.horizon << 10) | (p.strikes << 2)
+    if p.closing_only:
+        word |= 2
+    if p.listed:
+        word |= 1
+    self._points[key] = word
+
+
+@internal
+@view
+def _load_book(key: uint256) -> Book:
+    b: Book = empty(Book)
+    word: uint256 = self._counts[key]
+    b.legs = word & U32
+    if b.legs == 0:
+        return b                # no position: nothing held
+    b.interest = (word >> 32) & U64
+    b.vega = self._signed(word, 128, 128)
+    word = self._values[key]
+    b.value = self._signed(word, 128, 128)
+    b.delta = self._signed(word, 0, 128)
+    word = self._slopes[key]
+    b.gamma = self._signed(word, 128, 128)
+    b.theta = self._signed(word, 0, 128)
+    words: uint256[2] = self._stress[key]
+    for i: uint256 in range(c.N_STRESS):
+        b.stress[i] = self._signed(words[i // 4], 64 * (i % 4), 64)
+    return b
+
+
+@internal
+def _save_book(key: uint256, b: Book):
+    """@dev Without positions every total is zero, being the sum over strikes of nothing."""
+    assert b.interest <= U64 and b.legs <= U32, "options: out of range"
+    self._counts[key] = (self._field(b.vega, 128) << 128) | (b.interest << 32) | b.legs
+    self._values[key] = (self._field(b.value, 128) << 128) | self._field(b.delta, 128)
+    self._slopes[key] = (self._field(b.gamma, 128) << 128) | self._field(b.theta, 128)
+    words: uint256[2] = [0, 0]
+    for i: uint256 in range(c.N_STRESS):
+        words[i // 4] |= self._field(b.stress[i], 64) << (64 * (i % 4))
+    self._stress[key] = words
+
+
+@internal
+@view
+def _load_settlement(key: uint256) -> Settlement:
+    word: uint256 = self._settlements[key]
+    return Settlement(price=word >> 144, owed=self._signed(word, 32, 112), legs=word & U32)
+
+
+@internal
+def _save_settlement(key: uint256, s: Settlement):
+    self._settlements[key] = (s.price << 144) | (self._field(s.owed, 112) << 32) | s.legs
+
+
+@internal
+@view
+def _load_strike(key: uint256, index: uint256) -> Strike:
+    word: uint256 = self._strikes[key][index]
+    return Strike(
+        strike=word >> 128,
+        calls=self._signed(word, 64, 64),
+        puts=self._signed(word, 0, 64),
+    )
+
+
+@internal
+def _save_strike(key: uint256, index: uint256, s: Strike):
+    self._strikes[key][index] = (
+        (s.strike << 128) | (self._field(s.calls, 64) << 64) | self._field(s.puts, 64)
+    )
+
+
+@internal
+def _add_live(market: uint256, day: uint256):
+    word: uint256 = self._live[market]
+    assert word >> 240 == 0, "options: too many boards"
+    self._live[market] = (word << 16) | day
+
+
+@internal
+def _remove_live(market: uint256, day: uint256):
+    word: uint256 = self._live[market]
+    for i: uint256 in range(LIVE):
+        if (word >> (16 * i)) & U16 == day:
+            low: uint256 = word & ((1 << (16 * i)) - 1)
+            self._live[market] = ((word >> (16 * i + 16)) << (16 * i)) | low
+            return
