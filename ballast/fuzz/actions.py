@@ -277,6 +277,23 @@ def trade_greeks(
         w.desk = desk
 
 
+@action("what the desk has given of {market:market} is now {delta:base} delta, {vega:wad} vega, {gamma:wad} gamma more")
+def revalue_greeks(
+    w: World, who: str, market: int, delta: int = 0, gamma: int = 0, vega: int = 0, stress: list[int] | None = None
+) -> None:
+    """No trade: as when a board's greeks are computed anew, or the board is settled."""
+    if w.desk is None:
+        return
+    change = Change(Exposure(delta, gamma, vega), stress is not None, tuple(stress or NO_STRESS))
+    desk = w.desk.fork()
+    outcome = w.do(
+        w.contracts["option_engine"], "adjust", market, astuple(change),
+        sender=who, twin=lambda t: desk.adjust(t, market, change, w.now),
+    )  # fmt: skip
+    if outcome.ok:
+        w.desk = desk
+
+
 # ---- liquidity
 
 

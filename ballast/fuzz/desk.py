@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ballast.model.exact.fixed import BPS, MICRO, floor_div, mul_floor, require
+from ballast.model.exact.inventory import Fall, Inventory
+from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Change, Exposure, Quote, Settlement
 from ballast.model.exact.system import System as Twin
 
@@ -35,6 +38,13 @@ class Held:
         """The vault's since it was last settled [quote, WAD]."""
         return mul_floor(self.exposure.delta, price - self.settled_at)
 
+    def revalued(self, by: Callable[[], float]) -> Change:
+        """What multiplies each greek and each scenario by a factor of its own, stress in whole MICRO."""
+        x = self.exposure
+        delta, gamma, vega = (int(each * (by() - 1)) for each in (x.delta, x.gamma, x.vega))
+        stress = tuple(int(each * (by() - 1)) * MICRO for each in self.stress)
+        return Change(Exposure(delta, gamma, vega), options=True, stress=stress)
+
     def reversal(self, parts: int, whole: int) -> Change:
         """What takes `parts` of `whole` of it back, without a notional."""
         x = self.exposure
@@ -60,15 +70,29 @@ class Desk:
 
     def trade(self, t: Twin, market: int, change: Change, now: int) -> Quote:
         """Report a change and settle it. All or nothing on forks, of this and of the system, only."""
+        mark = self._mark(t, market, now)
+        told = replace(change, book=-self.of(market).gain(mark.price))
+        quote = t.inventory.trade(market, mark, told, now)
+        fees = quote.half_spread * FEE_SHARE_BPS // BPS
+        self._settle(t, market, mark, told, quote.half_spread + quote.charge, quote.charge - quote.release, fees)
+        return quote
+
+    def adjust(self, t: Twin, market: int, change: Change, now: int) -> Fall:
+        """Report a change of what is held already, and settle what it has gained so far. On forks only, as `trade`."""
+        mark = self._mark(t, market, now)
+        told = replace(change, book=-self.of(market).gain(mark.price))
+        assert isinstance(t.inventory, Inventory)
+        fall = t.inventory.adjust(market, mark, told, now, hedges=False)
+        self._settle(t, market, mark, told, 0, -fall.release, 0)
+        return fall
+
+    def _mark(self, t: Twin, market: int, now: int) -> Mark:
         mark = t.oracle.sync(market, now)
         require(mark.fresh, "oracle: stale price")
-        gain = self.of(market).gain(mark.price)
-        quote = t.inventory.trade(market, mark, replace(change, book=-gain), now)
-        self.held[market] = self.of(market).after(change, mark.price)
-        paid = gain + quote.half_spread + quote.charge
+        return mark
+
+    def _settle(self, t: Twin, market: int, mark: Mark, told: Change, cost: int, reserve: int, fees: int) -> None:
+        self.held[market] = self.of(market).after(told, mark.price)
+        paid = cost - told.book
         require(t.clearinghouse.account(self.account)[0] >= paid, "double: desk is out of cash")
-        fees = quote.half_spread * FEE_SHARE_BPS // BPS
-        t.clearinghouse.settle(
-            self.account, Settlement(cash=-paid, reserve=quote.charge - quote.release, fees=fees), by_engine=True
-        )
-        return quote
+        t.clearinghouse.settle(self.account, Settlement(cash=-paid, reserve=reserve, fees=fees), by_engine=True)

@@ -256,6 +256,12 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
     twin, desk = _experiment(w), w.desk.fork() if w.desk is not None else None
     assert isinstance(twin.inventory, Inventory)
     twin.inventory.sync_all(w.now)
+    if desk is not None and rng.random() < 0.3:
+        market = rng.randrange(len(w.feeds))
+        try:
+            desk.adjust(twin, market, desk.of(market).revalued(lambda: rng.uniform(-1, 3)), w.now)
+        except Reverted:
+            return
     if desk is not None:  # what the desk has gained or lost before is settled
         settlements = [(PROBES[0], market, Change()) for market in range(len(w.feeds))]
         if _cost(twin, w.now, settlements, desk) is None:
@@ -287,6 +293,32 @@ def i6_no_round_trip_pays(w: World, rng: Random) -> None:
         if not good(old, new, len(path))
     ]
     demand(not worse, "i6_no_round_trip_pays", f"{path}: {', '.join(worse)}")
+
+
+def i6_no_rebate_rests_on_a_revaluation(w: World, rng: Random) -> None:
+    """Once an exposure has changed in a block and options are valued anew all the same, U is another function of the
+    exposures, and taking back what was done under the old one would be paid for a fall that nobody had been charged
+    for. So nothing is paid any more, whatever the valuation says; at a block's start it is as harmless as a re-mark,
+    and marks can still be taken."""
+    if w.desk is None:
+        return
+    twin, desk = _experiment(w), w.desk.fork()
+    assert isinstance(twin.inventory, Inventory)
+    market = rng.randrange(len(w.feeds))
+    if twin.oracle.peek(market, w.now).fresh and rng.random() < 0.5:
+        size = _what_if_size(w, rng, market)
+        path: list[Leg] = [(PROBES[0], market, size), (PROBES[0], market, -size)]
+    else:
+        change = _what_if_greeks(w, rng, market)
+        path = [(PROBES[0], market, change), (PROBES[0], market, _between(change, 0, -1_000))]
+    if _cost(twin, w.now, path[:1], desk) is None:
+        return
+    try:
+        desk.adjust(twin, market, desk.of(market).revalued(lambda: rng.uniform(-1, 3)), w.now)
+    except Reverted:
+        return
+    back = _cost(twin, w.now, path[1:], desk)
+    demand(back is None or back >= 0, "i6_no_rebate_rests_on_a_revaluation", lambda: f"{path}: {back} for the way back")
 
 
 def i8_more_never_costs_less(w: World, rng: Random) -> None:
@@ -644,6 +676,8 @@ def i13_everything_equals_the_twin(w: World) -> None:
     with w.clock.on("compare"):
         _same("buckets", w.view(system.clearinghouse, "buckets"), plain(twin.clearinghouse.buckets()))
         _same("inventory", w.view(system.inventory, "book"), _book(w.inventory.book))
+        _same("frozen", w.view(system.inventory, "frozen"), w.inventory.frozen(now))
+        _same("horizon", w.view(system.inventory, "horizon"), w.inventory.params.horizon)
         for i, market in enumerate(w.inventory.markets):
             _same(f"inventory market {i}", w.view(system.inventory, "market", i), plain(market))
             _same(f"perp book {i}", w.view(system.perp_engine, "book", i), plain(twin.perp_engine.book(i)))
@@ -801,6 +835,7 @@ EXPERIMENTS: tuple[Callable[[World, Random], None], ...] = (
     i5_splitting_never_helps,
     i5_splitting_options_never_helps,
     i6_no_round_trip_pays,
+    i6_no_rebate_rests_on_a_revaluation,
 )
 EXPERIMENTS_BEYOND: tuple[Callable[[World, Random], None], ...] = (
     i8_more_never_costs_less,

@@ -490,6 +490,22 @@ def _greeks(p: Planner, market: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def revaluations(p: Planner) -> list[Step]:
+    """What the vault holds of the desk is worth more or less risk, or gone; alone, or between two trades of a block."""
+    if p.world.desk is None:
+        return []
+    market = p.market()
+    held = p.world.desk.of(market)
+    gone = p.rng.random() < 0.2
+    change = held.reversal(1, 1) if gone else held.revalued(lambda: p.rng.choice((-1, 1, 1, 1)) * p.log(-1, 0.5))
+    x = change.exposure
+    step: Step = ["revalue_greeks", {
+        "who": p.who("stranger"), "market": market, "delta": x.delta, "gamma": x.gamma, "vega": x.vega,
+        "stress": list(change.stress),
+    }]  # fmt: skip
+    return [step] if p.rng.random() < 0.6 else [*trade_held(p)[:1], step, *trade_held(p)[:1], *greeks(p)[:1]]
+
+
 def volatilities(p: Planner) -> list[Step]:
     step = surface_step(p.world, p.rng, p.who("stranger"))
     return [step] if step else []
@@ -517,6 +533,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (fees, 12),
     (switches, 8),
     (greeks, 100),
+    (revaluations, 40),
     (volatilities, 60),
 )
 

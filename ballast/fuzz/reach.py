@@ -15,7 +15,8 @@ EXPECTED = (
     "shorts pay funding",
     "flip", "liquidation", "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
-    "vega held", "gamma held", "stress vector binds", "option rebate",
+    "vega held", "gamma held", "stress vector binds", "option rebate", "revalued at a block's start",
+    "revalued between trades",
     "surface posted", "surface held back",
 )  # fmt: skip
 
@@ -59,6 +60,8 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "surface posted"
     elif name == "trade_greeks":
         yield from _optioned(w)
+    elif name == "revalue_greeks":
+        yield "revalued between trades" if book.changed else "revalued at a block's start"
     elif name == "absorb":
         yield "gift absorbed"
 

@@ -43,27 +43,66 @@ def trade(market: uint256, change: IInventory.Change) -> IInventory.Quote:
     @notice Reports the change and settles it with the desk.
     @param change its `book` is replaced by what the settlement of the gain makes it
     """
+    mark: IPriceOracle.Mark = self._mark(market)
+    told: IInventory.Change = change
+    told.book = -self._gain(market, mark.price)
+    q: IInventory.Quote = extcall INVENTORY.trade(market, mark, told)
+    self._settle(market, mark.price, told, convert(q.half_spread, int256) + q.charge, q.charge, q.release, q.half_spread)
+    return q
+
+
+@external
+def adjust(market: uint256, change: IInventory.Change) -> IInventory.Fall:
+    """
+    @notice Reports the change as one of what it holds already: valued anew, or gone. Nobody pays for it.
+    @param change its `book` is replaced as in `trade`
+    """
+    mark: IPriceOracle.Mark = self._mark(market)
+    told: IInventory.Change = change
+    told.book = -self._gain(market, mark.price)
+    f: IInventory.Fall = extcall INVENTORY.adjust(market, mark, told)
+    self._settle(market, mark.price, told, 0, 0, f.release, 0)
+    return f
+
+
+@internal
+def _mark(market: uint256) -> IPriceOracle.Mark:
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     assert mark.fresh, "oracle: stale price"
-    moved: int256 = convert(mark.price, int256) - convert(self.settled_at[market], int256)
-    gain: int256 = signed.mul_floor(self.delta[market], moved)
-    told: IInventory.Change = change
-    told.book = -gain
-    q: IInventory.Quote = extcall INVENTORY.trade(market, mark, told)
-    self.delta[market] += change.exposure.delta
-    self.settled_at[market] = mark.price
-    paid: int256 = gain + convert(q.half_spread, int256) + q.charge
+    return mark
+
+
+@internal
+@view
+def _gain(market: uint256, price: uint256) -> int256:
+    moved: int256 = convert(price, int256) - convert(self.settled_at[market], int256)
+    return signed.mul_floor(self.delta[market], moved)
+
+
+@internal
+def _settle(
+    market: uint256,
+    price: uint256,
+    told: IInventory.Change,
+    cost: int256,
+    charge: int256,
+    release: uint256,
+    half_spread: uint256,
+):
+    """@notice Settles the gain, which is -told.book, and the cost of a trade."""
+    self.delta[market] += told.exposure.delta
+    self.settled_at[market] = price
+    paid: int256 = cost - told.book
     cash: int256 = (staticcall CLEARINGHOUSE.account(self))[0]
     assert cash >= paid, "double: desk is out of cash"
     extcall CLEARINGHOUSE.settle(
         self,
         IClearinghouse.Settlement(
             cash=-paid,
-            reserve=q.charge - convert(q.release, int256),
-            fees=q.half_spread * FEE_SHARE_BPS // c.BPS,
+            reserve=charge - convert(release, int256),
+            fees=half_spread * FEE_SHARE_BPS // c.BPS,
             opened=0,
             closed=0,
             payables=0,
         ),
     )
-    return q

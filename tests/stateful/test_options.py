@@ -21,11 +21,11 @@ BUGS = (
         "Inventory",
         (
             Edit(
-                INVENTORY, "signed.floor_div(increments[i], convert(c.MICRO, int256))",
-                "signed.ceil_div(increments[i], convert(c.MICRO, int256))",
+                INVENTORY, "signed.floor_div(change.stress[i], convert(c.MICRO, int256))",
+                "signed.ceil_div(change.stress[i], convert(c.MICRO, int256))",
             ),
         ),
-        (Edit(TWIN, "floor_div(x, MICRO)", "-floor_div(-x, MICRO)"),),
+        (Edit(TWIN, "floor_div(increment, MICRO)", "-floor_div(-increment, MICRO)"),),
     ),
     Bug(
         "squares of gamma are added, never taken out",
