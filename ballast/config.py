@@ -328,6 +328,53 @@ class MarketPerps(Section):
         )
 
 
+class Drift(Section):
+    """How fast feeders may move a market's surface, at once and for each hour since their last update."""
+
+    vol_base: Number  # of the volatility at the money, 0.01 is a point
+    vol_speed: Number
+    shape_base: Number  # of rho, and of eta
+    shape_speed: Number
+    rate_base: Number  # [1/year] of the rate that leads from spot to forward
+    rate_speed: Number
+    max_age: Seconds  # of a surface that new risk is taken on
+
+    def params(self) -> tuple[int, ...]:
+        """`IVolSurface.Drift`."""
+        names = ("vol_base", "vol_speed", "shape_base", "shape_speed", "rate_base", "rate_speed")
+        return *(self._scaled(name, WAD) for name in names), self.max_age
+
+
+class MarketOptions(Section):
+    """Boards, caps and short margin of the options; boards are listed later."""
+
+    drift: Drift
+    min_size: Number  # [base] of an order and of what it leaves
+    cap_series: Number  # [base] net
+    cap_expiry: Number  # [base] open interest of a board
+    cap_market: Number  # [base] open interest of all
+    cutoff: Seconds  # before expiry from which positions only shrink
+    initial: Number  # [fraction of spot] margin of a short option at the money
+    floor: Number  # [fraction of spot] and of one far out of it
+    maintenance: Number  # [fraction of the initial margin]
+    penalty: Number  # [fraction of notional] of a liquidation
+    fee_share: Number  # [fraction of the half-spread]
+    reward: Number  # [quote] for a refresh that was due, and for a settlement
+    interval: Seconds  # between refreshes of a board that are paid
+
+    def params(self) -> tuple[int, ...]:
+        """`IOptionEngine.MarketParams`."""
+        sizes = ("min_size", "cap_series", "cap_expiry", "cap_market")
+        shares = ("initial", "floor", "maintenance", "penalty", "fee_share")
+        return (
+            *(self._scaled(name, 10**6) * 10**12 for name in sizes),
+            self.cutoff,
+            *(self._scaled(name, BPS) for name in shares),
+            self._scaled("reward", 10**6) * MICRO,
+            self.interval,
+        )
+
+
 class Venue(Section):
     """A Uniswap v3 spot hedge."""
 
@@ -365,12 +412,28 @@ class Market(Section):
     oracle: MarketOracle
     inventory: MarketInventory
     perps: MarketPerps
+    options: MarketOptions | None = None
     venues: list[Venue] = []
 
     @model_validator(mode="after")
     def _base(self) -> Market:
         if self.venues and self.base is None:
             raise ValueError(f"{self.name}: a venue needs the base token")
+        return self
+
+
+class Surface(Section):
+    """Who says what volatility is, and how many of them must agree."""
+
+    signers: list[Address] = Field(min_length=1)
+    threshold: int = Field(ge=1, le=8)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Surface:
+        if len(set(self.signers)) != len(self.signers):
+            raise ValueError("a signer is named twice")
+        if self.threshold > len(self.signers):
+            raise ValueError(f"threshold {self.threshold} is more than there are signers")
         return self
 
 
@@ -388,6 +451,7 @@ class Config(Section):
     clearing: Clearing
     inventory: Inventory
     hedging: Hedging
+    surface: Surface | None = None  # only options need it
     markets: list[Market] = Field(min_length=1, max_length=MAX_MARKETS)
 
     @model_validator(mode="after")
@@ -399,6 +463,8 @@ class Config(Section):
             raise ValueError(f"hedging.gas_market {self.hedging.gas_market!r} is not among {names}")
         if self.uniswap is None and any(market.venues for market in self.markets):
             raise ValueError("venues need `uniswap`")
+        if self.surface is None and any(market.options for market in self.markets):
+            raise ValueError("options need `surface`: signers and threshold")
         if self.guardian == self.governor:
             raise ValueError("governor and guardian are the same: the guardian's powers are the governor's already")
         # every number must fit its word: better now than half-way through a deployment
@@ -410,6 +476,9 @@ class Config(Section):
             market.oracle.params()
             market.inventory.params().pack()
             market.perps.params()
+            if market.options is not None:
+                market.options.params()
+                market.options.drift.params()
             for venue in market.venues:
                 venue.params()
         return self

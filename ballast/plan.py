@@ -158,7 +158,7 @@ class Renounce:
 
 Step = Deploy | Call | Grant | Renounce
 
-GOVERNED = ("oracle", "clearinghouse", "inventory", "perp_engine", "hedge_manager", "vault")
+GOVERNED = ("oracle", "clearinghouse", "inventory", "perp_engine", "surface", "hedge_manager", "vault")
 """Contracts with a table of roles."""
 
 
@@ -233,6 +233,8 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("clearinghouse", "Clearinghouse", (*admin, At("quote"), oracle))
     yield Deploy("inventory", "Inventory", (*admin, oracle, clearinghouse))
     yield Deploy("perp_engine", "PerpEngine", (*admin, clearinghouse, inventory, oracle))
+    yield Deploy("surface", "VolSurface", admin)
+    yield Deploy("pricer", "OptionPricer", ())
     yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle))
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
@@ -250,7 +252,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("inventory", perp_engine, Role.ENGINE)
     yield Grant("inventory", hedge_manager, Role.HEDGER)
     if plan.guardian is not None:
-        for key in ("perp_engine", "hedge_manager", "vault"):
+        for key in ("perp_engine", "surface", "hedge_manager", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     insurance, liquidator = config.clearing.shares()
@@ -275,6 +277,18 @@ def _steps(plan: Plan) -> Iterator[Step]:
         "vault: parameters", "vault", "set_params", (config.vault.params(),),
         (Read("vault", "params", (), config.vault.params(), "parameter"),),
     )  # fmt: skip
+
+    if config.surface is not None:
+        for signer in config.surface.signers:
+            yield Call(
+                f"surface: let {signer} sign", "surface", "set_signer", (signer, True),
+                (Read("surface", "is_signer", (signer,), True, "parameter"),),
+            )  # fmt: skip
+        threshold = config.surface.threshold
+        yield Call(
+            "surface: threshold", "surface", "set_threshold", (threshold,),
+            (Read("surface", "threshold", (), threshold, "parameter"),),
+        )  # fmt: skip
 
     venue_id = 0
     for market_id, market in enumerate(config.markets):
@@ -311,6 +325,12 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
         f"perp_engine: list {name}", "perp_engine", "list_market", (market_id, perps),
         (Read("perp_engine", "config", (market_id,), (perps, True, False), "parameter"),),
     )  # fmt: skip
+    if market.options is not None:
+        drift = market.options.drift.params()
+        yield Call(
+            f"surface: list {name}", "surface", "set_drift", (market_id, drift),
+            (Read("surface", "drift", (market_id,), drift, "parameter"),),
+        )  # fmt: skip
 
 
 def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, venue: Venue) -> Iterator[Step]:
@@ -375,5 +395,6 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     yield Read("oracle", "market_count", (), count, "switch")
     yield Read("inventory", "market_count", (), count, "switch")
     yield Read("perp_engine", "listed_mask", (), (1 << count) - 1, "switch")
+    yield Read("surface", "signer_count", (), len(config.surface.signers) if config.surface else 0, "switch")
     yield Read("hedge_manager", "venue_count", (), sum(len(market.venues) for market in config.markets), "switch")
     yield Read("vault", "deposits_paused", (), False, "switch")

@@ -51,6 +51,8 @@ class System:
     clearinghouse: Contract
     inventory: Contract
     perp_engine: Contract
+    surface: Contract
+    pricer: Contract
     margin: Contract
     hedge_manager: Contract
     vault: Contract
@@ -282,6 +284,8 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "clearinghouse": at("clearinghouse"),
         "inventory": at("inventory"),
         "perp_engine": at("perp_engine"),
+        "surface": at("surface"),
+        "pricer": at("pricer"),
         "margin": at("margin"),
         "hedge_manager": at("hedge_manager"),
         "vault": at("vault"),

@@ -229,6 +229,7 @@ def test_run_example_of_a_public_network_works_once_filled_in(local_config: Conf
                 guardian,
                 around.quote.address,
                 around.uniswap.router,
+                *chain.accounts[1:4],
                 around.markets[0].base.address,
                 around.markets[0].feed.aggregator,
             ]

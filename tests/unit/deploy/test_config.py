@@ -66,6 +66,45 @@ def test_parse_unquoted_address_says_to_quote_it(document: dict[str, Any]) -> No
         config.parse(document, "file")
 
 
+def test_load_local_options_are_the_structs_of_the_contracts(local_config: Config) -> None:
+    options = local_config.markets[1].options
+    assert options is not None
+    sizes = (10**15, 100 * 10**18, 500 * 10**18, 1_000 * 10**18)
+    assert options.params() == (*sizes, 1_800, 1_500, 1_000, 6_000, 100, 2_000, 5 * 10**17, 600)
+    percent = 10**16
+    assert options.drift.params() == (3 * percent, 30 * percent, 5 * percent, 50 * percent, percent, 5 * percent, 3_600)
+
+
+def test_parse_options_without_signers_is_an_error(document: dict[str, Any]) -> None:
+    del document["surface"]
+    with pytest.raises(ConfigError, match="options need `surface`"):
+        config.parse(document, "file")
+    for market in document["markets"]:
+        del market["options"]
+    assert config.parse(document, "file").surface is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update(threshold=4), "threshold 4 is more than there are signers"),
+        (lambda s: s.update(threshold=0), "greater than or equal to 1"),
+        (lambda s: s["signers"].append(s["signers"][0]), "a signer is named twice"),
+        (lambda s: s.update(signers=[]), "at least 1 item"),
+    ],
+)
+def test_parse_signers_that_cannot_agree_are_an_error(document: dict[str, Any], change: Any, message: str) -> None:
+    change(document["surface"])
+    with pytest.raises(ConfigError, match=message):
+        config.parse(document, "file")
+
+
+def test_parse_option_lot_finer_than_its_word_is_an_error(document: dict[str, Any]) -> None:
+    document["markets"][0]["options"]["min_size"] = "0.0000001"
+    with pytest.raises(ConfigError, match=r"min_size = .* is finer than"):
+        config.parse(document, "file")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("30m", 1_800), ("2h", 7_200), ("7d", 604_800), (90, 90)])
 def test_parse_durations(document: dict[str, Any], text: str | int, seconds: int) -> None:
     document["vault"]["epoch_length"] = text
