@@ -103,19 +103,17 @@ def trade(
     rules: uint256 = parameters._rules(market)
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     self._check_open(key, mark.fresh)
-    if staticcall BOOK.is_due(key, mark.price):
-        self._renew(key, mark, 0)
-    fill: IOptionBook.Fill = extcall BOOK.apply(msg.sender, orders, mark)
     outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
     closing: bool = False
-    outcome, settlement, closing = self._execute(msg.sender, orders, key, rules, mark, fill)
+    is_short: bool = False
+    outcome, settlement, closing, is_short = self._execute(msg.sender, orders, key, rules, mark)
     assert -outcome.cash <= limit, "options: limit"
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, settlement)
     if not closing:
-        if mask == 1 << (market + c.OPTION_BIT) and not fill.is_short:
+        if mask == 1 << (market + c.OPTION_BIT) and not is_short:
             # long options are paid for, and there is nothing else
             assert cash >= 0, "margin: below initial"
         else:
@@ -144,8 +142,6 @@ def liquidate(account: address, market: uint256, expiry: uint256) -> uint256:
     margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
     health: IMargin.Health = staticcall margin.assess(account, cash, mask)
     assert health.equity < convert(health.maintenance, int256), "options: account is healthy"
-    if staticcall BOOK.is_due(key, mark.price):
-        self._renew(key, mark, 0)
     orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
     short: uint256 = 0          # [base, WAD]
     for leg: IOptionBook.Leg in staticcall BOOK.legs(account):
@@ -153,11 +149,11 @@ def liquidate(account: address, market: uint256, expiry: uint256) -> uint256:
             orders.append(IOptionBook.Order(series=leg.series, size=-leg.size))
             short += convert(max(-leg.size, 0), uint256)
     assert len(orders) != 0, "options: no position"
-    fill: IOptionBook.Fill = extcall BOOK.apply(account, orders, mark)
     outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
     closing: bool = False
-    outcome, settlement, closing = self._execute(account, orders, key, rules, mark, fill)
+    is_short: bool = False
+    outcome, settlement, closing, is_short = self._execute(account, orders, key, rules, mark)
     left: int256 = health.equity - convert(outcome.half_spread, int256) - outcome.charge
     penalty: uint256 = min(
         wad.mul_div_up(wad.mul_up(short, mark.price), parameters._penalty_bps(rules), c.BPS),
@@ -479,14 +475,15 @@ def _execute(
     key: uint256,
     rules: uint256,
     mark: IPriceOracle.Mark,
-    booked: IOptionBook.Fill,
-) -> (IOptionEngine.Outcome, IClearinghouse.Settlement, bool):
+) -> (IOptionEngine.Outcome, IClearinghouse.Settlement, bool, bool):
     """
-    @notice What follows the booking of a trade, but for its settlement: rules, Inventory, log.
-    @return outcome, what to settle, and whether the trade only shrinks positions
+    @notice A trade but for its settlement: refresh if the board is due, book, rules, Inventory, log.
+    @return outcome, what to settle, whether the trade only shrinks positions, and whether the account is short afterwards
     """
-    fill: IOptionBook.Fill = booked
     market: uint256 = series._market_of(key)
+    if staticcall BOOK.is_due(key, mark.price):
+        self._renew(key, mark, 0)
+    fill: IOptionBook.Fill = extcall BOOK.apply(account, orders, mark)
     fill.change.closing = self._check_fill(fill, key, rules)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, fill.change)
     outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer)
@@ -516,6 +513,7 @@ def _execute(
             payables=0,
         ),
         fill.change.closing,
+        fill.is_short,
     )
 
 
