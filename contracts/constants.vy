@@ -14,6 +14,8 @@ YEAR: constant(uint256) = 365 * 86_400          # [s]; a year is 365 days everyw
 MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
 
 MAX_MARKETS: constant(uint256) = 16             # one bit each in the account and window masks
+MARKETS: constant(uint256) = 2**MAX_MARKETS - 1 # mask of all of them
+OPTION_BIT: constant(uint256) = 16              # account mask: bit i is a perpetual in market i, 16 + i options in it
 MAX_VENUES: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16            # of a market's options
 

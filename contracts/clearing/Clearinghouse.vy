@@ -134,8 +134,9 @@ def withdraw(units: uint256, receiver: address, account: address):
     ledger._save_account(account, state)
     ledger._remove_free_units(units, SCALE)
     if state.mask != 0:
+        markets: uint256 = state.mask | (state.mask >> c.OPTION_BIT)
         for market: uint256 in range(c.MAX_MARKETS):
-            if (state.mask >> market) & 1 == 1:
+            if (markets >> market) & 1 == 1:
                 mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
                 assert mark.fresh, "oracle: stale price"
         self._check_margin(account, state)
@@ -229,7 +230,7 @@ def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, 
             floored to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here. Margin is the engine's
             to check: it knows what it has just written.
     @param account the zero address when no account is concerned
-    @return the account's cash [quote, WAD], and the mask of markets in which it has a position, both after
+    @return the account's cash [quote, WAD], and its mask (see ledger.vy), both after
     """
     if roles.Role.ENGINE in roles.roles_of[msg.sender]:
         self._check_idle()
@@ -400,7 +401,7 @@ def set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256):
 @view
 def account(owner: address) -> (int256, uint256):
     """
-    @return cash [quote, WAD], and the mask of markets in which the account has a position
+    @return cash [quote, WAD], and the account's mask (see ledger.vy)
     """
     state: ledger.Account = ledger._load_account(owner)
     return state.cash, state.mask

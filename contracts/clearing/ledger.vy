@@ -7,7 +7,8 @@
 @dev    One codec per word: `_load_x() -> struct`, `_save_x(struct)` with the range asserted. Signed fields are two's
         complement, so an empty slot reads as zero.
 
-        account word   cash i128 | mask u128            mask: bit i is set while the account has a position in market i
+        account word   cash i128 | mask u128            mask: bit i is set while the account has a perpetual in market i,
+                                                bit OPTION_BIT + i while it has options in it
         vault word     lp i96 | reserve u96 | fees u64  fees in MICRO, so that 64 bits suffice
         backing word   insurance u128 | protocol u128
 """
@@ -59,7 +60,7 @@ def _load_account(owner: address) -> Account:
 @internal
 def _save_account(owner: address, account: Account):
     assert account.cash <= MAX_I128 and account.cash >= -MAX_I128, "clearing: cash range"
-    # mask has MAX_MARKETS bits
+    # mask has 2 * MAX_MARKETS bits
     self.accounts[owner] = (convert(convert(account.cash, bytes32), uint256) << 128) | account.mask
 
 

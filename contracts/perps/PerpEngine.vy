@@ -114,7 +114,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
             )
             assert equity >= convert(initial, int256), "margin: below initial"
         else:
-            self._sync_mask(mask & ~(1 << market), True)
+            self._sync_others(mask, market, True)
             margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
             assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
     return fill.outcome
@@ -563,18 +563,22 @@ def _sync_and_assess(account: address, market: uint256) -> IMargin.Health:
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
     # a leg whose price has gone stale is judged at its last mark: it must not shield the others
-    self._sync_mask(mask & ~(1 << market), False)
+    self._sync_others(mask, market, False)
     return staticcall IMargin(staticcall CLEARINGHOUSE.margin()).assess(account, cash, mask)
 
 
 @internal
-def _sync_mask(mask: uint256, fresh: bool):
-    """@param fresh whether every mark must be fit to trade on"""
-    for market: uint256 in range(c.MAX_MARKETS):
-        if mask >> market == 0:
+def _sync_others(mask: uint256, market: uint256, fresh: bool):
+    """
+    @notice Synchronises all other markets that the account is in, with perpetuals or with options.
+    @param fresh whether every mark must be fit to trade on
+    """
+    others: uint256 = (mask | (mask >> c.OPTION_BIT)) & c.MARKETS & ~(1 << market)
+    for other: uint256 in range(c.MAX_MARKETS):
+        if others >> other == 0:
             break
-        if (mask >> market) & 1 == 1:
-            mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+        if (others >> other) & 1 == 1:
+            mark: IPriceOracle.Mark = extcall ORACLE.sync(other)
             assert mark.fresh or not fresh, "oracle: stale price"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, OPTION_BIT, require
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Buckets, Settlement
 
@@ -83,8 +83,9 @@ class Clearinghouse:
         state.cash -= units * self.scale
         if state.mask != 0:
             assert self.oracle is not None
+            markets = state.mask | state.mask >> OPTION_BIT
             for market in range(MAX_MARKETS):
-                if state.mask >> market & 1:
+                if markets >> market & 1:
                     require(self.oracle.sync(market, now).fresh, "oracle: stale price")
             self._check_margin(account, state, now)
         self._save_account(account, state)

@@ -14,6 +14,7 @@ from ballast.model.exact.fixed import (
     BPS,
     MAX_MARKETS,
     MICRO,
+    OPTION_BIT,
     YEAR,
     ceil_div,
     floor_div,
@@ -326,7 +327,7 @@ class PerpEngine:
                 initial = required(fill.outcome.size, mark.price, fill.params.initial_bps)
                 require(equity >= initial, "margin: below initial")
             else:
-                self._sync_mask(mask & ~(1 << market), True, now)
+                self._sync_others(mask, market, True, now)
                 assert self.margin is not None
                 require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return fill.outcome
@@ -531,14 +532,15 @@ class PerpEngine:
 
     def _sync_and_assess(self, account: str, market: int, now: int) -> Health:
         cash, mask = self.clearinghouse.account(account)
-        self._sync_mask(mask & ~(1 << market), False, now)
+        self._sync_others(mask, market, False, now)
         assert self.margin is not None
         return self.margin.assess(account, cash, mask, now)
 
-    def _sync_mask(self, mask: int, fresh: bool, now: int) -> None:
-        for market in range(MAX_MARKETS):
-            if mask >> market & 1:
-                require(self.oracle.sync(market, now).fresh or not fresh, "oracle: stale price")
+    def _sync_others(self, mask: int, market: int, fresh: bool, now: int) -> None:
+        others = (mask | mask >> OPTION_BIT) & ~(1 << market)
+        for other in range(MAX_MARKETS):
+            if others >> other & 1:
+                require(self.oracle.sync(other, now).fresh or not fresh, "oracle: stale price")
 
 
 def _check_caps(params: MarketParams, size: int, interest: int, price: int) -> None:

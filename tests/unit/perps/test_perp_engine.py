@@ -670,6 +670,48 @@ def test_liquidate_one_market_keeps_the_other(world: World, trader: str) -> None
     world.check()
 
 
+def rounds_recorded(receipt: Receipt) -> list[int]:
+    return [event.market for event in receipt.find("RoundAccepted")]
+
+
+def publish(world: World, market: int, price: int) -> None:
+    """A new round that nobody has recorded yet."""
+    world.round_id += 1
+    round_ = Round(world.round_id, price, 0, world.now, True)
+    world.feeds[market].set_round.send(astuple(round_))
+    world.twin_feeds[market].round = round_
+
+
+def test_trade_synchronises_markets_of_options_too(world: World, trader: str) -> None:
+    world.mark_options(trader, BTC)
+    world.mark_options(trader, ETH)
+    world.warp(10)
+    publish(world, ETH, 2_000 * WAD)
+    publish(world, BTC, 60_000 * WAD)
+    assert rounds_recorded(world.trade(trader, ETH, WAD)) == [ETH, BTC]
+
+
+def test_trade_stale_price_of_options_stops_increase_only(world: World, trader: str) -> None:
+    world.trade(trader, ETH, WAD)
+    world.mark_options(trader, BTC)
+    world.warp(3_601)
+    world.set_price(ETH, 2_000 * WAD)
+    with reverts("oracle: stale price"):
+        world.trade(trader, ETH, WAD)
+    world.trade(trader, ETH, -WAD // 2)
+
+
+def test_withdraw_synchronises_markets_of_options(world: World, trader: str) -> None:
+    world.mark_options(trader, BTC)
+    world.warp(10)
+    publish(world, ETH, 2_000 * WAD)
+    publish(world, BTC, 60_000 * WAD)
+    assert rounds_recorded(world.withdraw(trader, 1)) == [BTC]
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        world.withdraw(trader, 1)
+
+
 def test_liquidate_stale_price_elsewhere_judges_it_at_its_last_mark(world: World, trader: str) -> None:
     world.trade(trader, ETH, 2_000 * WAD)
     world.trade(trader, BTC, 20 * WAD)

@@ -11,12 +11,13 @@ import pytest
 
 from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain
 from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.fixed import OPTION_BIT
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.inventory import Params as InventoryTwinParams
 from ballast.model.exact.oracle import FixedFeed, Params, PriceOracle, Round
 from ballast.model.exact.perps import NO_LIMIT
-from ballast.model.exact.structs import MarketParams
+from ballast.model.exact.structs import MarketParams, Settlement
 from ballast.model.exact.system import System
 from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
@@ -211,6 +212,13 @@ class World:
         params = replace(PERP, **changes)
         self.engine.set_params.send(market, astuple(params), sender=self.governor)
         self.twin.perp_engine.set_params(market, params)
+
+    def mark_options(self, account: str, market: int) -> None:
+        """The ledger says that the account has options in the market."""
+        settlement = Settlement(opened=1 << OPTION_BIT + market)
+        self.clearinghouse.grant_role.send(self.governor, Role.ENGINE, sender=self.governor)
+        self.clearinghouse.settle.send(account, astuple(settlement), sender=self.governor)
+        self.twin.clearinghouse.settle(account, settlement, by_engine=True)
 
     def pause(self, market: int = ETH) -> Receipt:
         self.twin.perp_engine.set_paused(market, True)
