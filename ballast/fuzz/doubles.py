@@ -178,5 +178,11 @@ class WideFeed:
 
     def latest(self, now: int) -> Round:
         """The other feed's newest round."""
-        round_ = self.feed.latest(now)
+        return self._wide(self.feed.latest(now))
+
+    def round_at(self, round_id: int, now: int) -> Round:
+        """The other feed's round of this id."""
+        return self._wide(self.feed.round_at(round_id, now))
+
+    def _wide(self, round_: Round) -> Round:
         return replace(round_, half_width=round_.price * self.width_bps // BPS)

@@ -17,6 +17,7 @@
         - `peek` answers what `sync` would answer in this block, to the wei;
         - `sync`, `peek` and `last` never revert for a listed market, whatever its feed does;
         - a listed market has a price > 0 and a round whose time never goes back;
+        - `price_at` answers one price for one time, whoever asks and whenever (see there);
         - a mark is fresh only if the feed answered a good round just now (in `last`: if the age allows), it is at most
           max_age old and the market is not halted.
 @dev    Words of a market, by what changes together:
@@ -75,6 +76,12 @@ struct Estimate:
 WORD_5: constant(uint256) = 160                     # [bytes] of an IFeed.Round
 # What a feed may burn before it counts as dead: more than ChainlinkFeed needs when its upstream burns all it is given.
 FEED_GAS: constant(uint256) = 400_000
+# With less left a round that is there could be made to look missing.
+PROOF_GAS: constant(uint256) = FEED_GAS + FEED_GAS // 63 + 10_000
+# So many ids in a row without a good round are the end of a phase.
+MAX_GAP: constant(uint256) = 16
+# Phases that a proof may span.
+MAX_PHASES: constant(uint256) = 16
 
 # Immutable bounds of the parameters.
 MIN_MAX_AGE: constant(uint256) = 10
@@ -287,6 +294,46 @@ def last(market: uint256) -> IPriceOracle.Mark:
 
 @view
 @external
+def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
+    """
+    @notice The price that settles what was due at `time`: that of the last good round at or before it, if that was fresh then,
+            else that of the first good round after it, because nobody could trade in between.
+    @dev    Ids are those of the market's present feed, phase << 64 | n with n from 1 in every phase; a feed that knows no phases is
+            in phase 0. Within a phase times never go back. Aggregators of two phases may run at the same time: the last
+            phase that had a round by `time` answers for it, and the first round after is the earliest of what follows in that
+            phase and of the first rounds of the phases after it. So a round that comes later changes nothing; an aggregator that ran
+            at `time` and is put in force later does, until somebody has settled. Ids without a good round are passed over,
+            up to MAX_GAP in a row; so many in a row end a phase. No round may look missing for want of gas.
+    @param time      [s]
+    @param round_id  the last good round at or before `time`; 0 if the feed has none
+    @return [quote/base, WAD]
+    """
+    word: uint256 = self._word(market)
+    feed: address = self._feed(word)
+    self._check_gas()
+    newest: uint256 = max(self._read(feed).round_id, (self._rounds[market] >> 96) & U80) >> 64
+    before: IFeed.Round = empty(IFeed.Round)
+    if round_id != 0:
+        before = self._round_at(feed, round_id)
+        assert before.ok, "oracle: no such round"
+        assert before.updated_at <= time, "oracle: round is after"
+    phase: uint256 = round_id >> 64
+    newest = max(newest, phase)
+    assert newest - phase <= MAX_PHASES, "oracle: too many phases"
+    after: IFeed.Round = self._first(feed, round_id + 1)
+    for later: uint256 in range(phase + 1, newest + 1, bound=MAX_PHASES):
+        first: IFeed.Round = self._first(feed, (later << 64) + 1)
+        if first.ok and (not after.ok or first.updated_at < after.updated_at):
+            after = first
+    assert after.ok, "oracle: no round after"
+    assert after.updated_at > time, "oracle: not the last round"
+    if before.ok and time - before.updated_at <= (word >> 160) & U24:
+        return before.price
+    return after.price
+
+
+@view
+@external
 def config(market: uint256) -> Config:
     """@return feed, max_age [s], has_half_width, halted"""
     return self._decode(self._word(market))
@@ -369,16 +416,52 @@ def _advance(
 
 @internal
 @view
+def _first(feed: address, round_id: uint256) -> IFeed.Round:
+    """@return the first good round of the ids from this one on; nothing if MAX_GAP of them have none"""
+    for i: uint256 in range(MAX_GAP):
+        round: IFeed.Round = self._round_at(feed, round_id + i)
+        if round.ok:
+            return round
+    return empty(IFeed.Round)
+
+
+@internal
+@view
+def _round_at(feed: address, round_id: uint256) -> IFeed.Round:
+    """@return the feed's round of this id if it is good, else nothing"""
+    self._check_gas()
+    round: IFeed.Round = self._ask(feed, abi_encode(round_id, method_id=method_id("round_at(uint256)")))
+    if round.round_id != round_id:
+        return empty(IFeed.Round)
+    return round
+
+
+@internal
+@view
+def _check_gas():
+    """@dev A feed that fails has then had all it may burn: nobody makes a round look missing by sending little."""
+    assert msg.gas >= PROOF_GAS, "oracle: gas for a proof"
+
+
+@internal
+@view
 def _read(feed: address) -> IFeed.Round:
+    """@return the feed's newest round if it is good, else nothing"""
+    return self._ask(feed, method_id("latest()"))
+
+
+@internal
+@view
+def _ask(feed: address, question: Bytes[36]) -> IFeed.Round:
     """
-    @dev The feed's newest round if it is good and fits the words, else nothing. Words are decoded as plain 256-bit numbers, because
-         decoding a bool reverts on any word but 0 and 1.
+    @dev The round that the feed answers if it is good and fits the words, else nothing. Words are decoded as plain 256-bit numbers,
+         because decoding a bool reverts on any word but 0 and 1.
     """
     answered: bool = False
     response: Bytes[WORD_5] = b""
     answered, response = raw_call(
         feed,
-        method_id("latest()"),
+        question,
         max_outsize=WORD_5,
         gas=FEED_GAS,
         is_static_call=True,

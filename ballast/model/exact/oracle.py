@@ -164,16 +164,25 @@ class Feed(Protocol):
         """The newest round, as the contract answers it in a block at ``now`` [s]."""
         ...
 
+    def round_at(self, round_id: int, now: int) -> Round:
+        """The round with this id."""
+        ...
+
 
 @dataclass(slots=True)
 class FixedFeed:
-    """Twin of ``contracts/testing/FeedDouble.vy``: answers the round it is given."""
+    """Twin of ``contracts/testing/FeedDouble.vy``: answers the round it is given, and those in ``rounds``."""
 
     round: Round = NO_ROUND
+    rounds: dict[int, Round] = field(default_factory=dict)
 
     def latest(self, now: int) -> Round:
         """The given round."""
         return self.round
+
+    def round_at(self, round_id: int, now: int) -> Round:
+        """The given round if it has this id, else one of the past."""
+        return self.round if self.round.round_id == round_id else self.rounds.get(round_id, NO_ROUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +197,25 @@ class Response:
 
 @dataclass(slots=True)
 class ChainlinkFeed:
-    """Twin of ``ChainlinkFeed.vy`` over the upstream's present answers."""
+    """Twin of ``ChainlinkFeed.vy`` over the upstream's present answers; ``rounds`` are what it answers by id."""
 
     decimals: int
     upstream: Response | None = None
     has_sequencer: bool = False
     sequencer: Response | None = None
     grace_period: int = 0
+    rounds: dict[int, Response] = field(default_factory=dict)
 
     def latest(self, now: int) -> Round:
         """The upstream's newest round in WAD, if it may be believed at ``now``."""
         if self.has_sequencer and not self._sequencer_ready(now):
             return NO_ROUND
         return self.round(self.upstream, now)
+
+    def round_at(self, round_id: int, now: int) -> Round:
+        """The upstream's round of this id in WAD."""
+        round_ = self.round(self.rounds.get(round_id), now)
+        return round_ if round_.round_id == round_id else NO_ROUND
 
     def round(self, response: Response | None, now: int) -> Round:
         """The contract's ``_round``."""
@@ -233,6 +248,8 @@ MAX_SIGMA = 9 * 10**18
 MIN_CLIP = 10**16
 MAX_CLIP = 10**18
 MAX_FEED_STEP_BPS = 500
+MAX_GAP = 16
+MAX_PHASES = 16
 
 
 @struct
@@ -362,6 +379,27 @@ class PriceOracle:
             mark.price, m.estimate.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh
         )
 
+    def price_at(self, market: int, time: int, round_id: int, now: int) -> int:
+        """The price that settles what was due at ``time``; ``round_id`` is of the last good round, 0 without one."""
+        m = self._load(market)
+        before = NO_ROUND
+        if round_id != 0:
+            before = _round_at(m.feed, round_id, now)
+            require(before.ok, "oracle: no such round")
+            require(before.updated_at <= time, "oracle: round is after")
+        phase = round_id >> 64
+        newest = max(_read(m.feed, now).round_id >> 64, m.mark.round_id >> 64, phase)
+        require(newest - phase <= MAX_PHASES, "oracle: too many phases")
+        after = _first(m.feed, round_id + 1, now)
+        for later in range(phase + 1, newest + 1):
+            first = _first(m.feed, (later << 64) + 1, now)
+            if first.ok and (not after.ok or first.updated_at < after.updated_at):
+                after = first
+        require(after.ok, "oracle: no round after")
+        require(after.updated_at > time, "oracle: not the last round")
+        fresh = before.ok and time - before.updated_at <= m.params.max_age
+        return before.price if fresh else after.price
+
     def estimate(self, market: int) -> Estimate:
         """Recorded variances and sigma."""
         return self._load(market).estimate
@@ -412,8 +450,22 @@ def _advance(params: Params, mark: Mark, estimate: Estimate, round_: Round) -> t
     return mark, Estimate(fast_24, slow_24, sigma)
 
 
+def _first(feed: Feed, round_id: int, now: int) -> Round:
+    """The first good round of the ids from this one on; nothing if MAX_GAP of them have none."""
+    rounds = (_round_at(feed, id_, now) for id_ in range(round_id, round_id + MAX_GAP))
+    return next((r for r in rounds if r.ok), NO_ROUND)
+
+
+def _round_at(feed: Feed, round_id: int, now: int) -> Round:
+    r = _good(feed.round_at(round_id, now), now)
+    return r if r.round_id == round_id else NO_ROUND
+
+
 def _read(feed: Feed, now: int) -> Round:
-    r = feed.latest(now)
+    return _good(feed.latest(now), now)
+
+
+def _good(r: Round, now: int) -> Round:
     if (
         not r.ok
         or r.round_id > U80
