@@ -29,28 +29,16 @@
 
 from contracts import constants as c
 from contracts.pricing import black76
+from contracts.pricing import scenarios
 from contracts.pricing import ssvi
 from interfaces import IOptionPricer
 
 implements: IOptionPricer
 
 MAX_STRIKES: constant(uint256) = 24
-MIN_VOL: constant(int256) = 10**16              # [WAD] of a scenario
 MAX_LOG: constant(uint256) = 2**103 - 1         # Q96; ssvi takes no larger one
 LIFT: constant(int256) = 2**153 * 10**30        # a multiple of both units: lifted above zero, a division floors
 WAD_MICRO: constant(int256) = 10**30            # WAD of holdings, times MICRO
-
-# ln(1 + SPOT_SHOCKS), Q96
-LOG_SHOCKS: constant(int256[c.N_STRESS]) = [
-    -54_916_777_467_707_473_351_141_471_128,
-    -28_258_700_423_144_010_772_002_554_335,
-    -12_876_076_157_893_979_085_996_786_991,
-    0,
-    0,
-    11_073_081_883_808_320_767_408_542_213,
-    20_786_638_583_165_809_478_810_371_686,
-    32_124_255_479_057_406_416_523_745_725,
-]
 
 
 @view
@@ -95,11 +83,12 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
     root: uint256 = black76.root_years(point.seconds)
     root_term: uint256 = black76.root_years(point.term)
     phi: uint256 = ssvi.curvature(point.theta, point.eta)
-    shocks: int256[c.N_STRESS] = c.SPOT_SHOCKS
-    vol_shocks: int256[c.N_STRESS] = c.VOL_SHOCKS
-    log_shocks: int256[c.N_STRESS] = LOG_SHOCKS
     for line: IOptionPricer.Line in lines:
-        if line.n_before == line.n_after and line.p_before == line.p_after:
+        n_before: int256 = line.n_before
+        n_after: int256 = line.n_after
+        p_before: int256 = line.p_before
+        p_after: int256 = line.p_after
+        if n_before == n_after and p_before == p_after:
             continue
         kd: uint256 = unsafe_mul(line.strike, discount) >> 96
         distance: uint256 = black76.log_ratio(kd, spot) if spot <= kd else black76.log_ratio(spot, kd)
@@ -114,59 +103,52 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
         delta: int256 = convert(option.delta, int256)
         future: int256 = unsafe_sub(convert(kd, int256), convert(spot, int256))
         decay: int256 = unsafe_div(unsafe_mul(point.rate, convert(kd, int256)), c.SWAD)
-        totals.value = unsafe_add(
-            totals.value,
-            self._difference(
-                unsafe_add(unsafe_mul(line.n_before, call), unsafe_mul(line.p_before, future)),
-                unsafe_add(unsafe_mul(line.n_after, call), unsafe_mul(line.p_after, future)),
-                c.SWAD,
+        totals.value = unsafe_add(totals.value, unsafe_sub(
+            unsafe_div(unsafe_add(unsafe_add(unsafe_mul(n_after, call), unsafe_mul(p_after, future)), LIFT), c.SWAD),
+            unsafe_div(unsafe_add(unsafe_add(unsafe_mul(n_before, call), unsafe_mul(p_before, future)), LIFT), c.SWAD),
+        ))
+        totals.theta = unsafe_add(totals.theta, unsafe_sub(
+            unsafe_div(
+                unsafe_add(unsafe_add(unsafe_mul(n_after, option.theta), unsafe_mul(p_after, decay)), LIFT), c.SWAD
             ),
-        )
-        totals.theta = unsafe_add(
-            totals.theta,
-            self._difference(
-                unsafe_add(unsafe_mul(line.n_before, option.theta), unsafe_mul(line.p_before, decay)),
-                unsafe_add(unsafe_mul(line.n_after, option.theta), unsafe_mul(line.p_after, decay)),
-                c.SWAD,
+            unsafe_div(
+                unsafe_add(unsafe_add(unsafe_mul(n_before, option.theta), unsafe_mul(p_before, decay)), LIFT), c.SWAD
             ),
-        )
-        totals.delta = unsafe_add(totals.delta, unsafe_sub(line.p_before, line.p_after))
-        if line.n_before == line.n_after:
+        ))
+        totals.delta = unsafe_add(totals.delta, unsafe_sub(p_before, p_after))
+        if n_before == n_after:
             continue
-        totals.delta = unsafe_add(
-            totals.delta,
-            self._difference(unsafe_mul(line.n_before, delta), unsafe_mul(line.n_after, delta), c.SWAD),
-        )
-        gamma: int256 = convert(option.gamma, int256)
+        totals.delta = unsafe_add(totals.delta, self._added(n_before, n_after, delta, c.SWAD))
         totals.gamma = unsafe_add(
-            totals.gamma,
-            self._difference(unsafe_mul(line.n_before, gamma), unsafe_mul(line.n_after, gamma), c.SWAD),
+            totals.gamma, self._added(n_before, n_after, convert(option.gamma, int256), c.SWAD)
         )
-        vega: int256 = convert(option.vega, int256)
-        totals.vega = unsafe_add(
-            totals.vega,
-            self._difference(unsafe_mul(line.n_before, vega), unsafe_mul(line.n_after, vega), c.SWAD),
-        )
-        sigma: int256 = convert(min(vol, black76.MAX_VOL), int256)
-        for i: uint256 in range(c.N_STRESS):
-            shocked: uint256 = unsafe_div(unsafe_mul(spot, convert(unsafe_add(c.SWAD, shocks[i]), uint256)), c.WAD)
-            width: uint256 = unsafe_div(
-                unsafe_mul(convert(max(unsafe_add(sigma, vol_shocks[i]), MIN_VOL), uint256), root), c.WAD
-            )
-            moved: int256 = convert(
-                black76.call_value(shocked, kd, width, unsafe_add(log_moneyness, log_shocks[i])), int256
-            )
-            move: int256 = unsafe_sub(convert(shocked, int256), convert(spot, int256))
-            beyond: int256 = unsafe_sub(unsafe_sub(moved, call), unsafe_div(unsafe_mul(delta, move), c.SWAD))
-            totals.stress[i] = unsafe_add(
-                totals.stress[i],
-                self._difference(unsafe_mul(line.n_before, beyond), unsafe_mul(line.n_after, beyond), WAD_MICRO),
-            )
+        totals.vega = unsafe_add(totals.vega, self._added(n_before, n_after, convert(option.vega, int256), c.SWAD))
+        x: int256[c.N_STRESS] = scenarios.calls(spot, kd, min(vol, black76.MAX_VOL), root, log_moneyness)
+        exposure: int256 = unsafe_div(unsafe_mul(delta, convert(spot, int256)), c.SWAD)     # [quote, WAD]
+        beyond: int256 = unsafe_sub(unsafe_sub(x[0], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[0]), c.SWAD))
+        totals.stress[0] = unsafe_add(totals.stress[0], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[1], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[1]), c.SWAD))
+        totals.stress[1] = unsafe_add(totals.stress[1], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[2], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[2]), c.SWAD))
+        totals.stress[2] = unsafe_add(totals.stress[2], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[3], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[3]), c.SWAD))
+        totals.stress[3] = unsafe_add(totals.stress[3], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[4], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[4]), c.SWAD))
+        totals.stress[4] = unsafe_add(totals.stress[4], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[5], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[5]), c.SWAD))
+        totals.stress[5] = unsafe_add(totals.stress[5], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[6], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[6]), c.SWAD))
+        totals.stress[6] = unsafe_add(totals.stress[6], self._added(n_before, n_after, beyond, WAD_MICRO))
+        beyond = unsafe_sub(unsafe_sub(x[7], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[7]), c.SWAD))
+        totals.stress[7] = unsafe_add(totals.stress[7], self._added(n_before, n_after, beyond, WAD_MICRO))
     return totals
 
 
 @internal
 @pure
-def _difference(before: int256, after: int256, unit: int256) -> int256:
-    """@notice floor(after / unit) - floor(before / unit)."""
-    return unsafe_sub(unsafe_div(unsafe_add(after, LIFT), unit), unsafe_div(unsafe_add(before, LIFT), unit))
+def _added(n_before: int256, n_after: int256, x: int256, unit: int256) -> int256:
+    """@notice floor(n_after * x / unit) - floor(n_before * x / unit)."""
+    return unsafe_sub(
+        unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), unit),
+        unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), unit),
+    )

@@ -25,7 +25,6 @@
 """
 
 from contracts import constants as c
-from contracts.math import wad
 
 ONE: constant(uint256) = 2**96
 MASK: constant(uint256) = 2**96 - 1
@@ -156,38 +155,6 @@ def evaluate(
     )
     option.theta = unsafe_sub(option.theta, unsafe_div(unsafe_mul(rate, exercised), c.SWAD))
     return option
-
-
-@internal
-@pure
-def call_value(spot: uint256, strike: uint256, v: uint256, log_moneyness: int256) -> uint256:
-    """
-    @notice Value of one call alone, as `evaluate` has it: scenarios of a strike share its logarithm [quote, WAD].
-    @dev    The value's lines of `evaluate` again: handing five words between functions costs 290 gas a call.
-    @param strike Discounted to today [quote/base, WAD].
-    @param v vol * sqrt(time) [Q96], at most MAX_VOL's.
-    @param log_moneyness ln(spot / strike) [Q96], whose sign agrees with the prices.
-    """
-    distance: uint256 = convert(abs(log_moneyness), uint256)
-    least: uint256 = min(spot, strike)
-    otm: uint256 = 0
-    if distance < unsafe_mul(v, FAR) and least != 0:
-        x: uint256 = unsafe_div(distance << 96, v)
-        h: uint256 = v >> 1
-        far_ratio: uint256 = self._mills(min(unsafe_add(x, h), MILLS_END))
-        if x >= h:
-            near: uint256 = unsafe_sub(x, h)
-            q: uint256 = unsafe_mul(least, self._falling(unsafe_mul(near, near) >> 97)) >> 48
-            near_ratio: uint256 = self._mills(near)
-            if near_ratio > far_ratio:
-                otm = unsafe_mul(q, unsafe_sub(near_ratio, far_ratio)) >> 144
-        else:
-            near: uint256 = min(unsafe_sub(h, x), FAR * ONE)
-            q: uint256 = unsafe_mul(least, self._falling(unsafe_mul(near, near) >> 97)) >> 48
-            otm = wad.sub_floor(least, unsafe_mul(q, unsafe_add(self._mills(near), far_ratio)) >> 144)
-    if spot > strike:
-        return unsafe_sub(unsafe_add(otm, spot), strike)
-    return otm
 
 
 @internal

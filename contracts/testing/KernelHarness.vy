@@ -43,12 +43,3 @@ def metered_on_board(
     distance: uint256 = black76.log_ratio(strike, spot) if spot <= strike else black76.log_ratio(spot, strike)
     option: black76.Option = black76.evaluate(spot, strike, distance, vol, root, rate)
     return option, before - msg.gas
-
-
-@view
-@external
-def metered_call(spot: uint256, strike: uint256, v: uint256, log_moneyness: int256) -> (uint256, uint256):
-    """@notice Value of a call in a scenario, and the gas it took."""
-    before: uint256 = msg.gas
-    value: uint256 = black76.call_value(spot, strike, v, log_moneyness)
-    return value, before - msg.gas

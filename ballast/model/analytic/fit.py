@@ -1,7 +1,7 @@
 """Coefficients of the option kernel: weighted minimax approximation by Lawson's iteration, at 60 digits.
 
-``python -m ballast.model.analytic.fit`` prints them as they stand in contracts/pricing/black76.vy and
-ballast/model/exact/black76.py, with the largest error of each approximation. Needs mpmath (a development dependency).
+``python -m ballast.model.analytic.fit`` prints them as they stand in contracts/pricing, black76.vy and scenarios.vy,
+and in their twins, with the largest error of each approximation. Needs mpmath (a development dependency).
 
 Source of the method: C. L. Lawson, Contributions to the theory of linear least maximum approximation, UCLA 1961;
 with a denominator: C. K. Sanathanan and J. Koerner, IEEE Trans. Automatic Control 8 (1963).
@@ -92,7 +92,7 @@ def normal_power() -> Fit:
         return minimax(lambda g: mp.power(2, g - 1) / mp.sqrt(2 * mp.pi), mp.mpf(1), 12)
 
 
-def mills_ratio() -> Fit:
+def mills_ratio(degree: int = 8, below: int = 9) -> Fit:
     """N(-y) / phi(y) on [0, REACH]. It is multiplied by phi(|d|) of the smaller |d|, which is at least y - EXACT_TO:
     hence the weight."""
 
@@ -100,15 +100,54 @@ def mills_ratio() -> Fit:
         return mp.erfc(y / mp.sqrt(2)) / 2 * mp.exp(y * y / 2) * mp.sqrt(2 * mp.pi)
 
     with mp.workdps(60):
-        return minimax(ratio, mp.mpf(REACH), 8, 9, lambda y: mp.exp(-(max(mp.mpf(0), y - EXACT_TO) ** 2) / 2))
+        return minimax(ratio, mp.mpf(REACH), degree, below, lambda y: mp.exp(-(max(mp.mpf(0), y - EXACT_TO) ** 2) / 2))
+
+
+def scenario_power() -> Fit:
+    """2^-f / sqrt(2 pi) on [0, 1], good to 1e-9."""
+    with mp.workdps(60):
+        return minimax(lambda f: mp.power(2, -f) / mp.sqrt(2 * mp.pi), mp.mpf(1), 6)
+
+
+def scenario_ratio() -> Fit:
+    """`mills_ratio`, good to 2e-8."""
+    return mills_ratio(4, 4)
+
+
+def scenarios() -> tuple[Fit, Fit]:
+    """Of scenarios.vy: both as Horner's rule takes them without shifts between powers of an argument in Q32. The power
+    is in Q240; the ratio's denominator is divided by its leading coefficient, which becomes 1, in Q128, its numerator
+    in Q168."""
+    power, ratio = scenario_power(), scenario_ratio()
+    lead = ratio.denominator[-1]
+    return (
+        Fit(_unshifted(power.numerator, 240), (1,), power.error),
+        Fit(
+            _unshifted(tuple(value * Q // lead for value in ratio.numerator), 168),
+            _unshifted(tuple(value * Q // lead for value in ratio.denominator), 128),
+            ratio.error,
+        ),
+    )
+
+
+def _unshifted(coefficients: tuple[int, ...], bits: int) -> tuple[int, ...]:
+    """The power x^k of x in Q32 is in Q(32 k): its coefficient in Q(bits - 32 k), from Q96."""
+    return tuple((value << bits) + (1 << 95 + 32 * k) >> 96 + 32 * k for k, value in enumerate(coefficients))
 
 
 def main() -> None:
-    for name, fit in (("artanh", artanh_series()), ("power", normal_power()), ("Mills ratio", mills_ratio())):
+    power, ratio = scenarios()
+    for name, fit in (
+        ("artanh", artanh_series()),
+        ("power", normal_power()),
+        ("Mills ratio", mills_ratio()),
+        ("scenario power", power),
+        ("scenario ratio", ratio),
+    ):
         print(f"{name}: largest weighted error {fit.error:.2g}")
-        for letter, values in (("P", fit.numerator), ("Q", fit.denominator[1:])):
-            for power, value in enumerate(values, start=letter == "Q"):
-                print(f"  {letter}{power}: {value:_}")
+        for letter, values in (("P", fit.numerator), ("Q", fit.denominator)):
+            for k, value in enumerate(values):
+                print(f"  {letter}{k}: {value:_}")
 
 
 if __name__ == "__main__":

@@ -121,21 +121,6 @@ def evaluate(spot: int, strike: int, distance: int | None, vol: int, root: int, 
     return Option(call, put, delta, gamma, vega, theta - tdiv(rate * exercised, WAD))
 
 
-def call_value(spot: int, strike: int, v: int, log_moneyness: int) -> int:
-    """Value of one call [quote, WAD]; strike discounted, v = vol * sqrt(time) and ln(spot / strike) in Q96."""
-    distance, least, otm = abs(log_moneyness), min(spot, strike), 0
-    if distance < v * FAR and least != 0:
-        x, h = (distance << 96) // v, v >> 1
-        far_ratio = mills(min(x + h, MILLS_END))
-        near = x - h if x >= h else min(h - x, FAR * Q96)
-        q = (least * falling(near * near >> 97)) >> 48
-        if x >= h:
-            otm = max(q * (mills(near) - far_ratio), 0) >> 144
-        else:
-            otm = max(least - (q * (mills(near) + far_ratio) >> 144), 0)
-    return otm + max(spot - strike, 0)
-
-
 def root_years(seconds: int) -> int:
     """sqrt(seconds / year), rounded down [Q96]."""
     return math.isqrt((seconds << 192) // YEAR)

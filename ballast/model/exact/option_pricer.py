@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ballast.model.exact import black76, ssvi
-from ballast.model.exact.fixed import MICRO, SPOT_SHOCKS, VOL_SHOCKS, WAD, tdiv
+from ballast.model.exact import black76, scenarios, ssvi
+from ballast.model.exact.fixed import MICRO, SPOT_SHOCKS, WAD, tdiv
 from ballast.model.exact.structs import struct
 
-MIN_VOL = 10**16
 MAX_LOG = 2**103 - 1
-# ln(1 + SPOT_SHOCKS), Q96
-LOG_SHOCKS = (
-    -54_916_777_467_707_473_351_141_471_128,
-    -28_258_700_423_144_010_772_002_554_335,
-    -12_876_076_157_893_979_085_996_786_991,
-    0,
-    0,
-    11_073_081_883_808_320_767_408_542_213,
-    20_786_638_583_165_809_478_810_371_686,
-    32_124_255_479_057_406_416_523_745_725,
-)
 
 
 @struct
@@ -136,13 +124,10 @@ def _option(board: _Board, strike: int) -> tuple[black76.Option, int, int, int]:
 
 def _scenarios(board: _Board, option: black76.Option, kd: int, log_moneyness: int, vol: int) -> list[int]:
     """P&L of one call beyond its delta in every scenario [quote, WAD]; of one put the same."""
-    spot, found = board.point.spot, []
-    for spot_shock, vol_shock, log_shock in zip(SPOT_SHOCKS, VOL_SHOCKS, LOG_SHOCKS, strict=True):
-        shocked = spot * (WAD + spot_shock) // WAD
-        width = max(min(vol, black76.MAX_VOL) + vol_shock, MIN_VOL) * board.root // WAD
-        call = black76.call_value(shocked, kd, width, log_moneyness + log_shock)
-        found.append(call - option.call - tdiv(option.delta * (shocked - spot), WAD))
-    return found
+    spot = board.point.spot
+    calls = scenarios.calls(spot, kd, min(vol, black76.MAX_VOL), board.root, log_moneyness)
+    exposure = option.delta * spot // WAD
+    return [call - option.call - tdiv(exposure * shock, WAD) for call, shock in zip(calls, SPOT_SHOCKS, strict=True)]
 
 
 def _difference(n: Sequence[int], x: int, p: Sequence[int] = (0, 0), y: int = 0) -> int:

@@ -127,20 +127,6 @@ def test_evaluate_is_total_and_equals_twin_outside_the_domain(
     assert got.vega >= 0
 
 
-@settings(max_examples=300, deadline=None)
-@given(cases)
-def test_call_value_is_the_call_of_evaluate(harness: Contract, case: Case) -> None:
-    spot, strike, vol, seconds, rate = case
-    kd, root = strike * exact.discount(rate, seconds) >> 96, exact.root_years(seconds)
-    distance = exact.log_ratio(max(spot, kd), min(spot, kd))
-    assert distance is not None
-    moneyness = distance if spot >= kd else -distance
-    v = vol * root // WAD
-    value, gas = harness.call("metered_call", spot, kd, v, moneyness)
-    assert value == exact.call_value(spot, kd, v, moneyness) == twin(case).call
-    assert gas <= 2_400
-
-
 def test_evaluate_at_expiry_and_without_volatility_is_intrinsic() -> None:
     for spot, strike, delta in ((3_000, 2_900, WAD), (3_000, 3_100, 0), (3_000, 3_000, WAD // 2)):
         for vol, root in ((WAD, 0), (0, 2**96), (0, 0)):
