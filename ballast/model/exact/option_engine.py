@@ -1,0 +1,410 @@
+"""Integer twin of ``contracts/options/OptionEngine.vy`` and its module ``parameters.vy``.
+
+Names, order and rounding are the contract's. Not mirrored: roles, events and the packing of words; their ranges
+and units are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ballast.model.exact.fixed import (
+    BPS,
+    MARKETS,
+    MAX_MARKETS,
+    MICRO,
+    OPTION_BIT,
+    WAD,
+    mul_div_up,
+    mul_up,
+    require,
+    tdiv,
+)
+from ballast.model.exact.option_book import (
+    DAY,
+    LOT,
+    MAX_LOTS,
+    Fill,
+    OptionBook,
+    Order,
+    board_of,
+    expiry_of,
+    key_of,
+    market_of,
+)
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import Change, Health, Quote, Settlement, struct
+from ballast.model.exact.vol_surface import Smile
+
+# ── parameters.vy ──
+
+MIN_CUTOFF, MAX_CUTOFF = 600, 7 * DAY
+MIN_INITIAL_BPS = 500
+MIN_FLOOR_BPS = 100
+MIN_MAINTENANCE_BPS, MAX_MAINTENANCE_BPS = 3_000, 9_000
+MAX_PENALTY_BPS = 500
+MAX_FEE_SHARE_BPS = 5_000
+MAX_REWARD = 100 * WAD
+MIN_INTERVAL, MAX_INTERVAL = 60, 2**24 - 1
+MONEYNESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OptionParams:
+    """IOptionEngine.MarketParams."""
+
+    min_size: int
+    cap_series: int
+    cap_expiry: int
+    cap_market: int
+    cutoff: int
+    initial_bps: int
+    floor_bps: int
+    maintenance_bps: int
+    penalty_bps: int
+    fee_share_bps: int
+    reward: int
+    interval: int
+
+
+def stored_params(p: OptionParams) -> OptionParams:
+    """What ``parameters._save`` keeps: bounds checked, sizes rounded down to lots, the reward to MICRO."""
+    require(MIN_CUTOFF <= p.cutoff <= MAX_CUTOFF, "options: cut-off")
+    require(MIN_INITIAL_BPS <= p.initial_bps <= BPS, "options: initial margin")
+    require(MIN_FLOOR_BPS <= p.floor_bps <= p.initial_bps, "options: margin floor")
+    require(MIN_MAINTENANCE_BPS <= p.maintenance_bps <= MAX_MAINTENANCE_BPS, "options: maintenance margin")
+    require(p.penalty_bps <= MAX_PENALTY_BPS, "options: penalty")
+    require(p.fee_share_bps <= MAX_FEE_SHARE_BPS, "options: fee share")
+    require(p.reward <= MAX_REWARD, "options: reward")
+    require(MIN_INTERVAL <= p.interval <= MAX_INTERVAL, "options: interval")
+    sizes = [x // LOT for x in (p.min_size, p.cap_series, p.cap_expiry, p.cap_market)]
+    require(max(sizes) < 2**62, "options: size range")
+    return replace(
+        p,
+        min_size=sizes[0] * LOT,
+        cap_series=sizes[1] * LOT,
+        cap_expiry=sizes[2] * LOT,
+        cap_market=sizes[3] * LOT,
+        reward=p.reward - p.reward % MICRO,
+    )
+
+
+# ── OptionEngine.vy ──
+
+
+@struct
+class OptionOutcome:
+    """IOptionEngine.Outcome."""
+
+    premium: int
+    half_spread: int
+    charge: int
+    fees: int
+    cash: int
+
+
+class Release(Protocol):
+    """What the engine reads of Inventory's answer to ``adjust``."""
+
+    release: int
+
+
+class Inventory(Protocol):
+    """What the engine asks of Inventory."""
+
+    def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
+    def quote(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Release: ...
+    @property
+    def horizon(self) -> int: ...
+
+
+class Ledger(Protocol):
+    """What the engine asks of the Clearinghouse."""
+
+    running: bool
+
+    def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
+    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int: ...
+    def account(self, owner: str) -> tuple[int, int]: ...
+
+
+class Oracle(Protocol):
+    """What the engine asks of PriceOracle."""
+
+    def sync(self, market: int, now: int) -> Mark: ...
+    def peek(self, market: int, now: int) -> Mark: ...
+    def price_at(self, market: int, time: int, round_id: int, now: int) -> int: ...
+
+
+class Surface(Protocol):
+    """What the engine asks of VolSurface."""
+
+    def smile(self, market: int, expiry: int, now: int) -> Smile: ...
+
+
+class Margin(Protocol):
+    """What the engine asks of Margin."""
+
+    def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
+    def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
+
+
+@dataclass(slots=True)
+class OptionEngine:
+    """Twin of ``OptionEngine.vy``. ``now`` is the block's time."""
+
+    clearinghouse: Ledger
+    inventory: Inventory
+    oracle: Oracle
+    surface: Surface
+    book: OptionBook
+    margin: Margin | None = None
+    configs: dict[int, OptionParams] = field(default_factory=dict)
+    paused: set[int] = field(default_factory=set)
+
+    # ── trading ──
+
+    def trade(self, account: str, orders: Sequence[Order], limit: int, deadline: int, now: int) -> OptionOutcome:
+        """Change the account's positions on one board."""
+        require(now <= deadline, "options: deadline passed")
+        key = _check_orders(orders)
+        market = market_of(key)
+        self._params(market)
+        mark = self.oracle.sync(market, now)
+        _check_open(key, mark, now)
+        outcome, settlement, closing, is_short = self._execute(account, orders, key, mark, now)
+        require(-outcome.cash <= limit, "options: limit")
+        cash, mask = self.clearinghouse.settle(account, settlement, by_engine=True)
+        if not closing:
+            if mask == 1 << market + OPTION_BIT and not is_short:
+                require(cash >= 0, "margin: below initial")
+            else:
+                self._sync_mask(mask, market, True, now)
+                assert self.margin is not None
+                require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
+        return outcome
+
+    def liquidate(self, account: str, market: int, expiry: int, liquidator: str, now: int) -> int:
+        """Close up to eight positions of an account below maintenance; the penalty paid."""
+        key = key_of(market, expiry)
+        params = self._params(market)
+        mark = self.oracle.sync(market, now)
+        _check_open(key, mark, now)
+        cash, mask = self.clearinghouse.account(account)
+        self._sync_mask(mask, market, False, now)
+        assert self.margin is not None
+        health = self.margin.assess(account, cash, mask, now)
+        require(health.equity < health.maintenance, "options: account is healthy")
+        legs = [leg for leg in self.book.legs(account, now) if board_of(leg.series) == key][:8]
+        orders = [Order(leg.series, -leg.size) for leg in legs]
+        short = sum(max(-leg.size, 0) for leg in legs)
+        require(bool(orders), "options: no position")
+        outcome, settlement, _, _ = self._execute(account, orders, key, mark, now)
+        left = health.equity - outcome.half_spread - outcome.charge
+        penalty = min(mul_div_up(mul_up(short, mark.price), params.penalty_bps, BPS), max(left, 0))
+        return self.clearinghouse.settle_liquidation(account, settlement, penalty, liquidator)
+
+    # ── keeping ──
+
+    def refresh(self, market: int, expiry: int, keeper: str, now: int) -> int:
+        """Renew a board that is due; the reward paid."""
+        key = key_of(market, expiry)
+        params = self._params(market)
+        mark = self.oracle.sync(market, now)
+        _check_open(key, mark, now)
+        require(self.book.is_due(key, mark.price, now), "options: not due")
+        point, legs = self.book.points.get(key), key in self.book.books and self.book.books[key].legs
+        reward = params.reward if legs and point and now - point.time >= params.interval else 0
+        self._renew(key, mark, reward, keeper, now)
+        return reward
+
+    def settle(self, market: int, expiry: int, round_id: int, keeper: str, now: int) -> int:
+        """Fix the price of an expired board and set its payoff aside; the price."""
+        key = key_of(market, expiry)
+        params = self._params(market)
+        require(key != 0, "options: not listed")
+        require(now >= expiry, "options: not expired")
+        price = self.oracle.price_at(market, expiry, round_id, now)
+        mark = self.oracle.sync(market, now)
+        payoff, legs, change = self.book.expire(key, mark, price)
+        reward = release = 0
+        if legs != 0:
+            reward = params.reward
+            release = self.inventory.adjust(market, mark, change, now, hedges=False).release
+        self._settle_vault(release, reward, payoff, keeper)
+        return price
+
+    def settle_accounts(self, market: int, expiry: int, accounts: Sequence[str]) -> None:
+        """Pay accounts what their positions on a settled board came to, or take it."""
+        key = key_of(market, expiry)
+        for account in accounts:
+            payoff, found, holds = self.book.pay_out(key, account)
+            if found:
+                closed = 0 if holds else 1 << market + OPTION_BIT
+                self.clearinghouse.settle(
+                    account, Settlement(cash=payoff, closed=closed, payables=-payoff), by_engine=True
+                )
+
+    def clear(self, market: int, expiry: int) -> None:
+        """Forget a board whose every account is settled."""
+        dust = self.book.clear(key_of(market, expiry))
+        self._settle_vault(0, 0, -dust, "")
+
+    # ── privileged ──
+
+    def set_params(self, market: int, params: OptionParams) -> None:
+        """Set the parameters of a market's options; the first call lists the market."""
+        require(market < MAX_MARKETS, "options: not listed")
+        self.configs[market] = stored_params(params)
+
+    def lower_caps(self, market: int, cap_series: int, cap_expiry: int, cap_market: int) -> None:
+        """Tighten a market's caps."""
+        p = self._params(market)
+        falls = cap_series <= p.cap_series and cap_expiry <= p.cap_expiry and cap_market <= p.cap_market
+        require(falls, "options: caps can only fall")
+        self.set_params(market, replace(p, cap_series=cap_series, cap_expiry=cap_expiry, cap_market=cap_market))
+
+    def set_paused(self, market: int, paused: bool) -> None:
+        """Positions in the market can only shrink, or grow again."""
+        self._params(market)
+        self.paused = self.paused | {market} if paused else self.paused - {market}
+
+    def list_strikes(self, market: int, expiry: int, strikes: Sequence[int], now: int) -> None:
+        """Open a board, or add strikes to one."""
+        params = self._params(market)
+        require(expiry > now + params.cutoff, "options: expired")
+        require(self.surface.smile(market, expiry, now).theta != 0, "options: not on the surface")
+        require(bool(strikes), "options: no strikes")
+        spot = self.oracle.sync(market, now).price
+        for strike in strikes:
+            require(strike * MONEYNESS >= spot and strike <= spot * MONEYNESS, "options: strike range")
+        self.book.add_strikes(key_of(market, expiry), strikes)
+
+    def close_board(self, market: int, expiry: int) -> None:
+        """Positions on the board can only shrink from now on."""
+        self.book.close(key_of(market, expiry))
+
+    # ── views ──
+
+    def quote(self, account: str, orders: Sequence[Order], now: int) -> OptionOutcome:
+        """What ``trade`` would do for the account in this block; margin and limit aside."""
+        require(not self.clearinghouse.running, "clearing: in progress")
+        key = _check_orders(orders)
+        market = market_of(key)
+        self._params(market)
+        mark = self.oracle.peek(market, now)
+        _check_open(key, mark, now)
+        require(not self.book.is_due(key, mark.price, now), "options: refresh first")
+        fill = self.book.preview(account, orders, mark, now)
+        closing = self._check_fill(fill, key, now)
+        change = replace(fill.change, closing=closing)
+        return self._conclude(fill, market, self.inventory.quote(market, mark, change, now))
+
+    def margin_bps(self, market: int) -> tuple[int, int, int]:
+        """Initial, floor and maintenance [bps]."""
+        p = self._params(market)
+        return p.initial_bps, p.floor_bps, p.maintenance_bps
+
+    # ── internal ──
+
+    def _params(self, market: int) -> OptionParams:
+        require(market in self.configs, "options: not listed")
+        return self.configs[market]
+
+    def _execute(
+        self, account: str, orders: Sequence[Order], key: int, mark: Mark, now: int
+    ) -> tuple[OptionOutcome, Settlement, bool, bool]:
+        market = market_of(key)
+        if self.book.is_due(key, mark.price, now):
+            self._renew(key, mark, 0, account, now)
+        fill = self.book.apply(account, orders, mark, now)
+        closing = self._check_fill(fill, key, now)
+        answer = self.inventory.trade(market, mark, replace(fill.change, closing=closing), now)
+        outcome = self._conclude(fill, market, answer)
+        bit = 1 << market + OPTION_BIT
+        settlement = Settlement(
+            cash=outcome.cash,
+            reserve=answer.charge - answer.release,
+            fees=outcome.fees,
+            opened=bit if fill.holds else 0,
+            closed=0 if fill.holds else bit,
+        )
+        return outcome, settlement, closing, fill.is_short
+
+    def _check_fill(self, fill: Fill, key: int, now: int) -> bool:
+        """Refuse what opens or grows a position and must not; whether every order shrinks one and does not flip it."""
+        market = market_of(key)
+        p = self._params(market)
+        closing, grown = True, 0
+        for o in fill.orders:
+            grown += abs(o.after) - abs(o.before)
+            if abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0)):
+                continue
+            closing = False
+            least = p.min_size // LOT
+            require(abs(o.after - o.before) >= least and abs(o.after) >= least, "options: below minimum size")
+            require(abs(o.after) <= MAX_LOTS, "options: size range")
+            most = p.cap_series // LOT
+            require(abs(o.net_after) <= most or abs(o.net_after) < abs(o.net_before), "options: series cap")
+        if not closing:
+            require(market not in self.paused, "options: paused")
+            require(not fill.closing_only, "options: board is closing")
+            require(fill.is_live, "options: stale surface")
+            require(now + p.cutoff <= expiry_of(key), "options: too close to expiry")
+            if grown > 0:
+                require(fill.interest <= p.cap_expiry // LOT, "options: expiry cap")
+                require(fill.market_interest <= p.cap_market // LOT, "options: market cap")
+        return closing
+
+    def _conclude(self, fill: Fill, market: int, answer: Quote) -> OptionOutcome:
+        half_spread = min(answer.half_spread, fill.spread_cap)
+        return OptionOutcome(
+            fill.premium,
+            half_spread,
+            answer.charge,
+            half_spread * self.configs[market].fee_share_bps // BPS,
+            -(fill.premium + half_spread + answer.charge),
+        )
+
+    def _sync_mask(self, mask: int, synced: int, fresh: bool, now: int) -> None:
+        both = (mask | mask >> OPTION_BIT) & MARKETS & ~(1 << synced)
+        for market in range(MAX_MARKETS):
+            if both >> market & 1:
+                mark = self.oracle.sync(market, now)
+                require(mark.fresh or not fresh, "oracle: stale price")
+
+    def _renew(self, key: int, mark: Mark, reward: int, keeper: str, now: int) -> None:
+        change = self.book.renew(key, mark, self.inventory.horizon, now)
+        release = 0
+        if change.options:
+            release = self.inventory.adjust(market_of(key), mark, change, now, hedges=False).release
+        self._settle_vault(release, reward, 0, keeper)
+
+    def _settle_vault(self, release: int, reward: int, payables: int, keeper: str) -> None:
+        if release == 0 and reward == 0 and payables == 0:
+            return
+        settlement = Settlement(cash=reward, reserve=-release, payables=payables)
+        self.clearinghouse.settle(keeper if reward != 0 else None, settlement, by_engine=True)
+
+
+def _check_orders(orders: Sequence[Order]) -> int:
+    """The key of the one board that all orders are on."""
+    require(bool(orders), "options: no orders")
+    key, last = board_of(orders[0].series), 0
+    for order in orders:
+        require(board_of(order.series) == key, "options: mixed expiries")
+        require(order.series != last, "options: duplicate series")
+        require(order.series > last, "options: series order")
+        require(order.size != 0, "options: zero size")
+        require(order.size % LOT == 0, "options: not a multiple of the lot")
+        require(abs(tdiv(order.size, LOT)) <= MAX_LOTS, "options: size range")
+        last = order.series
+    return key
+
+
+def _check_open(key: int, mark: Mark, now: int) -> None:
+    require(now < expiry_of(key), "options: expired")
+    require(mark.fresh, "oracle: stale price")
