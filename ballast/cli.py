@@ -56,6 +56,17 @@ HINTS = {
     "hedge: costs more than it saves": "The hedge would cost more than phi times the risk it removes. Smaller may do.",
     "hedge: venue off the oracle": "The venue's price is too far from the oracle's. Wait until it has been arbitraged.",
     "hedge: cooling down": "The venue traded a moment ago. Wait for its cool-down.",
+    "surface: not listed": "The market has no options.",
+    "surface: not newer": "An update of this or a later time is there already: surface show.",
+    "surface: from the future": "It is dated ahead of the chain's clock. Make a new one; --today re-dates it.",
+    "surface: observed too long ago": "Updates are posted within 10 minutes. Make a new one; --today re-dates it.",
+    "surface: vol drift": "A volatility moved further than an update may. Wait: the bound grows with time.",
+    "surface: rho drift": "rho moved further than an update may. Wait: the bound grows with time.",
+    "surface: eta drift": "eta moved further than an update may. Wait: the bound grows with time.",
+    "surface: rate drift": "A rate moved further than an update may. Wait: the bound grows with time.",
+    "surface: expiry missing": "An update names every live expiry of the last one: surface show lists them.",
+    "surface: calendar": "Total variance must rise with expiry: this surface could be arbitraged.",
+    "surface: butterfly": "eta (1 + |rho|) is above 2: this surface could be arbitraged.",
     "clearing: in progress": "The contract was read inside another operation. Try again.",
 }
 

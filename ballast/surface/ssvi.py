@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-YEAR = 365 * 86_400  # [s]
+DAY = 86_400  # [s]
+YEAR = 365 * DAY
 BUTTERFLY_LIMIT = 2.0  # of eta (1 + |rho|)
 
 
@@ -47,6 +48,14 @@ class Surface:
         k = np.log(strike / self.forward[position])
         variance = total_variance(k, self.theta[position], self.rho, self.eta)
         return np.asarray(np.sqrt(variance / self.years()[position]))
+
+    def as_of(self, now: int, spot: float) -> Surface:
+        """The same volatilities and rates at another time [s]: expiries move by whole days, those that are over go."""
+        expiry = self.expiry + (now - self.ts) // DAY * DAY
+        live = expiry > now
+        part = ((expiry - now) / (self.expiry - self.ts))[live]
+        forward = spot * (self.forward[live] / spot) ** part
+        return Surface(now, self.rho, self.eta, expiry[live], forward, self.theta[live] * part)
 
     def violations(self) -> list[str]:
         """Why it could be arbitraged; empty if it cannot."""
