@@ -382,6 +382,11 @@ class Inventory:
         v.stressed_loss = book.loss * MICRO
         return v
 
+    @property
+    def horizon(self) -> int:
+        """Of the potential [s]."""
+        return self.params.horizon
+
     def frozen(self, now: int) -> bool:
         """Whether an exposure has changed in this block."""
         return self.book.changed and self.book.opened_at == now

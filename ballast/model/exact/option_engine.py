@@ -108,7 +108,8 @@ class OptionOutcome:
 class Release(Protocol):
     """What the engine reads of Inventory's answer to ``adjust``."""
 
-    release: int
+    @property
+    def release(self) -> int: ...
 
 
 class Inventory(Protocol):

@@ -12,16 +12,20 @@ from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.hedge_manager import HedgeManager
 from ballast.model.exact.inventory import Inventory as ExactInventory
 from ballast.model.exact.margin import Margin
+from ballast.model.exact.option_book import OptionBook
+from ballast.model.exact.option_engine import OptionEngine
 from ballast.model.exact.oracle import PriceOracle
 from ballast.model.exact.perps import Inventory, PerpEngine
 from ballast.model.exact.vault import Vault
+from ballast.model.exact.vol_surface import VolSurface
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class System:
-    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None."""
+    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without options the last
+    three."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -30,6 +34,9 @@ class System:
     margin: Margin
     hedge_manager: HedgeManager | None = None
     vault: Vault | None = None
+    surface: VolSurface | None = None
+    option_book: OptionBook | None = None
+    option_engine: OptionEngine | None = None
 
     @classmethod
     def build(
@@ -41,6 +48,7 @@ class System:
         clearinghouse: Clearinghouse | None = None,
         hedge_manager: HedgeManager | None = None,
         vault: Vault | None = None,
+        surface: VolSurface | None = None,
     ) -> System:
         """Wire the twins. ``clearinghouse`` is given when others already refer to it."""
         clearinghouse = clearinghouse or Clearinghouse(scale)
@@ -48,6 +56,9 @@ class System:
         system = cls(
             oracle, clearinghouse, inventory, engine, Margin(clearinghouse, engine, oracle), hedge_manager, vault
         )
+        if surface is not None and isinstance(inventory, ExactInventory):
+            system.surface, system.option_book = surface, OptionBook(surface)
+            system.option_engine = OptionEngine(clearinghouse, inventory, oracle, surface, system.option_book)
         system._wire()
         return system
 
@@ -87,6 +98,13 @@ class System:
             epochs.indices, epochs.closings, epochs.records = (
                 dict(epochs.indices), dict(epochs.closings), dict(epochs.records),
             )  # fmt: skip
+        if self.surface is not None and self.option_book is not None and self.option_engine is not None:
+            twin.surface = VolSurface(self.surface.drift, dict(self.surface.last), self.surface.frozen)
+            book = twin.option_book = _clone(self.option_book)
+            for part in ("points", "books", "settlements", "strikes", "live", "interest", "legs_of"):
+                setattr(book, part, dict(getattr(book, part)))
+            options = twin.option_engine = _clone(self.option_engine)
+            options.configs = dict(options.configs)
         twin._wire()
         return twin
 
@@ -101,6 +119,12 @@ class System:
         if not isinstance(inventory, ExactInventory):
             return
         inventory.oracle, inventory.clearinghouse = oracle, clearinghouse
+        if self.surface is not None and self.option_book is not None and self.option_engine is not None:
+            options = self.option_engine
+            options.clearinghouse, options.inventory, options.oracle, options.margin = (
+                clearinghouse, inventory, oracle, self.margin,
+            )  # fmt: skip
+            options.surface, options.book, self.option_book.surface = self.surface, self.option_book, self.surface
         if self.hedge_manager is not None:
             manager = self.hedge_manager
             manager.clearinghouse, manager.inventory, manager.oracle = clearinghouse, inventory, oracle
