@@ -200,9 +200,10 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     """
     @notice Adds a change of exposure that is no trade: charged nothing, rebated nothing, measured. A hedge, if the caller is
             a HEDGER; from an ENGINE, positions it holds already, valued anew or settled.
-    @dev    An engine's is a re-mark as long as no exposure has changed in the block: marks can still be taken. After that U would no
-            longer be a function of the exposures alone between two trades, so no rebate rests on it: the low-water mark is 0
-            until both windows have rolled.
+    @dev    An engine's is a re-mark as long as no exposure has changed in the block: marks can still be taken. After that U is no
+            longer a function of the exposures alone between two trades, so no later rebate rests on it: the low-water mark is 0
+            until two windows have rolled. A rebate paid before could still have been earned for nothing: an engine that can
+            wait asks `frozen`, and only what must happen, a settlement, comes between two trades.
     @param change notional, vol_age and closing say nothing
     """
     roles._check(roles.Role.ENGINE | roles.Role.HEDGER)
@@ -221,7 +222,6 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     if not hedges:
         e.book.changed = changed
         if changed:
-            e.book.low_prev = 0
             e.book.low = 0
         else:
             e.book.opening = e.book.last

@@ -309,7 +309,7 @@ class Inventory:
         if not hedges:
             e.book.changed = changed
             if changed:
-                e.book.low_prev = e.book.low = 0
+                e.book.low = 0
             else:
                 e.book.opening = e.book.last
         _, reserve = self.clearinghouse.vault_ledger()
