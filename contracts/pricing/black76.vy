@@ -182,6 +182,8 @@ def discount(rate: int256, seconds: uint256) -> uint256:
 def _discount(rate: uint256, seconds: uint256) -> uint256:
     """@notice exp(-rate * seconds) of rate >= 0 [Q96]: by the density's fit, times sqrt(2 pi)."""
     power: uint256 = unsafe_div(unsafe_mul(rate, seconds) << 96, c.YEAR * c.WAD)
+    if power == 0:
+        return ONE      # the fit is off by 3e-20, and expiry is exact
     return unsafe_mul(self._falling(min(power, FAR * ONE)), ROOT_2_PI) >> 96
 
 

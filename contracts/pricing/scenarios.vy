@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Scenarios: a call's value when spot and volatility are shocked at once
-@notice Black-76 to 2e-8 of the shocked spot, for risk, at a third of black76.vy's gas. With q = S phi(d1) = Kd phi(d2) and
-        Mills' ratio m(y) = N(-y) / phi(y):
+@notice Black-76 to 2e-8 of the shocked spot, for risk, at a third of black76.vy's gas. With q = S phi(d1) = Kd phi(d2)
+        and Mills' ratio m(y) = N(-y) / phi(y):
 
             call = S N(d1) - Kd N(d2)
             S N(d1)  = q m(-d1)  if d1 < 0,  else S - q m(d1)
             Kd N(d2) = q m(-d2)  if d2 < 0,  else Kd - q m(d2)
 
-@dev    Total: amounts are below 2^96, vol at most black76.MAX_VOL, roots those of less than 2^32 s; hence v < 2^7 and, where
-        |d1| < FAR, |d2| < 2^8. The polynomials take |d| or a fraction in Q32 and need no shifts: the coefficient of x^k is
-        smaller by 2^(32 k). No value on the way reaches 2^250. Minimax fits, printed with their errors by
-        ballast/model/analytic/fit.py. Between int256 and uint256, bytes32 carries what is known to be positive unchecked.
+@dev    Total: amounts are below 2^96, vol at most black76.MAX_VOL, roots those of less than 2^32 s; hence v < 2^7 and,
+        where |d1| < FAR, |d2| < 2^8. The polynomials take |d| or a fraction in Q32 and need no shifts: the coefficient
+        of x^k is smaller by 2^(32 k). No value on the way reaches 2^250. Minimax fits, printed with their errors by
+        ballast/model/analytic/fit.py. Through bytes32 goes, unchecked, what is known to be positive.
 """
 
 from contracts import constants as c
@@ -35,7 +35,9 @@ LOG_SHOCKS: constant(int256[c.N_STRESS]) = [
 ]
 
 # 2^-f / sqrt(2 pi) in powers of -f, f <= 1 [Q240]; error < 6e-10
-POWER_0: constant(uint256) = 704_869_996_207_084_920_178_328_844_241_711_828_493_885_963_755_662_958_348_045_759_071_387_648
+POWER_0: constant(uint256) = (
+    704_869_996_207_084_920_178_328_844_241_711_828_493_885_963_755_662_958_348_045_759_071_387_648
+)
 POWER_1: constant(uint256) = 113_756_060_229_719_403_338_348_069_772_467_783_426_694_418_409_670_047_745_179_648
 POWER_2: constant(uint256) = 9_179_232_591_971_090_994_487_235_692_004_920_699_910_013_914_710_016
 POWER_3: constant(uint256) = 493_688_397_863_019_590_138_875_263_676_541_319_512_064
@@ -60,7 +62,7 @@ RATIO_Q3: constant(uint256) = 34_700_453_498
 def calls(spot: uint256, strike: uint256, vol: uint256, root: uint256, log_moneyness: int256) -> int256[c.N_STRESS]:
     """
     @notice One call in each scenario of constants.vy [quote, WAD]; by its error, a value may lie below zero.
-    @dev    Constants of each scenario stand in the code: arrays and a loop cost 460 gas a scenario more.
+    @dev    One by one: arrays of constants and a loop took two fifths more gas.
     @param spot Before the shock [quote/base, WAD].
     @param strike Discounted to today [quote/base, WAD].
     @param vol Before the shock [per sqrt year, WAD].
@@ -71,31 +73,39 @@ def calls(spot: uint256, strike: uint256, vol: uint256, root: uint256, log_money
     kd: int256 = convert(strike, int256)
     sigma: int256 = convert(vol, int256)
     time: int256 = convert(root, int256)
-    x: int256 = log_moneyness
     return [
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[0]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[0]), time), unsafe_add(x, LOG_SHOCKS[0])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[0]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[0]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[0]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[1]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[1]), time), unsafe_add(x, LOG_SHOCKS[1])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[1]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[1]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[1]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[2]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[2]), time), unsafe_add(x, LOG_SHOCKS[2])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[2]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[2]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[2]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[3]), time), x
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[3]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[3]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[3]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD), kd, unsafe_mul(max(unsafe_add(sigma, c.VOL_SHOCKS[4]), MIN_VOL), time), x
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[4]), kd,
+            unsafe_mul(max(unsafe_add(sigma, c.VOL_SHOCKS[4]), MIN_VOL), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[4]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[5]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[5]), time), unsafe_add(x, LOG_SHOCKS[5])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[5]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[5]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[5]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[6]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[6]), time), unsafe_add(x, LOG_SHOCKS[6])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[6]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[6]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[6]),
         ),
         self._call(
-            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[7]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[7]), time), unsafe_add(x, LOG_SHOCKS[7])
+            unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[7]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[7]), time),
+            unsafe_add(log_moneyness, LOG_SHOCKS[7]),
         ),
     ]
 
@@ -121,7 +131,8 @@ def _call(shocked: int256, kd: int256, width: int256, log_moneyness: int256) -> 
     f: uint256 = bits & FRACTION
     density: uint256 = unsafe_sub(
         POWER_0, unsafe_mul(f, unsafe_sub(POWER_1, unsafe_mul(f, unsafe_sub(POWER_2, unsafe_mul(f, unsafe_sub(
-            POWER_3, unsafe_mul(f, unsafe_sub(POWER_4, unsafe_mul(f, unsafe_sub(POWER_5, unsafe_mul(f, POWER_6))))))))))),
+            POWER_3, unsafe_mul(f, unsafe_sub(POWER_4, unsafe_mul(f, unsafe_sub(POWER_5, unsafe_mul(f, POWER_6))))))
+        )))))
     ) >> unsafe_add(bits >> 32, 160)                # Q80
     q: uint256 = unsafe_mul(convert(convert(s, bytes32), uint256), density)     # [quote, WAD * 2^80]
     own: int256 = convert(convert(unsafe_mul(

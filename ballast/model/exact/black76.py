@@ -129,7 +129,7 @@ def root_years(seconds: int) -> int:
 def discount(rate: int, seconds: int) -> int:
     """exp(-rate * seconds) [Q96]; rate [per year, WAD]."""
     power = min((abs(rate) * seconds << 96) // (YEAR * WAD), FAR * Q96)
-    value = falling(power) * ROOT_2_PI >> 96
+    value = falling(power) * ROOT_2_PI >> 96 if power else Q96
     return value if rate >= 0 else 2**192 // value
 
 

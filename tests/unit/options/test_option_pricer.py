@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from functools import reduce
+from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ballast.chain import Contract, RevmChain
+from ballast.model.analytic import black76 as analytic
+from ballast.model.exact import black76
 from ballast.model.exact import option_pricer as exact
-from ballast.model.exact.fixed import WAD, YEAR
+from ballast.model.exact.fixed import SPOT_SHOCKS, VOL_SHOCKS, WAD, YEAR, tdiv
 from ballast.model.exact.option_pricer import Line, Point
+from ballast.surface.ssvi import total_variance
+
+DAY = 86_400
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +67,151 @@ def test_contract_equals_twin(pricer: Contract, book: tuple[Point, list[Line]]) 
     strikes = [line.strike for line in lines]
     found = [exact.Premium(*x) for x in pricer.call("premiums", astuple(point), strikes)]
     assert found == exact.premiums(point, strikes)
+
+
+def total(a: exact.Totals, b: exact.Totals) -> exact.Totals:
+    """Number by number."""
+    stress = tuple(x + y for x, y in zip(a.stress, b.stress, strict=True))
+    return exact.Totals(*(x + y for x, y in zip(astuple(a)[:5], astuple(b)[:5], strict=True)), stress)
+
+
+@given(books(), st.data())
+def test_change_in_two_steps_is_change_in_one(book: tuple[Point, list[Line]], data: st.DataObject) -> None:
+    point, lines = book
+    first, second = [], []
+    for line in lines:
+        n, p = data.draw(sizes), data.draw(sizes)
+        first.append(replace(line, n_after=n, p_after=p))
+        second.append(replace(line, n_before=n, p_before=p))
+    whole = exact.change(point, lines)
+    assert total(exact.change(point, first), exact.change(point, second)) == whole
+    parts = [exact.change(point, [line]) for line in reversed(lines)]
+    assert reduce(total, parts, exact.Totals()) == whole
+
+
+@given(books())
+def test_change_of_nothing_is_nothing(pricer: Contract, book: tuple[Point, list[Line]]) -> None:
+    point, lines = book
+    still = [replace(line, n_after=line.n_before, p_after=line.p_before) for line in lines]
+    assert exact.change(point, still) == exact.Totals()
+    totals = pricer.call("change", astuple(point), [astuple(line) for line in still])
+    assert (*totals[:5], *totals.stress) == (0,) * 13
+
+
+def test_a_synthetic_future_has_no_curvature_and_no_stress() -> None:
+    """Long a call, short a put: n stays, p moves."""
+    point = Point(3_000 * WAD, 30 * DAY, 30 * DAY + 300, WAD * 3 // 100, WAD // 25, -WAD // 4, WAD)
+    strike = 2_900 * WAD
+    found = exact.change(point, [Line(strike, 5 * WAD, 2 * WAD, 5 * WAD, WAD)])
+    kd = strike * black76.discount(point.rate, point.seconds) >> 96
+    assert found == exact.Totals(point.spot - kd, WAD, 0, 0, -tdiv(point.rate * kd, WAD))
+
+
+def float_change(point: Point, lines: list[Line]) -> tuple[dict[str, float], np.ndarray]:
+    """The textbook formulas on the float surface, one array per strike: greeks by name, and the scenarios [quote]."""
+    spot, rate, years = point.spot / WAD, point.rate / WAD, point.seconds / YEAR
+    strikes = np.array([line.strike / WAD for line in lines])
+    n = np.array([(line.n_after - line.n_before) / WAD for line in lines])
+    p = np.array([(line.p_after - line.p_before) / WAD for line in lines])
+    k = np.log(strikes / (spot * np.exp(rate * years)))
+    variance = total_variance(k, point.theta / WAD, point.rho / WAD, point.eta / WAD)
+    vol = np.minimum(np.sqrt(variance / (point.term / YEAR)), 10.0)
+    x = analytic.evaluate(spot, strikes, vol, years, rate)
+    calls, puts = n - p, p
+    found = {
+        "value": calls @ x.call + puts @ x.put,
+        "delta": calls @ x.delta + puts @ (x.delta - 1),
+        "gamma": n @ x.gamma,
+        "vega": n @ x.vega,
+        "theta": calls @ x.theta + puts @ (x.theta + rate * strikes * np.exp(-rate * years)),
+    }
+    stress = []
+    for spot_shock, vol_shock in zip(SPOT_SHOCKS, VOL_SHOCKS, strict=True):
+        shocked = np.maximum(vol + vol_shock / WAD, 0.01)
+        y = analytic.evaluate(spot * (1 + spot_shock / WAD), strikes, shocked, years, rate)
+        move = spot * spot_shock / WAD
+        # calls and puts on their own: that a put's P&L beyond delta is the call's is for the contract to know
+        stress.append(calls @ (y.call - x.call - x.delta * move) + puts @ (y.put - x.put - (x.delta - 1) * move))
+    return found, np.array(stress)
+
+
+@settings(max_examples=300)
+@given(books(most=10).filter(lambda book: book[0].seconds >= 3_600 and book[0].theta > 4 * 10**9))
+def test_change_agrees_with_textbook_formulas(book: tuple[Point, list[Line]]) -> None:
+    """Within 1e-9 of what is held at spot, for the greeks scaled as they are; 4e-8 for the scenarios."""
+    point, lines = book
+    found, (greeks, stress) = exact.change(point, lines), float_change(point, lines)
+    held = sum(abs(a) for x in lines for a in (x.n_before, x.n_after, x.p_before, x.p_after)) / WAD
+    spot, years = point.spot / WAD, point.seconds / YEAR
+    strike = max((line.strike / WAD for line in lines), default=0.0)
+    vol = (point.theta / WAD / (point.term / YEAR)) ** 0.5
+    scales = {
+        "value": spot + strike,
+        "delta": 1.0,
+        "gamma": 1 / (spot * vol * years**0.5),
+        "vega": spot * years**0.5,
+        "theta": spot * vol / years**0.5 + spot + strike,
+    }
+    for name, scale in scales.items():
+        wei = 2 * len(lines) / WAD + held / WAD
+        assert abs(getattr(found, name) / WAD - greeks[name]) <= 1e-9 * held * scale + wei, name
+    for got, want in zip(found.stress, stress, strict=True):
+        assert abs(got - want * 10**6) <= (4e-8 * held * spot + 1e-9 * held * strike) * 10**6 + len(lines)
+
+
+@given(points(), st.lists(logarithmic(0.1, 10), min_size=2, max_size=24))
+def test_premiums_keep_their_bounds_and_their_order(point: Point, ratios: list[float]) -> None:
+    """Parity to the wei, 0 <= call <= spot, calls fall and puts rise with the strike."""
+    strikes = sorted(int(point.spot * ratio) for ratio in ratios)
+    factor = black76.discount(point.rate, point.seconds)
+    found = exact.premiums(point, strikes)
+    for strike, premium in zip(strikes, found, strict=True):
+        kd = strike * factor >> 96
+        assert premium.call - premium.put == point.spot - kd
+        assert max(point.spot - kd, 0) <= premium.call <= point.spot
+    for (low, high), (cheap, dear) in zip(pairwise(found), pairwise(strikes), strict=True):
+        wei = 4 + (point.spot + dear) // 10**17
+        assert -wei <= low.call - high.call <= ((dear - cheap) * factor >> 96) + wei
+        assert high.put >= low.put - wei
+
+
+@pytest.mark.parametrize("change", [{"seconds": 0}, {"seconds": 0, "term": 0}, {"theta": 0}])
+def test_without_time_or_surface_options_are_intrinsic(pricer: Contract, change: dict[str, int]) -> None:
+    point = replace(Point(3_000 * WAD, 30 * DAY, 30 * DAY + 300, WAD * 3 // 100, 0, -WAD // 4, WAD), **change)
+    strikes = [2_500 * WAD, 3_000 * WAD, 3_500 * WAD]
+    found = [tuple(x) for x in pricer.call("premiums", astuple(point), strikes)]
+    assert found == [(500 * WAD, 0), (0, 0), (0, 500 * WAD)]
+    totals = pricer.call("change", astuple(point), [(strike, 0, 0, WAD, 0) for strike in strikes])
+    assert (totals.value, totals.gamma, totals.vega, totals.theta) == (500 * WAD, 0, 0, 0)
+    assert totals.delta == WAD + WAD // 2
+    if point.seconds == 0:
+        # spot down by half: the first loses 500 where its delta says 1,500, the second nothing where it says 750
+        assert totals.stress[0] == 1_750 * 10**6
+
+
+amounts = st.integers(2**30, 2**96 - 1)
+
+
+@given(amounts, st.lists(st.integers(0, 2**96 - 1), max_size=24), st.integers(-WAD // 5, WAD // 5))
+def test_premiums_never_revert(pricer: Contract, spot: int, strikes: list[int], rate: int) -> None:
+    point = Point(spot, 30 * DAY, 30 * DAY, WAD * 3 // 100, rate, -WAD // 4, WAD)
+    found = [exact.Premium(*x) for x in pricer.call("premiums", astuple(point), strikes)]
+    assert found == exact.premiums(point, strikes)
+
+
+def test_gas_of_a_strike_and_of_a_board(revm: RevmChain) -> None:
+    """Executed alone: the calldata's price and 21,000 are taken off."""
+    pricer = revm.deploy("OptionPricer")
+    point = Point(3_000 * WAD, 30 * DAY, 30 * DAY + 300, WAD * 3 // 100, WAD // 25, -WAD * 3 // 10, WAD * 6 // 5)
+    strikes = [x * WAD for x in (2_200, 2_400, 2_600, 2_800, 2_900, 3_000, 3_200, 3_400, 3_800, 4_200)]
+
+    def gas(function: str, arguments: list[object]) -> int:
+        data = bytes(pricer.tx(function, astuple(point), arguments).data)
+        upfront = 21_000 + sum(16 if byte else 4 for byte in data)
+        return pricer.send(function, astuple(point), arguments).gas_used - upfront
+
+    refresh: list[object] = [(strike, 0, 0, -WAD, -WAD // 2) for strike in strikes]
+    assert gas("change", [(strikes[5], 0, 0, -WAD, -WAD // 2)]) <= 20_200
+    assert gas("change", [(strikes[5], -5 * WAD, -2 * WAD, -7 * WAD, -3 * WAD)]) <= 20_300
+    assert gas("change", refresh) <= 170_000
+    assert gas("premiums", [strikes[5]]) <= 8_700

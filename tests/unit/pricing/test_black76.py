@@ -127,6 +127,11 @@ def test_evaluate_is_total_and_equals_twin_outside_the_domain(
     assert got.vega >= 0
 
 
+def test_discount_without_time_or_rate_is_one(harness: Contract) -> None:
+    for rate, seconds in ((WAD // 20, 0), (0, YEAR), (-WAD // 20, 0)):
+        assert harness.call("terms", rate, seconds)[1] == exact.discount(rate, seconds) == 2**96
+
+
 def test_evaluate_at_expiry_and_without_volatility_is_intrinsic() -> None:
     for spot, strike, delta in ((3_000, 2_900, WAD), (3_000, 3_100, 0), (3_000, 3_000, WAD // 2)):
         for vol, root in ((WAD, 0), (0, 2**96), (0, 0)):
