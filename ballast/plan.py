@@ -158,7 +158,10 @@ class Renounce:
 
 Step = Deploy | Call | Grant | Renounce
 
-GOVERNED = ("oracle", "clearinghouse", "inventory", "perp_engine", "surface", "hedge_manager", "vault")
+GOVERNED = (
+    "oracle", "clearinghouse", "inventory", "perp_engine", "surface", "option_book", "option_engine", "hedge_manager",
+    "vault",
+)  # fmt: skip
 """Contracts with a table of roles."""
 
 
@@ -228,6 +231,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     config, admin = plan.config, (plan.governor, plan.setup)
     oracle, clearinghouse, inventory = At("oracle"), At("clearinghouse"), At("inventory")
     perp_engine, hedge_manager, vault = At("perp_engine"), At("hedge_manager"), At("vault")
+    surface, option_book, option_engine = At("surface"), At("option_book"), At("option_engine")
 
     yield Deploy("oracle", "PriceOracle", admin)
     yield Deploy("clearinghouse", "Clearinghouse", (*admin, At("quote"), oracle))
@@ -235,6 +239,8 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("perp_engine", "PerpEngine", (*admin, clearinghouse, inventory, oracle))
     yield Deploy("surface", "VolSurface", admin)
     yield Deploy("pricer", "OptionPricer", ())
+    yield Deploy("option_book", "OptionBook", (*admin, surface, At("pricer")))
+    yield Deploy("option_engine", "OptionEngine", (*admin, clearinghouse, inventory, oracle, surface, option_book))
     yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle))
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
@@ -246,13 +252,16 @@ def _steps(plan: Plan) -> Iterator[Step]:
         (Read("clearinghouse", "margin", (), At("margin"), "wiring"),),
     )  # fmt: skip
     yield Grant("clearinghouse", perp_engine, Role.ENGINE)
+    yield Grant("clearinghouse", option_engine, Role.ENGINE)
     yield Grant("clearinghouse", hedge_manager, Role.HEDGER)
     yield Grant("clearinghouse", vault, Role.VAULT)
     yield Grant("clearinghouse", inventory, Role.INVENTORY)
     yield Grant("inventory", perp_engine, Role.ENGINE)
+    yield Grant("inventory", option_engine, Role.ENGINE)
     yield Grant("inventory", hedge_manager, Role.HEDGER)
+    yield Grant("option_book", option_engine, Role.ENGINE)
     if plan.guardian is not None:
-        for key in ("perp_engine", "surface", "hedge_manager", "vault"):
+        for key in ("perp_engine", "surface", "option_engine", "hedge_manager", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     insurance, liquidator = config.clearing.shares()
@@ -326,10 +335,17 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
         (Read("perp_engine", "config", (market_id,), (perps, True, False), "parameter"),),
     )  # fmt: skip
     if market.options is not None:
-        drift = market.options.drift.params()
+        drift, options = market.options.drift.params(), market.options.params()
         yield Call(
             f"surface: list {name}", "surface", "set_drift", (market_id, drift),
             (Read("surface", "drift", (market_id,), drift, "parameter"),),
+        )  # fmt: skip
+        yield Call(
+            f"option_engine: list {name}", "option_engine", "set_params", (market_id, options),
+            (
+                Read("option_engine", "params", (market_id,), options, "parameter"),
+                Read("option_engine", "is_paused", (market_id,), False, "switch"),
+            ),
         )  # fmt: skip
 
 
@@ -360,12 +376,15 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     config = plan.config
     clearinghouse, inventory, oracle = At("clearinghouse"), At("inventory"), At("oracle")
     perp_engine, hedge_manager = At("perp_engine"), At("hedge_manager")
+    surface, option_book = At("surface"), At("option_book")
     neighbours: list[tuple[str, str, Any]] = [
         ("clearinghouse", "asset", At("quote")),
         ("clearinghouse", "oracle", oracle),
         ("perp_engine", "clearinghouse", clearinghouse),
         ("perp_engine", "inventory", inventory),
         ("perp_engine", "oracle", oracle),
+        ("option_book", "neighbours", (surface, At("pricer"))),
+        ("option_engine", "neighbours", (clearinghouse, inventory, oracle, surface, option_book)),
         ("margin", "clearinghouse", clearinghouse),
         ("margin", "perp_engine", perp_engine),
         ("margin", "oracle", oracle),

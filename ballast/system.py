@@ -53,6 +53,8 @@ class System:
     perp_engine: Contract
     surface: Contract
     pricer: Contract
+    option_book: Contract
+    option_engine: Contract
     margin: Contract
     hedge_manager: Contract
     vault: Contract
@@ -286,6 +288,8 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "perp_engine": at("perp_engine"),
         "surface": at("surface"),
         "pricer": at("pricer"),
+        "option_book": at("option_book"),
+        "option_engine": at("option_engine"),
         "margin": at("margin"),
         "hedge_manager": at("hedge_manager"),
         "vault": at("vault"),

@@ -76,6 +76,23 @@ POWERS: dict[str, dict[str, Role]] = {
         "pause_deposits": Role.GUARDIAN | Role.GOVERNOR,
         "unpause_deposits": Role.GOVERNOR,
     },
+    "OptionBook": {
+        "renew": Role.ENGINE,
+        "apply": Role.ENGINE,
+        "expire": Role.ENGINE,
+        "pay_out": Role.ENGINE,
+        "clear": Role.ENGINE,
+        "add_strikes": Role.ENGINE,
+        "close": Role.ENGINE,
+    },
+    "OptionEngine": {
+        "set_params": Role.GOVERNOR | Role.SETUP,
+        "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
+        "pause": Role.GUARDIAN | Role.GOVERNOR,
+        "unpause": Role.GOVERNOR,
+        "list_strikes": Role.GOVERNOR | Role.SETUP,
+        "close_board": Role.GUARDIAN | Role.GOVERNOR,
+    },
     "VolSurface": {
         "set_signer": Role.GOVERNOR | Role.SETUP,
         "set_threshold": Role.GOVERNOR | Role.SETUP,

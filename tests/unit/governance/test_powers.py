@@ -16,7 +16,7 @@ HANDED_OUT = [role for role in Role if role is not Role.SETUP]
 def contracts(system: Sandbox) -> dict[str, Contract]:
     found = (
         system.clearinghouse, system.inventory, system.perp_engine, system.oracle, system.hedge_manager, system.vault,
-        system.chain.deploy("VolSurface", system.governor, system.governor),
+        system.surface, system.option_book, system.option_engine,
     )  # fmt: skip
     return {contract.artifact.name: contract for contract in found}
 
