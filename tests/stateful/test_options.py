@@ -39,6 +39,18 @@ BUGS = (
         (Edit(TWIN, "b.sums.gg - old.g * old.g // WAD + new.g", "b.sums.gg + new.g"),),
     ),
     Bug(
+        "a valuation between two trades leaves rebates as they were",
+        "Inventory",
+        (Edit(INVENTORY, "e.book.low = 0", "pass"),),
+        (Edit(TWIN, "e.book.low = 0", "pass"),),
+    ),
+    Bug(
+        "a valuation at a block's start freezes the block",
+        "Inventory",
+        (Edit(INVENTORY, "e.book.changed = changed", "pass"),),
+        unseen="marks that are not taken harm nobody but keep prices old: only the twin knows",
+    ),
+    Bug(
         "vega pays no spread",
         "Inventory",
         (
