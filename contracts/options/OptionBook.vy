@@ -106,6 +106,7 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
     moved.surface = smile.timestamp
     moved.horizon = horizon
     boards._save_point(key, moved)
+    boards._save_smile(key, smile)
     change: IInventory.Change = empty(IInventory.Change)
     if old.legs != 0:
         lines: DynArray[IOptionPricer.Line, series.MAX_STRIKES] = []
@@ -136,7 +137,7 @@ def apply(
     account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
 ) -> IOptionBook.Fill:
     """
-    @notice Books the orders of one account on one board, whose point is not due.
+    @notice Books the orders of one account on one board. Its point may be due: the totals move by what they are there.
     @return what they are worth at the mark and what they add to the inventory
     """
     roles._check(roles.Role.ENGINE)
@@ -225,6 +226,7 @@ def clear(key: uint256) -> int256:
     for i: uint256 in range(boards._load_point(key).strikes, bound=series.MAX_STRIKES):
         boards._strikes[key][i] = 0
     boards._points[key] = 0
+    boards._smiles[key] = 0
     boards._settlements[key] = 0
     return settlement.owed
 
@@ -509,6 +511,7 @@ def _plan(
         lines[i].n_after = line.n_after
         lines[i].p_after = line.p_after
 
+    assert point.time != 0, "options: refresh first"
     smile: IVolSurface.Smile = staticcall SURFACE.smile(market, expiry)
     premiums: DynArray[IOptionPricer.Premium, series.MAX_STRIKES] = staticcall PRICER.premiums(
         self._point(smile, expiry, mark.price, block.timestamp), strikes
@@ -531,8 +534,11 @@ def _plan(
             f.spread_cap += value
         i += 1
 
+    of_point: IVolSurface.Smile = smile
+    if smile.timestamp != point.surface:
+        of_point = boards._load_smile(p.key, point.surface)
     totals: IOptionPricer.Totals = staticcall PRICER.change(
-        self._point(smile, expiry, point.spot, point.time), lines
+        self._point(of_point, expiry, point.spot, point.time), lines
     )
     p.book = old
     p.book.value += totals.value
@@ -588,7 +594,7 @@ def _line(held: boards.Strike) -> IOptionPricer.Line:
 def _point(
     smile: IVolSurface.Smile, expiry: uint256, spot: uint256, time: uint256
 ) -> IOptionPricer.Point:
-    """@return where the pricer values the board: a spot and a time, on the surface of now"""
+    """@return where the pricer values the board: a surface, a spot and a time"""
     return IOptionPricer.Point(
         spot=spot,
         seconds=expiry - time,
@@ -603,7 +609,12 @@ def _point(
 @internal
 @view
 def _is_due(point: boards.Point, price: uint256, surface: uint256) -> bool:
-    """@param surface [s] timestamp of the surface of now"""
+    """
+    @param surface [s] timestamp of the surface of now
+    @return whether a listed board's point has to be renewed
+    """
+    if not point.listed:
+        return False
     if point.surface != surface or block.timestamp - point.time > MAX_AGE:
         return True
     moved: uint256 = max(price, point.spot) - min(price, point.spot)

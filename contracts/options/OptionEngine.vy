@@ -19,7 +19,8 @@
         goes to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
 @dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, settle, log, margin. Whatever is
         refused after something was written reverts it. A refresh changes the inventory, which no view can foresee, so
-        `quote` refuses on a board that is due: `refresh` first, by anyone.
+        `quote` refuses on a board that is due: `refresh` first, by anyone. In a block in which somebody has been paid for a fall
+        of the potential Inventory stands still, boards too: what closes is booked at the point that is there, what opens waits.
 @custom:kill The guardian pauses a market: positions can then only shrink, and settle.
 """
 
@@ -186,8 +187,9 @@ def refresh(market: uint256, expiry: uint256) -> uint256:
     rules: uint256 = parameters._rules(market)
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     self._check_open(key, mark.fresh)
-    assert staticcall BOOK.is_due(key, mark.price), "options: not due"
     board: IOptionBook.Board = staticcall BOOK.board(market, expiry)
+    assert board.strikes != 0, "options: not listed"
+    assert staticcall BOOK.is_due(key, mark.price), "options: not due"
     reward: uint256 = 0
     if board.legs != 0 and block.timestamp - board.time >= parameters._interval(rules):
         reward = parameters._reward(rules)
@@ -351,9 +353,10 @@ def quote(
     rules: uint256 = parameters._rules(market)
     mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
     self._check_open(key, mark.fresh)
-    assert not staticcall BOOK.is_due(key, mark.price), "options: refresh first"
+    due: bool = staticcall BOOK.is_due(key, mark.price)
+    assert not due or staticcall INVENTORY.frozen(), "options: refresh first"
     fill: IOptionBook.Fill = staticcall BOOK.preview(account, orders, mark)
-    fill.change.closing = self._check_fill(fill, key, rules)
+    fill.change.closing = self._check_fill(fill, key, rules, due)
     return self._conclude(fill, rules, staticcall INVENTORY.quote(market, mark, fill.change))
 
 
@@ -436,9 +439,10 @@ def _check_open(key: uint256, fresh: bool):
 
 @internal
 @view
-def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256) -> bool:
+def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool) -> bool:
     """
     @notice Refuses what opens or grows a position and must not.
+    @param due the board's point could not be renewed in this block
     @return whether every order shrinks a position and does not flip it
     """
     market: uint256 = series._market_of(key)
@@ -459,6 +463,7 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256) -> bool:
         assert rules & parameters.PAUSED == 0, "options: paused"
         assert not fill.closing_only, "options: board is closing"
         assert fill.is_live, "options: stale surface"
+        assert not due, "options: refresh first"
         assert (
             block.timestamp + parameters._cutoff(rules) <= series._expiry_of(key)
         ), "options: too close to expiry"
@@ -481,10 +486,12 @@ def _execute(
     @return outcome, what to settle, whether the trade only shrinks positions, and whether the account is short afterwards
     """
     market: uint256 = series._market_of(key)
-    if staticcall BOOK.is_due(key, mark.price):
+    due: bool = staticcall BOOK.is_due(key, mark.price)
+    if due and not staticcall INVENTORY.frozen():
         self._renew(key, mark, 0)
+        due = False
     fill: IOptionBook.Fill = extcall BOOK.apply(account, orders, mark)
-    fill.change.closing = self._check_fill(fill, key, rules)
+    fill.change.closing = self._check_fill(fill, key, rules, due)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, fill.change)
     outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer)
     log IOptionEngine.Trade(

@@ -9,11 +9,13 @@
             slopes      gamma i128 | theta i128
             counts      vega i128 | interest u64 [LOT] | legs u32
             stress      two words of 4 x i64 [MICRO]
+            smile       theta u72 | rate i59 | rho i61 | eta u61: the surface's, of the point
             settlement  price u96 | owed i112 | legs u32: written once, when the words above but the first are cleared
         and of a strike, by key and index: strike u64 [STRIKE_UNIT] | calls i64 [LOT] | puts i64 [LOT].
 """
 
 from contracts import constants as c
+from interfaces import IVolSurface
 
 
 struct Point:
@@ -51,6 +53,7 @@ U16: constant(uint256) = 2**16 - 1
 U20: constant(uint256) = 2**20 - 1
 U32: constant(uint256) = 2**32 - 1
 U40: constant(uint256) = 2**40 - 1
+U61: constant(uint256) = 2**61 - 1
 U64: constant(uint256) = 2**64 - 1
 U96: constant(uint256) = 2**96 - 1
 U112: constant(uint256) = 2**112 - 1
@@ -61,6 +64,7 @@ _values: HashMap[uint256, uint256]
 _slopes: HashMap[uint256, uint256]
 _counts: HashMap[uint256, uint256]
 _stress: HashMap[uint256, uint256[2]]
+_smiles: HashMap[uint256, uint256]
 _settlements: HashMap[uint256, uint256]
 _strikes: HashMap[uint256, uint256[24]]
 # Day numbers of a market's boards that are not settled, in no order.
@@ -144,6 +148,35 @@ def _save_book(key: uint256, b: Book):
     for i: uint256 in range(c.N_STRESS):
         words[i // 4] |= self._field(b.stress[i], 64) << (64 * (i % 4))
     self._stress[key] = words
+
+
+@internal
+@view
+def _load_smile(key: uint256, timestamp: uint256) -> IVolSurface.Smile:
+    """
+    @notice What the surface said of the board when its point was taken.
+    @param timestamp [s] of that surface
+    """
+    word: uint256 = self._smiles[key]
+    return IVolSurface.Smile(
+        theta=word >> 181,
+        rate=self._signed(word, 122, 59),
+        rho=self._signed(word, 61, 61),
+        eta=word & U61,
+        timestamp=timestamp,
+        is_live=False,
+    )
+
+
+@internal
+def _save_smile(key: uint256, smile: IVolSurface.Smile):
+    # VolSurface bounds theta by 50 WAD, the rate by 0.2, rho by 0.95 and eta by 2
+    self._smiles[key] = (
+        (smile.theta << 181)
+        | (self._field(smile.rate, 59) << 122)
+        | (self._field(smile.rho, 61) << 61)
+        | smile.eta
+    )
 
 
 @internal

@@ -214,6 +214,7 @@ class OptionBook:
     surface: Surface
     points: dict[int, Point] = field(default_factory=dict)
     books: dict[int, Holding] = field(default_factory=dict)
+    smiles: dict[int, Smile] = field(default_factory=dict)  # of the points; is_live says nothing
     settlements: dict[int, Settled] = field(default_factory=dict)
     strikes: dict[int, tuple[Strike, ...]] = field(default_factory=dict)
     live: dict[int, tuple[int, ...]] = field(default_factory=dict)  # day numbers by market, the newest first
@@ -229,10 +230,10 @@ class OptionBook:
         smile = self.surface.smile(market_of(key), expiry, now)
         old = self._book(key)
         moved = replace(point, spot=mark.price, time=now, surface=smile.timestamp, horizon=horizon)
-        self.points[key] = moved
+        self.points[key], self.smiles[key] = moved, replace(smile, is_live=False)
         if old.legs == 0:
             return Change()
-        totals = self.recomputed(key, moved, smile)
+        totals = self.recomputed(key)
         new = Holding(
             totals.value, totals.delta, totals.gamma, totals.theta, totals.vega, totals.stress, old.interest, old.legs
         )
@@ -240,10 +241,10 @@ class OptionBook:
         self._save(key, new)
         return change
 
-    def recomputed(self, key: int, point: Point, smile: Smile) -> Totals:
-        """The totals of a board from its strikes alone."""
-        lines = [_line(held) for held in self.strikes[key] if held.calls or held.puts]
-        return option_pricer.change(_where(smile, expiry_of(key), point.spot, point.time), lines)
+    def recomputed(self, key: int) -> Totals:
+        """The totals of a board from its strikes alone, at its point."""
+        point, lines = self.points[key], [_line(held) for held in self.strikes[key] if held.calls or held.puts]
+        return option_pricer.change(_where(self.smiles[key], expiry_of(key), point.spot, point.time), lines)
 
     def apply(self, account: str, orders: Sequence[Order], mark: Mark, now: int) -> Fill:
         """Book the orders of one account on one board."""
@@ -282,7 +283,7 @@ class OptionBook:
         return payoff, book.legs, change
 
     def pay_out(self, key: int, account: str) -> tuple[int, bool, bool]:
-        """Close an account's positions on a settled board: what it is owed, whether it had any, whether it has others."""
+        """Close the positions on a settled board: what it is owed; whether it had any; whether it has others."""
         settlement = self.settlements.get(key, NO_SETTLEMENT)
         require(settlement.price != 0, "options: not settled")
         held = self.legs_of.get(account, {})
@@ -306,6 +307,7 @@ class OptionBook:
         require(settlement.price != 0, "options: not settled")
         require(settlement.legs == 0, "options: accounts left")
         del self.settlements[key], self.points[key], self.strikes[key]
+        self.smiles.pop(key, None)
         return settlement.owed
 
     def add_strikes(self, key: int, strikes: Sequence[int]) -> None:
@@ -430,6 +432,7 @@ class OptionBook:
             was, becomes = _line(listed[index]), _line(held)
             lines.append(Line(was.strike, was.n_after, was.p_after, becomes.n_after, becomes.p_after))
 
+        require(point.time != 0, "options: refresh first")
         smile = self.surface.smile(market, expiry, now)
         places = {index: i for i, index in enumerate(touched)}
         premiums = option_pricer.premiums(_where(smile, expiry, mark.price, now), [line.strike for line in lines])
@@ -447,7 +450,8 @@ class OptionBook:
                 premium -= value
                 cap += value
 
-        totals = option_pricer.change(_where(smile, expiry, point.spot, point.time), lines)
+        of_point = smile if smile.timestamp == point.surface else self.smiles.get(key, Smile())
+        totals = option_pricer.change(_where(of_point, expiry, point.spot, point.time), lines)
         book = Holding(
             old.value + totals.value,
             old.delta + totals.delta,
@@ -511,6 +515,8 @@ def _where(smile: Smile, expiry: int, spot: int, time: int) -> option_pricer.Poi
 
 
 def _is_due(point: Point, price: int, surface: int, now: int) -> bool:
+    if not point.listed:
+        return False
     if point.surface != surface or now - point.time > MAX_AGE:
         return True
     return abs(price - point.spot) * BPS > point.spot * BAND_BPS

@@ -118,6 +118,7 @@ class Inventory(Protocol):
     def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
     def quote(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Release: ...
+    def frozen(self, now: int) -> bool: ...
     @property
     def horizon(self) -> int: ...
 
@@ -216,6 +217,7 @@ class OptionEngine:
         params = self._params(market)
         mark = self.oracle.sync(market, now)
         _check_open(key, mark, now)
+        require(bool(self.book.strikes.get(key)), "options: not listed")
         require(self.book.is_due(key, mark.price, now), "options: not due")
         point, legs = self.book.points.get(key), key in self.book.books and self.book.books[key].legs
         reward = params.reward if legs and point and now - point.time >= params.interval else 0
@@ -298,9 +300,10 @@ class OptionEngine:
         self._params(market)
         mark = self.oracle.peek(market, now)
         _check_open(key, mark, now)
-        require(not self.book.is_due(key, mark.price, now), "options: refresh first")
+        due = self.book.is_due(key, mark.price, now)
+        require(not due or self.inventory.frozen(now), "options: refresh first")
         fill = self.book.preview(account, orders, mark, now)
-        closing = self._check_fill(fill, key, now)
+        closing = self._check_fill(fill, key, due, now)
         change = replace(fill.change, closing=closing)
         return self._conclude(fill, market, self.inventory.quote(market, mark, change, now))
 
@@ -319,10 +322,12 @@ class OptionEngine:
         self, account: str, orders: Sequence[Order], key: int, mark: Mark, now: int
     ) -> tuple[OptionOutcome, Settlement, bool, bool]:
         market = market_of(key)
-        if self.book.is_due(key, mark.price, now):
+        due = self.book.is_due(key, mark.price, now)
+        if due and not self.inventory.frozen(now):
             self._renew(key, mark, 0, account, now)
+            due = False
         fill = self.book.apply(account, orders, mark, now)
-        closing = self._check_fill(fill, key, now)
+        closing = self._check_fill(fill, key, due, now)
         answer = self.inventory.trade(market, mark, replace(fill.change, closing=closing), now)
         outcome = self._conclude(fill, market, answer)
         bit = 1 << market + OPTION_BIT
@@ -335,7 +340,7 @@ class OptionEngine:
         )
         return outcome, settlement, closing, fill.is_short
 
-    def _check_fill(self, fill: Fill, key: int, now: int) -> bool:
+    def _check_fill(self, fill: Fill, key: int, due: bool, now: int) -> bool:
         """Refuse what opens or grows a position and must not; whether every order shrinks one and does not flip it."""
         market = market_of(key)
         p = self._params(market)
@@ -354,6 +359,7 @@ class OptionEngine:
             require(market not in self.paused, "options: paused")
             require(not fill.closing_only, "options: board is closing")
             require(fill.is_live, "options: stale surface")
+            require(not due, "options: refresh first")
             require(now + p.cutoff <= expiry_of(key), "options: too close to expiry")
             if grown > 0:
                 require(fill.interest <= p.cap_expiry // LOT, "options: expiry cap")

@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class System:
-    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without options the last
-    three."""
+    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without
+    options the last three."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -101,7 +101,7 @@ class System:
         if self.surface is not None and self.option_book is not None and self.option_engine is not None:
             twin.surface = VolSurface(self.surface.drift, dict(self.surface.last), self.surface.frozen)
             book = twin.option_book = _clone(self.option_book)
-            for part in ("points", "books", "settlements", "strikes", "live", "interest", "legs_of"):
+            for part in ("points", "smiles", "books", "settlements", "strikes", "live", "interest", "legs_of"):
                 setattr(book, part, dict(getattr(book, part)))
             options = twin.option_engine = _clone(self.option_engine)
             options.configs = dict(options.configs)
@@ -125,6 +125,8 @@ class System:
                 clearinghouse, inventory, oracle, self.margin,
             )  # fmt: skip
             options.surface, options.book, self.option_book.surface = self.surface, self.option_book, self.surface
+            margin = self.margin
+            margin.option_engine, margin.option_book, margin.surface = options, self.option_book, self.surface
         if self.hedge_manager is not None:
             manager = self.hedge_manager
             manager.clearinghouse, manager.inventory, manager.oracle = clearinghouse, inventory, oracle
