@@ -241,7 +241,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("pricer", "OptionPricer", ())
     yield Deploy("option_book", "OptionBook", (*admin, surface, At("pricer")))
     yield Deploy("option_engine", "OptionEngine", (*admin, clearinghouse, inventory, oracle, surface, option_book))
-    yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle))
+    yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle, option_engine, option_book, surface))
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
@@ -388,6 +388,9 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("margin", "clearinghouse", clearinghouse),
         ("margin", "perp_engine", perp_engine),
         ("margin", "oracle", oracle),
+        ("margin", "option_engine", At("option_engine")),
+        ("margin", "option_book", option_book),
+        ("margin", "surface", surface),
         ("hedge_manager", "CLEARINGHOUSE", clearinghouse),
         ("hedge_manager", "INVENTORY", inventory),
         ("hedge_manager", "ORACLE", oracle),

@@ -167,7 +167,8 @@ def replace_feed(w: World, who: str, market: int, silent: bool = False) -> None:
 @action("{who} puts a new Margin in the place of the old")
 def replace_margin(w: World, who: str) -> None:
     system = w.system
-    margin = w.chain.deploy("Margin", system.clearinghouse, system.perp_engine, system.oracle)
+    options = [w.view(system.margin, name) for name in ("option_engine", "option_book", "surface")]
+    margin = w.chain.deploy("Margin", system.clearinghouse, system.perp_engine, system.oracle, *options)
     w.do(system.clearinghouse, "set_margin", margin.address, sender=who, twin=lambda t: None)
 
 

@@ -245,7 +245,7 @@ def build(
         clearinghouse.grant_role.send(w.vault, Role.VAULT, sender=setup)
     else:
         w.engine = chain.deploy("PerpEngine", governor, setup, clearinghouse, inventory, oracle)
-        w.margin = chain.deploy("Margin", clearinghouse, w.engine, oracle)
+        w.margin = chain.deploy("Margin", clearinghouse, w.engine, oracle, *["0x" + "00" * 20] * 3)  # no options
         w.vault = chain.deploy(
             "Vault", governor, setup, clearinghouse, inventory, oracle, w.engine, manager, "Ballast LP", "bLP"
         )

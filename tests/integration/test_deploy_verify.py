@@ -108,7 +108,9 @@ def as_guardian(key: str, fn: str, *args: Any) -> Spoil:
 
 def replace_margin(world: World) -> None:
     addresses = world.manifest.addresses
-    margin = world.chain.deploy("Margin", addresses["clearinghouse"], addresses["perp_engine"], addresses["oracle"])
+    neighbours = (addresses[name] for name in ("clearinghouse", "perp_engine", "oracle"))
+    options = (world.system.margin.call(name) for name in ("option_engine", "option_book", "surface"))
+    margin = world.chain.deploy("Margin", *neighbours, *options)
     as_governor("clearinghouse", "set_margin", margin.address)(world)
 
 

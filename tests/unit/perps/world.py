@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,10 +15,12 @@ from ballast.model.exact.fixed import OPTION_BIT
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.inventory import Params as InventoryTwinParams
+from ballast.model.exact.option_book import OptionLeg
 from ballast.model.exact.oracle import FixedFeed, Params, PriceOracle, Round
 from ballast.model.exact.perps import NO_LIMIT
-from ballast.model.exact.structs import MarketParams, Settlement
+from ballast.model.exact.structs import Health, MarketParams, Settlement
 from ballast.model.exact.system import System
+from ballast.model.exact.vol_surface import Smile
 from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
 
@@ -35,6 +37,24 @@ PERP = MarketParams(
     cap_quote=10**9 * WAD,
     min_size=10**15,
 )
+
+
+@dataclass(slots=True)
+class TwinOptions:
+    """Twin of ``contracts/testing/OptionsDouble.vy``."""
+
+    held: dict[str, list[OptionLeg]] = field(default_factory=dict)
+    margins: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    smiles: dict[tuple[int, int], Smile] = field(default_factory=dict)
+
+    def legs(self, account: str, now: int) -> list[OptionLeg]:
+        return self.held.get(account, [])
+
+    def margin_bps(self, market: int) -> tuple[int, int, int]:
+        return self.margins[market]
+
+    def smile(self, market: int, expiry: int, now: int) -> Smile:
+        return self.smiles.get((market, expiry), Smile())
 
 
 @dataclass(slots=True)
@@ -55,7 +75,9 @@ class World:
     engine: Contract
     margin: Contract
     operation: Contract
+    option_double: Contract
     twin: System
+    twin_options: TwinOptions
     twin_feeds: list[FixedFeed]
     round_id: int = 1
 
@@ -84,7 +106,8 @@ class World:
         else:
             inventory = chain.deploy("Inventory", governor, governor, oracle, clearinghouse)
         engine = chain.deploy("PerpEngine", governor, governor, clearinghouse, inventory, oracle)
-        margin_contract = chain.deploy("Margin", clearinghouse, engine, oracle)
+        options = chain.deploy("OptionsDouble")
+        margin_contract = chain.deploy("Margin", clearinghouse, engine, oracle, options, options, options)
         clearinghouse.set_margin.send(margin_contract)
         clearinghouse.grant_role.send(engine, Role.ENGINE)
         clearinghouse.grant_role.send(inventory, Role.INVENTORY)
@@ -100,9 +123,11 @@ class World:
             inventory=twin_inventory,
             clearinghouse=twin_clearinghouse,
         )
+        twin_options = TwinOptions()
+        twin.margin.option_engine = twin.margin.option_book = twin.margin.surface = twin_options
         world = cls(
             chain, governor, guardian, traders, liquidator, stranger, token, [], oracle, clearinghouse, inventory,
-            engine, margin_contract, operation, twin, [],
+            engine, margin_contract, operation, options, twin, twin_options, [],
         )  # fmt: skip
         if not inventory_double:
             inventory.grant_role.send(engine, Role.ENGINE)
@@ -219,6 +244,28 @@ class World:
         self.clearinghouse.grant_role.send(self.governor, Role.ENGINE, sender=self.governor)
         self.clearinghouse.settle.send(account, astuple(settlement), sender=self.governor)
         self.twin.clearinghouse.settle(account, settlement, by_engine=True)
+
+    def hold_options(self, account: str, *legs: OptionLeg) -> None:
+        """The account has these options and no others."""
+        self.option_double.set_legs.send(account, [astuple(leg) for leg in legs])
+        self.twin_options.held[account] = list(legs)
+        for leg in legs:
+            self.mark_options(account, leg.market)
+
+    def set_option_margin(self, market: int, initial_bps: int, floor_bps: int, maintenance_bps: int) -> None:
+        margins = initial_bps, floor_bps, maintenance_bps
+        self.option_double.set_margin_bps.send(market, margins)
+        self.twin_options.margins[market] = margins
+
+    def set_smile(self, market: int, expiry: int, smile: Smile) -> None:
+        self.option_double.set_smile.send(market, expiry, astuple(smile))
+        self.twin_options.smiles[market, expiry] = smile
+
+    def health(self, account: str) -> Health:
+        """The same from the contract and from the twin."""
+        health = Health(*self.margin.health(account))
+        assert health == self.twin.margin.health(account, self.now)
+        return health
 
     def pause(self, market: int = ETH) -> Receipt:
         self.twin.perp_engine.set_paused(market, True)
