@@ -74,7 +74,7 @@ def test_guardian_cannot_loosen_move_or_appoint(hedged: Sandbox) -> None:
     guardian = system.guardian
     venue_params, terms = system.hedge_manager.venue_params(0), system.hedge_manager.terms()
     vault_params, config = system.vault.params(), system.perp_engine.config(0).params
-    settlement = (10**24, 0, 0, 0, 0)
+    settlement = (10**24, 0, 0, 0, 0, 0)
     calls = [
         (system.clearinghouse, "begin", ()),
         (system.clearinghouse, "settle", (guardian, settlement)),

@@ -308,7 +308,7 @@ def test_process_pays_no_more_tokens_than_are_there(usdc: World) -> None:
     usdc.clearinghouse.grant_role.send(operation, Role.HEDGER)
     calls = [
         (usdc.clearinghouse.address, usdc.clearinghouse.tx("begin").data),
-        (usdc.clearinghouse.address, usdc.clearinghouse.tx("settle", debtor, (-100 * WAD, 0, 0, 1, 0)).data),
+        (usdc.clearinghouse.address, usdc.clearinghouse.tx("settle", debtor, (-100 * WAD, 0, 0, 1, 0, 0)).data),
     ]
     operation.run.send(calls)
     usdc.twins.clearinghouse.begin()
