@@ -57,6 +57,20 @@ class Surface:
         forward = spot * (self.forward[live] / spot) ** part
         return Surface(now, self.rho, self.eta, expiry[live], forward, self.theta[live] * part)
 
+    def on(self, expiry: Ints, spot: float) -> Surface:
+        """The same moment's surface at other expiries: variance and log forward run straight between its own.
+
+        Variance keeps rising with expiry, so that no calendar arbitrage comes in; after the last one its volatility and
+        its rate hold on.
+        """
+        ends, term = np.concatenate([[0], self.expiry - self.ts]), expiry - self.ts
+
+        def straight(values: Floats) -> Floats:
+            return np.interp(term, ends, np.concatenate([[0.0], values])) * np.maximum(1.0, term / ends[-1])
+
+        forward = spot * np.exp(straight(np.log(self.forward / spot)))
+        return Surface(self.ts, self.rho, self.eta, expiry, forward, straight(self.theta))
+
     def violations(self) -> list[str]:
         """Why it could be arbitraged; empty if it cannot."""
         found = []
