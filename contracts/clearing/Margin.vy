@@ -84,7 +84,7 @@ def health(account: address) -> IMargin.Health:
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
-    return self._assess(account, cash, mask)
+    return self._assess(account, cash, mask, False)
 
 
 @external
@@ -94,16 +94,17 @@ def assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
     @notice `health` for a caller inside an operation, which brings the ledger's words along.
     @param cash [quote, WAD]
     """
-    return self._assess(account, cash, mask)
+    return self._assess(account, cash, mask, False)
 
 
 @external
 @view
 def check_initial(account: address, cash: int256, mask: uint256) -> bool:
     """
+    @notice Refuses an account that is short of an expired option whose board is not settled: its price is known, but not here.
     @return whether equity is at or above the initial requirement
     """
-    health: IMargin.Health = self._assess(account, cash, mask)
+    health: IMargin.Health = self._assess(account, cash, mask, True)
     return health.equity >= convert(health.initial, int256)
 
 
@@ -151,7 +152,11 @@ def oracle() -> address:
 
 @internal
 @view
-def _assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
+def _assess(account: address, cash: int256, mask: uint256, takes: bool) -> IMargin.Health:
+    """
+    @param takes the account is about to take risk or cash: what it owes for expired options must be known then, since the price of
+           now is not the one they will be settled at
+    """
     equity: int256 = cash
     initial: uint256 = 0
     maintenance: uint256 = 0
@@ -169,6 +174,7 @@ def _assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
                 payoff: uint256 = requirement._intrinsic(leg.strike, leg.is_put, leg.settlement)
                 equity += requirement._worth(leg.size, payoff)
             elif leg.size < 0:
+                assert not takes or block.timestamp < leg.expiry, "margin: settle first"
                 if leg.market != board.market or leg.expiry != board.expiry:
                     board = self._board(leg.market, leg.expiry)
                 equity += requirement._worth(leg.size, self._mark(board, leg.strike, leg.is_put))

@@ -107,8 +107,8 @@ class Margin:
         require(not self.clearinghouse.running, "clearing: in progress")
         return self.assess(account, *self.clearinghouse.account(account), now)
 
-    def assess(self, account: str, cash: int, mask: int, now: int) -> Health:
-        """``health`` with the ledger's words brought along."""
+    def assess(self, account: str, cash: int, mask: int, now: int, *, takes: bool = False) -> Health:
+        """``health`` with the ledger's words brought along; `takes` as the contract's ``_assess``."""
         equity, initial, maintenance = cash, 0, 0
         perpetuals = mask & MARKETS
         for leg in self.perp_engine.legs(account, perpetuals, now):
@@ -123,6 +123,7 @@ class Margin:
                 if option.settlement != 0:
                     equity += worth(option.size, intrinsic(option.strike, option.is_put, option.settlement))
                 elif option.size < 0:
+                    require(not takes or now < option.expiry, "margin: settle first")
                     price = self.oracle.last(option.market, now).price
                     equity += worth(option.size, self._mark(option, price, now))
                     initial_bps, floor_bps, maintenance_bps = self.option_engine.margin_bps(option.market)
@@ -133,7 +134,7 @@ class Margin:
 
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:
         """Whether equity is at or above the initial requirement."""
-        health = self.assess(account, cash, mask, now)
+        health = self.assess(account, cash, mask, now, takes=True)
         return health.equity >= health.initial
 
     def _mark(self, option: OptionLeg, price: int, now: int) -> int:

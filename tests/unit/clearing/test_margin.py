@@ -157,6 +157,21 @@ def test_health_expired_option_is_worth_what_exercise_pays(world: World, trader:
         world.warp(30 * DAY)
 
 
+def test_withdraw_waits_until_expired_short_options_are_settled(world: World, trader: str) -> None:
+    """The price moves on after expiry; what is owed does not."""
+    option = leg(world, -WAD, 1_500 * WAD, days=1)
+    world.set_smile(ETH, option.expiry, smile(world, days=1))
+    world.hold_options(trader, option)
+    world.warp(DAY)
+    world.set_price(ETH, 1_400 * WAD)
+    assert world.health(trader).equity == world.cash(trader)
+    with reverts("margin: settle first"):
+        world.withdraw(trader, 1)
+    world.hold_options(trader, replace(option, settlement=2_000 * WAD))
+    assert world.health(trader).equity == world.cash(trader) - 500 * WAD
+    world.withdraw(trader, 1)
+
+
 def test_health_settled_options_count_at_their_payoff_and_ask_nothing(world: World, trader: str) -> None:
     """At the price of settlement, not of now; a long one is rounded down, a short one up."""
     cash, size = world.cash(trader), 3 * WAD // 10**12 + 10**12
