@@ -50,7 +50,7 @@ class Rule:
     @property
     def where(self) -> tuple[str, ...]:
         """The scenarios in which what it is about happens: hedges, LP entries and exits, or trades."""
-        if any(edit.source.startswith("contracts/hedge/") or edit.function == "Inventory.hedge" for edit in self.edits):
+        if any(edit.source.startswith("contracts/hedge/") or edit.function == "Inventory.adjust" for edit in self.edits):
             return AROUND_HEDGES
         return AROUND_LPS if any(edit.module is vault for edit in self.edits) else AROUND_TRADES
 
@@ -267,7 +267,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _one(
         "fall-from-block-start", "the fall of U is measured from the lower of now and the start of the block",
-        inventory, "Inventory.hedge",
+        inventory, "Inventory.adjust",
         ("base = min(before, e.book.opening * MICRO)", "base = before"),
         INVENTORY,
         ("base: uint256 = min(before, e.book.opening * c.MICRO)", "base: uint256 = before"),
