@@ -20,14 +20,22 @@ from ballast.fuzz.actions import Step
 from ballast.fuzz.coverage import Coverage, CoveredChain, EdgeId
 from ballast.fuzz.features import Feature, features
 from ballast.fuzz.runner import Stats, episode
-from ballast.fuzz.world import ACTORS, Setup, World
+from ballast.fuzz.world import ACTORS, WEALTH, Setup, World
+from ballast.model.exact.fixed import WAD
 
 FROM_NOTHING = 0.5  # of the episodes of a guided search
 TAIL = 60  # random steps behind a sequence of the corpus
-AMOUNTS = ("units", "shares")
-MOST = 2**128 - 1  # of those: more may overflow when scaled, which the compiler's check refuses without a reason
+# Arguments that are not any uint256. More quote or shares than a thousandth of what an actor has would make the
+# token refuse, in words of its own or without any, where the twin knows no token.
+BOUNDS = {
+    "size": (-(2**255), 2**255 - 1), "answer": (-(2**191), 2**191 - 1), "age": (-(10**9), 10**9),
+    "late": (-(10**9), 10**9), "seconds": (-(10**9), 2**255), "limit": (0, 2**255 - 1), "flags": (0, 2**7 - 1),
+    "rho": (-(2**255), 2**255 - 1), "skew": (-(2**255), 2**255 - 1), "held": (-(2**255), 2**255 - 1),
+    "delta": (-(2**127), 2**127 - 1), "gamma": (-(2**127), 2**127 - 1), "vega": (-(2**127), 2**127 - 1),
+}  # fmt: skip
+RICHES = WEALTH // 1_000  # [quote], [shares]
 BOUNDARIES = (0, 1, 2, 10**6, 10**18, 2**95 - 1, 2**96, 2**127, 2**128 - 1, 2**255, 2**256 - 1)
-TARGETS = {"market": (0, 1), "venue": (0, 1)}  # arguments that are names and not amounts
+TARGETS = {"market": (0, 1), "venue": (0, 1), "number": (0, 1)}  # arguments that are names and not amounts
 
 
 @dataclass(slots=True)
@@ -112,13 +120,26 @@ class Corpus:
 # ---- mutation
 
 
-def mutate(rng: Random, steps: list[Step], other: list[Step]) -> list[Step]:
-    """Another sequence like this one: one to four changes, never the same objects."""
+def mutate(rng: Random, steps: list[Step], other: list[Step], setup: Setup) -> list[Step]:
+    """Another sequence like this one for a world of this setup: one to four changes, never the same objects."""
     steps = deepcopy(steps)
     for _ in range(rng.choice((1, 1, 2, 4))):
         change = rng.choice(CHANGES)
         steps = change(rng, steps, deepcopy(other))
+    for _, arguments in steps:
+        for key, value in arguments.items():
+            if type(value) is int:
+                signed = arguments.get("field") == "rho"
+                arguments[key] = value if signed else _within(key, value, setup)
     return steps
+
+
+def _within(key: str, value: int, setup: Setup) -> int:
+    """The nearest that can be sent."""
+    low, high = BOUNDS.get(key, (0, 2**256 - 1))
+    if key in ("units", "shares"):
+        high = RICHES * (10**setup.decimals if key == "units" else WAD)
+    return max(low, min(value, high))
 
 
 def _window(rng: Random, steps: list[Step]) -> tuple[int, int]:
@@ -166,10 +187,6 @@ def perturb(rng: Random, steps: list[Step], other: list[Step]) -> list[Step]:
         if arguments:
             key = rng.choice(list(arguments))
             arguments[key] = _perturbed(rng, key, arguments[key])
-            if key in AMOUNTS:
-                arguments[key] = min(arguments[key], MOST)
-            elif key == "size":  # an int256
-                arguments[key] = min(arguments[key], 2**255 - 1)
     return steps
 
 
@@ -226,7 +243,7 @@ class Guide:
         setup, start = Setup.draw(rng, profile), list[Step]()
         if rng.random() >= self.from_nothing and (entry := self.corpus.pick(rng)) is not None:
             other = self.corpus.pick(rng, entry.setup) or entry
-            setup, start = entry.setup, mutate(rng, entry.steps, other.steps)[:length]
+            setup, start = entry.setup, mutate(rng, entry.steps, other.steps, setup)[:length]
             length = min(length, len(start) + TAIL)
         steps: list[Step] = []
         edges: list[EdgeId] = []

@@ -579,7 +579,7 @@ class World:
         if meddling is not None and kept is not None and not outcome.ok:
             # nothing has happened, whatever the twin thinks
             if expected.ok:
-                meddling.excuse(outcome, {self.actors[sender], *args})
+                meddling.excuse(outcome, {self.actors[sender], *(each for each in args if isinstance(each, str))})
             self.twin, self.flows, self.roles = kept
             self.inventory.forget()
             self.outcomes.append(replace(outcome, meddled=True))

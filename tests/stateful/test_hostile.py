@@ -68,6 +68,32 @@ def test_what_a_rude_token_keeps_is_no_gift_to_the_receiver(manner: str, arrived
     assert world.manager.venues[0].quote_units == arrived
 
 
+def test_what_an_epoch_would_pay_may_be_asked_from_inside_while_nobody_waits() -> None:
+    inside: Step = ["call_inside", {"contract": "vault", "fn": "preview_epoch()", "args": []}]
+    deposit: Step = ["deposit_margin", {"who": "trader3", "units": 10**13, "to": "trader3"}]
+    asked = replay([inside, deposit], Setup(8, "RudeToken"))
+    assert asked.inside == ("Vault", "preview_epoch()")
+    waiting: list[Step] = [
+        ["lp_deposit", {"who": "lp1", "units": 10**10}],
+        ["request", {"who": "lp1", "shares": WAD, "to": "lp1"}],
+        ["warp", {"seconds": 21_600}],
+        *(["push", {"market": market, "answer": answer}] for market, answer in enumerate(ANSWERS)),
+        ["process_epoch", {"who": "keeper"}],
+        ["request", {"who": "lp1", "shares": WAD, "to": "lp1"}],
+    ]
+    refused = replay([*waiting[:2], inside, deposit], Setup(8, "RudeToken"))
+    assert refused.inside is None
+
+
+def test_update_with_too_little_gas_leaves_no_trace() -> None:
+    points = [[1_700_035_200, 10**15, 0], [1_700_553_600, 2 * 10**15, 0]]
+    update = {"who": "stranger", "market": 1, "age": 100, "rho": 0, "eta": WAD, "points": points, "signers": [0, 2]}
+    world = replay([["starve", {"gas": 100_000}], ["post_surface", update]], Setup(feeders=2))
+    assert world.outcomes[-1].meddled
+    assert world.surface is not None
+    assert world.surface.last == {}
+
+
 # ---- every function of every contract
 
 

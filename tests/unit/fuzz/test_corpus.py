@@ -37,16 +37,36 @@ def test_change_makes_other_sequences_of_known_actions(change: object) -> None:
 
 def test_mutate_leaves_both_sequences_alone_and_takes_nothing_as_an_input() -> None:
     before = deepcopy((STEPS, OTHER))
-    made = [mutate(Random(seed), STEPS, OTHER) for seed in range(200)]
+    made = [mutate(Random(seed), STEPS, OTHER, Setup()) for seed in range(200)]
     assert before == (STEPS, OTHER)
     assert len({json.dumps(steps) for steps in made}) > 100
-    assert mutate(Random(1), [], []) == []
+    assert mutate(Random(1), [], [], Setup()) == []
+
+
+def test_mutated_amounts_can_be_sent_and_afforded() -> None:
+    """Found by a campaign: a claim by -1 shares, a deposit of more than there is; neither says anything about us."""
+    steps: list[Step] = [
+        ["redeem", {"who": "lp1", "shares": 0}],
+        ["insure", {"who": "lp1", "units": 2}],
+        ["rebalance", {"who": "keeper", "venue": 0, "market": 0, "size": 10**18, "limit": 1}],
+        ["set_parameter", {"who": "governor", "of": "vault", "field": "deposit_cap", "value": 0, "number": 0}],
+    ]
+    for decimals in (6, 18):
+        world = World(Setup(decimals, token="RudeToken"))
+        seen: set[tuple[str, int]] = set()
+        for seed in range(2_000):
+            for step in mutate(Random(seed), steps, [], world.setup):
+                perform(world, step)
+                seen.update((key, value) for key, value in step[1].items() if isinstance(value, int))
+        assert max(value for key, value in seen if key == "units") == 10**12 * 10**decimals
+        assert ("shares", 0) in seen
+        assert ("size", 2**255 - 1) in seen
 
 
 def test_mutated_sequences_can_be_done_and_keep_both_sides_equal() -> None:
     for seed in range(6):
         world = World(Setup())
-        for step in mutate(Random(seed), STEPS, OTHER):
+        for step in mutate(Random(seed), STEPS, OTHER, Setup()):
             perform(world, step)
 
 
