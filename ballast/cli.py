@@ -35,6 +35,7 @@ YEAR = 365 * 86_400
 
 HINTS = {
     "oracle: stale price": "The feed has no fresh round. Wait for one; on a devnet: python -m ballast.devnet push",
+    "vault: stale mark": "A feed has no fresh round, or a board of options waits for a refresh or for settlement.",
     "margin: below initial": "Equity would fall below the initial margin. Add margin (trade deposit) or do less.",
     "perps: limit price": "The price is beyond your limit by now. Quote again, or allow more with --slippage.",
     "perps: expired": "The transaction was included after its deadline. Send it again.",

@@ -243,7 +243,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("option_engine", "OptionEngine", (*admin, clearinghouse, inventory, oracle, surface, option_book))
     yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle, option_engine, option_book, surface))
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
-    neighbours = (clearinghouse, inventory, oracle, perp_engine, hedge_manager)
+    neighbours = (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
     yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, hedge_manager, oracle))
 
@@ -395,7 +395,7 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("hedge_manager", "INVENTORY", inventory),
         ("hedge_manager", "ORACLE", oracle),
         ("vault", "asset", At("quote")),
-        ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, hedge_manager)),
+        ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)),
         ("lens", "contracts", (At("vault"), clearinghouse, inventory, perp_engine, hedge_manager, oracle)),
     ]
     for key, fn, expected in neighbours:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
+from ballast.model.exact.option_book import key_of
 
 
 @click.group()
@@ -152,6 +153,8 @@ def process(session: Session) -> None:
             "a price is older than the end of the epoch" if over else "the epoch is still running",
             "Wait for the feeds' next round." if over else f"It ends {_when(state.epoch.ends_at, session.chain.now)}.",
         )
+    if state.epoch.pending and (waiting := _waiting_boards(session)):
+        raise Failure("what the vault's options are worth is not known", waiting)
     session.confirm(f"Process epoch {state.epoch.id} with {figure(state.epoch.pending, 4)} shares waiting?")
     receipt = session.send(session.system.vault, "processEpoch")
     done = receipt.one("EpochProcessed", session.system.vault)
@@ -211,8 +214,28 @@ def _why_no_room(session: Session) -> str:
     stale = [market.name for market in system.markets if not system.oracle.call("peek", market.id).fresh]
     if stale:
         return f"No fresh price of {', '.join(stale)}."
+    waiting = _waiting_boards(session)
+    if waiting:
+        return waiting
     cap = system.vault.call("params").deposit_cap
     return f"The vault is capped at {figure(cap)} {session.symbol}."
+
+
+def _waiting_boards(session: Session) -> str:
+    """Which boards of options keep everybody out, and what they wait for; "" if none does."""
+    system = session.system
+    needs = []
+    for market in system.markets:
+        price = system.oracle.call("peek", market.id).price
+        for expiry in sorted(system.option_book.call("expiries", market.id)):
+            if not system.option_book.call("board", market.id, expiry).legs:
+                continue
+            name = f"{market.name} {datetime.fromtimestamp(expiry, UTC):%d %b %Y}"
+            if session.chain.now >= expiry:
+                needs.append(f"settle {name}")
+            elif system.option_book.call("is_due", key_of(market.id, expiry), price):
+                needs.append(f"refresh {name}")
+    return f"Boards of options first need somebody to {', '.join(needs)}; it is paid." if needs else ""
 
 
 def _when(timestamp: int, now: int) -> str:

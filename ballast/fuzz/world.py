@@ -33,6 +33,7 @@ from ballast.model.exact.hedge import Rule, VenueParams
 from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Venue
 from ballast.model.exact.inventory import Fall, Inventory
 from ballast.model.exact.inventory import Params as InventoryParams
+from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracle, Response
 from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.structs import Change, MarketParams, Quote
@@ -722,7 +723,8 @@ class World:
                 outside = QuotedMarket(handle.venues[number], system.pools[handle.id])
                 base_scale = 10 ** (18 - int(handle.base.call("decimals"))) if handle.base else 1
                 manager.list_venue(Venue(handle.id, base_scale, ledger.scale, outside, VenueParams(*venue.params())))
-        vault = Vault.build(ledger, inventory, oracle, twin.perp_engine, manager, self.now)
+        options = OptionBook(VolSurface())  # nobody lists boards here
+        vault = Vault.build(ledger, inventory, oracle, twin.perp_engine, options, manager, self.now)
         vault.params = VaultParams(*config.vault.params())
         vault.epochs.pool.ends_at = int(system.vault.call("epoch").ends_at)
         twin.vault = vault

@@ -246,8 +246,9 @@ def build(
     else:
         w.engine = chain.deploy("PerpEngine", governor, setup, clearinghouse, inventory, oracle)
         w.margin = chain.deploy("Margin", clearinghouse, w.engine, oracle, *["0x" + "00" * 20] * 3)  # no options
+        options = chain.deploy("OptionBookDouble")  # empty
         w.vault = chain.deploy(
-            "Vault", governor, setup, clearinghouse, inventory, oracle, w.engine, manager, "Ballast LP", "bLP"
+            "Vault", governor, setup, clearinghouse, inventory, oracle, w.engine, options, manager, "Ballast LP", "bLP"
         )
         clearinghouse.set_margin.send(w.margin, sender=setup)
         clearinghouse.grant_role.send(w.engine, Role.ENGINE, sender=setup)

@@ -5,7 +5,8 @@
 """
 @title  VaultSurroundings: inventory, oracle, perp engine and hedge manager of a Vault, answering what they are told
 @notice For tests of the Vault alone, beside a real Clearinghouse where this contract holds INVENTORY and HEDGER:
-        U(E) = curve / max(E, 1,000), convex and falling in E like the real one; everything else is a number.
+        U(E) = curve / max(E, 1,000), convex and falling in E like the real one; the spread grows by VOL_SPREAD for each
+        second of vol_age; everything else is a number.
         Twin: `Surroundings` in tests/unit/vault/world.py.
 @custom:kill Nothing to kill: never deployed outside tests.
 """
@@ -16,13 +17,14 @@ from interfaces import IPriceOracle
 from contracts import constants as c
 
 CAPITAL_FLOOR: constant(uint256) = 1_000 * c.WAD
+VOL_SPREAD: constant(uint256) = c.WAD // 1_000          # [quote per s, WAD]
 
 CLEARINGHOUSE: immutable(IClearinghouse)
 
 market_count: public(uint256)
 book: public(int256)                # [quote, WAD]
 venues: public(uint256)             # [quote, WAD]
-spread: public(uint256)             # [quote, WAD]
+spread: public(uint256)             # [quote, WAD] while vol_age is 0
 curve: public(uint256)              # [quote^2, WAD]
 stressed_loss: public(uint256)      # [quote, WAD]
 due: public(uint256)                # [quote, WAD] released by the next sync_all
@@ -91,7 +93,7 @@ def valuation(
     lp, reserve = staticcall CLEARINGHOUSE.vault_ledger()
     lp += convert(self.due, int256)
     return IInventory.Valuation(
-        spread=self.spread,
+        spread=self.spread + VOL_SPREAD * vol_age,
         potential=self.curve * c.WAD // convert(max(lp + beside, convert(CAPITAL_FLOOR, int256)), uint256),
         release=self.due,
         lp_cash=lp,

@@ -8,9 +8,9 @@
 @notice ERC-4626 deposits at the ask, ERC-7540 redemptions at the bid of the epoch. The vault holds no money: tokens go from the
         depositor to the Clearinghouse and from there to whoever claims.
 
-        NAV = LP cash + what traders owe (PerpEngine.book_value) + venues (HedgeManager.equity); the rebate reserve R is
-        the traders'. With S the spreads (z = 3) on the net book and X(E) = max(0, U(E) - R), the part of the potential
-        at equity E that R does not cover:
+        NAV = LP cash + what traders owe (PerpEngine.book_value) + what the vault's options are worth (OptionBook.book_value)
+        + venues (HedgeManager.equity); the rebate reserve R is the traders'. With S the spreads (z = 3) on the net book
+        and X(E) = max(0, U(E) - R), the part of the potential at equity E that R does not cover:
 
             ask = NAV + S + max(0, R - U(NAV + assets))     a deposit pays for the reserve that will be released to it
             bid = NAV - S - X(NAV)
@@ -48,6 +48,7 @@ from ethereum.ercs import IERC4626
 from interfaces import IClearinghouse
 from interfaces import IHedgeManager
 from interfaces import IInventory
+from interfaces import IOptionBook
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
 from interfaces import IVault
@@ -108,8 +109,9 @@ struct Funds:
 
 # The markets, each read once per call.
 struct Survey:
-    oldest: uint256             # [s] when the oldest of the prices was observed, 0 if one is stale
-    beside: int256              # [quote, WAD] what LPs own beside LP cash: claims on traders, venues
+    oldest: uint256             # [s] when the oldest of the prices was observed, 0 if a mark is stale
+    beside: int256              # [quote, WAD] what LPs own beside LP cash: claims on traders, options, venues
+    vol_age: uint256            # [s] of the oldest surface that options are valued with
     marks: DynArray[IPriceOracle.Mark, c.MAX_MARKETS]
 
 
@@ -126,6 +128,7 @@ CLEARINGHOUSE: immutable(IClearinghouse)
 INVENTORY: immutable(IInventory)
 ORACLE: immutable(IPriceOracle)
 PERP_ENGINE: immutable(IPerpEngine)
+OPTION_BOOK: immutable(IOptionBook)
 HEDGE_MANAGER: immutable(IHedgeManager)
 
 # deposit_cap u128 | u_redeem u64 | epoch_length u32 | paused u1: read by every deposit.
@@ -142,6 +145,7 @@ def __init__(
     inventory: address,
     oracle: address,
     perp_engine: address,
+    option_book: address,
     hedge_manager: address,
     name: String[25],
     symbol: String[5],
@@ -161,6 +165,7 @@ def __init__(
     INVENTORY = IInventory(inventory)
     ORACLE = IPriceOracle(oracle)
     PERP_ENGINE = IPerpEngine(perp_engine)
+    OPTION_BOOK = IOptionBook(option_book)
     HEDGE_MANAGER = IHedgeManager(hedge_manager)
     ASSET = IERC20(staticcall IClearinghouse(clearinghouse).asset())
     SCALE = staticcall IClearinghouse(clearinghouse).scale()
@@ -203,7 +208,7 @@ def mint(shares: uint256, receiver: address) -> uint256:
     @return [token units] paid: what `previewMint` answers
     """
     self._check_entry(shares, receiver)
-    extcall CLEARINGHOUSE.begin()
+    self._begin()
     assets: uint256 = 0
     net: int256 = 0
     oldest: uint256 = 0
@@ -251,7 +256,7 @@ def processEpoch() -> (uint256, uint256):
     paid: uint256 = 0
     nav: uint256 = 0
     if pool.pending > 0:
-        extcall CLEARINGHOUSE.begin()
+        self._begin()
         extcall INVENTORY.sync_all()
         survey: Survey = self._survey()
         self._check_fresh(survey.oldest)
@@ -260,7 +265,7 @@ def processEpoch() -> (uint256, uint256):
         if filled > 0:
             erc20._burn(self, filled)
             extcall CLEARINGHOUSE.earmark_claims(paid)
-        extcall CLEARINGHOUSE.end()
+        self._end()
         # trades that follow in this block are priced at the equity that is left
         extcall INVENTORY.sync_all()
     processed: uint256 = pool.epoch
@@ -445,7 +450,7 @@ def previewMint(shares: uint256) -> uint256:
 @view
 def maxDeposit(receiver: address) -> uint256:
     """
-    @notice 0 while deposits are paused, a price is stale, the vault owes more than it has, or an operation is under way.
+    @notice 0 while deposits are paused, a mark is stale, the vault owes more than it has, or an operation is under way.
     @return [token units]
     """
     return self._room()[0] // SCALE
@@ -652,15 +657,16 @@ def deposits_paused() -> bool:
 
 @external
 @view
-def neighbours() -> (address, address, address, address, address):
+def neighbours() -> (address, address, address, address, address, address):
     """
-    @return clearinghouse, inventory, oracle, perp engine, hedge manager
+    @return clearinghouse, inventory, oracle, perp engine, option book, hedge manager
     """
     return (
         CLEARINGHOUSE.address,
         INVENTORY.address,
         ORACLE.address,
         PERP_ENGINE.address,
+        OPTION_BOOK.address,
         HEDGE_MANAGER.address,
     )
 
@@ -673,6 +679,7 @@ def neighbours() -> (address, address, address, address, address):
 def _survey() -> Survey:
     """
     @notice Reads every feed once, as a sync in this block would record it, and values what LPs own beside LP cash.
+    @dev    A board of options that is off its point or not settled makes the marks as stale as an old price does.
     """
     survey: Survey = empty(Survey)
     survey.oldest = max_value(uint256)
@@ -685,7 +692,11 @@ def _survey() -> Survey:
         survey.oldest = min(survey.oldest, mark.updated_at)
         survey.marks.append(mark)
         prices.append(mark.price)
-    survey.beside = staticcall PERP_ENGINE.book_value(prices) + convert(
+    usable: bool = False
+    survey.beside, survey.vol_age, usable = staticcall OPTION_BOOK.book_value(prices)
+    if not usable:
+        survey.oldest = 0
+    survey.beside += staticcall PERP_ENGINE.book_value(prices) + convert(
         staticcall HEDGE_MANAGER.equity(prices), int256
     )
     return survey
@@ -698,7 +709,9 @@ def _funds(survey: Survey, change: int256) -> Funds:
     @notice NAV, release due included, and Inventory's answer about NAV + change.
     @param change [quote, WAD] of equity by the LP action
     """
-    v: IInventory.Valuation = staticcall INVENTORY.valuation(survey.beside + change, survey.marks, 0)
+    v: IInventory.Valuation = staticcall INVENTORY.valuation(
+        survey.beside + change, survey.marks, survey.vol_age
+    )
     net: int256 = v.lp_cash + survey.beside
     return Funds(net=net, nav=convert(max(net, 0), uint256), v=v)
 
@@ -730,7 +743,7 @@ def _check_idle():
 @internal
 @pure
 def _check_fresh(oldest: uint256):
-    assert oldest > 0, "oracle: stale price"
+    assert oldest > 0, "vault: stale mark"
 
 
 @internal
@@ -878,7 +891,7 @@ def _check_receiver(receiver: address):
 @internal
 def _deposit(assets: uint256, receiver: address, min_shares: uint256) -> uint256:
     self._check_entry(assets, receiver)
-    extcall CLEARINGHOUSE.begin()
+    self._begin()
     minted: uint256 = 0
     net: int256 = 0
     oldest: uint256 = 0
@@ -894,7 +907,7 @@ def _enter(units: uint256, shares: uint256, receiver: address, net: int256, olde
     @notice Mints, and brings the money from the caller to the Clearinghouse; ends the operation.
     @dev    Measured: a token that keeps a fee on transfer is refused.
     @param net [quote, WAD] NAV before
-    @param oldest [s] when the oldest price was observed, 0 if one is stale
+    @param oldest [s] when the oldest price was observed, 0 if a mark is stale
     """
     self._check_fresh(oldest)
     assert net >= 0, "vault: insolvent"
@@ -908,6 +921,17 @@ def _enter(units: uint256, shares: uint256, receiver: address, net: int256, olde
     )
     assert moved and self._held() == expected, "vault: amount received"
     extcall CLEARINGHOUSE.receive_deposit(units)
+    self._end()
+
+
+@internal
+def _begin():
+    """@dev Here and in `_end`, once, for size."""
+    extcall CLEARINGHOUSE.begin()
+
+
+@internal
+def _end():
     extcall CLEARINGHOUSE.end()
 
 
@@ -953,9 +977,9 @@ def _claim(shares: uint256, assets: uint256, receiver: address, controller: addr
         sender=msg.sender, receiver=receiver, owner=controller, assets=units, shares=taken
     )
     if units > 0:
-        extcall CLEARINGHOUSE.begin()
+        self._begin()
         extcall CLEARINGHOUSE.pay_claim(receiver, units)
-        extcall CLEARINGHOUSE.end()
+        self._end()
     return taken, units
 
 

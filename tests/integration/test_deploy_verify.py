@@ -137,11 +137,11 @@ LP_CASH = 2**95 - 1
 SPOILS: dict[str, tuple[Spoil, str, str]] = {
     "first instruction": (lambda world: set_code(world, "inventory", flip(0)), "code", "inventory: instructions"),
     "last instruction": (
-        lambda world: set_code(world, "vault", flip(world.system.vault.artifact.deployed_size - 32 * 22 - 1)),
+        lambda world: set_code(world, "vault", flip(len(world.system.vault.artifact.runtime) - 1)),
         "code", "vault: instructions",
     ),
     "immutable": (lambda world: set_code(world, "clearinghouse", flip(-33)), "code", "clearinghouse: immutable ORACLE"),
-    "own address": (lambda world: set_code(world, "vault", flip(-32 * 20 + 31)), "code", "vault: immutable erc20"),
+    "own address": (lambda world: set_code(world, "vault", flip(-32 * 21 + 31)), "code", "vault: immutable erc20"),
     "longer code": (lambda world: set_code(world, "margin", lambda code: code.extend(b"\0")), "code", "margin: size"),
     "no code": (lambda world: set_code(world, "margin", lambda code: code.clear()), "code", "margin: size"),
     "stranger with a role": (

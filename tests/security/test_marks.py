@@ -36,11 +36,11 @@ def test_lps_are_not_priced_at_a_mark_whose_feed_is_not_believed(vault_only: San
     assert not system.oracle.peek(0).fresh
 
     assert system.vault.maxDeposit(depositor) == 0
-    with reverts("oracle: stale price"):
+    with reverts("vault: stale mark"):
         system.vault.deposit.send(system.units(1_000), depositor, sender=depositor)
-    with reverts("oracle: stale price"):
+    with reverts("vault: stale mark"):
         system.vault.mint.send(WAD, depositor, sender=depositor)
-    with reverts("oracle: stale price"):
+    with reverts("vault: stale mark"):
         system.vault.processEpoch.send()
 
 

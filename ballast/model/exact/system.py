@@ -134,6 +134,7 @@ class System:
                 vault = self.vault
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
                 vault.perp_engine, vault.hedge_manager = engine, manager
+                vault.option_book = self.option_book or vault.option_book
 
 
 @cache

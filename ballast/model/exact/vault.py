@@ -82,6 +82,12 @@ class PerpEngine(Protocol):
     def book_value(self, prices: Sequence[int], now: int) -> int: ...
 
 
+class OptionBook(Protocol):
+    """What the Vault asks of OptionBook."""
+
+    def book_value(self, prices: Sequence[int], now: int) -> tuple[int, int, bool]: ...
+
+
 class HedgeManager(Protocol):
     """What the Vault asks of HedgeManager."""
 
@@ -337,6 +343,7 @@ class Survey:
 
     oldest: int
     beside: int
+    vol_age: int
     marks: list[Mark]
 
 
@@ -348,6 +355,7 @@ class Vault:
     inventory: Inventory
     oracle: Oracle
     perp_engine: PerpEngine
+    option_book: OptionBook
     hedge_manager: HedgeManager
     epochs: Epochs
     params: Params = Params()
@@ -362,12 +370,13 @@ class Vault:
         inventory: Inventory,
         oracle: Oracle,
         perp_engine: PerpEngine,
+        option_book: OptionBook,
         hedge_manager: HedgeManager,
         now: int,
     ) -> Vault:
         """A new vault, whose first epoch ends in a day."""
         epochs = Epochs.starting(now + 86_400)
-        return cls(clearinghouse, inventory, oracle, perp_engine, hedge_manager, epochs)
+        return cls(clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager, epochs)
 
     # ── in ──
 
@@ -414,7 +423,7 @@ class Vault:
             self.clearinghouse.begin()
             self.inventory.sync_all(now)
             survey = self._survey(now)
-            require(survey.oldest > 0, "oracle: stale price")
+            require(survey.oldest > 0, "vault: stale mark")
             require(survey.oldest >= pool.ends_at, "vault: price older than epoch")
             filled, paid = self._fill(pool.pending, survey, now)
             if filled > 0:
@@ -531,10 +540,12 @@ class Vault:
         for mark in marks:
             oldest = min(oldest, mark.updated_at if mark.fresh else 0)
         prices = [mark.price for mark in marks]
-        return Survey(oldest, s256(self.perp_engine.book_value(prices, now) + self.hedge_manager.equity(prices)), marks)
+        value, vol_age, usable = self.option_book.book_value(prices, now)
+        beside = s256(value + s256(self.perp_engine.book_value(prices, now) + self.hedge_manager.equity(prices)))
+        return Survey(oldest if usable else 0, beside, vol_age, marks)
 
     def _funds(self, survey: Survey, change: int, now: int) -> Funds:
-        v = self.inventory.valuation(s256(survey.beside + change), survey.marks, 0, now)
+        v = self.inventory.valuation(s256(survey.beside + change), survey.marks, survey.vol_age, now)
         net = s256(v.lp_cash + survey.beside)
         return Funds(net=net, nav=max(net, 0), v=v)
 
@@ -614,7 +625,7 @@ class Vault:
         require(receiver not in (ESCROW, NOWHERE), "vault: bad receiver")
 
     def _enter(self, units: int, shares: int, receiver: str, net: int, oldest: int) -> None:
-        require(oldest > 0, "oracle: stale price")
+        require(oldest > 0, "vault: stale mark")
         require(net >= 0, "vault: insolvent")
         require(net + units * self.clearinghouse.scale <= self.params.deposit_cap, "vault: deposit cap")
         self.supply += shares

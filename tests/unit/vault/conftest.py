@@ -25,6 +25,7 @@ DAY = 86_400
 ROLES = ("admin", "guardian", "trader", "lp", "whale", "operator", "attacker", "receiver", "keeper", "spender")
 MAX_SUPPLY = 2**128 - 1  # [shares, WAD]
 CAPITAL_FLOOR = 1_000 * WAD
+VOL_SPREAD = WAD // 1_000  # [quote per s, WAD]
 ZERO = "0x" + "00" * 20
 
 
@@ -76,7 +77,8 @@ class Surroundings:
         lp, reserve = self.clearinghouse.vault_ledger()
         lp += self.due
         potential = self.curve * WAD // max(lp + beside, CAPITAL_FLOOR)
-        return InventoryValuation(self.spread, potential, self.due, lp, reserve - self.due, self.stressed_loss)
+        spread = self.spread + VOL_SPREAD * vol_age
+        return InventoryValuation(spread, potential, self.due, lp, reserve - self.due, self.stressed_loss)
 
     def peek(self, market: int, now: int) -> Mark:
         return self.marks[market]
@@ -88,12 +90,25 @@ class Surroundings:
         return self.venues
 
 
+@dataclass(slots=True)
+class OptionBook:
+    """Twin of ``contracts/testing/OptionBookDouble.vy``."""
+
+    value: int = 0
+    vol_age: int = 0
+    usable: bool = True
+
+    def book_value(self, prices: Sequence[int], now: int) -> tuple[int, int, bool]:
+        return self.value, self.vol_age, self.usable
+
+
 @dataclass
 class Twins:
     """What one transaction changes or leaves."""
 
     clearinghouse: clearing.Clearinghouse
     around: Surroundings
+    options: OptionBook
     vault: vault.Vault
 
 
@@ -110,17 +125,18 @@ class World:
         )
         self.clearinghouse = self.chain.deploy("Clearinghouse", admin, ZERO, self.token, ZERO)
         self.around = self.chain.deploy("VaultSurroundings", self.clearinghouse)
+        self.options = self.chain.deploy("OptionBookDouble")
         self.vault = self.chain.deploy(
-            "Vault", admin, admin, self.clearinghouse, self.around, self.around, self.around, self.around,
+            "Vault", admin, admin, self.clearinghouse, self.around, self.around, self.around, self.options, self.around,
             "Ballast USD", "bUSD",
         )  # fmt: skip
         self.clearinghouse.grant_role.send(self.vault, Role.VAULT)
         self.clearinghouse.grant_role.send(self.around, Role.INVENTORY | Role.HEDGER)
         self.vault.grant_role.send(self.actors["guardian"], Role.GUARDIAN)
         clearinghouse = clearing.Clearinghouse(self.scale)
-        around = Surroundings(clearinghouse)
-        twin = vault.Vault.build(clearinghouse, around, around, around, around, self.now)
-        self.twins = Twins(clearinghouse, around, twin)
+        around, options = Surroundings(clearinghouse), OptionBook()
+        twin = vault.Vault.build(clearinghouse, around, around, around, options, around, self.now)
+        self.twins = Twins(clearinghouse, around, options, twin)
         for actor in self.actors.values():
             self.token.mint.send(actor, 10**13 * 10**decimals)
             self.token.approve.send(self.vault, 2**256 - 1, sender=actor)
@@ -259,6 +275,11 @@ class World:
         self.around.set_values.send(*values)
         self.twins.around.set_values(*values)
 
+    def set_options(self, value: int = 0, vol_age: int = 0, *, usable: bool = True) -> None:
+        """What the option book answers [quote, WAD] [s]."""
+        self.options.set_values.send(value, vol_age, usable)
+        self.twins.options = self.twins.vault.option_book = OptionBook(value, vol_age, usable)
+
     def settle(self, lp: int, reserve: int = 0) -> None:
         """The trader loses ``lp`` to LP cash and ``reserve`` to the reserve (negative: gains) [quote, WAD]."""
         self.act(
@@ -310,8 +331,9 @@ class World:
         The floor would hide how deep under water a vault is, and let an entry that helps it look like a loss.
         """
         net = self.twins.vault.valuation(self.now).nav
-        around = self.twins.around
-        v = around.valuation(around.book + around.venues, list(around.marks.values()), 0, self.now)
+        around, options = self.twins.around, self.twins.options
+        beside = around.book + around.venues + options.value
+        v = around.valuation(beside, list(around.marks.values()), options.vol_age, self.now)
         bid = net - v.spread - max(v.potential - v.reserve, 0)
         return bid + WAD, self.twins.vault.supply + WAD
 

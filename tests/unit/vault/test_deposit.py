@@ -104,7 +104,7 @@ class TestEntry:
     def test_entry_with_one_stale_market_reverts_and_has_no_room(self, usdc: World, function: str) -> None:
         usdc.set_mark(1, usdc.now, fresh=False)
         assert usdc.vault.maxDeposit(usdc.actors["lp"]) == usdc.vault.maxMint(usdc.actors["lp"]) == 0
-        with reverts("oracle: stale price"):
+        with reverts("vault: stale mark"):
             usdc.vault.send(function, WAD, usdc.actors["lp"])
 
     def test_entry_into_a_vault_that_owes_more_than_it_has_reverts(self, usdc: World, function: str) -> None:

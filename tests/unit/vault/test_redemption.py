@@ -200,7 +200,7 @@ def test_process_with_a_stale_price_reverts(usdc: World) -> None:
     usdc.chain.warp(DAY)
     usdc.set_marks()
     usdc.set_mark(1, usdc.now, fresh=False)
-    with reverts("oracle: stale price"):
+    with reverts("vault: stale mark"):
         usdc.process()
 
 
