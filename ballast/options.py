@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +21,7 @@ from ballast.model.exact.option_book import (
     pack,
     strike_of,
 )
-from ballast.system import System
+from ballast.system import Amount, System, wad
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _BOARD = re.compile(r"([A-Z0-9]{1,12})-(\d{1,2})([A-Z]{3})(\d{2})")
@@ -102,6 +103,11 @@ def find(system: System, name: str) -> tuple[Option, int]:
         found = ", ".join(strike_name(strike) for strike in sorted(strikes))
         raise Unnamed(f"{board.name(system)} has no strike {strike_name(option.strike)}; listed: {found}")
     return option, option.series(strikes.index(option.strike))
+
+
+def orders(system: System, sizes: Mapping[str, Amount]) -> list[tuple[int, int]]:
+    """What `OptionEngine.trade` takes, from sizes by name in whole units of base, > 0 to buy."""
+    return sorted((find(system, name)[1], wad(size)) for name, size in sizes.items())
 
 
 def expiries(system: System, market: int) -> list[int]:

@@ -245,7 +245,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
-    yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, hedge_manager, oracle))
+    yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, option_engine, hedge_manager, oracle))
 
     yield Call(
         "clearinghouse: set margin", "clearinghouse", "set_margin", (At("margin"),),
@@ -396,7 +396,11 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("hedge_manager", "ORACLE", oracle),
         ("vault", "asset", At("quote")),
         ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)),
-        ("lens", "contracts", (At("vault"), clearinghouse, inventory, perp_engine, hedge_manager, oracle)),
+        (
+            "lens",
+            "contracts",
+            (At("vault"), clearinghouse, inventory, perp_engine, At("option_engine"), hedge_manager, oracle),
+        ),
     ]
     for key, fn, expected in neighbours:
         yield Read(key, fn, (), expected, "wiring")

@@ -66,7 +66,8 @@ class Surface:
         ends, term = np.concatenate([[0], self.expiry - self.ts]), expiry - self.ts
 
         def straight(values: Floats) -> Floats:
-            return np.interp(term, ends, np.concatenate([[0.0], values])) * np.maximum(1.0, term / ends[-1])
+            inside = np.interp(term, ends, np.concatenate([[0.0], values]))
+            return np.asarray(inside * np.maximum(1.0, term / ends[-1]))
 
         forward = spot * np.exp(straight(np.log(self.forward / spot)))
         return Surface(self.ts, self.rho, self.eta, expiry, forward, straight(self.theta))

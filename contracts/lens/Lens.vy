@@ -5,7 +5,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Lens: everything in one call
-@notice Reads of markets, accounts, vault, LPs and venues for interfaces, keepers and auditors. Holds nothing, may do nothing, and
+@notice Reads of markets, boards, accounts, vault, LPs and venues for interfaces, keepers and auditors. Holds nothing, may do nothing, and
         nothing depends on it: a better Lens can be deployed beside it at any time.
 
         Actors: anyone reads.
@@ -22,18 +22,24 @@ from interfaces import IHedgeVenue
 from interfaces import IInventory
 from interfaces import ILens
 from interfaces import IMargin
+from interfaces import IOptionBook
+from interfaces import IOptionEngine
+from interfaces import IOptionPricer
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
 from interfaces import IVault
+from interfaces import IVolSurface
 
 implements: ILens
 
 from contracts import constants as c
+from contracts.clearing import requirement
 from contracts.hedge import records
 from contracts.hedge import rule
 from contracts.inventory import exposure
 from contracts.math import signed
 from contracts.math import wad
+from contracts.options import series
 from contracts.perps import funding
 from contracts.perps import markets as perp_markets
 from contracts.vault import shares as pricing
@@ -47,6 +53,12 @@ interface IInventoryViews:
     def market_count() -> uint256: view
     def market(market: uint256) -> exposure.Market: view
 
+interface IOptionViews:
+    def neighbours() -> (address, address, address, address, address): view
+
+interface IBookViews:
+    def neighbours() -> (address, address): view
+
 interface IHedgeViews:
     def venue_count() -> uint256: view
     def venue(venue_id: uint256) -> records.Listing: view
@@ -59,6 +71,10 @@ VAULT: immutable(address)
 CLEARINGHOUSE: immutable(IClearinghouse)
 INVENTORY: immutable(IInventory)
 PERP_ENGINE: immutable(IPerpEngine)
+OPTION_ENGINE: immutable(IOptionEngine)
+OPTION_BOOK: immutable(IOptionBook)
+PRICER: immutable(IOptionPricer)
+SURFACE: immutable(IVolSurface)
 HEDGE_MANAGER: immutable(IHedgeManager)
 ORACLE: immutable(IPriceOracle)
 
@@ -69,6 +85,7 @@ def __init__(
     clearinghouse: address,
     inventory: address,
     perp_engine: address,
+    option_engine: address,
     hedge_manager: address,
     oracle: address,
 ):
@@ -79,6 +96,13 @@ def __init__(
     CLEARINGHOUSE = IClearinghouse(clearinghouse)
     INVENTORY = IInventory(inventory)
     PERP_ENGINE = IPerpEngine(perp_engine)
+    OPTION_ENGINE = IOptionEngine(option_engine)
+    OPTION_BOOK = IOptionBook((staticcall IOptionViews(option_engine).neighbours())[4])
+    surface: address = empty(address)
+    pricer: address = empty(address)
+    surface, pricer = staticcall IBookViews(OPTION_BOOK.address).neighbours()
+    SURFACE = IVolSurface(surface)
+    PRICER = IOptionPricer(pricer)
     HEDGE_MANAGER = IHedgeManager(hedge_manager)
     ORACLE = IPriceOracle(oracle)
 
@@ -132,9 +156,53 @@ def quotes(market: uint256, sizes: DynArray[int256, 16]) -> DynArray[IInventory.
 
 @external
 @view
+def boards(market: uint256) -> DynArray[ILens.BoardView, c.MAX_EXPIRIES]:
+    """
+    @return every board of a market that is not settled, earliest first
+    """
+    views: DynArray[ILens.BoardView, c.MAX_EXPIRIES] = []
+    mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+    last: uint256 = 0
+    expiries: DynArray[uint256, c.MAX_EXPIRIES] = staticcall OPTION_BOOK.expiries(market)
+    for _: uint256 in range(len(expiries), bound=c.MAX_EXPIRIES):
+        expiry: uint256 = max_value(uint256)
+        for candidate: uint256 in expiries:
+            if candidate > last:
+                expiry = min(expiry, candidate)
+        last = expiry
+        view: ILens.BoardView = ILens.BoardView(
+            expiry=expiry,
+            due=staticcall OPTION_BOOK.is_due(series._key(market, expiry), mark.price),
+            stored=staticcall OPTION_BOOK.board(market, expiry),
+            smile=staticcall SURFACE.smile(market, expiry),
+            strikes=[],
+        )
+        listed: DynArray[IOptionBook.Strike, series.MAX_STRIKES] = staticcall OPTION_BOOK.strikes(market, expiry)
+        levels: DynArray[uint256, series.MAX_STRIKES] = []
+        for entry: IOptionBook.Strike in listed:
+            levels.append(entry.strike)
+        premiums: DynArray[IOptionPricer.Premium, series.MAX_STRIKES] = staticcall PRICER.premiums(
+            self._point(mark.price, view.smile, expiry), levels
+        )
+        for i: uint256 in range(len(listed), bound=series.MAX_STRIKES):
+            view.strikes.append(
+                ILens.StrikeView(
+                    strike=listed[i].strike,
+                    calls=listed[i].calls,
+                    puts=listed[i].puts,
+                    call=premiums[i].call,
+                    put=premiums[i].put,
+                )
+            )
+        views.append(view)
+    return views
+
+
+@external
+@view
 def account(owner: address) -> ILens.AccountView:
     """
-    @return a trader's cash, positions and margin
+    @return a trader's cash, positions, options and margin
     """
     cash: int256 = 0
     mask: uint256 = 0
@@ -146,8 +214,9 @@ def account(owner: address) -> ILens.AccountView:
         now=IMargin.Health(equity=cash, initial=0, maintenance=0),
         liquidatable=False,
         legs=[],
+        options=[],
     )
-    for leg: IPerpEngine.Leg in staticcall PERP_ENGINE.legs(owner, mask):
+    for leg: IPerpEngine.Leg in staticcall PERP_ENGINE.legs(owner, mask & c.MARKETS):
         price: uint256 = (staticcall ORACLE.peek(leg.market)).price
         profit: int256 = signed.mul_floor(leg.size, convert(price, int256)) - leg.cost - leg.owed
         notional: uint256 = wad.mul_up(signed.magnitude(leg.size), price)
@@ -155,6 +224,14 @@ def account(owner: address) -> ILens.AccountView:
         answer.now.initial += wad.mul_div_up(notional, leg.initial_bps, c.BPS)
         answer.now.maintenance += wad.mul_div_up(notional, leg.maintenance_bps, c.BPS)
         answer.legs.append(ILens.LegView(leg=leg, price=price, profit=profit))
+    for leg: IOptionBook.Leg in staticcall OPTION_BOOK.legs(owner):
+        entry: ILens.OptionView = self._option(leg)
+        # as Margin counts: a long option not before it is settled
+        if leg.size < 0 or leg.settlement != 0:
+            answer.now.equity += requirement._worth(leg.size, entry.price)
+        answer.now.initial += entry.initial
+        answer.now.maintenance += entry.maintenance
+        answer.options.append(entry)
     answer.liquidatable = mask != 0 and answer.now.equity < convert(answer.now.maintenance, int256)
     return answer
 
@@ -251,15 +328,16 @@ def venues() -> DynArray[ILens.VenueView, 8]:
 
 @external
 @view
-def contracts() -> (address, address, address, address, address, address):
+def contracts() -> (address, address, address, address, address, address, address):
     """
-    @return vault, clearinghouse, inventory, perp engine, hedge manager, oracle
+    @return vault, clearinghouse, inventory, perp engine, option engine, hedge manager, oracle
     """
     return (
         VAULT,
         CLEARINGHOUSE.address,
         INVENTORY.address,
         PERP_ENGINE.address,
+        OPTION_ENGINE.address,
         HEDGE_MANAGER.address,
         ORACLE.address,
     )
@@ -279,6 +357,51 @@ def _market_count() -> uint256:
 def _delta(market: uint256) -> int256:
     """@return [base, WAD] of the vault"""
     return (staticcall IInventoryViews(INVENTORY.address).market(market)).delta
+
+
+@internal
+@view
+def _option(leg: IOptionBook.Leg) -> ILens.OptionView:
+    """
+    @notice One option of an account as Margin judges it, at the marks of now.
+    """
+    view: ILens.OptionView = ILens.OptionView(leg=leg, spot=leg.settlement, price=0, initial=0, maintenance=0)
+    if leg.settlement != 0:
+        view.price = requirement._intrinsic(leg.strike, leg.is_put, leg.settlement)
+        return view
+    view.spot = (staticcall ORACLE.peek(leg.market)).price
+    smile: IVolSurface.Smile = staticcall SURFACE.smile(leg.market, leg.expiry)
+    premium: IOptionPricer.Premium = (
+        staticcall PRICER.premiums(self._point(view.spot, smile, leg.expiry), [leg.strike])
+    )[0]
+    view.price = premium.put if leg.is_put else premium.call
+    if leg.size < 0:
+        initial_bps: uint256 = 0
+        floor_bps: uint256 = 0
+        maintenance_bps: uint256 = 0
+        initial_bps, floor_bps, maintenance_bps = staticcall OPTION_ENGINE.margin_bps(leg.market)
+        view.initial = requirement._required_short(
+            convert(-leg.size, uint256), leg.strike, leg.is_put, view.spot, initial_bps, floor_bps
+        )
+        view.maintenance = wad.mul_div_up(view.initial, maintenance_bps, c.BPS)
+    return view
+
+
+@internal
+@view
+def _point(spot: uint256, smile: IVolSurface.Smile, expiry: uint256) -> IOptionPricer.Point:
+    """
+    @return where OptionBook would value an expiry now
+    """
+    return IOptionPricer.Point(
+        spot=spot,
+        seconds=wad.sub_floor(expiry, block.timestamp),
+        term=wad.sub_floor(expiry, smile.timestamp),
+        theta=smile.theta,
+        rate=smile.rate,
+        rho=smile.rho,
+        eta=smile.eta,
+    )
 
 
 @internal

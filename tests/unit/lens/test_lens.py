@@ -2,8 +2,10 @@
 
 import pytest
 
+from ballast import boards
 from ballast.chain import Contract, RevmChain
 from ballast.chain.contract import Reverted
+from ballast.options import Board, orders
 from ballast.system import Sandbox, deploy_system
 
 WAD = 10**18
@@ -37,6 +39,7 @@ def lens(system: Sandbox) -> Contract:
         system.clearinghouse,
         system.inventory,
         system.perp_engine,
+        system.option_engine,
         system.hedge_manager,
         system.oracle,
     )
@@ -45,7 +48,9 @@ def lens(system: Sandbox) -> Contract:
 def test_contracts_are_those_of_the_deployment(system: Sandbox, lens: Contract) -> None:
     assert lens.contracts() == (
         system.vault.address,
-        *(system.vault.neighbours()[i] for i in (0, 1, 3, 5, 2)),
+        *(system.vault.neighbours()[i] for i in (0, 1, 3)),
+        system.option_engine.address,
+        *(system.vault.neighbours()[i] for i in (5, 2)),
     )
 
 
@@ -126,6 +131,82 @@ def test_account_of_a_stranger_is_empty(system: Sandbox, lens: Contract) -> None
     assert view.stored == view.now == (0, 0, 0)
 
 
+@pytest.fixture
+def names(system: Sandbox) -> list[str]:
+    """A writer of puts with a perpetual beside, who also holds a call; the board has since moved."""
+    boards.roll(system)
+    taker = system.chain.accounts[3]
+    board = Board(0, boards.calendar(system.chain.now)[-1]).name(system)
+    names = [f"{board}-2000-P", f"{board}-2200-C"]
+    trade = orders(system, dict(zip(names, (-20, 3), strict=True)))
+    system.option_engine.send("trade", trade, 2**255 - 1, INF, sender=taker)
+    return names
+
+
+def test_boards_show_what_is_listed_and_what_a_trade_would_be_valued_at(
+    system: Sandbox, lens: Contract, names: list[str]
+) -> None:
+    book, stranger = system.option_book, system.chain.accounts[7]
+    for market in system.markets:
+        price = system.oracle.peek(market.id).price
+        views = lens.boards(market.id)
+        assert [view.expiry for view in views] == boards.calendar(system.chain.now)
+        for view in views:
+            key = view.expiry // 86_400 << 8 | market.id
+            assert view.due == book.is_due(key, price)
+            assert view.stored == book.board(market.id, view.expiry)
+            assert view.smile == system.surface.smile(market.id, view.expiry)
+            stored = [(entry.strike, entry.calls, entry.puts) for entry in book.strikes(market.id, view.expiry)]
+            assert [(entry.strike, entry.calls, entry.puts) for entry in view.strikes] == stored
+    traded = lens.boards(0)[-1]
+    assert not traded.due
+    assert all(view.due for view in lens.boards(1))
+    assert [entry.puts for entry in traded.strikes if entry.puts] == [-20 * 10**6]
+    for index, entry in enumerate(traded.strikes):
+        for right, unit in enumerate((entry.call, entry.put)):
+            series = entry.strike // 10**10 << 40 | index << 32 | traded.expiry // 86_400 << 16 | right
+            assert system.option_engine.quote(stranger, [(series, WAD)]).premium == unit
+
+
+def test_account_shows_options_as_margin_judges_them(system: Sandbox, lens: Contract, names: list[str]) -> None:
+    taker = system.chain.accounts[3]
+    view = lens.account(taker)
+    assert view.stored == system.margin.health(taker)
+    assert [entry.leg for entry in view.options] == system.option_book.legs(taker)
+    put, call = view.options
+    assert (put.leg.size, call.leg.size) == (-20 * WAD, 3 * WAD)
+    assert (call.initial, call.maintenance) == (0, 0)
+    assert put.initial > put.maintenance > 0
+    # a fall that nobody has recorded is in `now` alone
+    system.push("ETH", 1_900)
+    fallen = lens.account(taker)
+    assert fallen.options[0].price - put.price == pytest.approx(60 * WAD, rel=0.5)
+    assert fallen.stored.equity < fallen.now.equity  # 200 short beside
+    for market in (0, 1):
+        system.perp_engine.sync.send(market)
+    after = lens.account(taker)
+    assert after.stored == after.now
+    # BTC paid interest at its newest mark
+    assert after.now.equity == pytest.approx(fallen.now.equity, rel=1e-6)
+    assert (after.now.initial, after.now.maintenance) == (fallen.now.initial, fallen.now.maintenance)
+
+
+def test_account_shows_settled_options_at_their_payoff(system: Sandbox, lens: Contract, names: list[str]) -> None:
+    taker = system.chain.accounts[3]
+    expiry = lens.account(taker).options[0].leg.expiry
+    system.warp(expiry + 60 - system.chain.now, refresh=False)
+    system.push("ETH", 2_300)  # the first round after a long silence counts
+    system.push("BTC")
+    system.option_engine.settle.send(0, expiry, system.markets[0].feed.latest().round_id - 1)
+    settled = lens.account(taker)
+    assert [(entry.price, entry.initial, entry.maintenance) for entry in settled.options] == [
+        (0, 0, 0),
+        (100 * WAD, 0, 0),
+    ]
+    assert settled.now.equity == settled.cash + sum(entry.profit for entry in settled.legs) + 300 * WAD
+    assert expiry not in [view.expiry for view in lens.boards(0)]
+
+
 def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> None:
     lp = system.chain.accounts[1]
     system.vault.requestRedeem.send(1_000_000 * WAD, lp, lp, sender=lp)
@@ -175,6 +256,7 @@ def test_vault_that_is_empty_has_prices_too() -> None:
         system.clearinghouse,
         system.inventory,
         system.perp_engine,
+        system.option_engine,
         system.hedge_manager,
         system.oracle,
     )
