@@ -302,7 +302,7 @@ def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
             in phase 0. Within a phase times never go back. Aggregators of two phases may run at the same time: the last
             phase that had a round by `time` answers for it, and the first round after is the earliest of what follows in that
             phase and of the first rounds of the phases after it. So a round that comes later changes nothing; an aggregator that ran
-            at `time` and is put in force later does, until somebody has settled. Ids without a good round are passed over,
+            at `time` and comes into view later does, until somebody has settled. Ids without a good round are passed over,
             up to MAX_GAP in a row; so many in a row end a phase. No round may look missing for want of gas.
     @param time      [s]
     @param round_id  the last good round at or before `time`; 0 if the feed has none

@@ -189,6 +189,14 @@ def test_health_settled_options_count_at_their_payoff_and_ask_nothing(world: Wor
     assert world.health(trader) == Health(equity, 0, 0)
 
 
+@pytest.mark.parametrize("put", [False, True])
+def test_health_strike_of_nothing_once_discounted(world: World, trader: str, put: bool) -> None:
+    cash, option = world.cash(trader), leg(world, -WAD, 1, put=put)
+    world.set_smile(ETH, option.expiry, smile(world, rate=WAD))
+    world.hold_options(trader, option)
+    assert cash - world.health(trader).equity == (0 if put else 2_000 * WAD)
+
+
 def test_health_adds_perpetuals_and_options_of_several_boards(world: World, trader: str) -> None:
     """Legs of one board need not be neighbours."""
     other = world.traders[1]

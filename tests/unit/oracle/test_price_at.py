@@ -16,7 +16,7 @@ from ballast.model.exact.oracle import MAX_GAP, MAX_PHASES, ChainlinkFeed, Param
 
 ZERO = "0x" + "00" * 20
 PARAMS = Params(max_age=3_600)
-EXAMPLES = int(200 * float(os.environ.get("BALLAST_FUZZ_SCALE", "1")))
+EXAMPLES = int(80 * float(os.environ.get("BALLAST_FUZZ_SCALE", "1")))
 REASONS = {"oracle: no such round", "oracle: round is after", "oracle: not the last round", "oracle: no round after"}
 BAD = 0
 """An answer that makes a round malformed."""
@@ -235,6 +235,17 @@ def test_price_at_newest_phase_is_the_recorded_one_while_the_feed_is_silent(hist
     second = history.push(20, 40)
     history.push(21, 140)
     history.list_market()
+    history.push(BAD, 150)
+    assert history.provable(50) == {second: 20}
+
+
+def test_price_at_of_a_phase_that_nobody_has_seen(history: History) -> None:
+    """The newest round is malformed, the recorded one older: the id itself says that there is a later phase."""
+    history.push(10, 0)
+    history.list_market()
+    history.start_phase()
+    second = history.push(20, 40)
+    history.push(21, 140)
     history.push(BAD, 150)
     assert history.provable(50) == {second: 20}
 
