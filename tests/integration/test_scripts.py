@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from ballast import boards, devnet, manifest
 from ballast import cli as shell
-from ballast import devnet, manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import RpcChain
 from ballast.manifest import Manifest
+from ballast.options import Board, find
 from ballast.system import Sandbox
 
 pytestmark = pytest.mark.anvil
@@ -224,6 +226,22 @@ def test_lp_deposit_no_room_says_why(net: Net) -> None:
     net.sandbox.vault.send("pause_deposits", sender=net.manifest.guardian)
     assert "Deposits are paused." in net.run("lp deposit 10 --unlocked 3 --yes", ok=False).output
     assert "Deposits are paused." in net.run("lp position --unlocked 3").output
+
+
+def test_lp_deposit_board_that_is_due_or_expired_is_named(net: Net) -> None:
+    sandbox, trader = net.sandbox, net.chain.accounts[2]
+    boards.roll(sandbox)
+    board = Board(0, boards.calendar(net.chain.now)[0])
+    _, series = find(sandbox, f"{board.name(sandbox)}-2000-C")
+    sandbox.add_margin(trader, 100_000)
+    sandbox.option_engine.send("trade", [(series, 10**19)], 2**255 - 1, 2**256 - 1, sender=trader)
+    net.run("lp request 1_000 --unlocked 1 --yes")
+    day = f"ETH {datetime.fromtimestamp(board.expiry, UTC):%d %b %Y}"
+    sandbox.warp(1_801)
+    assert f"refresh {day}; it is paid" in net.run("lp deposit 10 --unlocked 3 --yes", ok=False).output
+    assert f"refresh {day}" in net.run("lp position --unlocked 3").output
+    sandbox.warp(max(board.expiry, sandbox.vault.call("epoch").ends_at) - net.chain.now)
+    assert f"settle {day}" in net.run("lp process --unlocked 3 --yes", ok=False).output
 
 
 def test_lp_deposit_stale_price_names_the_market(net: Net) -> None:

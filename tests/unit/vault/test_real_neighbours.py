@@ -4,8 +4,10 @@ import random
 
 import pytest
 
+from ballast import boards
 from ballast.chain import RevmChain, reverts
-from ballast.system import Sandbox, deploy_system, wad
+from ballast.options import Board, find
+from ballast.system import NO_LIMIT, Sandbox, deploy_system, wad
 
 WAD = 10**18
 DAY = 86_400
@@ -198,3 +200,90 @@ def test_entry_on_a_move_that_the_round_does_not_show_yet_loses(system: Sandbox,
     system.vault.redeem.send(system.vault.maxRedeem(attacker), attacker, attacker, sender=attacker)
     assert system.vault.position(attacker).pending == 0
     assert system.quote.balanceOf(attacker) < before
+
+
+# ── with options ──
+
+
+@pytest.fixture
+def board(system: Sandbox) -> Board:
+    """A day or two from expiry; the vault is short 300 calls of it."""
+    boards.roll(system)
+    board = Board(0, boards.calendar(system.chain.now)[1])
+    _, series = find(system, f"{board.name(system)}-2000-C")
+    maker = system.chain.accounts[2]
+    system.option_engine.trade.send([(series, 300 * WAD)], 2**255 - 1, NO_LIMIT, sender=maker)
+    return board
+
+
+def test_options_are_in_nav_and_their_age_in_the_spread(system: Sandbox, board: Board) -> None:
+    marks = [system.oracle.peek(market.id) for market in system.markets]
+    prices = [mark.price for mark in marks]
+    value, age, usable = system.option_book.book_value(prices)
+    assert usable
+    assert value < -300 * WAD
+    lp_cash, _ = system.clearinghouse.vault_ledger()
+    due = system.inventory.valuation(0, marks, age).release
+    linear = system.perp_engine.book_value(prices) + system.hedge_manager.equity(prices)
+    assert system.vault.valuation().nav == lp_cash + due + linear + value
+    now = system.vault.valuation()
+    system.warp(600)
+    later = system.vault.valuation()
+    assert later.ask - later.nav > now.ask - now.nav
+    assert later.nav - later.bid > now.nav - now.bid
+
+
+def test_previews_equal_acts_while_options_are_held(system: Sandbox, board: Board) -> None:
+    lp, vault = system.chain.accounts[1], system.vault
+    system.fund(lp, 3_000_000)
+    for price in ("1960", "2040"):
+        system.push("ETH", price)
+        before = share_price(system)
+        preview = vault.previewDeposit(system.units(1_000_000))
+        assert vault.deposit.send(system.units(1_000_000), lp, sender=lp).value == preview
+        assert share_price(system) >= before
+        system.warp(300)
+
+
+@pytest.mark.parametrize("cause", ["age", "spot", "expiry"])
+def test_board_that_is_due_or_expired_keeps_lps_out_until_somebody_sees_to_it(
+    system: Sandbox, board: Board, cause: str
+) -> None:
+    lp, keeper = system.chain.accounts[1], system.chain.accounts[4]
+    vault, engine = system.vault, system.option_engine
+    system.fund(lp, 3_000_000)
+    vault.requestRedeem.send(WAD, lp, lp, sender=lp)
+    system.warp(board.expiry - 7_200 - system.chain.now)
+    boards.roll(system)
+    engine.refresh.send(*board_arguments(board), sender=keeper)
+    assert vault.maxDeposit(lp) > 0
+    if cause == "age":
+        system.warp(1_800)
+        assert vault.maxDeposit(lp) > 0
+        system.warp(1)
+    elif cause == "spot":
+        system.push("ETH", "2070")
+    else:
+        system.warp(7_200)
+        system.warp(60)
+    nav = vault.totalAssets()
+    assert nav > 0
+    assert vault.maxDeposit(lp) == vault.maxMint(lp) == 0
+    for function, arguments in (("deposit", (system.units(1), lp)), ("mint", (WAD, lp))):
+        with reverts("vault: stale mark"):
+            vault.send(function, *arguments, sender=lp)
+    if vault.epoch().ends_at <= system.chain.now:
+        with reverts("vault: stale mark"):
+            vault.processEpoch.send()
+    vault.requestRedeem.send(WAD, lp, lp, sender=lp)
+    if system.chain.now < board.expiry:
+        engine.refresh.send(*board_arguments(board), sender=keeper)
+    else:
+        engine.settle.send(*board_arguments(board), system.markets[0].feed.latest().round_id - 1, sender=keeper)
+    assert vault.maxDeposit(lp) > 0
+    vault.deposit.send(system.units(1_000), lp, sender=lp)
+
+
+def board_arguments(board: Board) -> tuple[int, int]:
+    """As the engine names it."""
+    return board.market, board.expiry
