@@ -254,7 +254,15 @@ def vault() -> ILens.VaultView:
         oldest = min(oldest, mark.updated_at if mark.fresh else 0)
     traders: int256 = staticcall PERP_ENGINE.book_value(prices)
     venues: uint256 = staticcall HEDGE_MANAGER.equity(prices)
-    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(traders + convert(venues, int256), marks, 0)
+    options: int256 = 0
+    vol_age: uint256 = 0
+    usable: bool = False
+    options, vol_age, usable = staticcall OPTION_BOOK.book_value(prices)
+    if not usable:
+        oldest = 0
+    inventory: IInventory.Valuation = staticcall INVENTORY.valuation(
+        traders + options + convert(venues, int256), marks, vol_age
+    )
     epoch: IVault.Epoch = staticcall IVault(VAULT).epoch()
     utilization: uint256 = max_value(uint256)
     if nav > 0:
@@ -267,6 +275,7 @@ def vault() -> ILens.VaultView:
         inventory=inventory,
         buckets=staticcall CLEARINGHOUSE.buckets(),
         traders=traders,
+        options=options,
         venues=venues,
         ask_price=pricing._assets_up(c.WAD, valuation.supply, valuation.ask),
         mid_price=pricing._assets_down(c.WAD, valuation.supply, nav),

@@ -207,7 +207,7 @@ def test_account_shows_settled_options_at_their_payoff(system: Sandbox, lens: Co
     assert expiry not in [view.expiry for view in lens.boards(0)]
 
 
-def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> None:
+def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract, names: list[str]) -> None:
     lp = system.chain.accounts[1]
     system.vault.requestRedeem.send(1_000_000 * WAD, lp, lp, sender=lp)
     view = lens.vault()
@@ -215,11 +215,15 @@ def test_vault_shows_prices_and_the_epoch(system: Sandbox, lens: Contract) -> No
     assert view.buckets == system.clearinghouse.buckets()
     marks = [system.oracle.peek(market.id) for market in system.markets]
     prices = [mark.price for mark in marks]
-    assert view.inventory == system.inventory.valuation(view.traders + view.venues, marks, 0)
+    options, vol_age, usable = system.option_book.book_value(prices)
+    assert usable
+    assert view.options == options != 0
+    beside = view.traders + view.options + view.venues
+    assert view.inventory == system.inventory.valuation(beside, marks, vol_age)
     assert view.traders == system.perp_engine.book_value(prices)
     assert view.venues == system.hedge_manager.equity(prices)
     assert view.buckets.lp + view.inventory.release == view.inventory.lp_cash
-    assert view.inventory.lp_cash + view.traders + view.venues == view.valuation.nav
+    assert view.inventory.lp_cash + beside == view.valuation.nav
     assert view.bid_price < view.mid_price < view.ask_price
     assert view.mid_price // 10**12 == system.vault.convertToAssets(WAD)
     assert view.utilization == -(-view.inventory.stressed_loss * WAD // view.valuation.nav)
@@ -244,6 +248,18 @@ def test_vault_is_processable_when_processing_passes(system: Sandbox, lens: Cont
     system.push("ETH")
     assert not lens.vault().processable
     system.push("BTC")
+    assert lens.vault().processable
+    system.vault.processEpoch.send()
+
+
+def test_vault_is_not_processable_while_a_board_is_due(system: Sandbox, lens: Contract, names: list[str]) -> None:
+    lp = system.chain.accounts[1]
+    system.vault.requestRedeem.send(WAD, lp, lp, sender=lp)
+    system.warp(system.vault.epoch().ends_at - system.chain.now)
+    assert not lens.vault().processable
+    with pytest.raises(Reverted, match="vault: stale mark"):
+        system.vault.processEpoch.send()
+    system.option_engine.refresh.send(0, lens.boards(0)[-1].expiry)
     assert lens.vault().processable
     system.vault.processEpoch.send()
 
