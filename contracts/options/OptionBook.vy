@@ -485,7 +485,7 @@ def _plan(
             lines.append(line)
         places.append(place)
         held: boards.Strike = p.touched[place].strike
-        assert held.strike == series._strike_of(order.series), "options: not listed"
+        assert series._pack(held.strike, index, p.key, True) == order.series | 1, "options: not listed"
         lots: int256 = order.size // series.LOT
         done: IOptionBook.Filled = empty(IOptionBook.Filled)
         done.before = positions._size(p.legs, order.series)

@@ -417,7 +417,7 @@ class OptionBook:
                 require(index < point.strikes, "options: not listed")
                 touched[index] = listed[index]
             held = touched[index]
-            require(held.strike == strike_of(order.series), "options: not listed")
+            require(pack(held.strike, index, key, True) == order.series | 1, "options: not listed")
             lots = tdiv(order.size, LOT)
             before = legs.get(order.series, 0)
             net = held.puts if put else held.calls
