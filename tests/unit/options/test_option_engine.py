@@ -10,6 +10,7 @@ import pytest
 
 from ballast.chain import reverts
 from ballast.model.exact.fixed import YEAR
+from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.option_book import LOT, STRIKE_UNIT, Order, key_of, pack
 from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY_MARKET
@@ -181,8 +182,8 @@ def test_potential_is_a_function_of_exposures(trader: str) -> None:
 
 def test_buying_a_call_earns_its_delta_back_where_perp_shorts_left_the_vault_long(world: OptionWorld) -> None:
     """
-    One inventory: a short perpetual leaves the vault long delta, a call bought from it makes it short delta. The buyer is paid
-    a rebate about as high as whoever buys the call's delta as a perpetual; at the same market without the perpetual he pays a charge.
+    One inventory: short perpetuals leave the vault long delta, a call bought from it takes delta away. The buyer is paid
+    almost the rebate of whoever buys the call's delta as a perpetual; without the perpetuals the same call is charged.
     """
     buyer, seller = world.traders[:2]
     world.option(buyer, {"2000C": 1})  # so that the board has its point
@@ -225,8 +226,8 @@ def test_opposite_traders_of_one_option_leave_nothing_and_the_second_is_paid(wor
 def wide(world: OptionWorld) -> OptionWorld:
     """Spreads of vol and spot as wide as parameters go; deep strikes listed."""
     params = replace(
-        INVENTORY_MARKET, vol_floor=10 * CENT, vol_z=10 * WAD, vol_of_vol=10 * WAD, base=2 * CENT, z=10 * WAD, tau=3_600,
-        deviation=0,
+        INVENTORY_MARKET, vol_floor=10 * CENT, vol_z=10 * WAD, vol_of_vol=10 * WAD, base=2 * CENT, z=10 * WAD,
+        tau=3_600, deviation=0,
     )  # fmt: skip
     world.inventory.set_market_params.send(ETH, params.pack(), sender=world.governor)
     world.exact_inventory.set_market_params(ETH, params)
@@ -711,11 +712,9 @@ def test_set_params_is_bounded(world: OptionWorld) -> None:
         ({"cap_market": 2**62 * LOT}, "options: size range"),
     ):
         params = replace(OPTIONS, **change)
-        world.do(
-            lambda params=params: _refused(world, params, reason),  # type: ignore[misc]
-            lambda twin: None,
-        )
-        with pytest.raises(Exception, match=reason):
+        with reverts(reason):
+            world.options.set_params.send(ETH, astuple(params), sender=world.governor)
+        with pytest.raises(TwinReverted, match=f"^{reason}$"):
             world.twin_options_engine.set_params(ETH, params)
     assert tuple(world.options.params(ETH)) == astuple(OPTIONS)
     odd = {"min_size": WAD + 1, "cap_series": 2 * WAD + LOT - 1, "reward": 10**12 + 7}
@@ -772,9 +771,3 @@ def test_book_takes_orders_from_the_engine_alone(world: OptionWorld) -> None:
         for name, arguments in calls:
             with reverts("roles: not allowed"):
                 world.book.send(name, *arguments, sender=sender)
-
-
-def _refused(world: OptionWorld, params: object, reason: str) -> object:
-    with reverts(reason):
-        world.options.set_params.send(ETH, astuple(params), sender=world.governor)  # type: ignore[call-overload]
-    return world.options.set_params.send(ETH, astuple(OPTIONS), sender=world.governor)

@@ -1,4 +1,4 @@
-"""The world of the perpetuals with options in the place of the double: surface, pricer, book and engine, and their twins."""
+"""The world of the perpetuals with options where it has a double: surface, pricer, book and engine, and their twins."""
 
 from __future__ import annotations
 
