@@ -9,7 +9,7 @@ from ballast.reports import fuzz_speed, versus_foundry
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed"]))
+@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor"]))
 @click.option("--earlier", help="fuzz-speed: a commit to measure beside this tree.")
 def cli(what: str, earlier: str | None) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
@@ -20,6 +20,7 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report versus-foundry   our fuzzer against forge (make versus)
       python -m scripts.report kernel   gas and error of the option kernel
       python -m scripts.report fuzz-speed   actions per CPU second, and where the time goes
+      python -m scripts.report taylor   how far NAV is off between renewals of the option book
     """
     try:
         if what == "size":
@@ -45,6 +46,13 @@ def cli(what: str, earlier: str | None) -> None:
             measured = kernel.measure()
             kernel.report(measured)
             click.echo("\n".join(kernel.lines(measured)))
+        elif what == "taylor":
+            from ballast.reports import taylor  # scipy is a development dependency
+
+            errors = taylor.measure()
+            taylor.report(errors)
+            click.echo("\n".join(taylor.lines(errors)))
+            taylor.compare(errors)
         else:
             gas = reports.gas(reports.measure_gas())
             for entry in gas:
