@@ -201,9 +201,8 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     @notice Adds a change of exposure that is no trade: charged nothing, rebated nothing, measured. A hedge, if the caller is
             a HEDGER; from an ENGINE, positions it holds already, valued anew or settled.
     @dev    An engine's is a re-mark as long as no exposure has changed in the block: marks can still be taken. After that U is no
-            longer a function of the exposures alone between two trades, so no later rebate rests on it: the low-water mark is 0
-            until two windows have rolled. A rebate paid before could still have been earned for nothing: an engine that can
-            wait asks `frozen`, and only what must happen, a settlement, comes between two trades.
+            longer a function of the exposures alone between two trades, so nothing is paid for a fall of U in one block before and
+            after it: it is refused where something has been (`frozen`), and ends the rebates of the block.
     @param change notional, vol_age and closing say nothing
     """
     roles._check(roles.Role.ENGINE | roles.Role.HEDGER)
@@ -219,12 +218,6 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     after: uint256 = self._potential(e.book, p.weights)
     e.book = self._scale_lows(e.book, before // c.MICRO, after)
     e.book.opening = min(e.book.opening, e.book.last)
-    if not hedges:
-        e.book.changed = changed
-        if changed:
-            e.book.low = 0
-        else:
-            e.book.opening = e.book.last
     lp_cash: int256 = 0
     reserve: uint256 = 0
     lp_cash, reserve = staticcall CLEARINGHOUSE.vault_ledger()
@@ -232,6 +225,15 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     if after > before:
         # nobody paid for this rise (a gift to a venue, a recall): R must go on covering its share of U
         e.book.coverage = min(e.book.coverage, self._coverage(reserve, after))
+    if hedges:
+        e.book.paid = True
+    else:
+        assert not e.book.paid, "inventory: rebates in this block"
+        e.book.changed = changed
+        if changed:
+            e.book.coverage = 0
+        else:
+            e.book.opening = e.book.last
     self._store(e, market)
 
     f: IInventory.Fall = IInventory.Fall(
@@ -407,10 +409,10 @@ def market(market: uint256) -> exposure.Market:
 @external
 def frozen() -> bool:
     """
-    @notice Whether an exposure has changed in this block: prices, volatilities and boards that enter U stand still until the next.
+    @notice Whether somebody may have been paid for a fall of U in this block: what an engine holds is not valued anew until the next.
     """
     book: exposure.Book = exposure.load_book()
-    return book.changed and book.opened_at == block.timestamp
+    return book.paid and book.opened_at == block.timestamp
 
 
 @view
@@ -473,6 +475,7 @@ def _trade(
         if low > q.potential_after:
             # rebate rounded down
             q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)
+            e.book.paid = True
         e.book.low = min(e.book.low, e.book.last)
         # else a later rise from almost nothing would scale it out of its word
         e.book.low_prev = min(e.book.low_prev, e.book.last)
@@ -582,6 +585,7 @@ def _enter(
             e.book.swept_at = block.timestamp
         e.book.opened_at = block.timestamp
         e.book.changed = False
+        e.book.paid = False
     e.book.coverage = self._coverage(reserve, after)
     return e
 

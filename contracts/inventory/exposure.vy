@@ -23,6 +23,7 @@ struct Book:
     coverage: uint256       # [1e-9] min(1, R/U) at the start of this block
     window_at: uint256      # [s] start of this window
     changed: bool           # an exposure has changed since the block was opened
+    paid: bool              # and somebody may have been paid for it: a rebate, a hedge
     swept_at: uint256       # [s] when every active market was last synchronised in one go
     pending: uint256        # mask of markets whose previous round is older than this window
     active: uint256         # mask of markets with an exposure, or that had one earlier in the block of their last touch
@@ -43,7 +44,7 @@ BIAS_64: constant(int256) = 2**63
 BIAS_96: constant(int256) = 2**95
 BIAS_128: constant(int256) = 2**127
 MASK_16: constant(uint256) = 2**16 - 1
-MASK_31: constant(uint256) = 2**31 - 1
+MASK_30: constant(uint256) = 2**30 - 1
 MASK_32: constant(uint256) = 2**32 - 1
 MASK_40: constant(uint256) = 2**40 - 1
 MASK_56: constant(uint256) = 2**56 - 1
@@ -58,7 +59,7 @@ _sum_delta: uint256
 _sum_capital: uint256
 # value i128 | low_prev u64 | low u64
 _sum_value: uint256
-# opening u56 | last u56 | coverage u31 | changed u1 | window_at u32 | swept_at u32 | pending u16 | active u16 | optioned u16
+# opening u56 | last u56 | coverage u30 | paid u1 | changed u1 | window_at u32 | swept_at u32 | pending u16 | active u16 | optioned u16
 _sum_block: uint256
 # b i128 | g i128: read and written only while a market has options
 _sum_greeks: uint256
@@ -108,7 +109,8 @@ def load_book() -> Book:
     w = self._sum_block
     b.opening = w >> 200
     b.last = (w >> 144) & MASK_56
-    b.coverage = (w >> 113) & MASK_31
+    b.coverage = (w >> 114) & MASK_30
+    b.paid = (w >> 113) & 1 == 1
     b.changed = (w >> 112) & 1 == 1
     b.window_at = (w >> 80) & MASK_32
     b.swept_at = (w >> 48) & MASK_32
@@ -133,19 +135,18 @@ def save_book(b: Book):
     self._fits(b.low_prev | b.low, MASK_64)
     self._sum_value = (self._biased(b.value, BIAS_128) << 128) | (b.low_prev << 64) | b.low
     self._fits(b.opening | b.last, MASK_56)
-    w: uint256 = (
+    self._sum_block = (
         (b.opening << 200)
         | (b.last << 144)
-        | (b.coverage << 113)
+        | (b.coverage << 114)
+        | (convert(b.paid, uint256) << 113)
+        | (convert(b.changed, uint256) << 112)
         | (b.window_at << 80)
         | (b.swept_at << 48)
         | (b.pending << 32)
         | (b.active << 16)
         | b.optioned
     )
-    if b.changed:
-        w |= 1 << 112
-    self._sum_block = w
     if b.optioned != 0:
         self._fits(b.sums.gg, MASK_128)
         self._sum_greeks = (self._biased(b.sums.b, BIAS_128) << 128) | self._biased(b.sums.g, BIAS_128)

@@ -128,6 +128,7 @@ class Book:
     coverage: int = 0
     window_at: int = 0
     changed: bool = False
+    paid: bool = False
     swept_at: int = 0
     pending: int = 0
     active: int = 0
@@ -138,7 +139,7 @@ class Book:
         s = self.sums
         return Book(
             Sums(s.a, s.b, s.g, s.p, s.gg), self.loss, self.capital, self.equity, self.opened_at, self.value,
-            self.low_prev, self.low, self.opening, self.last, self.coverage, self.window_at, self.changed,
+            self.low_prev, self.low, self.opening, self.last, self.coverage, self.window_at, self.changed, self.paid,
             self.swept_at, self.pending, self.active, self.optioned,
         )  # fmt: skip
 
@@ -306,16 +307,19 @@ class Inventory:
         after = self._potential(e.book)
         _scale_lows(e.book, before // MICRO, after)
         e.book.opening = min(e.book.opening, e.book.last)
-        if not hedges:
-            e.book.changed = changed
-            if changed:
-                e.book.low = 0
-            else:
-                e.book.opening = e.book.last
         _, reserve = self.clearinghouse.vault_ledger()
         reserve -= e.released
         if after > before:
             e.book.coverage = min(e.book.coverage, reserve * COVERAGE_UNIT // after)
+        if hedges:
+            e.book.paid = True
+        else:
+            require(not e.book.paid, "inventory: rebates in this block")
+            e.book.changed = changed
+            if changed:
+                e.book.coverage = 0
+            else:
+                e.book.opening = e.book.last
         self._store(e, market)
         return Fall(
             fall=sub_floor(base, after),
@@ -388,8 +392,8 @@ class Inventory:
         return self.params.horizon
 
     def frozen(self, now: int) -> bool:
-        """Whether an exposure has changed in this block."""
-        return self.book.changed and self.book.opened_at == now
+        """Whether somebody may have been paid for a fall of U in this block."""
+        return self.book.paid and self.book.opened_at == now
 
     def potential(self) -> int:
         """U as stored, at the last marks [quote, WAD]."""
@@ -412,6 +416,7 @@ class Inventory:
             low = min(before, min(e.book.low_prev, e.book.low) * MICRO)
             if low > after:
                 charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)
+                e.book.paid = True
             e.book.low = min(e.book.low, e.book.last)
             e.book.low_prev = min(e.book.low_prev, e.book.last)
 
@@ -495,7 +500,7 @@ class Inventory:
             if not b.active & ~bit:
                 b.swept_at = now
             b.opened_at = now
-            b.changed = False
+            b.changed = b.paid = False
         b.coverage = COVERAGE_UNIT
         if reserve < after:
             b.coverage = reserve * COVERAGE_UNIT // after

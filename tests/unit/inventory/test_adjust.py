@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ballast.chain import reverts
 from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.structs import Change, Exposure
 from ballast.testing.parameters import INVENTORY
 from tests.unit.inventory.conftest import Bench, make_bench, words
@@ -120,21 +122,37 @@ def test_adjust_at_a_blocks_start_pays_rebates_in_proportion_and_no_more_than_r_
     assert coverages[0] == coverages[1] == WAD > coverages[2]
 
 
-def test_adjust_between_trades_ends_rebates_until_both_windows_have_rolled() -> None:
+def test_adjust_between_trades_ends_the_rebates_of_the_block() -> None:
     bench = standing()
     trade(bench, 0, -1)
     assert charge(bench, 1, 300 * WAD) < 0
     adjust(bench, 0, revaluation(-10), hedges=False)
-    assert bench.contract.call("frozen")
-    assert bench.contract.call("state").low == 0
-    window, rolled = bench.contract.call("book").window_at, 0
+    assert not bench.contract.call("frozen")
+    assert bench.contract.call("state").coverage == 0
     assert charge(bench, 1, 300 * WAD) == 0
-    for wei in (1, 2, 3, 1, 2, 0):
-        new_round(bench, wei)
-        opened = bench.contract.call("book").window_at
-        window, rolled = opened, rolled + (opened != window)
-        assert (charge(bench, 1, 300 * WAD) < 0) == (rolled >= 2)
-    assert rolled >= 2
+    assert_equal(bench)
+    bench.chain.warp(12)
+    assert charge(bench, 1, 300 * WAD) < 0
+
+
+@pytest.mark.parametrize("hedges", [False, True])
+def test_adjust_waits_for_the_next_block_once_somebody_was_paid(hedges: bool) -> None:
+    bench = standing()
+    if hedges:
+        adjust(bench, 0, Change(Exposure(delta=WAD)), hedges=True)
+    else:
+        assert trade(bench, 1, 100 * WAD).charge < 0
+    assert bench.contract.call("frozen")
+    arguments = 0, words(bench.mark(0)), change_words(revaluation(-10))
+    before = bench.contract.call("book")
+    with reverts("inventory: rebates in this block"):
+        bench.contract.send("adjust", *arguments, sender=bench.engine)
+    with pytest.raises(TwinReverted, match=r"^inventory: rebates in this block$"):
+        bench.twin.adjust(0, bench.mark(0), revaluation(-10), bench.chain.now, hedges=False)
+    assert bench.contract.call("book") == before
+    assert_equal(bench)
+    bench.chain.warp(12)
+    adjust(bench, 0, revaluation(-10), hedges=False)
     assert_equal(bench)
 
 
@@ -233,30 +251,22 @@ def test_no_round_trip_pays_after_a_valuation_at_the_blocks_start(
 
 @settings(max_examples=60)
 @given(st.lists(legs, min_size=1, max_size=7))
-def test_nothing_is_paid_in_a_block_once_a_valuation_came_between_its_trades(path: list[tuple[str, int, int]]) -> None:
-    """Whatever the valuations say: no charge below zero after one, so a path gains rebates of before it at most."""
+def test_no_path_pays_whatever_comes_between_its_trades(path: list[tuple[str, int, int]]) -> None:
+    """I6 over valuations: none comes after a rebate, and no rebate comes after one."""
     bench = standing()
-    paid, revalued = 0, False
+    paid, taken, revalued = 0, 0, False
     for kind, market, change in changes(path):
-        revalued = revalued or (kind == "value" and bench.contract.call("frozen"))
+        if kind == "value" and bench.contract.call("frozen"):
+            continue
+        revalued = revalued or (kind == "value" and bench.contract.call("book").changed)
         charged = act(bench, kind, market, change)
         assert charged >= 0 or not revalued
-        paid += charged
+        paid, taken = paid + charged, taken + 1
         state, (_, reserve) = bench.contract.call("state"), bench.ledger.call("vault_ledger")
         assert state.coverage * state.potential // WAD <= reserve
+    assert paid >= -taken
     assert_equal(bench)
     assert_sums(bench)
-
-
-@pytest.mark.xfail(strict=True, reason="U is another function of the exposures afterwards: docs/decisions.md, Options")
-def test_no_path_over_a_valuation_between_its_trades_pays() -> None:
-    """Balance what stands and be paid; the valuation turns the vault's delta round; undo at no charge."""
-    bench = standing()
-    delta = bench.contract.call("market", 1).delta
-    cost = act(bench, "trade", 1, Change(Exposure(delta=-delta)))
-    act(bench, "value", 1, Change(Exposure(delta=-2 * delta), options=True))
-    cost += act(bench, "trade", 1, Change(Exposure(delta=delta)))
-    assert cost >= 0, f"{-cost / WAD:.0f} quote gained"
 
 
 @pytest.mark.xfail(strict=True, reason="the minima move with U, its slope may move further: docs/decisions.md, Open")

@@ -17,11 +17,13 @@ OUT_OF_RANGE = "inventory: out of range"
 FULL_SUMS = Sums(a=HALF_128 - 1, b=HALF_128 - 1, g=HALF_128 - 1, p=2**128 - 1, gg=2**128 - 1)
 FULL = Book(
     sums=FULL_SUMS, loss=2**72 - 1, capital=2**72 - 1, equity=2**72 - 1, opened_at=2**40 - 1, value=HALF_128 - 1,
-    low_prev=2**64 - 1, low=2**64 - 1, opening=2**56 - 1, last=2**56 - 1, coverage=2**31 - 1, window_at=2**32 - 1,
-    changed=True, swept_at=2**32 - 1, pending=2**16 - 1, active=2**16 - 1, optioned=2**16 - 1,
+    low_prev=2**64 - 1, low=2**64 - 1, opening=2**56 - 1, last=2**56 - 1, coverage=2**30 - 1, window_at=2**32 - 1,
+    changed=True, paid=True, swept_at=2**32 - 1, pending=2**16 - 1, active=2**16 - 1, optioned=2**16 - 1,
 )  # fmt: skip
 FULL_MARKET = Market(HALF_96 - 1, 2**96 - 1, 2**63 - 1, HALF_128 - 1, HALF_128 - 1, [HALF_64 - 1] * 8, True)
-UNSIGNED = [name for name, value in asdict(FULL).items() if name not in ("sums", "value", "changed", "optioned")]
+UNSIGNED = [
+    name for name, value in asdict(FULL).items() if name not in ("sums", "value", "changed", "paid", "optioned")
+]
 SUMS = ("a", "b", "g", "p", "gg")
 
 
@@ -55,7 +57,8 @@ def cases() -> list[Book]:
         full = getattr(FULL, name)
         books += [replace(FULL, **{name: 0}), replace(FULL, **{name: full - 1}), empty(**{name: full})]
         books += [empty(**{name: 1})]
-    books += [replace(FULL, changed=False), empty(changed=True), replace(FULL, optioned=1), empty(optioned=2**16 - 1)]
+    books += [replace(FULL, changed=False), empty(changed=True), replace(FULL, paid=False), empty(paid=True)]
+    books += [replace(FULL, optioned=1), empty(optioned=2**16 - 1)]
     for value in (-HALF_128, -1, 0, 1):
         books += [replace(FULL, value=value), empty(value=max(value, 1 - HALF_128))]
         books += [replace(FULL, sums=replace(FULL_SUMS, **{name: value})) for name in ("a", "b", "g")]

@@ -105,7 +105,12 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
         adjust(bench, one, Change(Exposure(delta=two), book=three * WAD), hedges=True)
     elif kind == "revalue":
         x, stress = greeks(two, three)
-        adjust(bench, one, Change(x, options=bool(three), stress=stress, book=two * WAD // 7), hedges=False)
+        c = Change(x, options=bool(three), stress=stress, book=two * WAD // 7)
+        if not twin.frozen(chain.now):
+            adjust(bench, one, c, hedges=False)
+            return
+        with reverts("inventory: rebates in this block"):
+            contract.send("adjust", one, words(bench.mark(one)), change_words(c), sender=bench.engine)
     elif kind == "mark":
         bench.set_mark(one, two * WAD + three, three * WAD // 100 + two, half_width=two % 3 * WAD // 7)
     elif kind == "warp":
