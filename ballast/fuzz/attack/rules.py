@@ -50,7 +50,7 @@ class Rule:
     @property
     def where(self) -> tuple[str, ...]:
         """The scenarios in which what it is about happens: hedges, LP entries and exits, or trades."""
-        if any(edit.source.startswith("contracts/hedge/") or edit.function == "Inventory.adjust" for edit in self.edits):
+        if any(edit.source.startswith("contracts/hedge/") or edit.function.endswith("adjust") for edit in self.edits):
             return AROUND_HEDGES
         return AROUND_LPS if any(edit.module is vault for edit in self.edits) else AROUND_TRADES
 
