@@ -148,13 +148,12 @@ def process(session: Session) -> None:
     """
     state = session.system.lens.call("vault")
     if not state.processable:
-        over = session.chain.now >= state.epoch.ends_at
-        raise Failure(
-            "a price is older than the end of the epoch" if over else "the epoch is still running",
-            "Wait for the feeds' next round." if over else f"It ends {_when(state.epoch.ends_at, session.chain.now)}.",
-        )
-    if state.epoch.pending and (waiting := _waiting_boards(session)):
-        raise Failure("what the vault's options are worth is not known", waiting)
+        if session.chain.now < state.epoch.ends_at:
+            raise Failure("the epoch is still running", f"It ends {_when(state.epoch.ends_at, session.chain.now)}.")
+        waiting = _waiting_boards(session)
+        if waiting:
+            raise Failure("what the vault's options are worth is not known", waiting)
+        raise Failure("a price is older than the end of the epoch", "Wait for the feeds' next round.")
     session.confirm(f"Process epoch {state.epoch.id} with {figure(state.epoch.pending, 4)} shares waiting?")
     receipt = session.send(session.system.vault, "processEpoch")
     done = receipt.one("EpochProcessed", session.system.vault)
