@@ -182,8 +182,8 @@ def test_potential_is_a_function_of_exposures(trader: str) -> None:
 
 def test_buying_a_call_earns_its_delta_back_where_perp_shorts_left_the_vault_long(world: OptionWorld) -> None:
     """
-    One inventory: short perpetuals leave the vault long delta, a call bought from it takes delta away. The buyer is paid
-    almost the rebate of whoever buys the call's delta as a perpetual; without the perpetuals the same call is charged.
+    One inventory: short perpetuals leave the vault long delta, a call bought from it takes delta away. The buyer is
+    paid almost what whoever buys the call's delta as a perpetual is; without the perpetuals the call is charged.
     """
     buyer, seller = world.traders[:2]
     world.option(buyer, {"2000C": 1})  # so that the board has its point

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
@@ -65,7 +64,6 @@ class OptionWorld(World):
     surface: Contract = field(init=False)
     book: Contract = field(init=False)
     options: Contract = field(init=False)
-    vols: dict[int, float] = field(default_factory=dict)
 
     @classmethod
     def create(cls, **build: Any) -> OptionWorld:
@@ -163,10 +161,12 @@ class OptionWorld(World):
                 lambda twin: twin.inventory.sync_all(self.now),  # type: ignore[attr-defined]
             )
 
-    def post(self, market: int, vol: float, rho: int = -30 * CENT, eta: int = 80 * CENT) -> Receipt:
-        """A surface with one volatility at the money, observed now."""
-        self.vols[market] = vol
-        expiries = [START + days * DAY + 8 * 3_600 for days in (1, 3, 7, 14, 30, 90)]
+    def post(
+        self, market: int, vol: float, rho: int = -30 * CENT, eta: int = 80 * CENT,
+        days: Sequence[int] = (1, 3, 7, 14, 30, 90),
+    ) -> Receipt:  # fmt: skip
+        """A surface with one volatility at the money, observed now, of expiries so many days after the start."""
+        expiries = [START + day * DAY + 8 * 3_600 for day in days]
         points = tuple(Point(e, int(vol**2 * (e - self.now) / YEAR * WAD), 4 * CENT) for e in expiries if e > self.now)
         update = Update(market, self.now, rho, eta, points)
         signatures = sign(update, self.surface.address, self.chain.chain_id, FEEDER)
@@ -326,16 +326,6 @@ class OptionWorld(World):
     def potential(self) -> int:
         """U as Inventory stores it [quote, WAD]."""
         return int(self.exact_inventory.potential())
-
-    def expected_payoff(self, account: str, price: int, key: int) -> int:
-        """What an account is owed at a settlement price, by definition [quote, WAD], rounded down leg by leg."""
-        total = 0
-        for series, lots in self.held(account).items():
-            if board_of(series) == key:
-                strike = strike_of(series) * STRIKE_UNIT
-                unit = max(strike - price if is_put(series) else price - strike, 0)
-                total += math.floor(lots * LOT * unit / WAD) if unit == 0 else lots * LOT * unit // WAD
-        return total
 
     def check(self) -> None:
         """Also: book = twin, totals = sums over strikes, nets = sums over accounts, Inventory = sums over boards."""
