@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ballast.system import System
+from ballast.chain import Contract
 
 MAX_GAP = 16  # ids without a good round in a row that end a phase: contracts/oracle/PriceOracle.vy
 MAX_PHASES = 16
@@ -14,10 +14,9 @@ RoundAt = Callable[[int], Any]
 """An IFeed.Round by its id."""
 
 
-def settling_round(system: System, market: int, time: int) -> int:
+def settling_round(oracle: Contract, market: int, time: int) -> int:
     """The id that proves the market's price at `time` [s since 1970]; raises Reverted where none does yet."""
-    oracle = system.oracle
-    feed = system.chain.at("ChainlinkFeed", oracle.call("config", market).feed)
+    feed = oracle.chain.at("ChainlinkFeed", oracle.call("config", market).feed)
     newest = max(feed.call("latest").round_id, oracle.call("last", market).round_id)
     found = last_round(lambda number: feed.call("round_at", number), newest >> 64, time)
     oracle.call("price_at", market, time, found)

@@ -12,7 +12,20 @@ from ballast.chain import Chain, Receipt, Reverted, Tx, address_of
 from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
 from ballast.keeper.journal import Entry, Journal
 from ballast.keeper.observe import System
-from ballast.keeper.state import Action, Liquidate, Poke, ProcessEpoch, Rebalance, Recall, SyncAll
+from ballast.keeper.state import (
+    Action,
+    Clear,
+    Liquidate,
+    LiquidateOptions,
+    Poke,
+    ProcessEpoch,
+    Rebalance,
+    Recall,
+    Refresh,
+    Settle,
+    SettleAccounts,
+    SyncAll,
+)
 
 Ending = Literal["done", "failed", "refused", "used", "pending"]
 
@@ -64,6 +77,18 @@ class Actor:
                 return s.hedge_manager.tx("recall", action.venue, action.units, sender=sender)
             case Liquidate():
                 return s.perp_engine.tx("liquidate", action.account, action.market, sender=sender)
+            case LiquidateOptions():
+                board = (action.market, action.expiry)
+                return s.option_engine.tx("liquidate", action.account, *board, sender=sender)
+            case Refresh():
+                return s.option_engine.tx("refresh", action.market, action.expiry, sender=sender)
+            case Settle():
+                return s.option_engine.tx("settle", action.market, action.expiry, action.round_id, sender=sender)
+            case SettleAccounts():
+                accounts = list(action.accounts)
+                return s.option_engine.tx("settle_accounts", action.market, action.expiry, accounts, sender=sender)
+            case Clear():
+                return s.option_engine.tx("clear", action.market, action.expiry, sender=sender)
             case ProcessEpoch():
                 return s.vault.tx("processEpoch", sender=sender)
             case SyncAll():

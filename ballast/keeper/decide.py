@@ -26,13 +26,19 @@ from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
     Account,
     Action,
+    Board,
+    Clear,
     Liquidate,
+    LiquidateOptions,
     Market,
     Poke,
     ProcessEpoch,
     Rebalance,
     Recall,
+    Refresh,
     Route,
+    Settle,
+    SettleAccounts,
     State,
     SyncAll,
     Venue,
@@ -42,6 +48,7 @@ _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 12  # points that find the hump of J
 _REFINE = 24  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
+_BATCH = 32  # accounts settled in one transaction: OptionEngine takes 64, 90,000 gas each
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class Policy:
     min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
     rebalance_gas: int = 650_000
+    refresh_gas: int = 400_000
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
@@ -64,12 +72,16 @@ def decide(state: State, policy: Policy) -> list[Action]:
     liquidations = [action for account in state.accounts if (action := _liquidate(state, account)) is not None]
     actions += liquidations
     actions += _recalls(state)
+    for board in state.boards:
+        actions += _settlement(state, board)
+    refreshes = [due for board in state.boards if (due := _refresh(state, board, policy)) is not None]
+    actions += refreshes
     epoch = _process_epoch(state)
     actions += [epoch] if epoch else []
     actions += _pokes(state, policy)
     if policy.hedge:
         # a liquidation moves the inventory: hedge what it leaves, next time
-        moving = {action.market for action in liquidations}
+        moving = {action.market for action in (*liquidations, *refreshes)}
         actions += _hedges(state, policy, moving)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
@@ -79,29 +91,87 @@ def decide(state: State, policy: Policy) -> list[Action]:
 # ---- liquidation
 
 
-def _liquidate(state: State, account: Account) -> Liquidate | None:
-    """Closes the largest position of an account below maintenance; the rest is judged again afterwards."""
-    if account.equity >= account.maintenance or not account.legs:
+def _liquidate(state: State, account: Account) -> Liquidate | LiquidateOptions | None:
+    """Closes what asks for most margin of an account below maintenance; the rest is judged again afterwards.
+
+    Of perpetuals that is one position, of options all of a board. Options that are over wait for their settlement.
+    """
+    boards: dict[tuple[int, int], float] = {}
+    for option in account.options:
+        if option.expiry > state.now:
+            board = (option.market, option.expiry)
+            boards[board] = boards.get(board, 0.0) + option.maintenance
+    if account.equity >= account.maintenance or not (account.legs or boards):
         return None
     fresh = {m.id for m in state.markets if m.fresh}
-    if any(leg.market not in fresh for leg in account.legs):
+    if any(market not in fresh for market in (*(leg.market for leg in account.legs), *(m for m, _ in boards))):
         return None
+    if boards and max(boards.values()) >= max((leg.maintenance for leg in account.legs), default=0.0):
+        market, expiry = max(boards, key=lambda board: boards[board])
+        sizes = [f"{o.series}:{o.size_wad}" for o in account.options if (o.market, o.expiry) == (market, expiry)]
+        key = f"liquidate:{account.address}:{market}:{expiry}:{','.join(sizes)}"
+        return LiquidateOptions(account.address, market, expiry, key)
     leg = max(account.legs, key=lambda candidate: candidate.maintenance)
     return Liquidate(
         account.address, leg.market, f"liquidate:{account.address}:{leg.market}:{leg.size_wad}:{leg.cost_wad}"
     )
 
 
+# ---- boards of options
+
+
+def _settlement(state: State, board: Board) -> list[Action]:
+    """An expired board is settled, then its accounts, then it is forgotten."""
+    if not board.settled:
+        if board.round_id is None:
+            return []
+        reward = state.option_rules[board.market].reward if board.legs else 0.0
+        return [Settle(board.market, board.expiry, board.round_id, f"settle:{board.name}", reward)]
+    if not board.legs:
+        return [Clear(board.market, board.expiry, f"clear:{board.name}")]
+    holders = [
+        account.address
+        for account in state.accounts
+        if any((option.market, option.expiry) == (board.market, board.expiry) for option in account.options)
+    ]
+    return [
+        SettleAccounts(board.market, board.expiry, tuple(part), f"accounts:{board.name}:{board.legs}:{part[0]}")
+        for part in (holders[i : i + _BATCH] for i in range(0, len(holders), _BATCH))
+    ]
+
+
+def _refresh(state: State, board: Board, policy: Policy) -> Refresh | None:
+    """A board with positions that is due: once the reward pays for the gas, and at once when LPs wait for it."""
+    fresh = any(m.id == board.market and m.fresh for m in state.markets)
+    if not board.due or not board.legs or board.expiry <= state.now or not fresh:
+        return None
+    rule = state.option_rules[board.market]
+    reward = rule.reward if state.now - board.time >= rule.interval else 0.0
+    pays = reward > 0.0 and reward - policy.refresh_gas * state.gas_price >= policy.min_profit
+    if not pays and not (_epoch_is_over(state) and state.epoch.pending > 0.0):
+        return None
+    return Refresh(board.market, board.expiry, f"refresh:{board.name}:{board.time}", reward)
+
+
 # ---- redemptions and housekeeping
 
 
 def _process_epoch(state: State) -> ProcessEpoch | None:
+    """Once it is over and can be priced; boards that are due are refreshed or settled first, in the same turn."""
     epoch = state.epoch
-    if state.now < epoch.ends_at or epoch.pending + epoch.incoming == 0.0:
+    if not _epoch_is_over(state):
         return None
-    if epoch.pending > 0.0 and not all(m.fresh and m.updated_at >= epoch.ends_at for m in state.markets):
-        return None
+    if epoch.pending > 0.0:
+        if not all(m.fresh and m.updated_at >= epoch.ends_at for m in state.markets):
+            return None
+        if any(b.legs and not b.settled and b.expiry <= state.now and b.round_id is None for b in state.boards):
+            return None
     return ProcessEpoch(key=f"epoch:{epoch.id}")
+
+
+def _epoch_is_over(state: State) -> bool:
+    epoch = state.epoch
+    return state.now >= epoch.ends_at and epoch.pending + epoch.incoming > 0.0
 
 
 def _recalls(state: State) -> list[Action]:

@@ -41,6 +41,7 @@ create table if not exists actions (
 );
 create unique index if not exists one_live_attempt on actions (key) where outcome in ('sending', 'sent', 'done');
 create table if not exists masks (account text primary key, mask integer not null);
+create table if not exists settled (market integer, expiry integer, primary key (market, expiry));
 create table if not exists facts (name text primary key, fact text not null);
 """
 
@@ -174,13 +175,17 @@ class Journal:
     def load_book(self) -> Book:
         """What events up to the last block scanned said."""
         scanned = self._fact("scanned")
-        return Book(dict(self._db.execute("select account, mask from masks")), -1 if scanned is None else int(scanned))
+        masks = dict(self._db.execute("select account, mask from masks"))
+        settled = set(self._db.execute("select market, expiry from settled"))
+        return Book(masks, -1 if scanned is None else int(scanned), settled)
 
     def save_book(self, book: Book) -> None:
         """Keep it for the next start."""
         with self._transaction():
             self._db.execute("delete from masks")
             self._db.executemany("insert into masks values (?, ?)", list(book.masks.items()))
+            self._db.execute("delete from settled")
+            self._db.executemany("insert into settled values (?, ?)", list(book.settled))
             self._remember("scanned", str(book.scanned))
 
     # ---- internal

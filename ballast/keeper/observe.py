@@ -13,8 +13,21 @@ from typing import Any, Protocol
 from ballast.chain import Chain, Contract, Log, Reverted, address_of
 from ballast.chain.artifacts import npm
 from ballast.chain.rpc import RpcChain, RpcError
-from ballast.keeper.state import Account, Epoch, Leg, Market, Route, Rule, State, Venue
+from ballast.keeper.state import (
+    Account,
+    Board,
+    Epoch,
+    Leg,
+    Market,
+    OptionLeg,
+    OptionRule,
+    Route,
+    Rule,
+    State,
+    Venue,
+)
 from ballast.model.analytic.potential import Weights
+from ballast.rounds import settling_round
 
 WAD = 1e18
 MICRO = 1e-6
@@ -23,6 +36,8 @@ CAPITAL_FLOOR = 1_000.0  # [quote] contracts/inventory/Inventory.vy
 REFRESH = 600  # [s of chain time]
 OVERLAP = 8  # [blocks] that are read again
 LOG_RANGE = 5_000  # [blocks] per eth_getLogs
+OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it names markets with options
+MARKETS = 2**OPTION_BIT - 1
 
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
 
@@ -41,7 +56,13 @@ class System(Protocol):
     @property
     def perp_engine(self) -> Contract: ...
     @property
+    def option_engine(self) -> Contract: ...
+    @property
+    def option_book(self) -> Contract: ...
+    @property
     def hedge_manager(self) -> Contract: ...
+    @property
+    def lens(self) -> Contract: ...
     @property
     def vault(self) -> Contract: ...
 
@@ -52,6 +73,7 @@ class Book:
 
     masks: dict[str, int] = field(default_factory=dict)
     scanned: int = -1  # last block
+    settled: set[tuple[int, int]] = field(default_factory=set)  # boards not cleared yet: market, expiry
 
     def take(self, account: str, mask: int) -> None:
         """An account's markets after a settlement."""
@@ -91,6 +113,7 @@ class _Setup:
     venues: tuple[_VenueSetup, ...]
     terms: Any
     scale: int  # [WAD per token unit]
+    option_rules: dict[int, OptionRule]  # by market; those without options are not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +149,18 @@ class Observer:
 
     def _head(self) -> _Head:
         """The newest block; who has positions is known up to it afterwards."""
-        chain, book, ledger = self.chain, self.book, self.system.clearinghouse
+        chain, book, told = self.chain, self.book, [self.system.clearinghouse, self.system.option_engine]
         if not isinstance(chain, RpcChain):
             head = _Head(chain.number, chain.now, 0)
             # in process the newest block may still grow: it is read again next time
-            self._take(chain.logs([ledger], book.scanned + 1, head.number), head.number)
+            self._take(chain.logs(told, book.scanned + 1, head.number), head.number)
             book.scanned = head.number - 1
             return head
         calls: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ("latest", False))]
         if self._caught_up:
             # again from a little earlier: blocks may have been replaced, and reading a mask twice changes nothing
-            span = {"address": ledger.address, "fromBlock": hex(max(0, book.scanned - OVERLAP)), "toBlock": "latest"}
+            first = hex(max(0, book.scanned - OVERLAP))
+            span = {"address": [contract.address for contract in told], "fromBlock": first, "toBlock": "latest"}
             calls.append(("eth_getLogs", (span,)))
         try:
             block, *rest = chain.request_many(calls)
@@ -148,17 +172,23 @@ class Observer:
             self._take([log_of(log) for log in rest[0]], head.number)
         while book.scanned < head.number:
             last = min(head.number, book.scanned + LOG_RANGE)
-            self._take(chain.logs([ledger], book.scanned + 1, last), last)
+            self._take(chain.logs(told, book.scanned + 1, last), last)
         self._caught_up = True
         return head
 
     def _take(self, logs: Sequence[Log], last: int) -> None:
-        """Learn from the Clearinghouse's logs up to block `last`; later ones will be read again."""
+        """Learn from the logs of Clearinghouse and OptionEngine up to block `last`; later ones will be read again."""
         for log in logs:
-            if log.block_number <= last:
-                event = self.chain.decode_log(log)
+            if log.block_number > last:
+                continue
+            event = self.chain.decode_log(log)
+            if event.address == self.system.clearinghouse.address:
                 if event.name == "Settled":
                     self.book.take(event.args.account, event.args.mask)
+            elif event.name == "Settled":
+                self.book.settled.add((event.args.market, event.args.expiry))
+            elif event.name == "Cleared":
+                self.book.settled.discard((event.args.market, event.args.expiry))
         self.book.scanned = max(last, self.book.scanned)
 
     def _read_setup(self, head: _Head) -> _Setup:
@@ -206,12 +236,21 @@ class Observer:
             venues=tuple(venues),
             terms=terms,
             scale=scale,
+            option_rules={
+                i: OptionRule(answer.reward / WAD, answer.interval)
+                for i, answer in enumerate(
+                    self._try(number, *((s.option_engine, "params", (i,)) for i in range(count)))
+                )
+                if not isinstance(answer, Reverted)
+            },
         )
 
     def _state(self, head: _Head, setup: _Setup) -> State:
         s, number = self.system, head.number
         holders = sorted(self.book.masks.items())
         markets = range(setup.market_count)
+        optioned = [account for account, mask in holders if mask >> OPTION_BIT]
+        settled = sorted(self.book.settled)
         answers = iter(
             self._all(
                 number,
@@ -223,7 +262,10 @@ class Observer:
                 *((s.inventory, "market", (i,)) for i in markets),
                 *((s.hedge_manager, "venue_state", (venue.id,)) for venue in setup.venues),
                 *((s.clearinghouse, "account", (account,)) for account, _ in holders),
-                *((s.perp_engine, "legs", (account, mask)) for account, mask in holders),
+                *((s.perp_engine, "legs", (account, mask & MARKETS)) for account, mask in holders),
+                *((s.lens, "account", (account,)) for account in optioned),
+                *((s.lens, "boards", (i,)) for i in setup.option_rules),
+                *((s.option_book, "board", board) for board in settled),
             )
         )
         book, ledger, epoch, inventory = (next(answers) for _ in range(4))
@@ -232,6 +274,15 @@ class Observer:
         reported = [next(answers) for _ in setup.venues]
         cash = [next(answers)[0] for _ in holders]
         legs = [next(answers) for _ in holders]
+        views = {account: next(answers) for account in optioned}
+        boards = [
+            Board(
+                i, view.expiry, view.stored.time, view.due, view.stored.legs, round_id=self._round(head, i, view.expiry)
+            )
+            for i in setup.option_rules
+            for view in next(answers)
+        ]
+        boards += [Board(*board, 0, False, next(answers).legs, settled=True) for board in settled]
 
         lp_cash, reserve = ledger[0] / WAD, ledger[1] / WAD
         value = book.value / WAD
@@ -259,7 +310,7 @@ class Observer:
             ),
             venues=self._venues(head, setup, marks, reported),
             accounts=tuple(
-                _account(account, cash_wad, positions, marks)
+                _account(account, cash_wad, positions, marks, views.get(account))
                 for (account, _), cash_wad, positions in zip(holders, cash, legs, strict=True)
             ),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
@@ -275,7 +326,18 @@ class Observer:
             token_unit=setup.scale / WAD,
             gas_price=head.base_fee / WAD * (gas_mark.price / WAD),
             potential=inventory.potential / WAD,
+            boards=tuple(boards),
+            option_rules=setup.option_rules,
         )
+
+    def _round(self, head: _Head, market: int, expiry: int) -> int | None:
+        """The round that settles an expired board, once there is one."""
+        if head.now < expiry:
+            return None
+        try:
+            return settling_round(self.system.oracle, market, expiry)
+        except Reverted:
+            return None
 
     def _venues(self, head: _Head, setup: _Setup, marks: list[Any], reported: list[Any]) -> tuple[Venue, ...]:
         calls: list[Call] = []
@@ -345,8 +407,11 @@ def _rule(terms: Any, base_fee: int, gas_mark: Any) -> Rule:
     )
 
 
-def _account(address: str, cash: int, positions: Sequence[Any], marks: Sequence[Any]) -> Account:
-    """Equity and maintenance at the newest marks; Margin would use them after a sync."""
+def _account(address: str, cash: int, positions: Sequence[Any], marks: Sequence[Any], view: Any | None) -> Account:
+    """Equity and maintenance at the newest marks; Margin would use them after a sync.
+
+    `view` is the Lens's of an account with options: their prices are the contracts' own.
+    """
     equity = cash / WAD
     total = 0.0
     legs = []
@@ -356,7 +421,13 @@ def _account(address: str, cash: int, positions: Sequence[Any], marks: Sequence[
         equity += leg.size / WAD * price - (leg.cost + leg.owed) / WAD
         total += maintenance
         legs.append(Leg(leg.market, leg.size, leg.cost, maintenance))
-    return Account(address, equity, total, tuple(legs))
+    if view is None:
+        return Account(address, equity, total, tuple(legs))
+    options = tuple(
+        OptionLeg(entry.leg.market, entry.leg.expiry, entry.leg.series, entry.leg.size, entry.maintenance / WAD)
+        for entry in view.options
+    )
+    return Account(address, view.now.equity / WAD, view.now.maintenance / WAD, tuple(legs), options)
 
 
 def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Any) -> Venue:

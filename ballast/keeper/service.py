@@ -140,6 +140,7 @@ class Metrics:
         self.lp_cash = Gauge("ballast_lp_cash_quote", "LP cash", registry=registry)
         self.delta = Gauge("ballast_delta_base", "the vault's delta", ["market"], registry=registry)
         self.accounts = Gauge("ballast_accounts", "accounts with positions", registry=registry)
+        self.boards = Gauge("ballast_boards_waiting", "boards with positions, due or expired", registry=registry)
         self.actions = Counter("ballast_keeper_actions", "by kind and ending", ["kind", "ending"], registry=registry)
         self.errors = Counter("ballast_keeper_errors", "turns lost to the node", registry=registry)
         self.turn = Gauge("ballast_keeper_turn_seconds", "length of the last turn", registry=registry)
@@ -162,6 +163,7 @@ class Metrics:
         self.reserve.set(state.reserve)
         self.lp_cash.set(state.lp_cash)
         self.accounts.set(len(state.accounts))
+        self.boards.set(sum(bool(b.legs) and (b.due or b.expiry <= state.now) for b in state.boards))
         for market in state.markets:
             self.delta.labels(str(market.id)).set(market.delta)
         for result in step.results:

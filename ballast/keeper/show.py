@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isinf
 
-from ballast.keeper.state import Action, Liquidate, Poke, Rebalance, Recall, State
+from ballast.keeper.state import (
+    Action,
+    Clear,
+    Liquidate,
+    LiquidateOptions,
+    Poke,
+    Rebalance,
+    Recall,
+    Refresh,
+    Settle,
+    SettleAccounts,
+    State,
+)
+from ballast.options import day_name
 
 
 def state_rows(
@@ -31,6 +44,7 @@ def state_rows(
             "epoch",
             f"{epoch.id}, {waiting}, {ends}",
         ),
+        ("boards of options", _boards(state)),
         ("gas compensation of a hedge", f"{state.rule.gas:,.2f}"),
     ]
     return rows
@@ -50,12 +64,31 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             ]
         case Liquidate():
             return ["liquidate", f"{action.account}, {names[action.market]}", "", "", "", ""]
+        case LiquidateOptions():
+            return ["liquidate options", f"{action.account}, {_board(action, names)}", "", "", "", ""]
+        case Refresh() | Settle():
+            return [action.kind, _board(action, names), "", "", "", f"{action.expected_reward:,.2f}"]
+        case SettleAccounts():
+            return ["settle accounts", _board(action, names), f"{len(action.accounts)} accounts", "", "", ""]
+        case Clear():
+            return ["clear", _board(action, names), "", "", "", ""]
         case Recall():
             return ["recall", f"venue {action.venue}", f"{action.units:,} units", "", "", ""]
         case Poke():
             return ["poke", f"venue {action.venue}", "", "", "", ""]
         case _:
             return [action.kind, "", "", "", "", ""]
+
+
+def _boards(state: State) -> str:
+    held = [board for board in state.boards if board.legs]
+    due = sum(board.due and board.expiry > state.now for board in held)
+    over = sum(board.expiry <= state.now for board in state.boards)
+    return f"{len(state.boards)}, {len(held)} with positions, {due} of them due; {over} expired"
+
+
+def _board(action: LiquidateOptions | Refresh | Settle | SettleAccounts | Clear, names: Sequence[str]) -> str:
+    return f"{names[action.market]}-{day_name(action.expiry)}"
 
 
 def _size(value: float) -> str:

@@ -6,6 +6,7 @@ says so in its name: `_wad`, `_units`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -93,6 +94,17 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
+class OptionLeg:
+    """One option of an account."""
+
+    market: int
+    expiry: int  # [s]
+    series: int
+    size_wad: int  # [base, WAD]
+    maintenance: float  # [quote]
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account with positions, valued at the marks of `State.markets`."""
 
@@ -100,6 +112,33 @@ class Account:
     equity: float  # [quote]
     maintenance: float  # [quote]
     legs: tuple[Leg, ...]
+    options: tuple[OptionLeg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The options of one expiry, listed and not cleared."""
+
+    market: int
+    expiry: int  # [s]
+    time: int  # [s] of its point
+    due: bool  # the point has to be renewed before it is traded on and before LPs act
+    legs: int  # positions of accounts
+    settled: bool = False
+    round_id: int | None = None  # that settles it; None before the expiry, and while the feed has no round after it
+
+    @property
+    def name(self) -> str:
+        """For keys and logs."""
+        return f"{self.market}:{self.expiry}"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRule:
+    """What governance pays for keeping a market's boards."""
+
+    reward: float  # [quote] for a refresh that was due, and for a settlement
+    interval: int  # [s] between refreshes of a board that are paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +173,8 @@ class State:
     token_unit: float = 1e-6  # [quote] of one token unit
     gas_price: float = 0.0  # [quote per gas] what the keeper itself pays
     potential: float = 0.0  # [quote] U as Inventory last stored it
+    boards: tuple[Board, ...] = ()
+    option_rules: Mapping[int, OptionRule] = field(default_factory=dict)  # by market
 
     def moved(self, market: int, change: float) -> State:
         """The state after the vault's delta in one market changed by `change` [base]."""
@@ -189,6 +230,61 @@ class Liquidate:
 
 
 @dataclass(frozen=True, slots=True)
+class LiquidateOptions:
+    """OptionEngine.liquidate."""
+
+    account: str
+    market: int
+    expiry: int  # [s]
+    key: str
+    kind: Literal["liquidate_options"] = "liquidate_options"
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """OptionEngine.refresh."""
+
+    market: int
+    expiry: int  # [s]
+    key: str
+    expected_reward: float = field(default=0.0, compare=False)  # [quote]
+    kind: Literal["refresh"] = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """OptionEngine.settle."""
+
+    market: int
+    expiry: int  # [s]
+    round_id: int
+    key: str
+    expected_reward: float = field(default=0.0, compare=False)  # [quote]
+    kind: Literal["settle"] = "settle"
+
+
+@dataclass(frozen=True, slots=True)
+class SettleAccounts:
+    """OptionEngine.settle_accounts."""
+
+    market: int
+    expiry: int  # [s]
+    accounts: tuple[str, ...]
+    key: str
+    kind: Literal["settle_accounts"] = "settle_accounts"
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """OptionEngine.clear."""
+
+    market: int
+    expiry: int  # [s]
+    key: str
+    kind: Literal["clear"] = "clear"
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessEpoch:
     """Vault.processEpoch."""
 
@@ -204,4 +300,5 @@ class SyncAll:
     kind: Literal["sync_all"] = "sync_all"
 
 
-Action = Rebalance | Poke | Recall | Liquidate | ProcessEpoch | SyncAll
+OptionAction = LiquidateOptions | Refresh | Settle | SettleAccounts | Clear
+Action = Rebalance | Poke | Recall | Liquidate | ProcessEpoch | SyncAll | OptionAction

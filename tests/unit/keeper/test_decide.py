@@ -16,18 +16,24 @@ from ballast.keeper.decide import (
 )
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
+    Clear,
     Epoch,
     Liquidate,
+    LiquidateOptions,
+    OptionRule,
     Poke,
     ProcessEpoch,
     Rebalance,
     Recall,
+    Refresh,
     Rule,
+    Settle,
+    SettleAccounts,
     SyncAll,
 )
 from ballast.model.analytic.potential import Weights
 
-from .worlds import CAPITAL, NOW, PRICE, account, holding, market, route, state, venue
+from .worlds import CAPITAL, NOW, PRICE, account, board, holding, market, route, state, venue, writer
 
 POLICY = Policy()
 FREE = Rule(lp_floor=10_000.0, size_reward=0.0, eta=0.0)
@@ -362,3 +368,95 @@ def test_decide_synchronises_markets_before_the_sweep_is_overdue():
 
 def test_decide_zero_aversion_has_nothing_to_hedge():
     assert decide(state(weights=Weights(aversion=0.0, omega=0.0)), POLICY) == []
+
+
+# ---- options
+
+CALM = {"markets": (market(delta=0.0),), "venues": ()}
+
+
+def test_decide_refreshes_a_board_that_is_due_and_paid():
+    action = only(decide(state(boards=(board(),), **CALM), POLICY))
+    assert action == Refresh(0, NOW + 86_400, f"refresh:0:{NOW + 86_400}:{NOW - 1_801}")
+    assert action.expected_reward == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"boards": (board(due=False),)},
+        {"boards": (board(legs=0),)},
+        {"boards": (board(time=NOW - 599),)},  # the last one was paid a moment ago
+        {"boards": (board(),), "markets": (market(delta=0.0, fresh=False),)},
+        {"boards": (board(),), "gas_price": 0.6 / 400_000},  # dearer than the reward
+        {"boards": (board(),), "option_rules": {0: OptionRule(reward=0.0, interval=600)}},
+    ],
+)
+def test_decide_refresh_that_pays_nobody_waits(changes):
+    assert decide(state(**(CALM | changes)), POLICY) == []
+
+
+@pytest.mark.parametrize("changes", [{"time": NOW - 1}, {"time": NOW - 1_801}])
+def test_decide_refreshes_unpaid_when_the_epoch_waits_for_it(changes):
+    over = Epoch(4, NOW - 100, pending=5.0)
+    fresh = (market(delta=0.0, updated_at=NOW - 50),)
+    rules = {0: OptionRule(reward=0.0, interval=600)}
+    world = state(boards=(board(**changes),), epoch=over, **(CALM | {"markets": fresh, "option_rules": rules}))
+    refresh, epoch = decide(world, POLICY)
+    assert isinstance(refresh, Refresh)
+    assert epoch == ProcessEpoch(key="epoch:4")  # in the same turn, after it
+
+
+def test_decide_epoch_waits_for_a_board_that_cannot_be_settled_yet():
+    over, fresh = Epoch(4, NOW - 100, pending=5.0), (market(delta=0.0, updated_at=NOW - 50),)
+    given = CALM | {"markets": fresh, "epoch": over}
+    expired = board(expiry=NOW - 60)
+    assert decide(state(boards=(expired,), **given), POLICY) == []
+    assert decide(state(boards=(replace(expired, legs=0),), **given), POLICY) == [ProcessEpoch(key="epoch:4")]
+    settle, epoch = decide(state(boards=(replace(expired, round_id=77),), **given), POLICY)
+    assert (settle, epoch) == (Settle(0, NOW - 60, 77, f"settle:0:{NOW - 60}"), ProcessEpoch(key="epoch:4"))
+
+
+@pytest.mark.parametrize(("legs", "reward"), [(3, 0.5), (0, 0.0)])
+def test_decide_settles_an_expired_board_once_its_round_is_known(legs, reward):
+    expired = board(expiry=NOW, legs=legs)
+    assert decide(state(boards=(expired,), **CALM), POLICY) == []
+    action = only(decide(state(boards=(replace(expired, round_id=0),), **CALM), POLICY))
+    assert (action, action.expected_reward) == (Settle(0, NOW, 0, f"settle:0:{NOW}"), reward)
+
+
+def test_decide_settles_accounts_in_batches_and_then_clears():
+    over = board(expiry=NOW - 60, settled=True, legs=70)
+    holders = tuple(writer(1e6, (NOW - 60, 1.0), address=f"0x{i:040x}") for i in range(70))
+    others = (writer(1e6, (NOW + 60, 1.0)), account(1e6, (0, 1.0)))
+    actions = decide(state(boards=(over,), accounts=holders + others, **CALM), POLICY)
+    assert all(isinstance(action, SettleAccounts) for action in actions)
+    assert [len(action.accounts) for action in actions] == [32, 32, 6]
+    assert {account for action in actions for account in action.accounts} == {holder.address for holder in holders}
+    assert len({action.key for action in actions}) == 3
+    done = state(boards=(replace(over, legs=0),), accounts=others, **CALM)
+    assert decide(done, POLICY) == [Clear(0, NOW - 60, f"clear:0:{NOW - 60}")]
+
+
+def test_decide_liquidates_the_board_that_asks_for_most_margin():
+    weak = writer(99.0, (NOW + 60, 40.0), (NOW + 120, 30.0), (NOW + 120, 30.0))
+    action = only(decide(state(accounts=(weak,), **CALM), POLICY))
+    assert isinstance(action, LiquidateOptions)
+    assert (action.account, action.market, action.expiry) == (weak.address, 0, NOW + 120)
+    assert decide(state(accounts=(replace(weak, equity=100.0),), **CALM), POLICY) == []
+
+
+def test_decide_liquidates_the_perpetual_first_when_it_asks_for_more():
+    weak = replace(writer(99.0, (NOW + 60, 40.0)), legs=account(0.0, (0, 60.0)).legs, maintenance=100.0)
+    assert isinstance(only(decide(state(accounts=(weak,), **CALM), POLICY)), Liquidate)
+    options = replace(weak, legs=account(0.0, (0, 30.0)).legs)
+    assert isinstance(only(decide(state(accounts=(options,), **CALM), POLICY)), LiquidateOptions)
+
+
+def test_decide_leaves_expired_options_to_their_settlement():
+    assert decide(state(accounts=(writer(1.0, (NOW, 40.0)),), **CALM), POLICY) == []
+
+
+def test_decide_refresh_keeps_hedges_of_the_market_for_the_next_turn():
+    assert [action.kind for action in decide(state(boards=(board(),)), POLICY)] == ["refresh"]
+    assert [action.kind for action in decide(state(boards=(board(due=False),)), POLICY)] == ["rebalance"]

@@ -2,12 +2,14 @@
 
 import pytest
 
+from ballast import boards
 from ballast.chain import RevmChain
 from ballast.keeper import Keeper, Policy
 from ballast.keeper.act import Actor
 from ballast.keeper.journal import Journal
 from ballast.keeper.service import Metrics
 from ballast.keeper.state import Liquidate, ProcessEpoch, Rebalance, Recall
+from ballast.options import Board, orders
 from ballast.system import deploy_system
 
 WAD = 10**18
@@ -200,3 +202,102 @@ def test_metrics_take_a_step(sandbox, trader, keeper):
     assert metrics.delta.labels("0")._value.get() == -2_000.0
     assert metrics.actions.labels("rebalance", "done")._value.get() == 1.0
     metrics.close()
+
+
+# ---- options
+
+
+@pytest.fixture
+def expiry(sandbox):
+    """Of the last board; there are others, of BTC too."""
+    boards.roll(sandbox)
+    return boards.calendar(sandbox.chain.now)[-1]
+
+
+def option_trade(sandbox, trader, expiry, sizes):
+    board = Board(0, expiry).name(sandbox)
+    trade = orders(sandbox, {f"{board}-{option}": size for option, size in sizes.items()})
+    sandbox.option_engine.send("trade", trade, 2**255 - 1, 2**256 - 1, sender=trader)
+
+
+def test_step_refreshes_a_board_that_is_due_and_is_paid(sandbox, trader, keeper, expiry):
+    option_trade(sandbox, trader, expiry, {"2000-C": 5})
+    assert keeper.step().actions == ()
+    sandbox.warp(1_801)
+    (result,) = keeper.step().results
+    assert (result.action.kind, result.ending) == ("refresh", "done")
+    cash, _ = sandbox.clearinghouse.call("account", keeper.actor.sender)
+    assert cash / WAD == result.action.expected_reward == 0.5
+    assert keeper.step().actions == ()
+
+
+def test_step_refreshes_before_the_epoch(sandbox, trader, keeper, expiry):
+    option_trade(sandbox, trader, expiry, {"2000-C": 5})
+    lp = sandbox.chain.accounts[1]
+    sandbox.vault.send("requestRedeem", WAD, lp, lp, sender=lp)
+    sandbox.warp(86_400)
+    results = keeper.step().results
+    assert {result.ending for result in results} == {"done"}
+    # boards that nobody held expired meanwhile
+    assert [r.action.kind for r in results if r.action.kind != "settle"] == ["refresh", "process_epoch"]
+
+
+def test_step_settles_a_board_its_accounts_and_clears_it(sandbox, trader, keeper, expiry):
+    other, expiry = sandbox.chain.accounts[5], boards.calendar(sandbox.chain.now)[0]
+    sandbox.add_margin(other, 100_000)
+    option_trade(sandbox, trader, expiry, {"2000-C": 5, "2100-P": -2})
+    option_trade(sandbox, other, expiry, {"2000-C": -1})
+    sandbox.warp(expiry - 5 - sandbox.chain.now)
+    sandbox.push("ETH", 2_050)  # in force at the expiry
+    sandbox.warp(10, refresh=False)
+    # nothing proves yet that it was the last round
+    assert [action.kind for action in keeper.step().actions] == ["sync_all"]
+    sandbox.push("ETH", 2_500)
+    sandbox.push("BTC")
+    kept = [account.options for account in keeper.observe().accounts]
+    assert sorted(len(options) for options in kept) == [1, 2]
+    kinds = []
+    while results := keeper.step().results:
+        assert {result.ending for result in results} == {"done"}
+        kinds += [result.action.kind for result in results]
+        sandbox.warp(1)
+    # nobody held the board of BTC
+    assert sorted(kinds) == ["clear", "clear", "settle", "settle", "settle_accounts"]
+    assert sandbox.option_book.call("board", 0, expiry).strikes == 0
+    assert sandbox.option_book.call("legs", trader) == []
+    assert keeper.journal.load_book().settled == set()
+    paid = [e.payoff for e in settled_accounts(sandbox)]
+    assert sorted(paid) == [-50 * WAD, 5 * 50 * WAD - 2 * 50 * WAD]
+
+
+def settled_accounts(sandbox):
+    logs = sandbox.chain.logs([sandbox.option_engine], 0, sandbox.chain.number)
+    events = [sandbox.chain.decode_log(log) for log in logs]
+    return [event.args for event in events if event.name == "AccountSettled"]
+
+
+def test_step_liquidates_a_writer_of_options(sandbox, keeper, expiry):
+    weak = sandbox.chain.accounts[4]
+    sandbox.add_margin(weak, 4_000)
+    option_trade(sandbox, weak, expiry, {"2000-C": -10})
+    sandbox.warp(60)
+    assert [a.kind for a in keeper.step().actions] == []
+    sandbox.warp(60, refresh=False)
+    sandbox.move("ETH", 2_350)
+    sandbox.push("BTC")
+    results = [r for r in keeper.step().results if r.action.kind == "liquidate_options"]
+    assert [r.ending for r in results] == ["done"]
+    assert sandbox.option_book.call("legs", weak) == []
+    assert sandbox.clearinghouse.call("account", keeper.actor.sender)[0] > 0
+
+
+def test_journal_keeps_settled_boards(tmp_path, sandbox, trader, expiry):
+    option_trade(sandbox, trader, expiry, {"2000-C": 1})
+    sandbox.warp(expiry + 60 - sandbox.chain.now)
+    sandbox.option_engine.send("settle", 0, expiry, sandbox.markets[0].feed.call("latest").round_id - 1)
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], journal=journal)
+        keeper.observe()
+        keeper.remember()
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        assert journal.load_book().settled == {(0, expiry)}

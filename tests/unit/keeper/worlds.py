@@ -5,7 +5,19 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from ballast.keeper.state import Account, Epoch, Leg, Market, Route, Rule, State, Venue
+from ballast.keeper.state import (
+    Account,
+    Board,
+    Epoch,
+    Leg,
+    Market,
+    OptionLeg,
+    OptionRule,
+    Route,
+    Rule,
+    State,
+    Venue,
+)
 from ballast.model.analytic.potential import Weights
 
 NOW = 1_000_000
@@ -56,6 +68,18 @@ def account(equity: float, *legs: tuple[int, float], address: str = "0x" + "11" 
     )
 
 
+def board(**changes: Any) -> Board:
+    """A board of ETH with positions, due, a day from its end, renewed half an hour ago."""
+    given: dict[str, Any] = {"market": 0, "expiry": NOW + 86_400, "time": NOW - 1_801, "due": True, "legs": 3}
+    return Board(**(given | changes))
+
+
+def writer(equity: float, *shorts: tuple[int, float], address: str = "0x" + "22" * 20) -> Account:
+    """An account short options of (expiry, maintenance)."""
+    options = tuple(OptionLeg(0, expiry, 7 + i, -(10**18), needed) for i, (expiry, needed) in enumerate(shorts))
+    return Account(address, equity, sum(needed for _, needed in shorts), (), options)
+
+
 def state(**changes: Any) -> State:
     """A vault of 10m whose U nothing but one market's delta moves, and whose reserve is empty."""
     given: dict[str, Any] = {
@@ -63,5 +87,6 @@ def state(**changes: Any) -> State:
         "epoch": Epoch(1, NOW + 3_600),
         "weights": Weights(), "rule": Rule(lp_floor=10_000.0), "capital": CAPITAL, "opening": inf, "opened_at": 0,
         "reserve": 0.0, "lp_cash": CAPITAL, "swept_at": NOW - 60, "sweep_age": 3_600,
+        "option_rules": {0: OptionRule(reward=0.5, interval=600)},
     }  # fmt: skip
     return State(**(given | changes))

@@ -70,11 +70,11 @@ def test_settling_round_proves_the_price_in_force(system: Sandbox, replaced: boo
             system.push("ETH", price)
     end = chain.now
     for back in (1, 599, 600, 5_000, 12_500, 20_000):
-        found = settling_round(system, 0, end - back)
+        found = settling_round(system.oracle, 0, end - back)
         price = system.oracle.call("price_at", 0, end - back, found)
         assert price == (2_039 - -(-back // 600)) * 10**18
 
 
 def test_settling_round_before_there_is_one_after_says_so(system: Sandbox) -> None:
     with pytest.raises(Reverted, match="oracle: no round after"):
-        settling_round(system, 0, system.chain.now)
+        settling_round(system.oracle, 0, system.chain.now)
