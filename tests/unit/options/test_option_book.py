@@ -301,7 +301,7 @@ def test_words_hold_the_largest_positions_and_refuse_what_does_not_fit(world: Op
         assert tuple(book.board(ETH, WEEK))[4:12] == (0, 0, 0, 0, 0, [0] * 8, 0, 0)
     for lots in (2**62, -(2**62), 2**63):
         order = Order(world.series("2000C"), lots * LOT)
-        with pytest.raises(TwinReverted, match="^options: out of range$"):
+        with pytest.raises(TwinReverted, match=r"^options: out of range$"):
             twin.apply(account, [order], mark, world.now)
         with reverts("options: out of range"):
             book.apply.send(account, [astuple(order)], astuple(mark), sender=world.governor)

@@ -1,0 +1,269 @@
+"""I1, I2, I6, I8, I9, I13, I14 of the option path: random trades, times, prices, surfaces on contracts and twins."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ballast.chain import Reverted, reverts
+from ballast.model.exact.option_book import LOT, Order, board_of, expiry_of, is_put, key_of, strike_of
+from tests.unit.options.world import BTC, ETH, FORTNIGHT, STRIKES, WAD, WEEK, OptionWorld
+
+SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
+BOARDS = ((ETH, WEEK, STRIKES), (ETH, FORTNIGHT, (1_500, 2_000, 2_500)), (BTC, WEEK, (50_000, 60_000, 70_000)))
+OPENING = {
+    "margin: below initial", "margin: settle first", "options: below minimum size", "options: series cap",
+    "options: expiry cap", "options: market cap", "options: stale surface", "options: too close to expiry",
+    "options: paused", "options: board is closing", "options: too many legs", "options: refresh first",
+    "inventory: utilization", "perps: below minimum size", "clearing: insufficient cash",
+    "oracle: stale price",
+}  # fmt: skip
+"""What valid input that takes risk or cash may be refused for. Both sides refuse alike: `World.do` asserts it."""
+WAITING = {"options: expired", "oracle: stale price", "inventory: rebates in this block"}
+"""What may hold up a close, a renewal or a settlement: the board expired, a round or the next block is awaited."""
+SURFACE = {"surface: vol drift", "surface: not newer", "surface: calendar", "surface: no expiry"}
+
+steps = st.tuples(
+    st.sampled_from(
+        ["option"] * 8
+        + ["close"] * 3
+        + ["price", "price", "surface", "wait", "wait", "refresh", "refresh"]
+        + ["perp", "perp", "liquidate", "withdraw", "day", "settle", "pause", "thaw"]
+    ),
+    st.integers(0, 2),
+    st.sampled_from([0, 0, 0, 1, 2]),
+    st.lists(
+        st.tuples(st.integers(0, 9), st.booleans(), st.integers(-60_000_000, 60_000_000).filter(bool)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, 10**6),
+)
+Step = tuple[str, int, int, list[tuple[int, bool, int]], int]
+
+
+@dataclass(slots=True)
+class Play:
+    """A world and the rounds around expiries, which settlements are proved by."""
+
+    world: OptionWorld
+    last: dict[tuple[int, int], int] = field(default_factory=dict)
+    settled: set[tuple[int, int]] = field(default_factory=set)
+
+    def note_rounds(self) -> None:
+        """The newest round of a market is the last of a board as long as that has not expired."""
+        for market, expiry, _ in BOARDS:
+            round_ = self.world.twin.oracle.markets[market].feed.round  # type: ignore[attr-defined]
+            if round_.updated_at <= expiry:
+                self.last[market, expiry] = round_.round_id
+
+    def act(self, step: Step) -> None:
+        kind, who, board, legs, x = step
+        world, (market, expiry, strikes) = self.world, BOARDS[board]
+        trader = world.traders[who]
+        if kind == "option":
+            self.trade(trader, market, expiry, strikes, legs)
+        elif kind == "close":
+            self.close(trader, market, expiry, x)
+        elif kind == "perp":
+            attempt(lambda: world.trade(trader, market, legs[0][2] * 10**13 // (30 if market == BTC else 1)), OPENING)
+        elif kind == "price":
+            price = world.oracle.last(market).price
+            world.set_price(market, price * (92 * 10**4 + x * 16 // 100) // 10**6)
+        elif kind == "surface":
+            attempt(lambda: world.post(market, 0.4 + x / 2_500_000), SURFACE)
+        elif kind == "wait":
+            world.warp(1 + x % 2_400)
+            world.renew_rounds()
+        elif kind == "day":
+            for _ in range(1 + x % 4):
+                world.warp(43_200)
+                world.renew_rounds()
+                self.note_rounds()
+            for each in (ETH, BTC):
+                attempt(lambda each=each: world.post(each, 0.6), SURFACE)  # type: ignore[misc]
+        elif kind == "refresh":
+            attempt(lambda: world.refresh(market, expiry), WAITING | {"options: not due", "options: not listed"})
+        elif kind == "liquidate":
+            self.liquidate()
+        elif kind == "withdraw":
+            units = max(world.cash(trader), 0) * x // 10**18
+            if units:
+                attempt(lambda: world.withdraw(trader, units), OPENING)
+        elif kind == "pause":
+            (world.unpause_options if world.options.is_paused(market) else world.pause_options)(market)
+        elif kind == "thaw":
+            frozen = market in world.twin_surface.frozen
+            (world.thaw_surface if frozen else world.freeze_surface)(market)
+        elif kind == "settle":
+            self.settle(market, expiry, who)
+        self.note_rounds()
+
+    def trade(
+        self, trader: str, market: int, expiry: int, strikes: tuple[int, ...], legs: list[tuple[int, bool, int]]
+    ) -> None:
+        world = self.world
+        if (market, expiry) in self.settled:
+            return
+        sizes = {
+            f"{strikes[i % len(strikes)]}{'P' if put else 'C'}": lots / 10**6 / (20 if market == BTC else 1)
+            for i, put, lots in legs
+        }
+        orders = [order for order in world.orders(sizes, expiry, market) if order.size]
+        if not orders:
+            return
+        held = world.held(trader)
+        closing = all(o.size * held.get(o.series, 0) < 0 and abs(o.size) <= abs(held[o.series]) * LOT for o in orders)
+        if world.now >= expiry:
+            with reverts("options: expired"):
+                world.send(trader, orders)
+            return
+        outcome = attempt(lambda: world.execute(trader, orders), WAITING if closing else OPENING)
+        if outcome is None:
+            return
+        # I8: what is bought costs at most its bound, what is sold never costs, charges and rebates aside
+        spot = world.oracle.last(market).price
+        bound = 0
+        for order in orders:
+            if order.size > 0:
+                bound += order.size * (strike_of(order.series) * 10**10 if is_put(order.series) else spot) // WAD
+        assert outcome.premium + outcome.half_spread <= bound
+
+    def close(self, trader: str, market: int, expiry: int, x: int) -> None:
+        """All of a board or a part of everything there; accepted always, whatever is paused or stale but the price."""
+        world, key = self.world, key_of(market, expiry)
+        if world.now >= expiry:
+            return
+        legs = sorted((series, lots) for series, lots in world.held(trader).items() if board_of(series) == key)
+        part = 10**6 if x % 2 else x
+        orders = [Order(series, -(lots * part // 10**6) * LOT) for series, lots in legs]
+        orders = [order for order in orders if order.size][:8]
+        if orders:
+            attempt(lambda: world.execute(trader, orders), {"oracle: stale price"})
+
+    def liquidate(self) -> None:
+        """I9: what is below maintenance can be liquidated, what is not cannot."""
+        world = self.world
+        for account in world.traders:
+            for key in {board_of(series) for series in world.held(account)}:
+                market, expiry = key & 255, expiry_of(key)
+                if world.now >= expiry or not world.oracle.peek(market).fresh:
+                    continue
+                health = world.margin.health(account)
+                if health.equity < health.maintenance:
+                    world.liquidate_options(account, market, expiry)
+                else:
+                    with reverts("options: account is healthy"):
+                        world.liquidate_options(account, market, expiry)
+
+    def settle(self, market: int, expiry: int, first: int) -> None:
+        """The board if it can be, then accounts from the first on."""
+        world = self.world
+        if (market, expiry) in self.settled:
+            accounts = world.traders[first:] + world.traders[:first]
+            world.settle_accounts(accounts[: 1 + first], market, expiry)
+            return
+        if world.now <= expiry:
+            with reverts("options: not expired" if world.now < expiry else None):
+                world.settle(self.last[market, expiry], market, expiry)
+            return
+        if attempt(
+            lambda: world.settle(self.last[market, expiry], market, expiry), WAITING | {"oracle: no round after"}
+        ):
+            self.settled.add((market, expiry))
+
+    def finish(self) -> None:
+        """Everybody closes or is settled; nothing is left anywhere."""
+        world = self.world
+        world.warp(1)
+        world.renew_rounds()
+        self.note_rounds()
+        for market, expiry, _ in BOARDS:
+            if world.now < expiry:
+                for account in world.traders:
+                    world.close_options(account, market, expiry)
+        for market in (ETH, BTC):
+            for account in world.traders:
+                if world.position(account, market).size:
+                    world.close(account, market)
+        world.warp(max(FORTNIGHT + 1 - world.now, 1))
+        world.renew_rounds()
+        for market, expiry, _ in BOARDS:
+            if (market, expiry) not in self.settled:
+                world.settle(self.last[market, expiry], market, expiry)
+            world.settle_accounts(world.traders, market, expiry)
+            world.check()
+            world.clear(market, expiry)
+        world.check()
+        assert world.clearinghouse.buckets().payables == 0
+        for market in (ETH, BTC):
+            stored = world.inventory.market(market)
+            assert (stored.delta, stored.gamma, stored.vega, list(stored.stress)) == (0, 0, 0, [0] * 8)
+            assert world.book.interest(market) == 0
+        assert world.potential() == 0
+        for account in world.traders:
+            cash, mask = world.clearinghouse.account(account)
+            assert mask == 0
+            assert cash >= 0
+
+
+def attempt(act, refusals):  # type: ignore[no-untyped-def]
+    """What the act answers; None if it was refused for one of these reasons."""
+    try:
+        return act()
+    except Reverted as error:
+        if error.reason not in refusals:
+            raise
+        return None
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sequence=st.lists(steps, min_size=5, max_size=40))
+def test_options_random_sequence_equals_twin_and_leaves_nothing(sequence: list[Step]) -> None:
+    world = OptionWorld.create(margin=200_000)
+    world.rest()
+    play = Play(world)
+    play.note_rounds()
+    for step in sequence:
+        play.act(step)
+        world.check()
+    play.finish()
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sequence=st.lists(steps.filter(lambda s: s[0] in ("option", "close")), min_size=2, max_size=12))
+def test_options_one_block_of_trades_earns_nothing(sequence: list[Step]) -> None:
+    """I6: what three accounts open and close in one block leaves them poorer together, whatever they do in between."""
+    world = OptionWorld.create()
+    world.rest()
+    for market in (ETH, BTC):
+        world.configure_options(market, min_size=0)  # so that whatever was closed can be opened again
+    for account, name, (market, expiry, _) in zip(world.traders, ("2000C", "2500P", "60000C"), BOARDS, strict=True):
+        world.option(account, {name: 1}, expiry, market)
+    world.rest()
+    for market, expiry, _ in BOARDS:
+        if world.book.is_due(key_of(market, expiry), world.oracle.last(market).price):
+            world.refresh(market, expiry)
+    before = [world.cash(account) for account in world.traders]
+    held = [world.held(account) for account in world.traders]
+    play = Play(world)
+    play.note_rounds()
+    for step in sequence:
+        play.act(step)
+    for account, legs in zip(world.traders, held, strict=True):
+        for market, expiry, _ in BOARDS:
+            key = key_of(market, expiry)
+            now = world.held(account)
+            changed = sorted(s for s in {*now, *legs} if board_of(s) == key and now.get(s, 0) != legs.get(s, 0))
+            orders = [Order(s, (legs.get(s, 0) - now.get(s, 0)) * LOT) for s in changed]
+            for start in range(0, len(orders), 8):
+                world.execute(account, orders[start : start + 8])
+    assert [world.held(account) for account in world.traders] == held
+    assert sum(world.cash(account) for account in world.traders) <= sum(before)
+    world.check()
