@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 
 from ballast.chain import Reverted
 from ballast.fuzz.desk import NO_STRESS
-from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
-from ballast.model.exact.fixed import BPS, WAD
+from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, Outcome, World
+from ballast.model.exact.fixed import BPS, MARKETS, OPTION_BIT, WAD
 from ballast.model.exact.fixed import require as demand
+from ballast.model.exact.option_book import OptionLeg, board_of, is_put, market_of, strike_of
+from ballast.model.exact.option_pricer import Point as PricerPoint
+from ballast.model.exact.option_pricer import premiums
 from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.structs import Change, Exposure
 from ballast.model.exact.system import System as Twin
@@ -76,10 +79,18 @@ class _Words(Formatter):
             case "market":
                 markets = self.world.config.markets
                 return markets[value].name if value < len(markets) else f"market {value}"
+            case "orders":
+                return ", ".join(_in_words(*order) for order in value) or "none"
             case "price":
                 return f"{value / 10**8:,.6g}"
             case _:
                 return f"{value}"
+
+
+def _in_words(series: int, size: int) -> str:
+    """An order for options: its board's day and market, its strike."""
+    key, right = board_of(series), "put" if is_put(series) else "call"
+    return f"{size / WAD:+,.6g} {right} {strike_of(series) / 10**8:,.6g} of day {key >> 8} in market {market_of(key)}"
 
 
 def describe(world: World, step: Step) -> str:
@@ -192,28 +203,31 @@ def close(w: World, who: str, market: int) -> None:
 @action("{who} liquidates {victim} in {market:market}")
 def liquidate(w: World, who: str, victim: str, market: int) -> None:
     account, liquidator = w.address(victim), w.address(who)
-    before = _standing(w, account)
+    before = standing(w, account)
     outcome = w.do(
         w.system.perp_engine, "liquidate", account, market,
         sender=who, twin=lambda t: t.perp_engine.liquidate(account, market, liquidator, w.now), touches=(victim,),
     )  # fmt: skip
-    if outcome.meddled:
-        return
-    told = f"equity {float(before.equity):.3f}, maintenance {float(before.maintenance):.3f} wei, {outcome}"
-    short = before.maintenance - before.equity
-    healthy = outcome.reason == "perps: account is healthy"
-    if (outcome.ok and short < -before.slack) or (healthy and short > before.slack):
-        raise Broken("i9_liquidatable_iff_below_maintenance", told)
+    told_liquidatable(outcome, before, "perps: account is healthy")
     if outcome.ok and who != victim:
-        after, quote = _standing(w, account), w.quotes[-1]
+        after, quote = standing(w, account), w.quotes[-1]
         left = before.equity - quote.half_spread - quote.charge
         # what it is left with after the closing trade is the most that the penalty takes; bad debt is forgiven
         if after.equity < min(left, Fraction(0)) - before.slack or after.equity < left - outcome.value - before.slack:
-            raise Broken("i9_penalty_is_at_most_the_equity_left", f"{told}, left {float(left):.3f}, {after}")
+            told = f"{before} and {outcome}, left {float(left):.3f}, {after}"
+            raise Broken("i9_penalty_is_at_most_the_equity_left", told)
+
+
+def told_liquidatable(outcome: Outcome, before: Standing, healthy: str) -> None:
+    """Raise Broken unless a liquidation went through, or was refused as `healthy`, as the account's standing says."""
+    short = before.maintenance - before.equity
+    refused = outcome.reason == healthy
+    if not outcome.meddled and ((outcome.ok and short < -before.slack) or (refused and short > before.slack)):
+        raise Broken("i9_liquidatable_iff_below_maintenance", f"{before}, {outcome}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class Standing:
     """Of an account at the newest marks [quote, wei], exactly but for what it owes, which the engine rounds up."""
 
     equity: Fraction
@@ -221,20 +235,49 @@ class _Standing:
     slack: int  # [wei] what the engine's roundings may add up to
 
 
-def _standing(w: World, account: str) -> _Standing:
-    """By the definition: cash and marks less entry costs and accruals; every position's margin at its market's rate."""
+def standing(w: World, account: str) -> Standing:
+    """By the definition: cash and marks less entry costs and accruals, settled options at what they pay, short ones
+    less their mark; every position's margin at its market's rate. Long options count for nothing until settled."""
     twin, now = w.twin.fork(), w.now
     cash, mask = twin.clearinghouse.account(account)
     equity, maintenance, legs = Fraction(cash), Fraction(0), 0
     for market in range(len(w.feeds)):
-        if mask >> market & 1:
+        if (mask | mask >> OPTION_BIT) >> market & 1:
             twin.oracle.sync(market, now)
-    for leg in twin.perp_engine.legs(account, mask, now):
+    for leg in twin.perp_engine.legs(account, mask & MARKETS, now):
         worth = Fraction(leg.size * twin.oracle.last(leg.market, now).price, WAD)
         equity += worth - leg.cost - leg.owed
         maintenance += abs(worth) * leg.maintenance_bps / BPS
         legs += 1
-    return _Standing(equity, maintenance, 4 * legs + 4)
+    assert twin.option_book is not None
+    for option in twin.option_book.legs(account, now):
+        price = option.settlement or twin.oracle.last(option.market, now).price
+        exercised = Fraction(max((option.strike - price) * (1 if option.is_put else -1), 0))
+        legs += 1
+        if option.settlement:
+            equity += option.size * exercised / WAD
+        elif option.size < 0:
+            equity += Fraction(option.size, WAD) * mark_of(w, option, price)
+            maintenance += _short_margin(w, option, price)
+    return Standing(equity, maintenance, 4 * legs + 4)
+
+
+def mark_of(w: World, option: OptionLeg, price: int) -> int:
+    """What an option is worth on the posted surface [quote per unit of base, WAD]."""
+    smile = w.surface.smile(option.market, option.expiry, w.now)
+    left, term = max(option.expiry - w.now, 0), max(option.expiry - smile.timestamp, 0)
+    point = PricerPoint(price, left, term, smile.theta, smile.rate, smile.rho, smile.eta)
+    (premium,) = premiums(point, [option.strike])
+    return premium.put if option.is_put else premium.call
+
+
+def _short_margin(w: World, option: OptionLeg, price: int) -> Fraction:
+    """Maintenance: a share of max(initial * spot - out of the money, floor * spot), which is at most a put's strike."""
+    p, out = w.options.configs[option.market], max((price - option.strike) * (1 if option.is_put else -1), 0)
+    initial = max(Fraction(price * p.initial_bps, BPS) - out, Fraction(price * p.floor_bps, BPS))
+    if option.is_put:
+        initial = min(initial, Fraction(option.strike))
+    return Fraction(-option.size, WAD) * initial * p.maintenance_bps / BPS
 
 
 @action("{who} accrues {market:market}")
@@ -270,7 +313,7 @@ def trade_greeks(
     change = Change(exposure, stress is not None, vector, notional, 0, vol_age, closing)
     desk = w.desk.fork()
     outcome = w.do(
-        w.contracts["option_engine"], "trade", market, astuple(change),
+        w.contracts["desk"], "trade", market, astuple(change),
         sender=who, twin=lambda t: desk.trade(t, market, change, w.now),
     )  # fmt: skip
     if outcome.ok:
@@ -287,7 +330,7 @@ def revalue_greeks(
     change = Change(Exposure(delta, gamma, vega), stress is not None, tuple(stress or NO_STRESS))
     desk = w.desk.fork()
     outcome = w.do(
-        w.contracts["option_engine"], "adjust", market, astuple(change),
+        w.contracts["desk"], "adjust", market, astuple(change),
         sender=who, twin=lambda t: desk.adjust(t, market, change, w.now),
     )  # fmt: skip
     if outcome.ok:

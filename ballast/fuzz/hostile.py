@@ -28,6 +28,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "PriceOracle": ("sync",),
     "HedgeManager": ("rebalance", "recall", "poke"),
     "VolSurface": ("post",),
+    "OptionBook": (),
+    "OptionEngine": ("trade", "liquidate", "refresh", "settle", "settle_accounts", "clear"),
     "Vault": (
         "deposit", "deposit_at_least", "mint", "requestRedeem", "processEpoch", "redeem", "withdraw", "setOperator",
         "transfer", "transferFrom", "approve", "permit",

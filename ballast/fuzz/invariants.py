@@ -19,13 +19,14 @@ from ballast.chain import Contract, RevmChain
 from ballast.chain import Reverted as ChainReverted
 from ballast.chain.artifacts import load as artifact
 from ballast.fuzz.coverage import our_contracts
-from ballast.fuzz.desk import Desk
+from ballast.fuzz.desk import Desk, Held
 from ballast.fuzz.hostile import types
 from ballast.fuzz.world import ACTORS, REASON, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
 from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
+from ballast.model.exact.option_book import market_of
 from ballast.model.exact.oracle import NO_ROUND
 from ballast.model.exact.perps import NO_LIMIT, Config, accrue, claims_wad, owed
 from ballast.model.exact.potential import Sums, potential
@@ -100,8 +101,9 @@ def i2_interest_is_the_sum_of_positions(w: World) -> None:
 
 def i2_inventory_is_the_sum_of_its_markets(w: World) -> None:
     """Sums and stressed loss equal those recomputed from each market's words, and a market's delta is what traders are
-    short plus what venues were last seen to hold plus the desk's; the desk's are all other greeks. A share is a
-    function of stored words, so taking it out and putting it back is exact."""
+    short plus what venues were last seen to hold plus the desk's plus that of boards, whose are all other greeks. A
+    share is a function of stored words, so taking it out and putting it back is exact; a board's exposure is a function
+    of its totals and its point, and every change of it is told as the difference of two."""
     inventory, engine = w.inventory, w.twin.perp_engine
     sums, loss, active, optioned = Sums(), 0, 0, 0
     for i, market in enumerate(inventory.markets):
@@ -113,15 +115,14 @@ def i2_inventory_is_the_sum_of_its_markets(w: World) -> None:
         optioned |= market.optioned << i
         book = engine.book(i)
         delta = book.short - book.long + sum([venue.state.exposure for venue in w.manager.venues if venue.market == i])
-        if w.desk is not None:
-            held = w.desk.of(i)
-            delta += held.exposure.delta
-            greeks = market.gamma, market.vega, tuple(market.stress), market.optioned
-            has_greeks = any((held.exposure.gamma, held.exposure.vega, *held.stress))
-            expected = held.exposure.gamma, held.exposure.vega, held.stress, has_greeks
-            demand(greeks == expected, "i2_inventory_is_the_sum_of_its_markets", f"market {i}: {greeks}, desk {held}")
+        held = _optional(w, i)
+        delta += held.exposure.delta
+        greeks = market.gamma, market.vega, tuple(market.stress), market.optioned
+        has_greeks = any((held.exposure.gamma, held.exposure.vega, *held.stress))
+        expected = held.exposure.gamma, held.exposure.vega, held.stress, has_greeks
+        demand(greeks == expected, "i2_inventory_is_the_sum_of_its_markets", f"market {i}: {greeks}, options {held}")
         if market.delta != delta:
-            message = f"market {i}: delta {market.delta}, traders, venues and desk {delta}"
+            message = f"market {i}: delta {market.delta}, of traders, venues, desk and boards {delta}"
             raise Broken("i2_inventory_is_the_sum_of_its_markets", message)
     stored = inventory.book
     demand(
@@ -129,6 +130,17 @@ def i2_inventory_is_the_sum_of_its_markets(w: World) -> None:
         "i2_inventory_is_the_sum_of_its_markets",
         lambda: f"stored {stored}, recomputed {(sums, loss, active, optioned)}",
     )
+
+
+def _optional(w: World, market: int) -> Held:
+    """What the desk and the boards of a market together add to the inventory."""
+    held = Held() if w.desk is None else w.desk.of(market)
+    for key, book in w.book.books.items():
+        if market_of(key) == market:
+            x, y = held.exposure, w.book.exposure(key)
+            total = Exposure(x.delta + y.delta, x.gamma + y.gamma, x.vega + y.vega)
+            held = Held(total, tuple(a + b for a, b in zip(held.stress, book.stress, strict=True)))
+    return held
 
 
 def i2_inventory_knows_what_the_vault_owns(w: World) -> None:
@@ -142,6 +154,7 @@ def i2_inventory_knows_what_the_vault_owns(w: World) -> None:
         worth += claims_wad(book.claims) + mul_floor(book.short - book.long, market.price)
         if w.desk is not None:
             worth += w.desk.of(i).gain(market.price)
+        worth += sum(w.book.told(key, market.price) for key in w.book.books if market_of(key) == i)
     for venue in w.manager.venues:
         price = inventory.markets[venue.market].price
         worth += venue.state.equity + mul_floor(venue.state.exposure, price - venue.state.price)
@@ -561,6 +574,7 @@ HARMLESS_INSIDE = {
     "Clearinghouse": ("set_operator",),
     "PriceOracle": ("sync",),
     "Inventory": ("sync", "sync_all"),
+    "OptionEngine": ("settle_accounts",),  # of nobody: payments are refused
 }
 # Views that somebody might pay by: they refuse in the middle of an operation rather than tell half of it.
 VALUING = {
@@ -583,6 +597,9 @@ def no_call_from_inside_goes_through(w: World) -> None:
     name = signature.partition("(")[0]
     # where nobody waits an epoch ends without a price, and what it would pay is nothing in any state
     fine = name in ("processEpoch", "preview_epoch") and w.vault.epochs.pool.pending == 0
+    # a board that nobody has anything on is worth nothing before and after
+    held = [each.legs for each in w.book.books.values()] + [each.legs for each in w.book.settlements.values()]
+    fine |= contract == "OptionEngine" and name in ("refresh", "settle", "clear") and not any(held)
     if artifact(contract).functions[name][0].is_view:
         fine |= name not in VALUING.get(contract, ())
     else:

@@ -16,6 +16,7 @@ from typing import Any
 from eth_abi.grammar import TupleType
 
 from ballast.chain.codec import Function
+from ballast.fuzz import options
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -29,6 +30,7 @@ from ballast.testing.hedge_world import Manner as VenueManner
 Proposal = Callable[["Planner"], list[Step]]
 
 DECIMALS = 8  # of the feeds, which leaves 10**10 to WAD
+MOST_GAMMA = 3 * 10**10 * WAD  # dollar gamma of a trade of the desk's, at the highest price there is [quote, WAD]
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 LAST_AGE = (
     2**32 - 30 * 365 * DAY
@@ -116,6 +118,8 @@ class Planner:
         if self.world.rude is not None:  # money for what it tries from inside
             steps.append(["deposit_margin", {"who": "stranger", "units": 10_000 * unit, "to": "token"}])
             steps.append(["lp_deposit", {"who": "stranger", "units": 10_000 * unit, "to": "token"}])
+        if self.world.setup.options and self.rng.random() < 0.95:
+            steps += options.opening(self.world, self.rng)
         for _ in range(2):
             steps += [["warp", {"seconds": 12}], ["sync_all", {"who": "keeper"}]]
         return steps
@@ -267,13 +271,18 @@ def odd_round(p: Planner) -> list[Step]:
 
 def _answer(p: Planner, market: int, factor: float) -> int:
     """The last price times a factor, kept within a hundredth and a hundred times where it began."""
-    test = p.world.config.markets[market].feed.test
-    assert test is not None
-    origin = int(test.price * 10**DECIMALS)
+    origin = _origin(p, market)
     answer = max(p.world.newest[market].answer, 1)
     if not origin // 20 < answer < origin * 20:
         return origin
     return max(int(answer * factor), 1)
+
+
+def _origin(p: Planner, market: int) -> int:
+    """What the feed said first."""
+    test = p.world.config.markets[market].feed.test
+    assert test is not None
+    return int(test.price * 10**DECIMALS)
 
 
 def time_passes(p: Planner) -> list[Step]:
@@ -478,7 +487,8 @@ def _greeks(p: Planner, market: int) -> dict[str, Any]:
     delta = int(size * WAD // price * p.log(-1, 0.3)) * rng.choice((-1, 1))
     if rng.random() < 0.3 and w.inventory.markets[market].delta:
         delta = -int(w.inventory.markets[market].delta * p.log(-1, 0.2))
-    gamma = sign * int(size * WAD // price * WAD // price * p.log(-0.5, 1.5))
+    top = 20 * _origin(p, market) * 10**10  # where Inventory's word for the squares of gamma is far from full
+    gamma = sign * min(int(size * WAD // price * WAD // price * p.log(-0.5, 1.5)), MOST_GAMMA * WAD // top * WAD // top)
     vega = sign * int(size * p.log(-0.5, 1)) * rng.choice((1, 1, 1, 0, -1))
     stress = [sign * int(size * rng.random()) * rng.choice((1, 1, 1, 1, 0, -1)) for _ in range(8)]
     if rng.random() < 0.1:
@@ -511,6 +521,30 @@ def volatilities(p: Planner) -> list[Step]:
     return [step] if step else []
 
 
+def option_trades(p: Planner) -> list[Step]:
+    if not p.world.setup.options:
+        return []
+    if p.rng.random() < 0.4:
+        return options.options_held(p.world, p.rng)
+    return options.options_new(p.world, p.rng, p.who(*TRADERS))
+
+
+def option_keeping(p: Planner) -> list[Step]:
+    return options.keeping(p.world, p.rng, p.who("keeper")) if p.world.setup.options else []
+
+
+def option_expiry(p: Planner) -> list[Step]:
+    return options.to_expiry(p.world, p.rng) if p.world.setup.options else []
+
+
+def option_boards(p: Planner) -> list[Step]:
+    return options.boards(p.world, p.rng) if p.world.setup.options else []
+
+
+def option_liquidations(p: Planner) -> list[Step]:
+    return options.liquidations(p.world, p.rng) if p.world.setup.options else []
+
+
 PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (margin_in, 40),
     (margin_out, 40),
@@ -535,6 +569,11 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (greeks, 100),
     (revaluations, 40),
     (volatilities, 60),
+    (option_trades, 400),
+    (option_keeping, 60),
+    (option_expiry, 24),
+    (option_boards, 40),
+    (option_liquidations, 40),
 )
 
 
@@ -707,7 +746,7 @@ def _argument(p: Planner, kind: Any) -> Any:
 
 def intrusion(p: Planner) -> list[Step]:
     """A function that is somebody else's, called by whoever."""
-    contract = p.rng.choice([name for name in p.world.contracts if name != "margin"])
+    contract = p.rng.choice([name for name in p.world.contracts if name not in ("margin", "pricer")])
     target = p.world.contracts[contract]
     if target.artifact.name in ("HedgeVenueDouble", "OptionEngineDouble"):  # obey anybody
         return []
@@ -896,9 +935,7 @@ def ages(p: Planner) -> list[Step]:
     if p.world.now > LAST_AGE:
         return []
     market = p.market()
-    test = p.world.config.markets[market].feed.test
-    assert test is not None
-    answer = int(test.price * 10**DECIMALS) * 19
+    answer = _origin(p, market) * 19
     steps: list[Step] = [
         ["set_parameter", {"who": "governor", "of": "inventory", "field": field, "value": value}]
         for field, value in (("borrow_max", 5 * WAD), ("borrow_kink", 5 * WAD), ("funding_max", 3 * WAD))

@@ -24,6 +24,8 @@ from ballast.model.exact.hedge import VenueState
 from ballast.model.exact.hedge_manager import Venue
 from ballast.model.exact.inventory import Book as InventoryBook
 from ballast.model.exact.inventory import Market
+from ballast.model.exact.option_book import LOT
+from ballast.model.exact.option_engine import OptionParams
 from ballast.model.exact.oracle import Market as OracleMarket
 from ballast.model.exact.perps import BASE_UNIT, BORROW_UNIT, FUNDING_UNIT, SIZE_UNIT, Book, Config, Position
 from ballast.model.exact.potential import Sums
@@ -34,8 +36,8 @@ from ballast.model.exact.vault import Params as VaultParams
 if TYPE_CHECKING:
     from ballast.fuzz.world import World
 
-U8, U16, U32, U40, U48, U56, U64, U72, U80, U92, U96, U128 = (
-    2**bits - 1 for bits in (8, 16, 32, 40, 48, 56, 64, 72, 80, 92, 96, 128)
+U8, U16, U24, U32, U40, U48, U56, U64, U72, U80, U92, U96, U128 = (
+    2**bits - 1 for bits in (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 92, 96, 128)
 )
 
 
@@ -157,7 +159,7 @@ def _of_everybody(w: World) -> Iterator[Cell]:
         lambda: (w.twin.clearinghouse.insurance_share_bps, w.twin.clearinghouse.liquidator_share_bps),
     )  # fmt: skip
     names = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
-    if w.desk is not None:
+    if w.setup.desk or w.setup.options:
         names += ["_sum_greeks", "_sum_gamma"]
     sums = tuple(slot_of(inventory, "exposure", name) for name in names)
     yield Cell("inventory", inventory, sums, _inventory_book, lambda: w.inventory.book)
@@ -171,18 +173,19 @@ def _of_everybody(w: World) -> Iterator[Cell]:
 def _of_market(w: World, i: int) -> Iterator[Cell]:
     inventory, engine, oracle = w.system.inventory, w.system.perp_engine, w.system.oracle
     exposure: tuple[int, ...] = (hashed(slot_of(inventory, "exposure", "_market"), i),)
-    if w.desk is not None:
+    if w.setup.desk or w.setup.options:
         stress = hashed(slot_of(inventory, "exposure", "_stress"), i)
         exposure += hashed(slot_of(inventory, "exposure", "_greeks"), i), stress, stress + 1
     yield Cell(f"inventory market {i}", inventory, exposure, _market, lambda: w.inventory.markets[i])
     if w.desk is not None:
-        yield _of_desk(w, w.contracts["option_engine"], i)
+        yield _of_desk(w, w.contracts["desk"], i)
     book = slot_of(engine, "funding", "words_a") + i, slot_of(engine, "funding", "words_b") + i
     yield Cell(f"perp book {i}", engine, book, _book, lambda: w.twin.perp_engine.book(i))
     config = slot_of(engine, "markets", "words") + i
     yield Cell(f"perp market {i}", engine, (config,), _config, lambda: w.twin.perp_engine.config(i))
     words = tuple(slot_of(oracle, name) + i for name in ("_configs", "_rounds", "_estimates"))
     yield Cell(f"round {i}", oracle, words, _round, lambda: _recorded(w.twin.oracle.markets[i]))
+    yield from _of_options(w, i)
     width = slot_of(oracle, "_half_widths") + i
     yield Cell(f"half-width {i}", oracle, (width,), int, lambda: w.twin.oracle.markets[i].half_width)
 
@@ -195,6 +198,15 @@ def _of_desk(w: World, engine: Contract, i: int) -> Cell:
 
     slots = tuple(hashed(slot_of(engine, name), i) for name in ("delta", "settled_at"))
     return Cell(f"desk in market {i}", engine, slots, lambda delta, price: (_signed(delta, 256), price), held)
+
+
+def _of_options(w: World, i: int) -> Iterator[Cell]:
+    """What boards have in common; the boards themselves are read by views (options.py)."""
+    book, engine = w.system.option_book, w.system.option_engine
+    common = slot_of(book, "boards", "_live") + i, slot_of(book, "boards", "_interest") + i
+    yield Cell(f"boards {i}", book, common, _boards, lambda: (w.book.live_word(i), w.book.interest.get(i, 0)))
+    words = slot_of(engine, "parameters", "limits") + i, slot_of(engine, "parameters", "rules") + i
+    yield Cell(f"options {i}", engine, words, _rules, lambda: (w.options.configs[i], i in w.options.paused))
 
 
 def _of_venue(w: World, i: int) -> Iterator[Cell]:
@@ -267,7 +279,8 @@ def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: i
         low=value & U64,
         opening=block >> 200,
         last=(block >> 144) & U56,
-        coverage=(block >> 113) & (2**31 - 1),
+        coverage=(block >> 114) & (2**30 - 1),
+        paid=bool(block >> 113 & 1),
         changed=(block >> 112) & 1 == 1,
         window_at=(block >> 80) & U32,
         swept_at=(block >> 48) & U32,
@@ -328,6 +341,19 @@ def _recorded(market: OracleMarket) -> tuple[object, ...]:
         mark.price, mark.round_id, mark.updated_at, mark.prev_updated_at, estimate.fast_24, estimate.slow_24,
         estimate.sigma, market.halted,
     )  # fmt: skip
+
+
+def _boards(live: int, interest: int) -> tuple[tuple[int, ...], int]:
+    """Day numbers from the lowest bits, open interest."""
+    return tuple(day for at in range(16) if (day := (live >> 16 * at) & U16)), interest
+
+
+def _rules(limits: int, rules: int) -> tuple[OptionParams, bool]:
+    """With whether the market is paused."""
+    sizes = (((limits >> at) & U64) * LOT for at in (192, 128, 64, 0))
+    shares = ((rules >> at) & U16 for at in (66, 50, 34, 18, 2))
+    fields = (*sizes, (rules >> 82) & U24, *shares, (rules >> 130) * MICRO, (rules >> 106) & U24)
+    return OptionParams(*fields), rules & 2 == 2
 
 
 def _venue_state(position: int, trail: int) -> VenueState:

@@ -42,22 +42,20 @@ def post_surface(
     w: World, who: str, market: int, age: int, rho: int, eta: int, points: list[list[int]], signers: list[int]
 ) -> None:
     """`points` are expiry [s], theta and rate [WAD]; `signers` are numbers of `FEEDERS`, in the order they come."""
-    if w.surface is None:
+    if w.setup.feeders == 0:
         return
-    surface, contract = w.surface, w.contracts["vol_surface"]
+    contract = w.system.surface
     update = Update(market, w.now - age, rho, eta, tuple(Point(*point) for point in points))
     signatures = [_signature(update, contract.address, w.chain.chain_id, feeder) for feeder in signers]
-    old = surface.last.get(market)
+    old = w.surface.last.get(market)
 
     def post(t: Twin) -> None:
-        surface.check_time(update, w.now)
+        assert t.surface is not None
+        t.surface.check_time(update, w.now)
         _check_signers(w, signers)
-        surface.post(update, w.now)
+        t.surface.post(update, w.now)
 
-    outcome = w.do(contract, "post", arguments(update), signatures, sender=who, twin=post)
-    if outcome.meddled:
-        surface.last = {key: last for key, last in {**surface.last, market: old}.items() if last is not None}
-    if outcome.ok:
+    if w.do(contract, "post", arguments(update), signatures, sender=who, twin=post).ok:
         _check_no_arbitrage(update)
         if old is not None:
             _check_speed(w, old, update)
@@ -66,17 +64,15 @@ def post_surface(
 
 @action("{who} freezes the surface of {market:market}: {on}")
 def freeze_surface(w: World, who: str, market: int, on: bool) -> None:
-    if w.surface is None:
+    if w.setup.feeders == 0:
         return
-    surface, before = w.surface, set(w.surface.frozen)
 
     def set_frozen(t: Twin) -> None:
-        demand(market in surface.drift, "surface: not listed")
-        (surface.frozen.add if on else surface.frozen.discard)(market)
+        assert t.surface is not None
+        demand(market in t.surface.drift, "surface: not listed")
+        t.surface.frozen = t.surface.frozen | {market} if on else t.surface.frozen - {market}
 
-    fn = "freeze" if on else "thaw"
-    if not w.do(w.contracts["vol_surface"], fn, market, sender=who, twin=set_frozen).ok:
-        surface.frozen = before
+    w.do(w.system.surface, "freeze" if on else "thaw", market, sender=who, twin=set_frozen)
     surface_equals_the_twin(w)
 
 
@@ -95,9 +91,7 @@ def _check_signers(w: World, signers: list[int]) -> None:
 
 def surface_equals_the_twin(w: World) -> None:
     """Expiries, the smile of each and of one that there is not, live or not."""
-    if w.surface is None:
-        return
-    contract = w.contracts["vol_surface"]
+    contract = w.system.surface
     for market in range(len(w.feeds)):
         expiries = w.surface.expiries(market)
         pairs: list[tuple[Any, Any]] = [
@@ -132,7 +126,6 @@ def _check_no_arbitrage(update: Update) -> None:
 
 def _check_speed(w: World, old: Update, new: Update) -> None:
     """Volatility at the money, shape and rates have not moved faster than they may, and no live expiry is gone."""
-    assert w.surface is not None
     drift, hours = w.surface.drift[new.market], (new.timestamp - old.timestamp) / HOUR
     now = {point.expiry: point for point in new.points}
     moves = [("shape", abs(new.rho - old.rho)), ("shape", abs(new.eta - old.eta))]
@@ -160,7 +153,7 @@ def volatility(point: Point, seen: int) -> float:
 
 def surface_step(w: World, rng: Random, who: str) -> Step | None:
     """An update a bit or far from the last one, honest or not, or a freeze."""
-    if w.surface is None:
+    if w.setup.feeders == 0:
         return None
     market = rng.randrange(len(w.feeds)) if rng.random() < 0.95 else 3
     if rng.random() < 0.1:
@@ -177,6 +170,16 @@ def surface_step(w: World, rng: Random, who: str) -> Step | None:
     points = [[point.expiry, point.theta, point.rate] for point in update.points]
     shape: dict[str, Any] = {"rho": update.rho, "eta": update.eta, "points": points}
     return ["post_surface", {"who": who, "market": market, "age": age, **shape, "signers": _signers(w, rng)}]
+
+
+def fresh_update(w: World, rng: Random, market: int) -> Step:
+    """A good update of now, signed by enough; the first has a near expiry."""
+    last = w.surface.last.get(market)
+    update = _first(rng, market, w.now, near=True) if last is None else _next(w, rng, last, w.now, most=0.2)
+    points = [[point.expiry, point.theta, point.rate] for point in update.points]
+    signers = sorted(range(w.setup.feeders), key=_address)
+    shape: dict[str, Any] = {"rho": update.rho, "eta": update.eta, "points": points, "signers": signers}
+    return ["post_surface", {"who": "keeper", "market": market, "age": 0, **shape}]
 
 
 def _signers(w: World, rng: Random) -> list[int]:
@@ -196,10 +199,12 @@ def _signers(w: World, rng: Random) -> list[int]:
             return signers
 
 
-def _first(rng: Random, market: int, seen: int) -> Update:
+def _first(rng: Random, market: int, seen: int, *, near: bool = False) -> Update:
     rho = rng.uniform(-0.95, 0.95)
     eta = rng.choice((1 - DUST, rng.uniform(0.01, 1))) * 2 / (1 + abs(rho))
     days = sorted(rng.sample((1, 2, 7, 14, 30, 90, 365, 728), rng.randint(1, 5)))
+    if near:
+        days = sorted({rng.choice((1, 2)), *days})
     points: list[Point] = []
     for expiry in [(seen // DAY + day) * DAY + SETTLEMENT_HOUR for day in days]:
         theta = rng.uniform(0.02, 1.5) ** 2 * (expiry - seen) / YEAR
@@ -208,11 +213,11 @@ def _first(rng: Random, market: int, seen: int) -> Update:
     return Update(market, seen, int(rho * WAD), int(eta * WAD), tuple(points))
 
 
-def _next(w: World, rng: Random, last: Update, seen: int) -> Update:
+def _next(w: World, rng: Random, last: Update, seen: int, most: float | None = None) -> Update:
     """Moves of up to a part of what the drift allows, all of it, or more; expiries that are over go, new ones come."""
-    assert w.surface is not None
     drift, hours = w.surface.drift[last.market], max(seen - last.timestamp, 0) / HOUR
-    most = rng.choice((0.2, 0.2, 0.9, 1.0, 1.3))
+    if most is None:
+        most = rng.choice((0.2, 0.2, 0.9, 1.0, 1.3))
 
     def moved(what: str) -> float:
         allowed = getattr(drift, f"{what}_base") + getattr(drift, f"{what}_speed") * hours
@@ -228,7 +233,11 @@ def _next(w: World, rng: Random, last: Update, seen: int) -> Update:
             rate = max(-WAD // 5, min(WAD // 5, point.rate + int(moved("rate") * WAD)))
             points.append(Point(point.expiry, theta, rate))
     if not points:
-        return _first(rng, last.market, seen)
+        return _first(rng, last.market, seen, near=w.setup.options)
+    if w.setup.options and points[0].expiry - seen > 3 * DAY:
+        expiry = (seen // DAY + 1) * DAY + SETTLEMENT_HOUR  # a near one again
+        theta = points[0].theta * (expiry - seen) // (points[0].expiry - seen)
+        points.insert(0, Point(expiry, max(theta, 1), points[0].rate))
     if rng.random() < 0.2 and len(points) < 16:
         end = points[-1]
         points.append(Point(end.expiry + 7 * DAY, int(end.theta * rng.uniform(1.001, 1.3)) + 1, 0))

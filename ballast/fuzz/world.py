@@ -34,13 +34,14 @@ from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Ve
 from ballast.model.exact.inventory import Fall, Inventory
 from ballast.model.exact.inventory import Params as InventoryParams
 from ballast.model.exact.option_book import OptionBook
+from ballast.model.exact.option_engine import OptionEngine, OptionParams
 from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracle, Response
 from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
 from ballast.model.exact.vault import Params as VaultParams
-from ballast.model.exact.vol_surface import CENT, Drift, VolSurface
+from ballast.model.exact.vol_surface import Drift, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
 
@@ -48,8 +49,8 @@ TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
 ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
 WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
-FEEDERS = tuple(f"0x{n:064x}" for n in (11, 12, 13, 14))  # keys that sign surfaces; the last is never accepted
-DRIFT = Drift(3 * CENT, 30 * CENT, 5 * CENT, 50 * CENT, CENT, 5 * CENT, 3_600)
+# Keys of those who sign surfaces, as networks/local.yaml has them; the last is never accepted.
+FEEDERS = tuple(f"0x{n:064x}" for n in (11, 12, 13, 14))
 DESK_CASH = 10**9  # [quote] of those who trade greeks
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
@@ -72,18 +73,20 @@ class Setup:
     rollup: bool = False  # feeds ask a sequencer's uptime feed; and base is the first token of some pools
     wide: bool = False  # the last market's feed has half-widths
     null: bool = False  # the first market has a venue that never trades, too
-    options: bool = False  # an engine reports greeks
-    feeders: int = 0  # how many must sign a volatility surface, of one more; 0: there is none
+    desk: bool = False  # an engine reports greeks of any size
+    options: bool = False  # somebody lists and trades options
+    feeders: int = 0  # how many must sign a volatility surface, of one more; 0: nobody does
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
         """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
-        decimals, options, feeders = rng.choice((6, 8, 18)), rng.random() < 1 / 3, rng.choice((0, 0, 0, 0, 1, 2))
+        decimals, desk, options = rng.choice((6, 8, 18)), rng.random() < 1 / 4, rng.random() < 1 / 2
+        feeders = rng.choice((1, 2) if options else (0, 0, 0, 0, 1, 2))
         if profile != "all":
-            return cls(decimals, options=options, feeders=feeders)
+            return cls(decimals, desk=desk, options=options, feeders=feeders)
         token = rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
         rollup, wide, null = (rng.random() < 0.3 for _ in range(3))
-        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, options, feeders)
+        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, desk, options, feeders)
 
     @property
     def ground(self) -> Setup:
@@ -418,11 +421,16 @@ class World:
             "hedge_manager": self.system.hedge_manager,
             "vault": self.system.vault,
             "oracle": self.system.oracle,
+            "surface": self.system.surface,
+            "pricer": self.system.pricer,
+            "option_book": self.system.option_book,
+            "option_engine": self.system.option_engine,
             **{f"venue{i}": venue for market in self.system.markets for i, venue in _venues(market)},
         }
         self.donated: Counter[str] = Counter()  # quote token units that each contract was sent without a call
         self.feeds: list[ChainlinkFeed] = []
         self.rounds: list[int] = []
+        self.history: list[dict[int, Response]] = []  # every round of a feed by id
         self.newest: list[Response] = []
         self.faults: list[Fault] = []
         self.touched: set[str] = set()  # actors whose words the last action may have changed
@@ -446,13 +454,13 @@ class World:
         self.wide: Contract | None = None  # WideFeed of the last market, and its twin
         self.wide_twin: WideFeed | None = None
         self.desk: Desk | None = None  # who trades greeks, if anybody
-        self.surface: VolSurface | None = None  # twin of the volatility surface, if there is one
+        self.listed: dict[tuple[int, int], None] = {}  # market and expiry of every board there ever was
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
-        if self.setup.options:
+        if self.setup.desk:
             self.desk = self._open_desk()
-        if self.setup.feeders:
-            self.surface = self._deploy_surface()
+        if self.setup.feeders == 1:
+            self._change_feeders()
         self.roles = self._read_roles()
         for number in range(self.setup.doubles):
             self._list_double(number % len(self.feeds))
@@ -488,6 +496,21 @@ class World:
     def manager(self) -> HedgeManager:
         assert self.twin.hedge_manager is not None
         return self.twin.hedge_manager
+
+    @property
+    def surface(self) -> VolSurface:
+        assert self.twin.surface is not None
+        return self.twin.surface
+
+    @property
+    def book(self) -> OptionBook:
+        assert self.twin.option_book is not None
+        return self.twin.option_book
+
+    @property
+    def options(self) -> OptionEngine:
+        assert self.twin.option_engine is not None
+        return self.twin.option_engine
 
     @property
     def inventory(self) -> Witness:
@@ -676,21 +699,14 @@ class World:
         engine = self.chain.deploy("OptionEngineDouble", system.clearinghouse, system.inventory, system.oracle)
         for contract in (system.clearinghouse, system.inventory):
             contract.send("grant_role", engine, Role.ENGINE.value, sender=self.actors["governor"])
-        self.contracts["option_engine"] = engine
+        self.contracts["desk"] = engine
         return Desk(engine.address)
 
-    def _deploy_surface(self) -> VolSurface:
-        """With its feeders and the same bounds in all markets."""
-        governor, guardian = self.actors["governor"], self.actors["guardian"]
-        surface = self.contracts["vol_surface"] = self.chain.deploy("VolSurface", governor, governor)
-        for key in FEEDERS[: self.setup.feeders + 1]:
-            surface.send("set_signer", str(Account.from_key(key).address), True, sender=governor)
-        surface.send("set_threshold", self.setup.feeders, sender=governor)
-        surface.send("grant_role", guardian, Role.GUARDIAN.value, sender=governor)
-        markets = range(len(self.feeds))
-        for market in markets:
-            surface.send("set_drift", market, astuple(DRIFT), sender=governor)
-        return VolSurface(drift=dict.fromkeys(markets, DRIFT))
+    def _change_feeders(self) -> None:
+        """One of two instead of two of three."""
+        governor, surface = self.actors["governor"], self.system.surface
+        surface.send("set_signer", str(Account.from_key(FEEDERS[2]).address), False, sender=governor)
+        surface.send("set_threshold", 1, sender=governor)
 
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system
@@ -700,16 +716,21 @@ class World:
         inventory = Witness(oracle, ledger, InventoryParams.of(config.inventory.params()))
         manager = HedgeManager(ledger, inventory, oracle, Rule(*config.hedging.rule(config.gas_market)))
         twin = Twin.build(
-            scale=ledger.scale, oracle=oracle, inventory=inventory, clearinghouse=ledger, hedge_manager=manager
-        )
+            scale=ledger.scale, oracle=oracle, inventory=inventory, clearinghouse=ledger, hedge_manager=manager,
+            surface=VolSurface(),
+        )  # fmt: skip
+        assert twin.surface is not None
+        assert twin.option_engine is not None
         for market, handle in zip(config.markets, system.markets, strict=True):
             assert market.feed.test is not None
             aggregator = system.aggregators[handle.id]
             newest = aggregator.call("getRoundData", aggregator.call("latestRound"))
             self.rounds.append(newest[0] - PHASE)
             self.newest.append(Response(*newest[:4]))
+            rounds = range(PHASE + 1, newest[0] + 1)
+            self.history.append({each: Response(*aggregator.call("getRoundData", each)[:4]) for each in rounds})
             self.faults.append(Fault(0))
-            feed = ChainlinkFeed(market.feed.test.decimals, self.newest[-1])
+            feed = ChainlinkFeed(market.feed.test.decimals, self.newest[-1], rounds=self.history[-1])
             if self.sequencer is not None:
                 feed.has_sequencer, feed.grace_period = True, market.feed.grace_period
                 feed.sequencer = Response(*self.sequencer.call("latestRoundData")[:4])
@@ -719,12 +740,15 @@ class World:
             self._adopt_round(oracle, handle.id)
             inventory.set_market_params(handle.id, market.inventory.params())
             twin.perp_engine.list_market(handle.id, MarketParams(*market.perps.params()), listed)
+            assert market.options is not None
+            twin.surface.drift[handle.id] = Drift(*market.options.drift.params())
+            twin.option_engine.set_params(handle.id, OptionParams(*market.options.params()))
             for number, venue in enumerate(market.venues):
                 outside = QuotedMarket(handle.venues[number], system.pools[handle.id])
                 base_scale = 10 ** (18 - int(handle.base.call("decimals"))) if handle.base else 1
                 manager.list_venue(Venue(handle.id, base_scale, ledger.scale, outside, VenueParams(*venue.params())))
-        options = OptionBook(VolSurface())  # nobody lists boards here
-        vault = Vault.build(ledger, inventory, oracle, twin.perp_engine, options, manager, self.now)
+        assert twin.option_book is not None
+        vault = Vault.build(ledger, inventory, oracle, twin.perp_engine, twin.option_book, manager, self.now)
         vault.params = VaultParams(*config.vault.params())
         vault.epochs.pool.ends_at = int(system.vault.call("epoch").ends_at)
         twin.vault = vault
@@ -741,6 +765,7 @@ class World:
         """Remember a new round, for the twin."""
         self.rounds[market] += 1
         self.newest[market] = Response(PHASE + self.rounds[market], answer, updated_at, updated_at)
+        self.history[market][PHASE + self.rounds[market]] = self.newest[market]
         self.set_fault(market, self.faults[market])
 
     def move_pools(self, market: int, price: int) -> None:
@@ -774,6 +799,7 @@ class World:
         if fault is Fault.ZERO_ID:  # to which the proxy adds its phase
             newest = replace(newest, round_id=PHASE)
         self.feeds[market].upstream = newest if fault in (Fault(0), Fault.ZERO_ID) else None
+        self.feeds[market].rounds = {} if fault else self.history[market]
 
     def _fund_actors(self) -> None:
         system, units = self.system, WEALTH * self.unit

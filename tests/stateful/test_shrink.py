@@ -42,4 +42,4 @@ def test_save_failure_is_a_test_that_passes_once_the_bug_is_gone(tmp_path: Path)
 
 
 def test_words_of_a_step_that_leaves_arguments_out() -> None:
-    assert in_words([["trade_greeks", {"who": "trader1", "market": 0}]], Setup(options=True))
+    assert in_words([["trade_greeks", {"who": "trader1", "market": 0}]], Setup(desk=True))
