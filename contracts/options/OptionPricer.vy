@@ -7,7 +7,8 @@
 @notice Anyone asks, nobody governs: no answer depends on anything but the arguments. Kd is the strike discounted at
         the rate that leads from spot to the forward F, so that ln(K / F) = ln(Kd / spot). The surface's total variance
         there, over the `term` that it was observed with, is the annual volatility, which holds still while `seconds`
-        shrink. A surface never posted has no volatility, an expired option no time: both are worth what exercise pays.
+        shrink. Delta and gamma are those of the value: the smile moves along with spot, so that a strike's volatility
+        does too. A surface never posted has no volatility, an expired option no time: both are worth what exercise pays.
 
             value  = floor(n * call + p * (Kd - spot))          n: calls and puts; p: puts
             delta  = floor(n * delta of the call) - p
@@ -20,7 +21,7 @@
         - call - put = spot - Kd to the wei, 0 <= call <= spot; between strikes of a surface, calls fall and puts rise.
 @dev    Nothing reverts; a division by zero gives the zero that is meant. Spot lies within [2^30, 2^96), strikes,
         discounted too, and holdings below 2^96, the surface within VolSurface's bounds: then v > 2^74 (0.3 % for a
-        second), gammas lie below 2^110, calls 2^97, thetas 2^112, and no product reaches LIFT. No state, hence no lock.
+        second), gammas lie below 2^127, calls 2^97, thetas 2^112, and no product reaches LIFT. No state, hence no lock.
 @custom:kill Nothing to stop: it holds nothing. Its user takes another address.
 """
 
@@ -33,6 +34,7 @@ from interfaces import IOptionPricer
 implements: IOptionPricer
 
 MAX_STRIKES: constant(uint256) = 24
+ONE: constant(int256) = 2**96
 MAX_LOG: constant(uint256) = 2**103 - 1         # Q96; ssvi takes no larger one
 LIFT: constant(int256) = 2**153 * 10**30        # a multiple of both units: added, it makes a division round down
 WAD_MICRO: constant(int256) = 10**18 * 10**12   # of holdings [WAD] times prices [WAD], to MICRO
@@ -97,7 +99,6 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
         )
         option: black76.Option = black76.evaluate(spot, kd, distance, vol, root, point.rate)
         call: int256 = convert(option.call, int256)
-        delta: int256 = convert(option.delta, int256)
         future: int256 = unsafe_sub(convert(kd, int256), convert(spot, int256))
         decay: int256 = unsafe_div(unsafe_mul(point.rate, convert(kd, int256)), c.SWAD)
         totals.value = unsafe_add(
@@ -119,10 +120,12 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
         totals.delta = unsafe_add(totals.delta, unsafe_sub(p_before, p_after))
         if n_before == n_after:
             continue
+        delta: int256 = 0
+        x: int256 = 0
+        delta, x = self._slopes(option, spot, vol, root, log_moneyness, phi, point.rho)
         totals.delta = unsafe_add(
             totals.delta, self._difference(unsafe_mul(n_before, delta), unsafe_mul(n_after, delta), c.SWAD)
         )
-        x: int256 = convert(option.gamma, int256)
         totals.gamma = unsafe_add(
             totals.gamma, self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), c.SWAD)
         )
@@ -166,6 +169,44 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
             totals.stress[7], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
         )
     return totals
+
+
+@internal
+@pure
+def _slopes(
+    option: black76.Option,
+    spot: uint256,
+    vol: uint256,
+    root: uint256,
+    log_moneyness: int256,
+    phi: uint256,
+    rho: int256,
+) -> (int256, int256):
+    """
+    @notice Delta [WAD] and gamma [1/quote, WAD] of a call whose volatility moves along the smile with spot.
+    @dev    With v = vol * sqrt(years), by k = -log_moneyness:
+                delta = N(d1) - density v',  gamma = density / (spot v) * ((1 + d1 v')(1 + d2 v') + v v''),
+            where without butterflies 0 <= delta <= 1 and gamma >= 0, but for rounding. v^2 is at most the surface's
+            variance, hence |v'| < 4 for eta <= 2 and |rho| <= 0.95; where vega is not zero, v is not, and |d1|, |d2|
+            are below 48: gamma's factor is below 2^17. A volatility that was capped does not move.
+    """
+    delta: int256 = convert(option.delta, int256)
+    gamma: int256 = convert(option.gamma, int256)
+    if option.vega == 0 or vol > black76.MAX_VOL:
+        return delta, gamma
+    v: uint256 = unsafe_div(unsafe_mul(vol, root), c.WAD)
+    first: int256 = 0
+    second: int256 = 0
+    first, second = ssvi.bends(unsafe_sub(0, log_moneyness), phi, rho, v)
+    d1: int256 = unsafe_add(unsafe_div(log_moneyness << 96, convert(v, int256)), convert(v >> 1, int256))
+    d2: int256 = unsafe_sub(d1, convert(v, int256))
+    # vega = spot * density * root
+    tilt: int256 = unsafe_div(unsafe_mul(convert(option.vega, int256), first), convert(root, int256))
+    delta = unsafe_sub(delta, unsafe_div(unsafe_mul(tilt, c.SWAD), convert(spot, int256)))
+    factor: int256 = unsafe_mul(
+        unsafe_add(ONE, unsafe_mul(d1, first) >> 96), unsafe_add(ONE, unsafe_mul(d2, first) >> 96)
+    ) >> 96
+    return delta, unsafe_mul(gamma, unsafe_add(factor, second)) >> 96
 
 
 @internal

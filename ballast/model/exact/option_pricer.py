@@ -9,6 +9,7 @@ from ballast.model.exact import black76, scenarios, ssvi
 from ballast.model.exact.fixed import MICRO, SPOT_SHOCKS, WAD, tdiv
 from ballast.model.exact.structs import struct
 
+Q96 = 2**96
 MAX_LOG = 2**103 - 1
 
 
@@ -89,12 +90,14 @@ def change(point: Point, lines: Iterable[Line]) -> Totals:
         option, kd, log_moneyness, vol = _option(board, line.strike)
         value += _difference(n, option.call, p, kd - point.spot)
         theta += _difference(n, option.theta, p, tdiv(point.rate * kd, WAD))
-        delta += _difference(n, option.delta) + p[0] - p[1]
+        delta += p[0] - p[1]
         if n[0] == n[1]:
             continue
-        gamma += _difference(n, option.gamma)
+        slope, bend = _slopes(board, option, log_moneyness, vol)
+        delta += _difference(n, slope)
+        gamma += _difference(n, bend)
         vega += _difference(n, option.vega)
-        for i, beyond in enumerate(_scenarios(board, option, kd, log_moneyness, vol)):
+        for i, beyond in enumerate(_scenarios(board, option, kd, log_moneyness, vol, slope)):
             stress[i] += n[1] * beyond // (WAD * MICRO) - n[0] * beyond // (WAD * MICRO)
     return Totals(value, delta, gamma, vega, theta, tuple(stress))
 
@@ -122,11 +125,24 @@ def _option(board: _Board, strike: int) -> tuple[black76.Option, int, int, int]:
     return black76.evaluate(point.spot, kd, distance, vol, board.root, point.rate), kd, log_moneyness, vol
 
 
-def _scenarios(board: _Board, option: black76.Option, kd: int, log_moneyness: int, vol: int) -> list[int]:
+def _slopes(board: _Board, option: black76.Option, log_moneyness: int, vol: int) -> tuple[int, int]:
+    """Delta [WAD] and gamma [1/quote, WAD] of a call whose volatility moves along the smile."""
+    if option.vega == 0 or vol > black76.MAX_VOL:
+        return option.delta, option.gamma
+    spot, v = board.point.spot, vol * board.root // WAD
+    first, second = ssvi.bends(-log_moneyness, board.phi, board.point.rho, v)
+    d1 = tdiv(log_moneyness << 96, v) + (v >> 1)
+    d2 = d1 - v
+    tilt = tdiv(option.vega * first, board.root)
+    factor = (Q96 + (d1 * first >> 96)) * (Q96 + (d2 * first >> 96)) >> 96
+    return option.delta - tdiv(tilt * WAD, spot), option.gamma * (factor + second) >> 96
+
+
+def _scenarios(board: _Board, option: black76.Option, kd: int, log_moneyness: int, vol: int, delta: int) -> list[int]:
     """P&L of one call beyond its delta in every scenario [quote, WAD]; of one put the same."""
     spot = board.point.spot
     calls = scenarios.calls(spot, kd, min(vol, black76.MAX_VOL), board.root, log_moneyness)
-    exposure = option.delta * spot // WAD
+    exposure = tdiv(delta * spot, WAD)
     return [call - option.call - tdiv(exposure * shock, WAD) for call, shock in zip(calls, SPOT_SHOCKS, strict=True)]
 
 

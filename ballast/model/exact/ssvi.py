@@ -27,6 +27,22 @@ def total_variance(k: int, theta: int, phi: int, rho: int) -> int:
     return theta * max(slope, 0) // (2 * WAD)
 
 
+def bends(k: int, phi: int, rho: int, v: int) -> tuple[int, int]:
+    """v' and v v'' of the deviation v [Q96] by k; arguments as above."""
+    x = max(min(k * phi >> 96, MAX_X), -MAX_X)
+    r = tdiv(rho * Q96, WAD)
+    y = x + r
+    rest = Q96 * Q96 - r * r
+    inside = y * y + rest
+    root = math.isqrt(inside)
+    twice = 2 * (Q96 + root + (r * x >> 96))
+    scale = v * phi >> 96
+    first = tdiv(scale * (r + tdiv(y << 96, root)), twice)
+    second = (scale * scale >> 96) * (rest >> 96) // twice
+    second = ((second << 96) // (inside >> 96) << 96) // root
+    return first, second - (first * first >> 96)
+
+
 def deviation(variance: int) -> int:
     """vol * sqrt(years) [Q96]; variance [Q96]."""
     return math.isqrt(variance << 96)
