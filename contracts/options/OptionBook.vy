@@ -7,8 +7,9 @@
 @title  OptionBook: which options are listed, who holds them, and what that makes the vault's
 @notice What the vault holds of a board is kept as totals (value, greeks, scenarios) at a point: spot, time and surface. They are
         an exact integer function of what it holds per strike, so a trade moves them by the change of its own strikes and
-        nothing drifts; a trade itself is valued at the spot of now. A point is due for renewal when the surface is another, spot is
-        3 % away or half an hour has passed; between, `book_value` expands the totals to second order in spot and first in time.
+        nothing drifts; a trade itself is valued at the spot of now. A point is due for renewal when the surface is another, it is
+        half an hour old or a quarter of the time left, or spot is 3 % away, less by the root of the time left within three days of
+        expiry; between, `book_value` expands the totals to second order in spot and first in time.
 
         Actors: OptionEngine writes, and tells Inventory what it is answered here; anyone reads; governor and deployer say who
         the engine is.
@@ -63,8 +64,10 @@ struct Plan:
 
 
 MONTH: constant(uint256) = 30 * 86_400          # [s] vega is told as that of an option with a month left
-BAND_BPS: constant(uint256) = 300               # how far spot may be from a board's point
-MAX_AGE: constant(uint256) = 1_800              # [s] how old a point may be
+BAND_BPS: constant(uint256) = 300               # how far spot may be from a board's point that has NEAR left
+NEAR: constant(uint256) = 3 * 86_400            # [s] with less left the band is narrower, as the square root
+MAX_AGE: constant(uint256) = 1_800              # [s] how old a point may be, and
+AGE_SHARE: constant(uint256) = 4                # at most a quarter of the time left
 MAX_ORDERS: constant(uint256) = 8
 PREMIUM_SHARE: constant(uint256) = 8            # a buyer's half-spread is at most an eighth of the premium
 
@@ -287,7 +290,10 @@ def is_due(key: uint256, price: uint256) -> bool:
     @return whether a board's point has to be renewed before it is traded on and before LPs act
     """
     return self._is_due(
-        boards._load_point(key), price, staticcall SURFACE.timestamp(series._market_of(key))
+        boards._load_point(key),
+        series._expiry_of(key),
+        price,
+        staticcall SURFACE.timestamp(series._market_of(key)),
     )
 
 
@@ -352,7 +358,9 @@ def book_value(prices: DynArray[uint256, c.MAX_MARKETS]) -> (int256, uint256, bo
                     expiry: uint256 = series._expiry_of(key)
                     age = max(age, block.timestamp - point.surface)
                     usable = (
-                        usable and block.timestamp < expiry and not self._is_due(point, price, surface)
+                        usable
+                        and block.timestamp < expiry
+                        and not self._is_due(point, expiry, price, surface)
                     )
                     value += self._expanded(values, slopes, point, price, min(block.timestamp, expiry))
         market += 1
@@ -608,17 +616,20 @@ def _point(
 
 @internal
 @view
-def _is_due(point: boards.Point, price: uint256, surface: uint256) -> bool:
+def _is_due(point: boards.Point, expiry: uint256, price: uint256, surface: uint256) -> bool:
     """
     @param surface [s] timestamp of the surface of now
     @return whether a listed board's point has to be renewed
     """
     if not point.listed:
         return False
-    if point.surface != surface or block.timestamp - point.time > MAX_AGE:
+    left: uint256 = max(expiry, block.timestamp) - block.timestamp
+    if point.surface != surface or block.timestamp - point.time > min(MAX_AGE, left // AGE_SHARE):
         return True
-    moved: uint256 = max(price, point.spot) - min(price, point.spot)
-    return moved * c.BPS > point.spot * BAND_BPS
+    # what the expansion leaves out grows with the third power of spot's move in deviations of what time is left
+    moved: uint256 = (max(price, point.spot) - min(price, point.spot)) * c.BPS
+    band: uint256 = point.spot * BAND_BPS
+    return moved * moved * NEAR > band * band * min(left, NEAR)
 
 
 @internal

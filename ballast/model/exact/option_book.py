@@ -186,7 +186,9 @@ NO_POINT, NO_TOTALS, NO_SETTLEMENT = Point(), Holding(), Settled()
 
 MONTH = 30 * DAY
 BAND_BPS = 300
+NEAR = 3 * DAY
 MAX_AGE = 1_800
+AGE_SHARE = 4
 PREMIUM_SHARE = 8
 
 
@@ -337,7 +339,7 @@ class OptionBook:
 
     def is_due(self, key: int, price: int, now: int) -> bool:
         """Whether the board's point has to be renewed."""
-        return _is_due(self._point(key), price, self.surface.timestamp(market_of(key)), now)
+        return _is_due(self._point(key), expiry_of(key), price, self.surface.timestamp(market_of(key)), now)
 
     def legs(self, account: str, now: int) -> list[OptionLeg]:
         """The account's positions."""
@@ -366,7 +368,7 @@ class OptionBook:
                 if (book.value, book.delta, book.gamma, book.theta) == (0, 0, 0, 0):
                     continue
                 age = max(age, now - point.surface)
-                usable = usable and now < expiry and not _is_due(point, price, surface, now)
+                usable = usable and now < expiry and not _is_due(point, expiry, price, surface, now)
                 value += _expanded(point, book, price, min(now, expiry))
         return value, age, usable
 
@@ -514,12 +516,14 @@ def _where(smile: Smile, expiry: int, spot: int, time: int) -> option_pricer.Poi
     )
 
 
-def _is_due(point: Point, price: int, surface: int, now: int) -> bool:
+def _is_due(point: Point, expiry: int, price: int, surface: int, now: int) -> bool:
     if not point.listed:
         return False
-    if point.surface != surface or now - point.time > MAX_AGE:
+    left = max(expiry - now, 0)
+    if point.surface != surface or now - point.time > min(MAX_AGE, left // AGE_SHARE):
         return True
-    return abs(price - point.spot) * BPS > point.spot * BAND_BPS
+    moved, band = abs(price - point.spot) * BPS, point.spot * BAND_BPS
+    return moved * moved * NEAR > band * band * min(left, NEAR)
 
 
 def _difference(point: Point, old: Holding, moved: Point, new: Holding, price: int, expiry: int) -> Change:

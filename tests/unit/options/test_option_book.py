@@ -54,6 +54,51 @@ def test_board_is_due_once_spot_is_out_of_its_band(
     assert due(world) is expected
 
 
+@pytest.mark.parametrize(
+    ("left", "price", "expected"),
+    [
+        (3 * 86_400, 2_059, False),
+        (64_800, 2_029, False),
+        (64_800, 2_031, True),
+        (64_800, 1_971, False),
+        (64_800, 1_969, True),
+        (2_592, 2_005.9, False),
+        (2_592, 2_006.1, True),
+    ],
+)
+def test_band_narrows_with_the_root_of_the_time_left(
+    world: OptionWorld, trader: str, left: int, price: float, expected: bool
+) -> None:
+    """3 % from three days on, half of it at a quarter of that, a tenth at a hundredth."""
+    world.option(trader, LEGS)
+    world.warp(WEEK - left - world.now)
+    world.post(ETH, 0.6)
+    world.renew_rounds()
+    world.refresh()
+    assert not due(world)
+    world.set_price(ETH, round(price * 10**8) * 10**10)
+    assert due(world) is expected
+
+
+@pytest.mark.parametrize(("age", "expected"), [(690, False), (730, True)])
+def test_board_is_due_once_its_point_is_as_old_as_a_quarter_of_the_time_left(
+    world: OptionWorld, trader: str, age: int, expected: bool
+) -> None:
+    world.option(trader, LEGS)
+    world.warp(WEEK - 3_600 - world.now)
+    world.post(ETH, 0.6)
+    world.renew_rounds()
+    world.refresh()
+    world.warp(age)
+    assert due(world) is expected
+
+
+def test_whether_an_expired_board_is_due_can_be_asked(world: OptionWorld, trader: str) -> None:
+    world.option(trader, LEGS)
+    world.warp(WEEK + 60 - world.now)
+    assert due(world)
+
+
 def test_board_is_due_after_half_an_hour(world: OptionWorld, trader: str) -> None:
     world.option(trader, LEGS)
     world.warp(1_800)
