@@ -134,6 +134,16 @@ class RpcChain(Chain):
             for tx, answer in zip(txs, answers, strict=True)
         ]
 
+    def simulate(self, txs: Sequence[Tx]) -> list[bytes | Reverted]:
+        """What each would return were all executed in this order on the newest block; nothing stays."""
+        calls = [_fields(tx) for tx in txs]
+        (block,) = self.request("eth_simulateV1", {"blockStateCalls": [{"calls": calls}]}, "latest")
+        answers: list[bytes | Reverted] = []
+        for call in block["calls"]:
+            data = _bytes(call["returnData"])
+            answers.append(data if int(call["status"], 16) else Reverted.from_data(data))
+        return answers
+
     def balance(self, address: Any) -> int:
         return int(self.request("eth_getBalance", address_of(address), "latest"), 16)
 

@@ -50,6 +50,21 @@ def test_submit_and_wait_return_the_same_as_send(chain: RpcChain) -> None:
     assert chain.wait(chain.submit(tx), tx).value == 4
 
 
+def test_simulate_runs_calls_after_each_other_and_leaves_nothing(chain: RpcChain) -> None:
+    token, (holder, other) = chain.deploy("TestToken", "Test", "T", 6), chain.accounts[:2]
+    balance = token.tx("balanceOf", holder)
+    poor = "0x" + "00" * 19 + "01"  # whoever asks needs no ether
+    minted, after, refused = chain.simulate(
+        [token.tx("mint", holder, 5, sender=poor), balance, token.tx("transfer", other, 6)]
+    )
+    assert minted == b""
+    assert isinstance(after, bytes)
+    assert int.from_bytes(after, "big") == 5
+    assert isinstance(refused, Reverted)
+    assert refused.reason == "erc20: transfer amount exceeds balance"
+    assert token.call("balanceOf", holder) == 0
+
+
 def test_wait_without_inclusion_raises_not_included(chain: RpcChain) -> None:
     probe = chain.deploy("WrapperProbe", "x", 0)
     with pytest.raises(NotIncluded):
