@@ -5,8 +5,8 @@
     python -m ballast.devnet warp 1d        time passes, feeds stay fresh
     python -m ballast.devnet fund 0x…       a million test dollars and ten ether
 
-A transaction is included at once, and a block is made every second without any. Feeds repeat their price as long as the
-process runs, so that marks stay fresh.
+A transaction is included at once, and a block is made every second without any. As long as the process runs feeds
+repeat their price, so that marks stay fresh, surfaces are posted again before they are too old, and boards roll.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from ballast import boards
 from ballast import config as configuration
 from ballast import manifest as manifests
 from ballast.chain import Reverted
@@ -43,11 +44,14 @@ SEED = 5_000_000  # test dollars that account 1 provides as the first LP
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def start(chain: RpcChain, manifest_path: Path, *, seed: int = SEED, config_name: str = "local") -> Manifest:
+def start(
+    chain: RpcChain, manifest_path: Path, *, seed: int = SEED, config_name: str = "local", options: bool = True
+) -> Manifest:
     """Deploy and furnish a new local chain; returns the manifest, which is saved too."""
     config = configuration.load(config_name)
     journal = journal_beside(manifest_path)
-    journal.unlink(missing_ok=True)
+    for stale in (journal, *manifest_path.parent.glob(f"{manifest_path.stem}.keeper-*")):
+        stale.unlink(missing_ok=True)  # of a chain that is gone
     manifest = Deployer(chain, config, chain.accounts[0], Journal(journal)).run()
     manifest.save(manifest_path)
     wrong = [finding for finding in Verifier(chain, manifest).run() if not finding.ok]
@@ -59,6 +63,8 @@ def start(chain: RpcChain, manifest_path: Path, *, seed: int = SEED, config_name
         sandbox.quote.send("mint", account, sandbox.units(FUNDS), sender=account)
     if seed:
         sandbox.deposit(chain.accounts[1], seed)
+    if options:
+        boards.roll(sandbox)
     return manifest
 
 
@@ -78,6 +84,7 @@ def live(chain: RpcChain, sandbox: Sandbox, stop: Event, block_time: float) -> N
             if time.monotonic() - pulsed >= PULSE:
                 pulsed = time.monotonic()
                 pulse(sandbox)
+                boards.roll(sandbox)
 
 
 def describe(console: Console, chain: RpcChain, manifest: Manifest, path: Path) -> None:
@@ -103,6 +110,7 @@ def describe(console: Console, chain: RpcChain, manifest: Manifest, path: Path) 
         "python -m scripts.trade deposit 50_000 --unlocked 2 --yes",
         "python -m scripts.trade open ETH buy 100 --unlocked 2 --yes",
         "python -m scripts.trade positions --unlocked 2",
+        "python -m scripts.trade option boards ETH",
         "python -m ballast.devnet move ETH 2100",
         "python -m scripts.trade close ETH --unlocked 2 --yes",
         "python -m scripts.lp position --unlocked 1",
@@ -183,6 +191,7 @@ def warp(duration: str, rpc: str) -> None:
         sandbox = _running(rpc, stack)
         sandbox.chain.warp(int(match[1]) * _UNITS.get(match[2], 1))
         pulse(sandbox)
+        boards.roll(sandbox)
         click.echo(f"{duration} later, every feed with a fresh round")
 
 

@@ -55,7 +55,7 @@ def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     with Anvil() as node:
         chain = node.chain(estimate_gas=True)
         folder = tmp_path_factory.mktemp("deployments")
-        yield Net(chain, devnet.start(chain, folder / "local.json"), folder)
+        yield Net(chain, devnet.start(chain, folder / "local.json", options=False), folder)
 
 
 @pytest.fixture
