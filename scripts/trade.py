@@ -20,6 +20,8 @@ from ballast.cli import (
     rate,
     size,
 )
+from ballast.option_cli import health_rows, option
+from ballast.option_cli import table as option_table
 from ballast.system import NO_LIMIT, Market
 
 SIDES = click.Choice(["buy", "sell"])
@@ -27,7 +29,7 @@ SIDES = click.Choice(["buy", "sell"])
 
 @click.group()
 def cli() -> None:
-    """Trade perpetuals against the vault.
+    """Trade perpetuals and options against the vault.
 
     A trade is at the oracle's price; on top come the half-spread and the charge (or rebate) for what it does to the
     vault's risk. Both are known beforehand: `quote`.
@@ -38,7 +40,11 @@ def cli() -> None:
       ape run trade quote ETH buy 10 --network ethereum:local:foundry --unlocked 2
       ape run trade open ETH buy 10 --network ethereum:local:foundry --unlocked 2
       ape run trade close ETH --rpc http://127.0.0.1:8545 --unlocked 2 --yes
+      ape run trade option boards ETH --network ethereum:local:foundry
     """
+
+
+cli.add_command(option)
 
 
 @cli.command()
@@ -177,6 +183,8 @@ def positions(session: Session, owner: str | None) -> None:
         return
     if rows:
         session.table(f"Positions of {account}", ["market", "size", "entry", "price", "owed", "profit"], rows, None)
+    if view.options:
+        option_table(session, account, view)
     session.show(f"Margin of {account}", _health_rows(session, view), None)
 
 
@@ -315,19 +323,12 @@ def _margin_after(session: Session, market: Market, outcome: Any) -> list[tuple[
 
 
 def _health_rows(session: Session, view: Any) -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = [
-        ("cash", f"{figure(view.cash)} {session.symbol}"),
-        ("equity", figure(view.now.equity)),
-        ("initial margin", figure(view.now.initial)),
-        ("maintenance margin", figure(view.now.maintenance)),
-    ]
-    if view.mask:
+    rows = health_rows(session, view)
+    if view.legs:
         notional = sum(abs(entry.leg.size) * entry.price // WAD for entry in view.legs)
         rows.append(
             ("leverage", f"{Decimal(notional) / max(view.now.equity, 1):,.2f} x" if view.now.equity > 0 else "–")
         )
-    if view.liquidatable:
-        rows.append(("", "[bold red]below maintenance: can be liquidated now[/]"))
     return rows
 
 

@@ -135,6 +135,10 @@ def test_help_every_local_example_works(net: Net) -> None:
         "trade close ETH --unlocked 2",
         "trade open ETH buy 10 --unlocked 2",
         "trade close ETH --unlocked 2 --yes",
+        "trade option boards",
+        "trade option boards ETH",
+        "trade option boards ETH --size 10 --json",
+        "trade option positions --unlocked 2",
         "trade withdraw 5_000 --unlocked 2",
         "trade withdraw all --unlocked 2",
         "lp position --unlocked 1",
@@ -146,7 +150,8 @@ def test_help_every_local_example_works(net: Net) -> None:
     for line in story:
         if line == "lp process --unlocked 3":
             net.sandbox.warp(86_400)
-        reading = line.startswith(("verify", "trade markets", "trade quote", "trade positions", "lp position"))
+        looks = ("markets", "quote", "positions", "option boards", "option positions")
+        reading = line.startswith(("verify", "lp position", *(f"trade {look}" for look in looks)))
         net.run(line if reading or line.endswith("--yes") else f"{line} --yes")
     shown = {typed(line) for line in examples() if "local" in line or "127.0.0.1" in line}
     deploying = {line for line in shown if line.startswith("deploy")}
