@@ -89,8 +89,8 @@ def test_one_block_of_options_and_perpetuals_earns_nothing(seed: int) -> None:
 def test_opening_before_a_known_surface_pays_only_beyond_two_vol_spreads(vol_move: float, gains: bool) -> None:
     """
     A straddle bought (sold) just before the surface rises (falls), closed just after. A week from expiry a half-spread
-    is worth about 1 vol point of the option: moves below two of them earn nothing, larger ones their excess. Updates are
-    bounded by VolSurface's drift, and an attacker is first only if feeders post where everybody sees it coming.
+    is worth about 1 vol point of the option: moves below two of them earn nothing, larger ones their excess. They are
+    bounded by VolSurface's drift; and an attacker is first only if feeders post where everybody sees it coming.
     """
     world = stage()
     attacker, side = world.traders[0], 1 if vol_move > 0 else -1
