@@ -53,14 +53,17 @@ def trade_options(w: World, who: str, orders: Legs, most: int | None = None, lat
     limit = NO_LIMIT if most is None else most
     listed = [Order(series, size) for series, size in orders]
     told, closes = _quoted(w, account, listed), _only_shrinks(w, account, listed)
+    held, w.was_due = w.book.legs_of.get(account, {}), told == "options: refresh first"
     outcome = w.do(
         w.system.option_engine, "trade", [tuple(order) for order in orders], limit, deadline,
         sender=who, twin=lambda t: _engine(t).trade(account, listed, limit, deadline, w.now),
     )  # fmt: skip
     if outcome.meddled:
         return
+    after = w.book.legs_of.get(account, {})
+    w.moved = [(held.get(series, 0), after.get(series, 0)) for series, _ in orders]
     if isinstance(told, str):
-        fair = told == "options: refresh first" or (not outcome.ok and outcome.reason in (told, *ONLY_OF_TRADES))
+        fair = told == "options: refresh first" or not outcome.ok
     else:
         fair = outcome.value == told if outcome.ok else outcome.reason in ONLY_OF_TRADES
     if not fair:
@@ -292,7 +295,8 @@ def options_new(w: World, rng: Random, who: str) -> list[Step]:
     if rng.random() < 0.08:
         _spoil(w, rng, arguments)
     if rng.random() < 0.1:
-        arguments["most"] = int(sum(size for _, size in orders) * price // WAD * rng.uniform(-0.1, 0.2))
+        worth = sum(size for _, size in orders) * price // WAD * rng.randint(-100, 200) // 1_000
+        arguments["most"] = max(-NO_LIMIT, min(worth, NO_LIMIT))
     steps: list[Step] = [["trade_options", arguments]]
     return [*ready(w, rng, market), *steps] if rng.random() < 0.95 else steps
 
@@ -304,7 +308,10 @@ def options_held(w: World, rng: Random) -> list[Step]:
     if not held:
         return []
     owner, legs = rng.choice(held)
-    key = board_of(rng.choice(list(legs)))
+    open_ones = [series for series in legs if expiry_of(board_of(series)) > w.now]
+    if not open_ones and rng.random() < 0.9:
+        return []
+    key = board_of(rng.choice(open_ones or list(legs)))
     mine = sorted(series for series in legs if board_of(series) == key)
     factor, orders = rng.choice((-1, -1, -1, -0.5, -(10 ** rng.uniform(-2, 0)), -2, 10 ** rng.uniform(-1, 0.3))), []
     for series in mine[:8] if rng.random() < 0.7 else [rng.choice(mine)]:

@@ -570,7 +570,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (revaluations, 40),
     (volatilities, 60),
     (option_trades, 400),
-    (option_keeping, 60),
+    (option_keeping, 100),
     (option_expiry, 24),
     (option_boards, 40),
     (option_liquidations, 40),

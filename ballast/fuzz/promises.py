@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from ballast.fuzz.actions import Step
+from ballast.fuzz.actions import Step, mark_of
 from ballast.fuzz.world import GRACE, Broken, Fault, World
 from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR
+from ballast.model.exact.option_book import LOT, board_of, market_of
 from ballast.model.exact.perps import Position, accrue, accrued
 from ballast.model.exact.structs import Outcome as TradeOutcome
 
@@ -22,7 +23,10 @@ Promise = Callable[[World, "Before"], None]
 TRADES = {"trade", "close"}
 ENTRIES = {"lp_deposit", "lp_mint"}
 # What may happen at a price that can be traded on only, and in which markets: one that is named, or all of them.
-PRICED = {"trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit", "lp_mint", "process_epoch"}
+PRICED = {
+    "trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit", "lp_mint", "process_epoch", "trade_options",
+    "liquidate_options", "refresh_board",
+}  # fmt: skip
 SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
 LATER = 3_600  # [s]
 MOST_BORROW = 0.65535  # [1/year] that the engine stores, whatever Inventory asks
@@ -39,6 +43,7 @@ class Before:
     ends_at: int  # [s] of the epoch
     position: Position | None = None  # of who trades, in the market of the trade
     size: int = 0  # of what is traded [base, WAD]
+    opens: bool = False  # an option trade does not merely shrink positions
     entry: tuple[int, int] = field(default=(0, 0))  # NAV that an entry pays [quote, WAD], and the supply of shares
 
     @property
@@ -59,6 +64,10 @@ def before(w: World, step: Step) -> Before:
         state.size = abs(arguments.get("size", state.position.size))
     elif name == "liquidate":
         state.size = abs(w.twin.perp_engine.position(w.address(arguments["victim"]), arguments["market"]).size)
+    elif name == "trade_options":
+        legs = w.book.legs_of.get(w.address(arguments["who"]), {})
+        orders = [(legs.get(series, 0) * LOT, size) for series, size in arguments["orders"]]
+        state.opens = any(not _reduces(held, held + size) or held == 0 for held, size in orders)
     elif name in ENTRIES:
         state.entry = ask(w), w.vault.supply
     return state
@@ -66,7 +75,7 @@ def before(w: World, step: Step) -> Before:
 
 def health(w: World, account: str) -> tuple[int, int]:
     """Equity and initial requirement [quote, WAD] at the prices that a sync would record now, from their definitions:
-    value down, what is owed and what is required up."""
+    value down, what is owed and what is required up. Long options count when they are settled."""
     engine = w.twin.perp_engine
     equity, initial = w.twin.clearinghouse.account(account)[0], 0
     for market, price in enumerate(w.prices()):
@@ -76,6 +85,17 @@ def health(w: World, account: str) -> tuple[int, int]:
             owed = -(-accrued(position, book.index_long, book.index_short) // 10**9)
             equity += position.size * price // WAD - position.cost - owed
             initial += -(-abs(position.size) * price * engine.config(market).params.initial_bps // (WAD * BPS))
+    for option in w.book.legs(account, w.now):
+        price = option.settlement or w.prices()[option.market]
+        exercised = max((option.strike - price) * (1 if option.is_put else -1), 0)
+        if option.settlement:
+            equity += option.size * exercised // WAD
+        elif option.size < 0:
+            equity += option.size * mark_of(w, option, price) // WAD
+            p, out = w.options.configs[option.market], max((price - option.strike) * (1 if option.is_put else -1), 0)
+            unit = max(price * p.initial_bps - out * BPS, price * p.floor_bps)
+            unit = min(unit, option.strike * BPS) if option.is_put else unit
+            initial -= option.size * unit // (WAD * BPS)
     return equity, initial
 
 
@@ -107,6 +127,8 @@ def fresh_prices_only(w: World, b: Before) -> None:
     if b.name == "process_epoch" and w.outcomes[-1].value[0] == 0:
         return
     named = b.arguments.get("market")
+    if b.name == "trade_options":
+        named = market_of(board_of(b.arguments["orders"][0][0]))
     for market in range(len(w.feeds)) if named is None else (named,):
         recorded, newest = w.twin.oracle.markets[market], w.newest[market]
         age = w.now - w.twin.oracle.peek(market, w.now).updated_at
@@ -193,6 +215,8 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
     requirement, with all that is owed."""
     if b.position is not None and not _reduces(b.position.size, _traded(w).size):
         who = b.arguments["who"]
+    elif b.name == "trade_options" and b.opens:
+        who = b.arguments["who"]
     elif b.name == "withdraw_margin":
         who = b.arguments.get("of") or b.arguments["who"]
     else:
@@ -208,7 +232,7 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
 def i4_no_debt_without_a_position(w: World, b: Before) -> None:
     """What an account without positions cannot pay is covered at once, by insurance and then by LPs: nobody's balance
     is a claim on somebody who has left."""
-    if b.position is None and b.name != "liquidate":
+    if b.position is None and b.name not in ("liquidate", "liquidate_options", "trade_options"):
         return
     who = b.arguments.get("victim") or b.arguments["who"]
     cash, mask = w.twin.clearinghouse.account(w.address(who))
@@ -233,24 +257,30 @@ def half_spreads_follow_the_definition(w: World, b: Before) -> None:
         return
     market, quote = b.arguments["market"], w.quotes[-1]
     mark, p = w.twin.oracle.last(market, w.now), w.inventory.market_params[market]
-    price, z = mark.price / WAD, p.z / WAD * mark.sigma / WAD
+    price = mark.price / WAD
     if b.name == "trade_greeks":
         notional, delta = b.arguments.get("notional", 0), abs(b.arguments.get("delta", 0)) / WAD
         vega, age = abs(b.arguments.get("vega", 0)) / WAD, b.arguments.get("vol_age", 0)
     else:
         delta, vega, age = b.size / WAD, 0.0, 0
         notional = delta * price * WAD
-    known = p.deviation / WAD
-    spread = z * sqrt((max(w.now - mark.updated_at, 0) + p.tau) / YEAR)
-    if known > 0:
-        spread = min(spread, known + z * sqrt(p.tau / YEAR))
-    spread = min(max(p.floor / WAD, spread) + mark.half_width / mark.price, 0.5)
-    vol_spread = max(p.vol_floor / WAD, p.vol_z * p.vol_of_vol / WAD**2 * sqrt((age + p.vol_tau) / YEAR))
+    spread, vol_spread = spreads(w, market, age)
     expected = notional / WAD * p.base / WAD + delta * price * spread + vega * vol_spread
     paid = quote.half_spread / WAD
     # a spread is rounded up to 1e-18 of what it is charged on, the square root in it to 1e-18 of sqrt(year)
     slack = 1e-9 * expected + 1e-15 * (1 + delta * price + vega)
     keep(abs(paid - expected) <= slack, "half_spreads_follow_the_definition", f"{paid} paid, {expected} due")
+
+
+def spreads(w: World, market: int, vol_age: int) -> tuple[float, float]:
+    """s_spot and s_vol of docs/mechanism.md §6; `vol_age` [s] is the surface's."""
+    mark, p = w.twin.oracle.last(market, w.now), w.inventory.market_params[market]
+    z, known = p.z / WAD * mark.sigma / WAD, p.deviation / WAD
+    spread = z * sqrt((max(w.now - mark.updated_at, 0) + p.tau) / YEAR)
+    if known > 0:
+        spread = min(spread, known + z * sqrt(p.tau / YEAR))
+    vol_spread = max(p.vol_floor / WAD, p.vol_z * p.vol_of_vol / WAD**2 * sqrt((vol_age + p.vol_tau) / YEAR))
+    return min(max(p.floor / WAD, spread) + mark.half_width / mark.price, 0.5), vol_spread
 
 
 # ---- rates

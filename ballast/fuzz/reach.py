@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ballast.fuzz.options import OF_OPTIONS
 from ballast.fuzz.world import Outcome, World
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.fixed import BPS, WAD
@@ -18,6 +19,10 @@ EXPECTED = (
     "vega held", "gamma held", "stress vector binds", "option rebate", "revalued at a block's start",
     "revalued between trades",
     "surface posted", "surface held back",
+    "options bought", "options written", "options closed", "options flipped", "eight options at once", "spread capped",
+    "board refreshed", "board paid for", "traded on a due board", "options liquidated", "board settled",
+    "empty board settled", "longs paid", "shorts charged", "board cleared with dust", "options traded back",
+    "calendar compared",
 )  # fmt: skip
 
 # The same for profile "all".
@@ -64,6 +69,8 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "revalued between trades" if book.changed else "revalued at a block's start"
     elif name == "absorb":
         yield "gift absorbed"
+    elif name in OF_OPTIONS:
+        yield from _of_boards(w, name, before)
 
 
 def _optioned(w: World) -> Iterator[str]:
@@ -81,6 +88,40 @@ def _optioned(w: World) -> Iterator[str]:
         yield "option rebate"
 
 
+def _of_boards(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
+    value, ledger = w.outcomes[-1].value, w.twin.clearinghouse
+    match name:
+        case "trade_options":
+            for old, new in w.moved:
+                if abs(new) > abs(old) and old * new >= 0:
+                    yield "options bought" if new > 0 else "options written"
+                elif old * new < 0:
+                    yield "options flipped"
+                elif new == 0:
+                    yield "options closed"
+            if len(w.moved) == 8:
+                yield "eight options at once"
+            if value.half_spread < w.quotes[-1].half_spread:
+                yield "spread capped"
+            if w.quotes[-1].charge < 0:
+                yield "option rebate"
+            if w.was_due:
+                yield "traded on a due board"
+        case "refresh_board":
+            yield "board paid for" if value else "board refreshed"
+        case "liquidate_options":
+            yield "options liquidated"
+        case "settle_board":
+            yield "board settled" if ledger.payables != before.payables else "empty board settled"
+        case "settle_accounts":
+            for account in map(w.key, w.touched):
+                gain = ledger.account(account)[0] - before.account(account)[0]
+                if gain:
+                    yield "longs paid" if gain > 0 else "shorts charged"
+        case "clear_board" if ledger.payables != before.payables:
+            yield "board cleared with dust"
+
+
 def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
     if w.meddled is not None:
         if w.meddled.gas is not None:
@@ -94,6 +135,12 @@ def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
     if w.churns:
         w.churns = 0
         yield "churn with a hedge"
+    if w.round_trips:
+        w.round_trips = 0
+        yield "options traded back"
+    if w.calendars:
+        w.calendars = 0
+        yield "calendar compared"
     if not outcome.ok:
         return
     doubles = [w.double(venue) for venue in w.doubles]

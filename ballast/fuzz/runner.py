@@ -12,26 +12,22 @@ from pathlib import Path
 from random import Random
 
 from ballast.chain import Chain, RevmChain, artifacts
+from ballast.fuzz import invariants, option_checks, promises
 from ballast.fuzz.actions import Step, describe, perform
-from ballast.fuzz.invariants import (
-    BEYOND,
-    EVERY_STEP,
-    EXPERIMENTS,
-    EXPERIMENTS_BEYOND,
-    OF_LPS,
-    THOROUGH,
-    every_view_answers,
-    i13_prices_equal_the_twin,
-    owned,
-    stayers,
-)  # fmt: skip
+from ballast.fuzz.invariants import BEYOND, OF_LPS, every_view_answers, i13_prices_equal_the_twin, owned, stayers
 from ballast.fuzz.plan import Planner
-from ballast.fuzz.promises import PROMISES, Before, before
+from ballast.fuzz.promises import Before, before
 from ballast.fuzz.reach import reached
 from ballast.fuzz.standards import PROPERTIES, Property, examine
 from ballast.fuzz.world import PURPOSES, Broken, Clock, Setup, World, deploy
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.system import Sandbox
+
+EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP)
+THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH)
+EXPERIMENTS = (*invariants.EXPERIMENTS, *option_checks.EXPERIMENTS)
+EXPERIMENTS_BEYOND = (*invariants.EXPERIMENTS_BEYOND, *option_checks.EXPERIMENTS_BEYOND)
+PROMISES = (*promises.PROMISES, *option_checks.PROMISES)
 
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves
 THOROUGH_EVERY = 50  # steps between comparisons of everything

@@ -19,7 +19,7 @@ from ballast.fuzz.world import FEEDERS, Broken, World, plain
 from ballast.model.exact.fixed import WAD, YEAR
 from ballast.model.exact.fixed import require as demand
 from ballast.model.exact.system import System as Twin
-from ballast.model.exact.vol_surface import DAY, HOUR, SETTLEMENT_HOUR, Point, Update
+from ballast.model.exact.vol_surface import DAY, HOUR, MAX_TERM, SETTLEMENT_HOUR, Point, Update
 from ballast.surface.signing import arguments, sign
 
 STRANGER = len(FEEDERS) - 1  # the key of nobody's feeder
@@ -228,17 +228,18 @@ def _next(w: World, rng: Random, last: Update, seen: int, most: float | None = N
     points: list[Point] = []
     for point in last.points:
         if point.expiry > seen:
-            vol = max(volatility(point, last.timestamp) + moved("vol"), 0.01)
+            vol = max(min(volatility(point, last.timestamp) + moved("vol"), 4.99), rng.choice((0.01, 0.0101, 0.0101)))
             theta = max(int(vol * vol * (point.expiry - seen) / YEAR * WAD), points[-1].theta + 1 if points else 1)
             rate = max(-WAD // 5, min(WAD // 5, point.rate + int(moved("rate") * WAD)))
             points.append(Point(point.expiry, theta, rate))
     if not points:
         return _first(rng, last.market, seen, near=w.setup.options)
+    points = [point for point in points if point.expiry - seen <= MAX_TERM]
     if w.setup.options and points[0].expiry - seen > 3 * DAY:
         expiry = (seen // DAY + 1) * DAY + SETTLEMENT_HOUR  # a near one again
         theta = points[0].theta * (expiry - seen) // (points[0].expiry - seen)
         points.insert(0, Point(expiry, max(theta, 1), points[0].rate))
-    if rng.random() < 0.2 and len(points) < 16:
+    if rng.random() < (0.05 if w.setup.options else 0.2) and len(points) < 16:
         end = points[-1]
         points.append(Point(end.expiry + 7 * DAY, int(end.theta * rng.uniform(1.001, 1.3)) + 1, 0))
     return Update(last.market, seen, int(rho * WAD), int(eta * WAD), tuple(points))

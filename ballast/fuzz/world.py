@@ -275,11 +275,13 @@ class Witness(Inventory):
     """The inventory's twin, which remembers what it answered in the last call."""
 
     quotes: list[Quote] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)  # that it was told of by trades
     released: list[int] = field(default_factory=list)  # beside the quotes [quote, WAD]
 
     def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
         quote = Inventory.trade(self, market, mark, change, now)
         self.quotes.append(quote)
+        self.changes.append(change)
         return quote
 
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
@@ -295,6 +297,7 @@ class Witness(Inventory):
     def forget(self) -> None:
         """A new call begins, or the last one was undone."""
         self.quotes = []
+        self.changes = []
         self.released = []
 
 
@@ -454,6 +457,11 @@ class World:
         self.wide: Contract | None = None  # WideFeed of the last market, and its twin
         self.wide_twin: WideFeed | None = None
         self.desk: Desk | None = None  # who trades greeks, if anybody
+        self.recomputed: dict[int, Any] = {}  # boards as they were when their totals were last recomputed
+        self.moved: list[tuple[int, int]] = []  # positions before and after the last option trade [lots]
+        self.was_due = False  # its board, before it
+        self.round_trips = 0  # experiments in which options were traded and traded back
+        self.calendars = 0  # pairs of expiries whose prices were compared
         self.listed: dict[tuple[int, int], None] = {}  # market and expiry of every board there ever was
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
@@ -521,6 +529,11 @@ class World:
     def quotes(self) -> list[Quote]:
         """What Inventory answered in the last action."""
         return self.inventory.quotes
+
+    @property
+    def changes(self) -> list[Change]:
+        """What Inventory was told by the trades of the last action."""
+        return self.inventory.changes
 
     def double(self, venue: int) -> Double:
         """The twin of a venue that behaves as it is told."""
