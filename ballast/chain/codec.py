@@ -1,4 +1,4 @@
-"""ABI encoding and decoding: static types are packed by hand for the sake of fuzzing, the rest is eth_abi's."""
+"""ABI encoding and decoding by hand, for the sake of fuzzing and of keepers; only dynamic arguments are eth_abi's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from functools import lru_cache
 from operator import index
 from typing import Any
 
-from eth_abi.abi import decode as eth_abi_decode
 from eth_abi.abi import encode as eth_abi_encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
@@ -53,8 +52,9 @@ def _address_word(value: str) -> bytes:
 class Codec:
     """How one ABI type travels.
 
-    `size` is the encoded length in bytes of a static type and 0 for a dynamic one. `pack` and `unpack` serve static
-    types; `clean` and `wrap` translate between our values and eth_abi's for the others.
+    `size` is the encoded length in bytes of a static type and 0 for a dynamic one. `unpack` reads the value whose
+    encoding begins at a position: for a dynamic type, where its head points to. `pack` serves static types; `clean`
+    translates our values into eth_abi's for the others.
     """
 
     name: str
@@ -62,11 +62,6 @@ class Codec:
     pack: Callable[[Any], bytes]
     unpack: Callable[[bytes, int], Any]
     clean: Callable[[Any], Any]
-    wrap: Callable[[Any], Any]
-
-
-def _identity(value: Any) -> Any:
-    return value
 
 
 def _uint(bits: int) -> Codec:
@@ -81,7 +76,7 @@ def _uint(bits: int) -> Codec:
     def unpack(data: bytes, at: int) -> int:
         return int.from_bytes(data[at : at + WORD], "big")
 
-    return Codec(f"uint{bits}", WORD, pack, unpack, index, _identity)
+    return Codec(f"uint{bits}", WORD, pack, unpack, index)
 
 
 def _int(bits: int) -> Codec:
@@ -96,7 +91,7 @@ def _int(bits: int) -> Codec:
     def unpack(data: bytes, at: int) -> int:
         return int.from_bytes(data[at : at + WORD], "big", signed=True)
 
-    return Codec(f"int{bits}", WORD, pack, unpack, index, _identity)
+    return Codec(f"int{bits}", WORD, pack, unpack, index)
 
 
 def _bool() -> Codec:
@@ -115,7 +110,7 @@ def _bool() -> Codec:
     def unpack(data: bytes, at: int) -> bool:
         return data[at + WORD - 1] == 1
 
-    return Codec("bool", WORD, pack, unpack, clean, _identity)
+    return Codec("bool", WORD, pack, unpack, clean)
 
 
 def _address() -> Codec:
@@ -125,7 +120,7 @@ def _address() -> Codec:
     def unpack(data: bytes, at: int) -> str:
         return _checksum(data[at + 12 : at + WORD])
 
-    return Codec("address", WORD, pack, unpack, address_of, address_of)
+    return Codec("address", WORD, pack, unpack, address_of)
 
 
 def _as_bytes(value: Any) -> bytes:
@@ -147,19 +142,46 @@ def _fixed_bytes(length: int) -> Codec:
     def unpack(data: bytes, at: int) -> bytes:
         return data[at : at + length]
 
-    return Codec(f"bytes{length}", WORD, pack, unpack, clean, _identity)
+    return Codec(f"bytes{length}", WORD, pack, unpack, clean)
 
 
 def _static_only(*_: Any) -> Any:
-    raise AssertionError("dynamic types go through eth_abi")
+    raise AssertionError("dynamic types are encoded by eth_abi")
 
 
-def _dynamic(name: str, clean: Callable[[Any], Any], wrap: Callable[[Any], Any]) -> Codec:
-    return Codec(name, 0, _static_only, _static_only, clean, wrap)
+def _dynamic(name: str, unpack: Callable[[bytes, int], Any], clean: Callable[[Any], Any]) -> Codec:
+    return Codec(name, 0, _static_only, unpack, clean)
+
+
+def _need(data: bytes, end: int) -> None:
+    if end > len(data):
+        raise DecodingError(f"{len(data)} bytes end before {end}")
+
+
+def _number(data: bytes, at: int) -> int:
+    """A length or an offset."""
+    _need(data, at + WORD)
+    return int.from_bytes(data[at : at + WORD], "big")
+
+
+def _bytes() -> Codec:
+    def unpack(data: bytes, at: int) -> bytes:
+        begin = at + WORD
+        end = begin + _number(data, at)
+        _need(data, end)
+        return data[begin:end]
+
+    return _dynamic("bytes", unpack, _as_bytes)
+
+
+def _string() -> Codec:
+    unpack = _bytes().unpack
+    return _dynamic("string", lambda data, at: unpack(data, at).decode(), str)
 
 
 def _array(item: Codec, length: int | None) -> Codec:
     name = f"{item.name}[{'' if length is None else length}]"
+    step = item.size or WORD
 
     def check(values: Any) -> Any:
         if length is not None and len(values) != length:
@@ -169,20 +191,23 @@ def _array(item: Codec, length: int | None) -> Codec:
     def clean(values: Any) -> list[Any]:
         return [item.clean(value) for value in check(values)]
 
-    def wrap(values: Sequence[Any]) -> list[Any]:
-        return [item.wrap(value) for value in values]
+    def unpack(data: bytes, at: int) -> list[Any]:
+        count = length
+        if count is None:
+            count, at = _number(data, at), at + WORD
+        end = at + count * step
+        _need(data, end)
+        if item.size:
+            return [item.unpack(data, offset) for offset in range(at, end, step)]
+        return [item.unpack(data, at + _number(data, offset)) for offset in range(at, end, step)]
 
     if length is None or not item.size:
-        return _dynamic(name, clean, wrap)
-    step, size = item.size, item.size * length
+        return _dynamic(name, unpack, clean)
 
     def pack(values: Any) -> bytes:
         return b"".join([item.pack(value) for value in check(values)])
 
-    def unpack(data: bytes, at: int) -> list[Any]:
-        return [item.unpack(data, offset) for offset in range(at, at + size, step)]
-
-    return Codec(name, size, pack, unpack, clean, wrap)
+    return Codec(name, step * length, pack, unpack, clean)
 
 
 def _field_name(name: str, position: int) -> str:
@@ -196,11 +221,26 @@ def record(title: str, names: Sequence[str]) -> Callable[..., Any]:
     return namedtuple(title, fields, rename=True)
 
 
+def _placed(items: Sequence[Codec]) -> tuple[list[tuple[Codec, int]], int]:
+    """Each item with the offset of its head, and the length of all heads."""
+    offsets: list[tuple[Codec, int]] = []
+    size = 0
+    for item in items:
+        offsets.append((item, size))
+        size += item.size or WORD
+    return offsets, size
+
+
+def _unpacked(placed: Sequence[tuple[Codec, int]], data: bytes, at: int) -> list[Any]:
+    return [item.unpack(data, at + offset if item.size else at + _number(data, at + offset)) for item, offset in placed]
+
+
 def _tuple(components: Sequence[Json], title: str) -> Codec:
     items = [codec_for(component) for component in components]
     names = [str(component["name"]) for component in components]
     make = record(title, names)
     name = f"({','.join(item.name for item in items)})"
+    placed, size = _placed(items)
 
     def parts(value: Any) -> Sequence[Any]:
         if isinstance(value, Mapping):
@@ -216,24 +256,17 @@ def _tuple(components: Sequence[Json], title: str) -> Codec:
     def clean(value: Any) -> tuple[Any, ...]:
         return tuple(item.clean(part) for item, part in zip(items, parts(value), strict=True))
 
-    def wrap(value: Sequence[Any]) -> Any:
-        return make(*[item.wrap(part) for item, part in zip(items, value, strict=True)])
+    def unpack(data: bytes, at: int) -> Any:
+        _need(data, at + size)
+        return make(*_unpacked(placed, data, at))
 
     if not all(item.size for item in items):
-        return _dynamic(name, clean, wrap)
-    offsets: list[tuple[Codec, int]] = []
-    size = 0
-    for item in items:
-        offsets.append((item, size))
-        size += item.size
+        return _dynamic(name, unpack, clean)
 
     def pack(value: Any) -> bytes:
         return b"".join([item.pack(part) for item, part in zip(items, parts(value), strict=True)])
 
-    def unpack(data: bytes, at: int) -> Any:
-        return make(*[item.unpack(data, at + offset) for item, offset in offsets])
-
-    return Codec(name, size, pack, unpack, clean, wrap)
+    return Codec(name, size, pack, unpack, clean)
 
 
 _ARRAY = re.compile(r"^(.*)\[(\d*)\]$")
@@ -251,9 +284,9 @@ def codec_for(component: Json) -> Codec:
     if kind == "bool":
         return _bool()
     if kind == "bytes":
-        return _dynamic("bytes", _as_bytes, _identity)
+        return _bytes()
     if kind == "string":
-        return _dynamic("string", str, _identity)
+        return _string()
     if kind.startswith("bytes"):
         return _fixed_bytes(int(kind[5:]))
     if kind.startswith("uint"):
@@ -266,18 +299,14 @@ def codec_for(component: Json) -> Codec:
 class Arguments:
     """Encoder and decoder of an argument list: constructor or function inputs, function outputs, event data."""
 
-    __slots__ = ("_codecs", "_offsets", "_static", "_types", "names", "size")
+    __slots__ = ("_codecs", "_placed", "_static", "_types", "names", "size")
 
     def __init__(self, components: Sequence[Json]) -> None:
         self._codecs = [codec_for(component) for component in components]
         self._types = [codec.name for codec in self._codecs]
         self._static = all(codec.size for codec in self._codecs)
-        self._offsets: list[tuple[Callable[[bytes, int], Any], int]] = []
         self.names = [str(component.get("name", "")) for component in components]
-        self.size = 0
-        for codec in self._codecs:
-            self._offsets.append((codec.unpack, self.size))
-            self.size += codec.size or WORD
+        self._placed, self.size = _placed(self._codecs)
 
     @property
     def signature(self) -> str:
@@ -299,13 +328,10 @@ class Arguments:
         """The values in `data`; raises DecodingError when it is too short."""
         if len(data) < self.size:
             raise DecodingError(f"{len(data)} bytes cannot hold {self.signature}; is there code at the address?")
-        if self._static:
-            return [unpack(data, offset) for unpack, offset in self._offsets]
         try:
-            values = eth_abi_decode(self._types, data)
-        except Exception as error:
+            return _unpacked(self._placed, data, 0)
+        except UnicodeDecodeError as error:
             raise DecodingError(f"cannot decode {self.signature}: {error}") from error
-        return [codec.wrap(value) for codec, value in zip(self._codecs, values, strict=True)]
 
 
 class Function:
