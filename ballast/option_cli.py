@@ -184,7 +184,7 @@ def health_rows(session: Session, view: Any) -> list[tuple[str, object]]:
     """Cash, equity and requirements of the Lens's view of an account."""
     rows: list[tuple[str, object]] = [
         ("cash", f"{figure(view.cash)} {session.symbol}"),
-        ("equity, without long options", figure(view.now.equity)),
+        ("equity, without long options" if view.options else "equity", figure(view.now.equity)),
         ("initial margin", figure(view.now.initial)),
         ("maintenance margin", figure(view.now.maintenance)),
     ]
@@ -536,7 +536,7 @@ def _after_rows(session: Session, preview: Preview) -> list[tuple[str, object]]:
         return [*rows, ("", f"it would be refused: {after.reason}")]
     if after is not None:
         rows += [
-            ("equity after, without long options", figure(after.now.equity)),
+            ("equity after, without long options" if after.options else "equity after", figure(after.now.equity)),
             ("initial margin after", figure(after.now.initial)),
         ]
     return rows

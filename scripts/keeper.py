@@ -1,4 +1,4 @@
-"""The keeper: hedges, liquidates, processes redemptions and keeps markets in step; anybody may run one and is paid."""
+"""The keeper: hedges, liquidates, settles options, processes redemptions; anybody may run one and is paid."""
 
 from __future__ import annotations
 

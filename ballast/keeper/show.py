@@ -69,7 +69,7 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
         case Refresh() | Settle():
             return [action.kind, _board(action, names), "", "", "", f"{action.expected_reward:,.2f}"]
         case SettleAccounts():
-            return ["settle accounts", _board(action, names), f"{len(action.accounts)} accounts", "", "", ""]
+            return ["settle accounts", _board(action, names), f"accounts: {len(action.accounts)}", "", "", ""]
         case Clear():
             return ["clear", _board(action, names), "", "", "", ""]
         case Recall():
