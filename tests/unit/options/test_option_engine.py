@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from math import erf, exp, log, sqrt
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ballast.chain import reverts
 from ballast.model.exact.fixed import YEAR
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.option_book import LOT, STRIKE_UNIT, Order, key_of, pack
+from ballast.model.exact.option_engine import OptionParams, stored_params
 from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY_MARKET
 from tests.unit.options.world import BTC, CENT, ETH, FORTNIGHT, OPTIONS, START, WAD, WEEK, OptionWorld
 
 DAY = 86_400
+SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
 
 
 def textbook(world: OptionWorld, strike: float, put: bool, expiry: int = WEEK) -> float:
@@ -237,6 +242,7 @@ def wide(world: OptionWorld) -> OptionWorld:
 
 @pytest.mark.parametrize("name", ["400C", "1600C", "2000C", "3000C", "1600P", "2000P", "3000P", "10000P", "10000C"])
 def test_no_price_crosses_its_bounds_however_wide_the_spread(wide: OptionWorld, trader: str, name: str) -> None:
+    wide.push(ETH, 2_000)  # of this second: spot cannot have moved since
     bought = wide.option(trader, {name: 10})
     most = 2_000 if name[-1] == "C" else int(name[:-1])
     assert bought.premium + bought.half_spread <= 10 * most * WAD
@@ -771,3 +777,119 @@ def test_book_takes_orders_from_the_engine_alone(world: OptionWorld) -> None:
         for name, arguments in calls:
             with reverts("roles: not allowed"):
                 world.book.send(name, *arguments, sender=sender)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=100 * SCALE, deadline=None)
+@given(
+    params=st.builds(
+        OptionParams,
+        min_size=st.integers(0, 2**62 * LOT - 1),
+        cap_series=st.integers(0, 2**62 * LOT - 1),
+        cap_expiry=st.integers(0, 2**62 * LOT - 1),
+        cap_market=st.integers(0, 2**62 * LOT - 1),
+        cutoff=st.integers(600, 7 * DAY),
+        initial_bps=st.integers(500, 10_000),
+        floor_bps=st.integers(100, 500),
+        maintenance_bps=st.integers(3_000, 9_000),
+        penalty_bps=st.integers(0, 500),
+        fee_share_bps=st.integers(0, 5_000),
+        reward=st.integers(0, 100 * WAD),
+        interval=st.integers(60, 2**24 - 1),
+    ),
+    paused=st.booleans(),
+)
+def test_params_come_back_as_they_were_set(params: OptionParams, paused: bool) -> None:
+    world = OptionWorld.create()
+    if world.options.is_paused(ETH) != paused:
+        (world.pause_options if paused else world.unpause_options)()
+    world.options.set_params.send(ETH, astuple(params), sender=world.governor)
+    assert tuple(world.options.params(ETH)) == astuple(stored_params(params))
+    assert world.options.margin_bps(ETH) == (params.initial_bps, params.floor_bps, params.maintenance_bps)
+    assert world.options.is_paused(ETH) is paused
+    assert tuple(world.options.params(BTC)) == astuple(OPTIONS)
+
+
+# ── what is logged, and when nothing answers ──
+
+
+def test_every_act_is_logged(world: OptionWorld, trader: str) -> None:
+    orders = world.orders({"2000C": 10, "2200P": -2})
+    receipt = world.send(trader, orders)
+    assert tuple(receipt.one("Trade")) == (
+        trader, ETH, WEEK, [astuple(o) for o in orders], 2_000 * WAD, receipt.value.premium, receipt.value.half_spread,
+        receipt.value.charge,
+    )  # fmt: skip
+    assert tuple(receipt.one("Refreshed")) == (ETH, WEEK, trader, 2_000 * WAD, 0)
+    world.warp(1_801)
+    receipt = world.refresh()
+    assert tuple(receipt.one("Refreshed")) == (ETH, WEEK, world.stranger, 2_000 * WAD, OPTIONS.reward)
+    receipt = world.list(ETH, WEEK, [2_050])
+    assert tuple(receipt.one("StrikesListed")) == (ETH, WEEK, [2_050 * WAD])
+    receipt = world.close_board(ETH, WEEK)
+    assert tuple(receipt.one("BoardClosed")) == (ETH, WEEK)
+    last = world.expire(2_100)
+    receipt = world.settle(last)
+    payoff = 10 * 100 * WAD - 2 * 100 * WAD
+    assert tuple(receipt.one("Settled", world.options)) == (
+        ETH, WEEK, world.stranger, 2_100 * WAD, payoff, OPTIONS.reward,
+    )  # fmt: skip
+    receipt = world.settle_accounts([trader, world.stranger])
+    assert tuple(receipt.one("AccountSettled")) == (trader, ETH, WEEK, payoff)
+    assert tuple(world.clear().one("Cleared")) == (ETH, WEEK, 0)
+    engine, governor = world.options, world.governor
+    assert tuple(engine.pause.send(ETH, sender=governor).one("MarketPaused")) == (ETH, True)
+    assert tuple(engine.unpause.send(ETH, sender=governor).one("MarketPaused")) == (ETH, False)
+    logged = engine.set_params.send(ETH, astuple(OPTIONS), sender=governor).one("MarketParamsSet")
+    assert (logged.market, tuple(logged.params)) == (ETH, astuple(OPTIONS))
+    lowered = engine.lower_caps.send(ETH, WAD, WAD, WAD, sender=governor).one("MarketParamsSet")
+    assert tuple(lowered.params) == astuple(replace(OPTIONS, cap_series=WAD, cap_expiry=WAD, cap_market=WAD))
+
+
+def test_liquidation_is_logged_with_what_it_was_judged_by(world: OptionWorld, trader: str) -> None:
+    to_cash(world, trader, 4_000 * 10**6)
+    world.option(trader, {"2000C": -10})
+    world.set_price(ETH, 2_250 * WAD)
+    health = world.health(trader)
+    receipt = world.liquidate_options(trader, ETH, WEEK)
+    assert tuple(receipt.one("Liquidated", world.options)) == (
+        trader, ETH, WEEK, world.liquidator, health.equity, health.maintenance, receipt.value,
+    )  # fmt: skip
+    trade = receipt.one("Trade", world.options)
+    assert (trade.account, [tuple(o) for o in trade.orders]) == (trader, [(world.series("2000C"), 10 * WAD)])
+
+
+def test_operation_under_way_refuses_trades_and_quotes(world: OptionWorld, trader: str) -> None:
+    orders = [astuple(o) for o in world.orders({"2000C": 1})]
+    world.option(trader, {"2200C": 1})
+    calls = (
+        world.options.tx("quote", trader, orders),
+        world.options.tx("trade", orders, 2**255 - 1, world.now),
+    )
+    for call in calls:
+        with reverts("clearing: in progress"):
+            world.operation.run.send(
+                [
+                    (world.clearinghouse.address, world.clearinghouse.tx("begin").data),
+                    (world.options.address, call.data),
+                    (world.clearinghouse.address, world.clearinghouse.tx("end").data),
+                ]
+            )
+
+
+def test_board_is_renewed_between_trades_that_paid_charges_and_ends_the_rebates_of_the_block(
+    world: OptionWorld, trader: str, other: str
+) -> None:
+    """Nobody has been paid yet, so the second trade renews the board; a fall of U after that earns nothing."""
+    world.option(trader, {"2000C": 50})
+    world.rest(3)
+    world.warp(1_801)
+    world.renew_rounds()
+    assert world.trade(other, ETH, 100 * WAD).value.charge > 0
+    assert world.book.is_due(key_of(ETH, WEEK), 2_000 * WAD)
+    outcome = world.option(other, {"2000C": 5})
+    assert not world.book.is_due(key_of(ETH, WEEK), 2_000 * WAD)
+    assert outcome.charge > 0
+    world.check()
+    assert world.trade(other, ETH, -100 * WAD).value.charge == 0
+    world.check()
