@@ -270,3 +270,54 @@ def test_options_one_block_of_trades_earns_nothing(sequence: list[Step]) -> None
     assert [world.held(account) for account in world.traders] == held
     assert sum(world.cash(account) for account in world.traders) <= sum(before)
     world.check()
+
+
+prices = st.integers(1_300, 2_900)
+surfaces = st.tuples(st.integers(30, 95), st.integers(-90, 90), st.integers(5, 100))
+
+
+@pytest.mark.fuzz
+@settings(max_examples=40 * SCALE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(price=prices, surface=surfaces, wait=st.integers(1, 3_500), size=st.integers(1, 400), who=st.integers(0, 2))
+def test_no_static_arbitrage_at_executable_prices(
+    price: int, surface: tuple[int, int, int], wait: int, size: int, who: int
+) -> None:
+    """
+    I8, rebates aside: whatever the smile, spot and age of the surface, verticals, butterflies, calendars, boxes do not
+    pay who buys them, in one trade or leg by leg; ask >= mark >= bid; twice the size costs no less.
+    """
+    vol, rho, eta = surface
+    world = OptionWorld.create()
+    world.warp(3 * 3_600)  # far enough for any surface to be near
+    world.renew_rounds()
+    world.post(ETH, vol / 100, rho * WAD // 100, eta * WAD // 100)
+    world.warp(wait)
+    world.set_price(ETH, price * WAD)
+    for expiry in (WEEK, FORTNIGHT):
+        world.refresh(ETH, expiry)
+    trader = world.traders[who]
+
+    def cost(legs: dict[str, int | float], expiry: int = WEEK) -> int:
+        quoted = world.quote(trader, world.orders(legs, expiry))
+        assert quoted.charge >= 0  # nobody is paid where nothing is held
+        assert quoted.half_spread >= 0
+        return int(quoted.premium + quoted.half_spread)
+
+    strikes = (1_600, 1_800, 2_000, 2_200, 2_400, 2_600)
+    asks = {f"{k}{right}": cost({f"{k}{right}": size}) for k in strikes for right in "CP"}
+    bids = {name: -cost({name: -size}) for name in asks}
+    for name, ask in asks.items():
+        assert 0 <= bids[name] <= ask <= size * WAD * (price if name[-1] == "C" else int(name[:-1]))
+        assert cost({name: 2 * size}) >= ask
+    for low, middle, high in zip(strikes, strikes[1:], strikes[2:], strict=False):
+        for right, legs in (
+            ("C", {f"{low}C": size, f"{middle}C": -size}),
+            ("P", {f"{middle}P": size, f"{low}P": -size}),
+        ):
+            wings = {f"{low}{right}": size, f"{middle}{right}": -2 * size, f"{high}{right}": size}
+            for position in (legs, wings):
+                assert cost(position) >= -4
+                assert sum(asks[n] * s // size if s > 0 else bids[n] * s // size for n, s in position.items()) >= -4
+        box = {f"{low}C": size, f"{low}P": -size, f"{middle}C": -size, f"{middle}P": size}
+        assert cost(box) - size * (middle - low) * WAD * 99 // 100 >= 0  # worth their difference, discounted for a week
+    assert cost({"2000C": size}, FORTNIGHT) >= bids["2000C"]  # the rate is not negative
