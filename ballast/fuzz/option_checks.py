@@ -23,6 +23,7 @@ from ballast.model.exact.fixed import WAD, YEAR, Reverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.option_book import (
     DAY,
+    LAG_Z,
     LOT,
     MONTH,
     NO_SETTLEMENT,
@@ -186,7 +187,7 @@ def option_trades_follow_the_definitions(w: World, b: Before) -> None:
     key = board_of(orders[0].series)
     market, expiry, point = market_of(key), expiry_of(key), w.book.points[key]
     mark, now_smile = w.twin.oracle.last(market, w.now), w.surface.smile(market, expiry, w.now)
-    value = delta = vega = cap = notional = 0.0
+    value = delta = vega = cap = room = notional = 0.0
     for order in orders:
         size, strike = order.size / WAD, strike_of(order.series) / 10**8
         option = _black(mark.price / WAD, strike, now_smile, expiry - w.now, expiry)
@@ -194,7 +195,8 @@ def option_trades_follow_the_definitions(w: World, b: Before) -> None:
         value += size * unit
         notional += abs(size) * mark.price / WAD
         most = strike if is_put(order.series) else mark.price / WAD
-        cap += abs(size) * (min(unit / PREMIUM_SHARE, max(most - unit, 0.0)) if size > 0 else unit)
+        cap += abs(size) * (unit / PREMIUM_SHARE if size > 0 else unit)
+        room += abs(size) * (max(most - unit, 0.0) if size > 0 else unit)
         spot, seconds = point.spot / WAD, expiry - point.time
         up, down = (_black(spot * x, strike, w.book.smiles[key], seconds, expiry)[0] for x in (1 + STEP, 1 - STEP))
         delta -= size * ((up - down) / (2 * STEP * spot) - is_put(order.series))
@@ -210,6 +212,8 @@ def option_trades_follow_the_definitions(w: World, b: Before) -> None:
     expected = notional * p.base / WAD + abs(delta) * mark.price / WAD * spot_spread + abs(vega) * vol_spread
     keep(abs(quote.half_spread / WAD - expected) <= slack, name, f"half-spread {quote.half_spread / WAD}, {expected}")
     paid = outcome.half_spread / WAD
+    age = max(w.now - mark.updated_at, 0) / YEAR
+    cap = min(room, cap + abs(delta) * mark.price / WAD * LAG_Z * mark.sigma / WAD * sqrt(age))
     keep(abs(paid - min(expected, cap)) <= 2 * slack, name, f"{paid} paid of {expected}, capped at {cap}")
 
 

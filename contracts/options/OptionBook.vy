@@ -69,7 +69,8 @@ NEAR: constant(uint256) = 3 * 86_400            # [s] with less left the band is
 MAX_AGE: constant(uint256) = 1_800              # [s] how old a point may be, and
 AGE_SHARE: constant(uint256) = 4                # at most a quarter of the time left
 MAX_ORDERS: constant(uint256) = 8
-PREMIUM_SHARE: constant(uint256) = 8            # a buyer's half-spread is at most an eighth of the premium
+PREMIUM_SHARE: constant(uint256) = 8            # a buyer's half-spread is at most an eighth of the premium, beyond
+LAG_Z: constant(uint256) = 2                    # so many deviations of spot since the round, on the delta
 
 SURFACE: immutable(IVolSurface)
 PRICER: immutable(IOptionPricer)
@@ -525,6 +526,7 @@ def _plan(
         self._point(smile, expiry, mark.price, block.timestamp), strikes
     )
     i: uint256 = 0
+    room: uint256 = 0                               # [quote, WAD] up to the bounds of the orders' prices
     for order: IOptionBook.Order in orders:
         is_put: bool = series._is_put(order.series)
         unit: uint256 = premiums[places[i]].put if is_put else premiums[places[i]].call
@@ -535,11 +537,13 @@ def _plan(
             most: uint256 = wad.mul_down(size, strikes[places[i]] if is_put else mark.price)
             value = wad.mul_up(size, unit)
             f.premium += convert(value, int256)
-            f.spread_cap += min(value // PREMIUM_SHARE, wad.sub_floor(most, value))
+            f.spread_cap += value // PREMIUM_SHARE
+            room += wad.sub_floor(most, value)
         else:
             # selling never costs
             f.premium -= convert(value, int256)
             f.spread_cap += value
+            room += value
         i += 1
 
     of_point: IVolSurface.Smile = smile
@@ -568,6 +572,11 @@ def _plan(
     f.change = self._difference(point, old, point, p.book, mark.price, expiry)
     f.change.notional = wad.mul_up(traded, mark.price)
     f.change.vol_age = block.timestamp - smile.timestamp
+    # what the round's age hides is no fee: with it below an eighth of the premium, whoever knows the next round would win
+    age: uint256 = wad.sub_floor(block.timestamp, mark.updated_at)
+    lag: uint256 = LAG_Z * wad.mul_down(mark.sigma, wad.root_down(age * c.WAD // c.YEAR))
+    dollars: uint256 = wad.mul_down(signed.magnitude(f.change.exposure.delta), mark.price)
+    f.spread_cap = min(room, f.spread_cap + wad.mul_down(dollars, lag))
     return p, f
 
 

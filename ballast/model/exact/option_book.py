@@ -22,6 +22,7 @@ from ballast.model.exact.fixed import (
     mul_floor,
     mul_up,
     require,
+    root_down,
     sub_floor,
     tdiv,
 )
@@ -190,6 +191,7 @@ NEAR = 3 * DAY
 MAX_AGE = 1_800
 AGE_SHARE = 4
 PREMIUM_SHARE = 8
+LAG_Z = 2
 
 
 class Surface(Protocol):
@@ -438,7 +440,7 @@ class OptionBook:
         smile = self.surface.smile(market, expiry, now)
         places = {index: i for i, index in enumerate(touched)}
         premiums = option_pricer.premiums(_where(smile, expiry, mark.price, now), [line.strike for line in lines])
-        premium = cap = 0
+        premium = cap = room = 0
         for order in orders:
             place, put, size = places[index_of(order.series)], is_put(order.series), abs(order.size)
             unit = premiums[place].put if put else premiums[place].call
@@ -446,11 +448,13 @@ class OptionBook:
                 most = mul_down(size, lines[place].strike if put else mark.price)
                 value = mul_up(size, unit)
                 premium += value
-                cap += min(value // PREMIUM_SHARE, sub_floor(most, value))
+                cap += value // PREMIUM_SHARE
+                room += sub_floor(most, value)
             else:
                 value = mul_down(size, unit)
                 premium -= value
                 cap += value
+                room += value
 
         of_point = smile if smile.timestamp == point.surface else self.smiles.get(key, Smile())
         totals = option_pricer.change(_where(of_point, expiry, point.spot, point.time), lines)
@@ -469,10 +473,12 @@ class OptionBook:
             notional=mul_up(traded, mark.price),
             vol_age=now - smile.timestamp,
         )
+        lag = LAG_Z * mul_down(mark.sigma, root_down(sub_floor(now, mark.updated_at) * WAD // YEAR))
+        dollars = mul_down(abs(change.exposure.delta), mark.price)
         fill = Fill(
             tuple(filled),
             premium,
-            cap,
+            min(room, cap + mul_down(dollars, lag)),
             interest,
             self.interest.get(market, 0) + interest - old.interest,
             smile.is_live,
