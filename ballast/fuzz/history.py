@@ -31,6 +31,9 @@ ORACLE = "contracts/oracle/PriceOracle.vy"
 VAULT = "contracts/vault/Vault.vy"
 EPOCHS = "contracts/vault/epochs.vy"
 SHARES = "contracts/vault/shares.vy"
+BOOK = "contracts/options/OptionBook.vy"
+OPTIONS = "contracts/options/OptionEngine.vy"
+MARGIN = "contracts/clearing/Margin.vy"
 
 CLEARING_TWIN = "ballast/model/exact/clearing.py"
 PERPS_TWIN = "ballast/model/exact/perps.py"
@@ -39,6 +42,9 @@ HEDGE_TWIN = "ballast/model/exact/hedge.py"
 MANAGER_TWIN = "ballast/model/exact/hedge_manager.py"
 ORACLE_TWIN = "ballast/model/exact/oracle.py"
 VAULT_TWIN = "ballast/model/exact/vault.py"
+BOOK_TWIN = "ballast/model/exact/option_book.py"
+OPTIONS_TWIN = "ballast/model/exact/option_engine.py"
+MARGIN_TWIN = "ballast/model/exact/margin.py"
 
 STALE_AVERAGE = Bug(
     "adding to a position leaves the aggregate of entry costs as it was",
@@ -600,6 +606,95 @@ CALLED_FROM_INSIDE = Bug(
     ),
     mirrors="GMX v1, July 2025 ($42m), Siren, 2021 ($3.5m): called again before the books were written",
     profile="all",
+)
+
+TOTALS_FROZEN = Bug(
+    "a trade of options leaves delta among the totals of its board as it was",
+    "OptionBook",
+    (Edit(BOOK, "    p.book.delta += totals.delta\n", ""),),
+    (Edit(BOOK_TWIN, "            old.delta + totals.delta,\n", "            old.delta,\n"),),
+    "no single incident: greeks of a board that are kept beside its positions",
+)
+OLD_SURFACE = Bug(
+    "a board whose surface is another is not renewed",
+    "OptionBook",
+    (Edit(BOOK, "point.surface != surface or block.timestamp", "block.timestamp"),),
+    (Edit(BOOK_TWIN, "point.surface != surface or now - point.time", "now - point.time"),),
+    "no single incident: trades and deposits at volatilities that are over",
+)
+PAID_AGAIN = Bug(
+    "who has been paid for a settled option keeps it",
+    "OptionBook",
+    (
+        Edit(
+            BOOK,
+            "    positions._save(account, before, legs)\n    return payoff, True",
+            "    return payoff, True",
+        ),
+    ),
+    (Edit(BOOK_TWIN, "        self.legs_of[account] = legs\n        return payoff", "        return payoff"),),
+    "Opyn, August 2020 ($371k): one payment exercised several options",
+)
+ANY_ROUND = Bug(
+    "any round of the past settles a board",
+    "PriceOracle",
+    (Edit(ORACLE, '    assert after.updated_at > time, "oracle: not the last round"\n', ""),),
+    (Edit(ORACLE_TWIN, '        require(after.updated_at > time, "oracle: not the last round")\n', ""),),
+    "no single incident: whoever settles chooses the price",
+)
+SALES_UNCAPPED = Bug(
+    "the half-spread of a sale may exceed what is sold",
+    "OptionBook",
+    (Edit(BOOK, "            f.spread_cap += value\n", "            f.spread_cap += 2 * value + c.WAD\n"),),
+    (Edit(BOOK_TWIN, "                cap += value\n", "                cap += 2 * value + WAD\n"),),
+    "no single incident: a position that is worth nothing costs money to close",
+)
+SHORTS_OWE_NOTHING = Bug(
+    "what traders owe net for a settled board stays out of payables",
+    "OptionEngine",
+    (
+        Edit(
+            OPTIONS,
+            "    self._settle_vault(release, reward, payoff)\n",
+            "    self._settle_vault(release, reward, max(payoff, 0))\n",
+        ),
+    ),
+    (
+        Edit(
+            OPTIONS_TWIN,
+            "        self._settle_vault(release, reward, payoff, keeper)\n",
+            "        self._settle_vault(release, reward, max(payoff, 0), keeper)\n",
+        ),
+    ),
+    "no single incident: a payout booked for one side",
+)
+SETTLED_STAYS_IN_U = Bug(
+    "a settled board stays in the inventory",
+    "OptionEngine",
+    (
+        Edit(
+            OPTIONS,
+            "        release = (extcall INVENTORY.adjust(market, mark, change)).release\n"
+            "    self._settle_vault(release, reward, payoff)\n",
+            "    self._settle_vault(release, reward, payoff)\n",
+        ),
+    ),
+    (
+        Edit(
+            OPTIONS_TWIN,
+            "            release = self.inventory.adjust(market, mark, change, now, hedges=False).release\n"
+            "        self._settle_vault(release, reward, payoff, keeper)\n",
+            "        self._settle_vault(release, reward, payoff, keeper)\n",
+        ),
+    ),
+    "no single incident: expired options go on counting",
+)
+WRITERS_UNSECURED = Bug(
+    "short options need no margin",
+    "Margin",
+    (Edit(MARGIN, "                initial += required\n", ""),),
+    (Edit(MARGIN_TWIN, "                    initial += needed\n", ""),),
+    "no single incident: naked options",
 )
 
 BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))

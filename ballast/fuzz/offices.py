@@ -80,6 +80,8 @@ def parameters(w: World, of: str, number: int = 0) -> Any:
             return _inventory_params(w.inventory.params)
         case "spreads":
             return w.inventory.market_params[number]
+        case "options":
+            return w.options.configs[number]
         case "rule":
             return w.manager.rule
         case "venue":
@@ -88,7 +90,7 @@ def parameters(w: World, of: str, number: int = 0) -> Any:
             return w.vault.params
 
 
-OFFICES = ("market", "oracle", "inventory", "spreads", "rule", "venue", "vault")
+OFFICES = ("market", "oracle", "inventory", "spreads", "options", "rule", "venue", "vault")
 
 
 def _setter(w: World, of: str, field: str, value: int, number: int) -> tuple[Any, str, tuple[Any, ...], Any]:
@@ -116,6 +118,11 @@ def _setter(w: World, of: str, field: str, value: int, number: int) -> tuple[Any
             return (
                 system.inventory, "set_params", (word,),
                 lambda t: t.inventory.set_params(InventoryTerms.of(new), w.now),
+            )  # fmt: skip
+        case "options":
+            return (
+                system.option_engine, "set_params", (number, astuple(new)),
+                lambda t: t.option_engine.set_params(number, new),
             )  # fmt: skip
         case "rule":
             return system.hedge_manager, "set_rule", (astuple(new),), lambda t: t.hedge_manager.set_rule(new)

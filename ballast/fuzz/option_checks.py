@@ -16,15 +16,17 @@ from typing import Any
 
 from ballast.fuzz.invariants import DUST, PROBES, _experiment, _wealth, _what_if_size, demand, new_is_less, new_is_more
 from ballast.fuzz.options import OF_OPTIONS, last_round
-from ballast.fuzz.promises import Before, keep, spreads
+from ballast.fuzz.promises import ENTRIES, Before, keep, spreads
 from ballast.fuzz.world import ACTORS, Broken, World, plain
 from ballast.model.exact.black76 import MAX_VOL
-from ballast.model.exact.fixed import WAD, YEAR, Reverted
+from ballast.model.exact.fixed import BPS, WAD, YEAR, Reverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.option_book import (
+    BAND_BPS,
     DAY,
     LAG_Z,
     LOT,
+    MAX_AGE,
     MONTH,
     NO_SETTLEMENT,
     NO_TOTALS,
@@ -270,6 +272,23 @@ def options_open_only_where_they_may(w: World, b: Before) -> None:
     if grown > 0:
         interest = w.book.books[key].interest * LOT, w.book.interest[market] * LOT
         keep(interest[0] <= p.cap_expiry and interest[1] <= p.cap_market, name, f"interest {interest}")
+
+
+def boards_are_of_now(w: World, b: Before) -> None:
+    """Whoever opens, enters or leaves does so on boards of the posted surface, at most half an hour old, whose spot is
+    at most 3 % away, and before they are over: beyond, their greeks and their part of NAV are guesses."""
+    if b.name == "trade_options" and b.opens:
+        keys = [board_of(b.arguments["orders"][0][0])]
+    elif b.name in ENTRIES or (b.name == "process_epoch" and w.outcomes[-1].value[0] > 0):
+        keys = [key for key, book in w.book.books.items() if any((book.value, book.delta, book.gamma, book.theta))]
+    else:
+        return
+    for key in keys:
+        market, point = market_of(key), w.book.points[key]
+        price, surface = w.twin.oracle.peek(market, w.now).price, w.surface.timestamp(market)
+        fine = point.surface == surface and w.now - point.time <= MAX_AGE and w.now < expiry_of(key)
+        near = abs(price - point.spot) * BPS <= point.spot * BAND_BPS
+        keep(fine and near, "boards_are_of_now", f"{point} at {w.now}, spot {price}, surface of {surface}")
 
 
 def i14_settled_at_the_price_in_force(w: World, b: Before) -> None:
@@ -538,6 +557,7 @@ PROMISES = (
     option_trades_follow_the_definitions,
     i8_options_stay_within_their_bounds,
     options_open_only_where_they_may,
+    boards_are_of_now,
     i14_settled_at_the_price_in_force,
 )
 EXPERIMENTS = (i5_splitting_option_trades_never_helps, i6_no_round_trip_over_options_pays)

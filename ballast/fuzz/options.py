@@ -274,10 +274,9 @@ def _listing(w: World, rng: Random, market: int, expiry: int, count: int) -> Ste
     return ["list_strikes", {"who": "governor", "market": market, "expiry": expiry, "strikes": grid[:MAX_STRIKES]}]
 
 
-def options_new(w: World, rng: Random, who: str) -> list[Step]:
+def options_new(w: World, rng: Random, who: str, key: int | None = None) -> list[Step]:
     """One to eight orders on a board, of any size to what margin and caps allow and beyond."""
-    keys = [key for key, point in w.book.points.items() if point.strikes and key not in w.book.settlements]
-    keys = [key for key in keys if expiry_of(key) > w.now or rng.random() < 0.1]
+    keys = [key] if key is not None else _boards(w, rng)
     if not keys:
         return []
     key = rng.choice(keys)
@@ -299,6 +298,12 @@ def options_new(w: World, rng: Random, who: str) -> list[Step]:
         arguments["most"] = max(-NO_LIMIT, min(worth, NO_LIMIT))
     steps: list[Step] = [["trade_options", arguments]]
     return [*ready(w, rng, market), *steps] if rng.random() < 0.95 else steps
+
+
+def _boards(w: World, rng: Random) -> list[int]:
+    """Those with strikes that are not settled; now and then those that are over, too."""
+    keys = [key for key, point in w.book.points.items() if point.strikes and key not in w.book.settlements]
+    return [key for key in keys if expiry_of(key) > w.now or rng.random() < 0.1]
 
 
 def options_held(w: World, rng: Random) -> list[Step]:
@@ -416,6 +421,8 @@ def to_expiry(w: World, rng: Random) -> list[Step]:
                 if rng.random() < 0.9:
                     answer = max(int(newest.answer * rng.gauss(1, 0.03)), 1)
                     steps.append(["push", {"market": market, "answer": answer}])
+            if rng.random() < 0.3:
+                steps += options_new(w, rng, rng.choice(TRADERS), next(key for key in live if expiry_of(key) == expiry))
     for key in live:
         if expiry_of(key) == expiry:
             board = {"who": "keeper", "market": market_of(key), "expiry": expiry}
@@ -461,22 +468,35 @@ def boards(w: World, rng: Random) -> list[Step]:
     if rng.random() < 0.5:
         return [lift]
     pause: Step = ["pause_options", {"who": rng.choice((who, "guardian")), "market": market, "on": True}]
-    return [pause, *options_held(w, rng), *options_new(w, rng, rng.choice(TRADERS)), lift]
+    interval = {
+        "who": "governor",
+        "of": "options",
+        "field": "interval",
+        "value": rng.choice((600, 10, 60)),
+        "number": 0,
+    }
+    between: list[Step] = [*options_held(w, rng), *options_new(w, rng, rng.choice(TRADERS))]
+    if market < len(w.feeds) and rng.random() < 0.3:
+        between.append(["set_parameter", interval | {"number": market}])
+    return [pause, *between, lift]
 
 
 def liquidations(w: World, rng: Random) -> list[Step]:
-    """Whoever is below maintenance, or somebody else; often after a move against whoever is short."""
+    """Whoever is below maintenance, or near it; often after a move against whoever is short."""
     owners = {w.address(name): name for name in ACTORS}
     short = [(owner, series) for owner, legs in w.book.legs_of.items() for series, lots in legs.items() if lots < 0]
     short = [each for each in short if each[0] in owners]
     if not short:
         return []
-    owner, series = rng.choice(short)
+    weak: dict[str, float] = {}
+    for owner in {owner for owner, _ in short}:
+        health = w.twin.margin.health(owner, w.now)
+        weak[owner] = health.equity / max(health.maintenance, 1)
+    owner, series = min(short, key=lambda each: weak[each[0]]) if rng.random() < 0.8 else rng.choice(short)
     market, expiry = market_of(board_of(series)), expiry_of(board_of(series))
     step: Step = ["liquidate_options", {"who": "keeper", "victim": owners[owner], "market": market, "expiry": expiry}]
-    health = w.twin.margin.health(owner, w.now)
-    if health.equity < health.maintenance or rng.random() < 0.1:
+    if weak[owner] < 1 or rng.random() < 0.1:
         return [step]
-    factor = 1 + (-1 if series & 1 else 1) * rng.choice((0.05, 0.1, 0.2, 0.4))
+    factor = 1 + (-1 if series & 1 else 1) * rng.choice((0.1, 0.2, 0.4, 0.6))
     answer = max(int(w.newest[market].answer * factor), 1)
     return [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}], step]

@@ -81,7 +81,7 @@ class Planner:
         """How many there are of what has parameters."""
         if of == "venue":
             return len(self.world.manager.venues)
-        return len(self.world.feeds) if of in ("market", "oracle", "spreads") else 1
+        return len(self.world.feeds) if of in ("market", "oracle", "spreads", "options") else 1
 
     def venue(self) -> int:
         """A venue, rarely one that does not exist."""
