@@ -1,7 +1,7 @@
 """Reads what `decide` needs, in few round trips, all at one block.
 
-What governance rarely changes (venues, parameters, the rule) is read once and again every `REFRESH` seconds of chain
-time; who has positions is learnt from the Clearinghouse's events. Everything else is read afresh at a pinned block.
+What governance rarely changes (venues, boards, parameters, the rule) is read once and again every `REFRESH` seconds of
+chain time; who has positions is learnt from the Clearinghouse's events. Everything else is read afresh at a pinned block.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ballast.keeper.state import (
     Venue,
 )
 from ballast.model.analytic.potential import Weights
+from ballast.model.exact.option_book import key_of
 from ballast.rounds import settling_round
 
 WAD = 1e18
@@ -114,6 +115,7 @@ class _Setup:
     terms: Any
     scale: int  # [WAD per token unit]
     option_rules: dict[int, OptionRule]  # by market; those without options are not there
+    listed: tuple[tuple[int, int], ...]  # boards: market, expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,13 @@ class Observer:
                 )
             )
         w = params.weights
+        answers = self._try(number, *((s.option_engine, "params", (i,)) for i in range(count)))
+        rules = {
+            i: OptionRule(answer.reward / WAD, answer.interval)
+            for i, answer in enumerate(answers)
+            if not isinstance(answer, Reverted)
+        }
+        expiries = self._all(number, *((s.option_book, "expiries", (i,)) for i in rules))
         return _Setup(
             read_at=head.now,
             market_count=count,
@@ -236,13 +245,8 @@ class Observer:
             venues=tuple(venues),
             terms=terms,
             scale=scale,
-            option_rules={
-                i: OptionRule(answer.reward / WAD, answer.interval)
-                for i, answer in enumerate(
-                    self._try(number, *((s.option_engine, "params", (i,)) for i in range(count)))
-                )
-                if not isinstance(answer, Reverted)
-            },
+            option_rules=rules,
+            listed=tuple((i, expiry) for i, found in zip(rules, expiries, strict=True) for expiry in found),
         )
 
     def _state(self, head: _Head, setup: _Setup) -> State:
@@ -250,7 +254,7 @@ class Observer:
         holders = sorted(self.book.masks.items())
         markets = range(setup.market_count)
         optioned = [account for account, mask in holders if mask >> OPTION_BIT]
-        settled = sorted(self.book.settled)
+        known = sorted({*setup.listed, *self.book.settled})
         answers = iter(
             self._all(
                 number,
@@ -264,8 +268,7 @@ class Observer:
                 *((s.clearinghouse, "account", (account,)) for account, _ in holders),
                 *((s.perp_engine, "legs", (account, mask & MARKETS)) for account, mask in holders),
                 *((s.lens, "account", (account,)) for account in optioned),
-                *((s.lens, "boards", (i,)) for i in setup.option_rules),
-                *((s.option_book, "board", board) for board in settled),
+                *((s.option_book, "board", board) for board in known),
             )
         )
         book, ledger, epoch, inventory = (next(answers) for _ in range(4))
@@ -275,14 +278,7 @@ class Observer:
         cash = [next(answers)[0] for _ in holders]
         legs = [next(answers) for _ in holders]
         views = {account: next(answers) for account in optioned}
-        boards = [
-            Board(
-                i, view.expiry, view.stored.time, view.due, view.stored.legs, round_id=self._round(head, i, view.expiry)
-            )
-            for i in setup.option_rules
-            for view in next(answers)
-        ]
-        boards += [Board(*board, 0, False, next(answers).legs, settled=True) for board in settled]
+        boards = {board: stored for board in known if (stored := next(answers)).strikes}
 
         lp_cash, reserve = ledger[0] / WAD, ledger[1] / WAD
         value = book.value / WAD
@@ -326,14 +322,29 @@ class Observer:
             token_unit=setup.scale / WAD,
             gas_price=head.base_fee / WAD * (gas_mark.price / WAD),
             potential=inventory.potential / WAD,
-            boards=tuple(boards),
+            boards=self._boards(head, boards, marks),
             option_rules=setup.option_rules,
         )
 
-    def _round(self, head: _Head, market: int, expiry: int) -> int | None:
+    def _boards(self, head: _Head, stored: dict[tuple[int, int], Any], marks: list[Any]) -> tuple[Board, ...]:
+        book = self.system.option_book
+        held = [board for board, entry in stored.items() if entry.legs and not entry.settlement and board[1] > head.now]
+        calls: list[Call] = [(book, "is_due", (key_of(*board), marks[board[0]].price)) for board in held]
+        due = dict(zip(held, self._all(head.number, *calls), strict=True))
+        return tuple(
+            Board(
+                *board,
+                time=entry.time,
+                due=due.get(board, False),
+                legs=entry.legs,
+                settled=entry.settlement != 0,
+                round_id=self._round(*board) if board[1] <= head.now and not entry.settlement else None,
+            )
+            for board, entry in stored.items()
+        )
+
+    def _round(self, market: int, expiry: int) -> int | None:
         """The round that settles an expired board, once there is one."""
-        if head.now < expiry:
-            return None
         try:
             return settling_round(self.system.oracle, market, expiry)
         except Reverted:
