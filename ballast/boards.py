@@ -11,7 +11,7 @@ from eth_account import Account
 from ballast import data
 from ballast.chain import Contract
 from ballast.model.exact.fixed import WAD
-from ballast.model.exact.option_book import MAX_STRIKES, SETTLEMENT_HOUR
+from ballast.model.exact.option_book import MAX_BOARDS, MAX_STRIKES, SETTLEMENT_HOUR
 from ballast.surface import Surface, fit, quotes_of
 from ballast.surface.signing import arguments, sign, update_of
 from ballast.system import Market, Sandbox
@@ -81,10 +81,15 @@ def _list(sandbox: Sandbox, market: Market, now: int) -> None:
     engine, book = sandbox.option_engine, sandbox.option_book
     around = strikes(int(sandbox.oracle.call("peek", market.id).price) / WAD)
     cutoff = int(engine.call("params", market.id).cutoff)
+    room = MAX_BOARDS - len(book.call("expiries", market.id))  # a board that is over takes a place until it is settled
     for expiry in calendar(now):
         listed = {int(entry.strike) for entry in book.call("strikes", market.id, expiry)}
         missing = [strike for strike in around if strike not in listed]
         if missing and expiry > now + cutoff + 60 and len(listed) + len(missing) <= MAX_STRIKES:
+            if not listed:
+                room -= 1
+            if room < 0:
+                return
             engine.send("list_strikes", market.id, expiry, missing, sender=sandbox.governor)
 
 

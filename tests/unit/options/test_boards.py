@@ -79,6 +79,15 @@ def test_roll_lists_boards_that_can_be_traded_and_rolls_them_for_a_month(system:
                 system.option_engine.send("settle", 0, expiry, round_before(system, expiry))
 
 
+def test_roll_without_anybody_who_settles_stops_where_there_is_no_room(system: Sandbox) -> None:
+    for _ in range(6):
+        boards.roll(system)
+        system.warp(14 * DAY)
+    assert len(system.option_book.call("expiries", 0)) == len(system.option_book.call("expiries", 1)) == 16
+    boards.roll(system)
+    assert system.surface.call("timestamp", 1) == system.chain.now
+
+
 def test_roll_adds_strikes_where_the_price_went(system: Sandbox) -> None:
     boards.roll(system)
     system.warp(boards.RENEW)
