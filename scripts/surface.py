@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ballast import data
 from ballast.cli import WAD, YEAR, Failure, Session, as_json, connected, figure, rate, span
+from ballast.model.exact.option_book import MAX_BOARDS
 from ballast.surface import Fit, Surface, fit, quotes_of
 from ballast.surface.plot import plot
 from ballast.surface.signing import NotAnUpdate, SignedUpdate, arguments, update_of
@@ -294,6 +295,10 @@ def _made(session: Session, name: str, params: Path | None, at: str | None, *, t
     surface, spot = _fitted(market, at) if params is None else _read(params)
     if today:
         surface = surface.as_of(session.chain.now, spot)
+        live = [int(e) for e in session.system.surface.call("expiries", market.id) if e > session.chain.now]
+        if live:  # an update names all of them
+            more = [int(e) for e in surface.expiry if e not in live][: MAX_BOARDS - len(live)]
+            surface = surface.on(np.array(sorted(live + more)), spot)
     wrong = surface.violations() or ([] if len(surface.expiry) else ["every expiry is over"])
     if wrong:
         raise Failure(f"this surface cannot be posted: {'; '.join(wrong)}", "Fit it anew: surface fit.")

@@ -82,6 +82,16 @@ def test_post_then_show_is_the_fit_of_the_recorded_chain(net: Net) -> None:
     assert table.count(" %") == 6 * len(fitted.expiry)  # a rate and five volatilities each
 
 
+def test_post_today_keeps_the_expiries_that_are_posted(net: Net) -> None:
+    """After a day that of the recorded chain would be others."""
+    net.run(f"post ETH --today {SIGNED} --unlocked 4 --yes")
+    before = {line["expiry"] for line in net.shown()["expiries"]}
+    net.chain.warp(30 * 3_600)
+    net.run(f"post ETH --today {SIGNED} --unlocked 4 --yes")
+    after = {line["expiry"] for line in net.shown()["expiries"]}
+    assert {expiry for expiry in before if expiry > net.chain.now} < after
+
+
 def test_fit_prints_what_post_reads(net: Net) -> None:
     fitted = CliRunner().invoke(cli, ["fit", "BTC", "--json"])
     (net.folder / "btc.json").write_text(fitted.output)
