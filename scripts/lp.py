@@ -9,6 +9,7 @@ import click
 
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
 from ballast.model.exact.option_book import key_of
+from ballast.options import Board
 
 
 @click.group()
@@ -229,12 +230,14 @@ def _waiting_boards(session: Session) -> str:
         for expiry in sorted(system.option_book.call("expiries", market.id)):
             if not system.option_book.call("board", market.id, expiry).legs:
                 continue
-            name = f"{market.name} {datetime.fromtimestamp(expiry, UTC):%d %b %Y}"
+            name = Board(market.id, expiry).name(system)
             if session.chain.now >= expiry:
                 needs.append(f"settle {name}")
             elif system.option_book.call("is_due", key_of(market.id, expiry), price):
                 needs.append(f"refresh {name}")
-    return f"Boards of options first need somebody to {', '.join(needs)}; it is paid." if needs else ""
+    return (
+        f"Boards of options wait, and are paid: {', '.join(f'trade option {need}' for need in needs)}" if needs else ""
+    )
 
 
 def _when(timestamp: int, now: int) -> str:

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -241,9 +240,9 @@ def test_lp_deposit_board_that_is_due_or_expired_is_named(net: Net) -> None:
     sandbox.add_margin(trader, 100_000)
     sandbox.option_engine.send("trade", [(series, 10**19)], 2**255 - 1, 2**256 - 1, sender=trader)
     net.run("lp request 1_000 --unlocked 1 --yes")
-    day = f"ETH {datetime.fromtimestamp(board.expiry, UTC):%d %b %Y}"
+    day = board.name(sandbox)
     sandbox.warp(1_801)
-    assert f"refresh {day}; it is paid" in net.run("lp deposit 10 --unlocked 3 --yes", ok=False).output
+    assert f"trade option refresh {day}" in net.run("lp deposit 10 --unlocked 3 --yes", ok=False).output
     assert f"refresh {day}" in net.run("lp position --unlocked 3").output
     sandbox.warp(max(board.expiry, sandbox.vault.call("epoch").ends_at) - net.chain.now)
     assert f"settle {day}" in net.run("lp process --unlocked 3 --yes", ok=False).output
