@@ -21,8 +21,7 @@ EXPECTED = (
     "surface posted", "surface held back",
     "options bought", "options written", "options closed", "options flipped", "eight options at once", "spread capped",
     "board refreshed", "board paid for", "traded on a due board", "options liquidated", "board settled",
-    "empty board settled", "longs paid", "shorts charged", "board cleared with dust", "options traded back",
-    "calendar compared",
+    "empty board settled", "longs paid", "shorts charged", "options traded back", "calendar compared",
 )  # fmt: skip
 
 # The same for profile "all".
@@ -118,8 +117,6 @@ def _of_boards(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
                 gain = ledger.account(account)[0] - before.account(account)[0]
                 if gain:
                     yield "longs paid" if gain > 0 else "shorts charged"
-        case "clear_board" if ledger.payables != before.payables:
-            yield "board cleared with dust"
 
 
 def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
