@@ -1,7 +1,7 @@
 """Reads what `decide` needs, in few round trips, all at one block.
 
-What governance rarely changes (venues, boards, parameters, the rule) is read once and again every `REFRESH` seconds of
-chain time; who has positions is learnt from the Clearinghouse's events. Everything else is read afresh at a pinned block.
+What governance rarely changes (venues, boards, parameters, the rule) is read once and again every `REFRESH` seconds
+of chain time; who has positions is learnt from the Clearinghouse's events. The rest is read afresh at a pinned block.
 """
 
 from __future__ import annotations
