@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ballast.chain import reverts
-from ballast.model.exact.fixed import YEAR
+from ballast.model.exact.fixed import YEAR, mul_down, root_down
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.option_book import LOT, STRIKE_UNIT, Order, key_of, pack
 from ballast.model.exact.option_engine import OptionParams, stored_params
@@ -251,6 +251,21 @@ def test_no_price_crosses_its_bounds_however_wide_the_spread(wide: OptionWorld, 
         assert bought.half_spread == bought.premium // 8
     sold = wide.option(trader, {name: -10})
     assert sold.premium + sold.half_spread <= 0  # selling never costs
+    wide.check()
+
+
+@pytest.mark.parametrize("age", [1, 60, 900])
+def test_half_spread_beyond_an_eighth_of_the_premium_is_what_the_age_of_the_round_hides(
+    wide: OptionWorld, trader: str, age: int
+) -> None:
+    wide.warp(age)
+    before = wide.inventory.market(ETH).delta
+    bought = wide.option(trader, {"2200C": 10})
+    delta = before - wide.inventory.market(ETH).delta
+    mark = wide.oracle.peek(ETH)
+    assert wide.now - mark.updated_at >= age
+    lag = 2 * mul_down(mark.sigma, root_down((wide.now - mark.updated_at) * WAD // YEAR))
+    assert bought.half_spread == bought.premium // 8 + mul_down(mul_down(delta, mark.price), lag)
     wide.check()
 
 
