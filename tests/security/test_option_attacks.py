@@ -6,14 +6,22 @@ What works is expected to fail, with the gain measured; docs/decisions.md, Open,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import astuple, replace
+from math import sqrt
 
 import pytest
 
-from ballast.model.exact.fixed import WAD
+from ballast.chain import Reverted, reverts
+from ballast.model.exact.fixed import WAD, YEAR
 from ballast.model.exact.option_book import LOT, Order
+from ballast.model.exact.vol_surface import Drift, Point, Update
+from ballast.options import Board
+from ballast.surface.signing import arguments, sign
+from ballast.system import Sandbox
 from ballast.testing.parameters import INVENTORY_MARKET
-from tests.unit.options.world import ETH, WEEK, OptionWorld
+from tests.gas import scenario_options as on_sandbox
+from tests.unit.options.world import CENT, ETH, FEEDER, FORTNIGHT, WEEK, OptionWorld
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -199,3 +207,151 @@ def test_no_trade_ahead_of_a_renewal_pays_within_its_band(world: OptionWorld) ->
     world.close(trader, ETH)
     gain = world.cash(trader) - before
     assert gain <= 0, f"{gain / WAD:.0f} quote gained"
+
+
+# ── LPs ahead of a surface ──
+
+
+def deposit_ahead(system: Sandbox, points: float) -> float:
+    """
+    Half of the vault is deposited beside 3,000 short options of a month, then volatility falls: what the shares are
+    worth at the bid beyond what they cost [quote].
+    """
+    trader, lp = system.chain.accounts[2:4]
+    system.deposit(system.chain.accounts[1], 5_000_000)
+    system.add_margin(trader, 5_000_000)
+    expiry = (system.chain.now // DAY + 30) * DAY + 8 * HOUR
+    board = Board(0, expiry)
+    on_sandbox.post(system, 0.6, [expiry])
+    system.option_engine.list_strikes.send(0, expiry, [2_000 * WAD], sender=system.governor)
+    on_sandbox.trade(system, trader, board, {"2000-C": 1_500, "2000-P": 1_500}, fresh=True)
+    for _ in range(4):
+        system.warp(100)
+        system.inventory.sync_all.send()
+    on_sandbox.post(system, 0.6, [expiry])
+    on_sandbox.refresh(system, trader, board)
+    system.fund(lp, 5_000_000)
+    shares = system.vault.deposit.send(system.units(5_000_000), lp, sender=lp).value
+    system.warp(60)
+    on_sandbox.post(system, 0.6 - points / 100, [expiry])
+    on_sandbox.refresh(system, trader, board)
+    after = system.vault.valuation()
+    return float(after.bid * shares / after.supply / WAD - 5_000_000)
+
+
+@pytest.mark.parametrize("points", [0.4, 1])
+def test_depositing_ahead_of_a_surface_pays_nobody(bare_system: Sandbox, points: float) -> None:
+    assert deposit_ahead(bare_system, points) < 0
+
+
+@pytest.mark.xfail(strict=True, reason="LP prices cover three deviations of the surface, an update may move further")
+def test_depositing_ahead_of_the_furthest_surface_pays_nobody(bare_system: Sandbox) -> None:
+    gain = deposit_ahead(bare_system, 3)
+    assert gain <= 0, f"{gain:.0f} quote gained, to be had a day later"
+
+
+# ── griefing ──
+
+
+@pytest.mark.xfail(strict=True, reason="one wei of rebate makes a block stand still, and dust earns one in every block")
+def test_dust_does_not_hold_up_settlement(world: OptionWorld) -> None:
+    """A thousandth of base that balances the book, first in every block: a board stays unsettled, LPs stay out."""
+    holder, honest, dust = world.traders
+    world.option(holder, {"2000C": 5})
+    world.trade(honest, ETH, 600 * WAD)
+    last = world.expire(2_000)
+    world.rest()
+    before = world.cash(dust)
+    for _ in range(10):
+        world.warp(12)
+        world.renew_rounds()
+        world.trade(dust, ETH, -(10**15))
+        with suppress(Reverted):
+            world.settle(last)
+    cost = before - world.cash(dust)
+    assert world.book.board(ETH, WEEK).settlement != 0, f"held up for two minutes at {cost / WAD:.4f} quote"
+
+
+@pytest.mark.xfail(strict=True, reason="the half-spread of what is worth nothing is nothing, its base too")
+def test_filling_a_markets_caps_costs_what_its_notional_does(world: OptionWorld) -> None:
+    """Twenty thousand puts so far out of the money that nobody wants them, and nobody else opens options of ETH."""
+    attacker, honest = world.traders[:2]
+    world.list(ETH, WEEK, [600, 700, 800, 900, 1_000])
+    world.list(ETH, FORTNIGHT, [400, 500, 600, 700, 800])
+    for expiry, strikes in ((WEEK, (600, 700, 800, 900, 1_000)), (FORTNIGHT, (400, 500, 600, 700, 800))):
+        for strike in strikes:
+            world.send(attacker, world.orders({f"{strike}P": 2_000}, expiry))
+    cost = 5_000_000 * WAD - world.cash(attacker)
+    with reverts("options: expiry cap"):
+        world.send(honest, world.orders({"2000C": 1}))
+    assert cost > 20_000 * 2_000 * WAD // 10_000, f"{cost / WAD:.0f} quote for a week, premium included"
+
+
+@pytest.mark.xfail(strict=True, reason="Inventory changes no parameters of a market with options: its share would move")
+def test_dust_does_not_keep_governance_from_widening_spreads(world: OptionWorld) -> None:
+    world.send(world.traders[0], world.orders({"2000C": 0.01}, FORTNIGHT))
+    wider = replace(INVENTORY_MARKET, z=4 * WAD)
+    world.inventory.set_market_params.send(ETH, wider.pack(), sender=world.governor)
+
+
+def test_whose_rebate_a_renewal_ends_is_protected_by_his_limit(world: OptionWorld) -> None:
+    """Dust, then a renewal between trades: the block pays no rebates any more, and only to who accepts that."""
+    honest, victim, griefer = world.traders
+    world.option(honest, {"2000C": 1_000})
+    world.rest()
+    orders = world.orders({"2000C": -500})
+    expected = world.quote(victim, orders)
+    assert expected.charge < 0
+    world.post(ETH, 0.6)
+    world.send(griefer, world.orders({"2500C": 0.01}, FORTNIGHT))
+    world.refresh()
+    with reverts("options: limit"):
+        world.send(victim, orders, limit=-expected.cash + WAD)
+    assert world.send(victim, orders).value.charge == 0
+
+
+# ── roles ──
+
+
+def test_guardian_makes_nobody_liquidatable_and_keeps_nobody_from_closing(world: OptionWorld) -> None:
+    """Everything that may only tighten, at once: health is the same, what is open closes at the same price."""
+    trader = world.traders[0]
+    world.send(trader, world.orders({"2000C": -100, "2200C": 50}))
+    health, closing = world.health(trader), world.orders({"2000C": 100, "2200C": -50})
+    quoted = world.quote(trader, closing)
+    world.options.lower_caps.send(ETH, 0, 0, 0, sender=world.guardian)
+    world.twin_options_engine.lower_caps(ETH, 0, 0, 0)
+    world.pause_options()
+    world.close_board(ETH, WEEK)
+    world.freeze_surface(ETH)
+    assert world.health(trader) == health
+    assert world.option(trader, {"2000C": 100, "2200C": -50}) == quoted
+
+
+def post_of(world: OptionWorld, observed: int, vol: float) -> None:
+    """A surface that was observed before now."""
+    expiries = world.surface.expiries(ETH)
+    points = tuple(Point(e, int(vol**2 * (e - observed) / YEAR * WAD), 4 * CENT) for e in expiries)
+    update = Update(ETH, observed, -30 * CENT, 80 * CENT, points)
+    signatures = sign(update, world.surface.address, world.chain.chain_id, FEEDER)
+    world.do(
+        lambda: world.surface.post.send(arguments(update), signatures, sender=world.stranger),
+        lambda twin: twin.surface.post(update, world.now),  # type: ignore[union-attr]
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="what an update may move at once counts per update, and nothing spaces updates")
+def test_signers_together_move_a_surface_no_faster_than_its_drift_allows(world: OptionWorld) -> None:
+    """Six updates of a second each, all in one block: 18 points where 3 and a hundredth are meant."""
+    drift = Drift(3 * CENT, 30 * CENT, 5 * CENT, 50 * CENT, CENT, 5 * CENT, HOUR)
+    world.post(ETH, 0.6)
+    world.surface.set_drift.send(ETH, astuple(drift), sender=world.governor)
+    world.twin_surface.drift[ETH] = drift
+    world.warp(6)
+    smile = world.surface.smile(ETH, WEEK)
+    start = sqrt(smile.theta / WAD / (WEEK - smile.timestamp) * YEAR)
+    for second in range(1, 7):
+        post_of(world, world.now - 6 + second, start + 0.0299 * second)
+    smile = world.surface.smile(ETH, WEEK)
+    moved = sqrt(smile.theta / WAD / (WEEK - smile.timestamp) * YEAR) - start
+    assert moved <= 0.031, f"{100 * moved:.1f} points"
