@@ -45,6 +45,11 @@ def _state(world: World) -> Iterator[int | bool]:
         yield (perps.long > 0) + 2 * (perps.short > 0)
         yield (perps.funding_rate > 0) - (perps.funding_rate < 0)
         yield twin.oracle.peek(market, world.now).fresh
+        interest = world.book.interest.get(market, 0)
+        yield interest.bit_length() // 4
+        yield len(world.book.live_word(market))
+    yield (ledger.payables > 0) - (ledger.payables < 0)
+    yield sum(done.legs > 0 for done in world.book.settlements.values())
 
 
 def _magnitude(number: int, bits: int) -> int:

@@ -584,6 +584,7 @@ VALUING = {
     ),
     "Margin": ("health",),
     "PerpEngine": ("quote",),
+    "OptionEngine": ("quote",),
 }  # fmt: skip
 
 

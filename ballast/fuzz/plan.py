@@ -23,6 +23,7 @@ from ballast.fuzz.offices import OFFICES, parameters
 from ballast.fuzz.surfaces import surface_step
 from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
 from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.option_book import LOT, expiry_of, market_of, pack
 from ballast.model.exact.structs import Exposure
 from ballast.model.roles import Role
 from ballast.testing.hedge_world import Manner as VenueManner
@@ -704,6 +705,16 @@ def _call_inside(p: Planner) -> Step:
         ("vault", "previewDeposit", [w.unit]),
         ("margin", "health", [p.who(*TRADERS)]),
     ]
+    for key, listed in w.book.strikes.items():
+        market, expiry = market_of(key), expiry_of(key)
+        orders = [[pack(listed[0].strike, 0, key, False), LOT * 10**5]]
+        able += [
+            ("option_engine", "trade", [orders, MAX_UINT // 2, MAX_UINT]),
+            ("option_engine", "quote", ["token", orders]),
+            ("option_engine", "refresh", [market, expiry]),
+            ("option_engine", "settle_accounts", [market, expiry, list(TRADERS)]),
+            ("option_engine", "liquidate", [p.who(*TRADERS), market, expiry]),
+        ]
     if p.rng.random() < 0.6:
         contract, fn, args = p.rng.choice(able)
         return ["call_inside", {"contract": contract, "fn": fn, "args": args}]

@@ -1,7 +1,7 @@
 """A volatility surface and its feeders: updates that are good, too fast, old, forged or arbitrageable; freezes.
 
-Nothing trades on the surface yet. It is compared with its twin after every call, and what it stores is judged by the
-definitions: no static arbitrage (Gatheral and Jacquier, ballast/surface/ssvi.py), no faster than the drift bounds.
+A surface is compared with its twin after every call, and what it stores is judged by the definitions: no static
+arbitrage (Gatheral and Jacquier, ballast/surface/ssvi.py), no faster than the drift bounds.
 """
 
 from __future__ import annotations
