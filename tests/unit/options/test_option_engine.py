@@ -651,6 +651,63 @@ def test_liquidate_closes_a_short_below_maintenance_and_pays(world: OptionWorld,
     world.check()
 
 
+def test_liquidate_takes_no_more_than_the_account_is_left_with(world: OptionWorld, trader: str) -> None:
+    """One per cent of notional would be 225 quote; closing leaves less."""
+    to_cash(world, trader, 4_000 * 10**6)
+    world.option(trader, {"2000C": -10})
+    price = 2_250
+    while world.health(trader).equity > 120 * WAD:
+        price += 5
+        world.set_price(ETH, price * WAD)
+    before, equity = world.cash(world.liquidator), world.health(trader).equity
+    assert equity > 60 * WAD
+    receipt = world.liquidate_options(trader, ETH, WEEK)
+    trade = receipt.one("Trade", world.options)
+    assert receipt.value == equity - trade.half_spread - trade.charge > 0
+    assert world.clearinghouse.account(trader)[1] == 0
+    assert 0 <= world.cash(trader) <= 2  # what premiums were rounded by
+    assert world.cash(world.liquidator) - before == receipt.value // 2
+    world.check()
+
+
+def test_liquidate_closes_eight_positions_at_a_time(world: OptionWorld, trader: str) -> None:
+    names = ["1900C", "2000C", "2100C", "2200C", "2400C", "1900P", "2000P", "2100P", "1800P", "2200P"]
+    world.option(trader, dict.fromkeys(names[:5], -1))
+    world.option(trader, dict.fromkeys(names[5:], -1))
+    free = world.health(trader).equity - world.health(trader).initial
+    world.withdraw(trader, free // 10**12 - 1)
+    world.set_price(ETH, 2_500 * WAD)
+    assert world.health(trader).equity < world.health(trader).maintenance
+    kept = set(list(world.held(trader))[8:])
+    world.liquidate_options(trader, ETH, WEEK)
+    assert set(world.held(trader)) == kept
+    health = world.health(trader)
+    if health.equity >= health.maintenance:
+        with reverts("options: account is healthy"):
+            world.liquidate_options(trader, ETH, WEEK)
+    else:
+        world.liquidate_options(trader, ETH, WEEK)
+        assert world.held(trader) == {}
+    world.check()
+
+
+def test_liquidate_judges_by_all_markets_and_closes_on_one_board(world: OptionWorld, trader: str) -> None:
+    """A perpetual that has lost makes the options liquidatable, even while the perpetual's own price is stale."""
+    world.trade(trader, BTC, 2 * WAD)
+    world.option(trader, {"2000C": -5, "2200C": 2})
+    to_cash(world, trader, 25_000 * 10**6)
+    world.set_price(BTC, 50_500 * WAD)
+    world.warp(3_000)
+    world.set_price(ETH, 2_000 * WAD)
+    world.warp(700)
+    assert not world.oracle.peek(BTC).fresh
+    assert world.health(trader).equity < world.health(trader).maintenance
+    world.liquidate_options(trader, ETH, WEEK)
+    assert world.held(trader) == {}
+    assert world.clearinghouse.account(trader)[1] == 1 << BTC
+    world.check()
+
+
 def test_liquidate_insolvent_short_leaves_its_debt_to_insurance_and_lps(world: OptionWorld, trader: str) -> None:
     to_cash(world, trader, 4_000 * 10**6)
     world.option(trader, {"2000C": -10})
