@@ -189,6 +189,7 @@ def test_settle_fixes_the_price_and_pays_out(net: Net) -> None:
     assert "devnet push" in output
     net.sandbox.push("ETH", 2_300)
     assert "expired: settle" in net.run("boards").output
+    assert re.search(rf"{near}-1900-C .* expired", net.run("positions --unlocked 2").output)
     assert f"settle {near}" in net.run("close --all --unlocked 2 --yes", ok=False).output
     (done,) = net.answer(f"settle {near} --unlocked 2 --yes")
     assert int(done["settled"]["price"]) == 2_040 * WAD

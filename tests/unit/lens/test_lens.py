@@ -191,6 +191,21 @@ def test_account_shows_options_as_margin_judges_them(system: Sandbox, lens: Cont
     assert (after.now.initial, after.now.maintenance) == (fallen.now.initial, fallen.now.maintenance)
 
 
+def test_account_shows_expired_options_as_margin_judges_them(system: Sandbox, lens: Contract, names: list[str]) -> None:
+    taker = system.chain.accounts[3]
+    expiry = lens.account(taker).options[0].leg.expiry
+    system.warp(expiry + 60 - system.chain.now)
+    system.push("ETH", 1_900)
+    boards.roll(system)  # the surface has no longer anything to say about them
+    for market in (0, 1):
+        system.perp_engine.sync.send(market)
+    view = lens.account(taker)
+    assert view.now == view.stored == system.margin.health(taker)
+    assert [entry.price for entry in view.options] == [100 * WAD, 0]
+    assert view.options[0].initial > 0
+    assert expiry in [shown.expiry for shown in lens.boards(0)]
+
+
 def test_account_shows_settled_options_at_their_payoff(system: Sandbox, lens: Contract, names: list[str]) -> None:
     taker = system.chain.accounts[3]
     expiry = lens.account(taker).options[0].leg.expiry
