@@ -7,7 +7,7 @@ from ballast.chain import RevmChain
 from ballast.keeper import Keeper, Policy
 from ballast.keeper.act import Actor
 from ballast.keeper.journal import Journal
-from ballast.keeper.service import Metrics
+from ballast.keeper.service import Metrics, Step
 from ballast.keeper.state import Liquidate, ProcessEpoch, Rebalance, Recall
 from ballast.options import Board, orders
 from ballast.system import deploy_system
@@ -301,3 +301,12 @@ def test_journal_keeps_settled_boards(tmp_path, sandbox, trader, expiry):
         keeper.remember()
     with Journal(tmp_path / "journal.sqlite") as journal:
         assert journal.load_book().settled == {(0, expiry)}
+
+
+def test_metrics_count_the_boards_that_wait(sandbox, trader, keeper, expiry):
+    option_trade(sandbox, trader, expiry, {"2000-C": 1})
+    metrics = Metrics()
+    for seconds, waiting in ((1, 0), (1_801, 1), (expiry - sandbox.chain.now, 1)):
+        sandbox.warp(seconds)
+        metrics.take(Step(keeper.observe(), (), ()), 0.1)
+        assert metrics.boards._value.get() == waiting
