@@ -49,7 +49,7 @@ MINUTE = 60
 OPENING = 8 * 3_600  # [s] after midnight
 MONTH = 30 * DAY / YEAR
 ETH = 0  # the market
-FREE = Drift(5 * WAD, 0, WAD, 0, WAD, 0, POSTS)  # what feeders may post is not measured here
+FREE = Drift(*(10**6 * WAD,) * 6, POSTS)  # what feeders may post is not measured here
 
 
 @dataclass(frozen=True, slots=True)

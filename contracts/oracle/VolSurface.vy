@@ -7,7 +7,7 @@
 @title  VolSurface: implied volatility of every market, signed by m of n feeders
 @notice Anyone posts an update that enough feeders signed (EIP-712). It is taken only if it is strictly newer than the last,
         not from the future, names every live expiry, is free of static arbitrage by construction (theta rising with expiry,
-        eta (1 + |rho|) <= 2), and has not drifted from the last one by more than the time between them allows.
+        eta (1 + |rho|) <= 2), and has not drifted from the last ones by more than the time between them allows.
 
         Actors: anyone posts and reads. SETUP and GOVERNOR choose signers, their threshold and the drift bounds; GUARDIAN
         freezes a market, GOVERNOR lifts that.
@@ -20,7 +20,7 @@
         - one update counts once, in the order of its observation;
         - views of the surface never revert.
 @dev    Expiries are at 08:00 UTC, so a day number of 16 bits names one, and one word lists a market's sixteen. Words:
-            surface   rho u64 + 2^63 | eta u64 | timestamp u40 | frozen u1
+            surface   rho u64 + 2^63 | eta u64 | timestamp u40 | frozen u1 | spent of vol, shape and rate u29 each [SPENT_UNIT]
             point     theta u72 | rate u64 + 2^63
         The rate travels rather than the forward: spot moves between updates and takes the forward with it.
 @custom:kill freeze(market), by GUARDIAN: the market's smiles are not live, so no option risk is opened; closing goes on.
@@ -33,6 +33,7 @@ implements: IVolSurface
 from contracts import constants as c
 from contracts.governance import roles
 from contracts.math import signed
+from contracts.math import wad
 from snekmate.utils import ecdsa
 from snekmate.utils import eip712_domain_separator as domain
 
@@ -50,6 +51,12 @@ exports: (
     roles.accept_admin,
     domain.eip712Domain,
 )
+
+
+struct Spent:               # what moves since the last updates have taken of each base and speed has not given back
+    vol: uint256            # [WAD]
+    shape: uint256          # [WAD]
+    rate: uint256           # [1/year, WAD]
 
 
 MAX_SIGNERS: constant(uint256) = 8                      # signatures of one update
@@ -83,6 +90,8 @@ U64: constant(uint256) = 2**64 - 1
 U72: constant(uint256) = 2**72 - 1
 BIAS: constant(int256) = 2**63
 FROZEN: constant(uint256) = 1 << 168
+SPENT_UNIT: constant(uint256) = 10**9
+U29: constant(uint256) = 2**29 - 1
 
 POINT_TYPEHASH: constant(bytes32) = keccak256("Point(uint256 expiry,uint256 theta,int256 rate)")
 UPDATE_TYPEHASH: constant(bytes32) = keccak256(
@@ -132,10 +141,17 @@ def post(update: IVolSurface.Update, signatures: DynArray[Bytes[65], MAX_SIGNERS
     assert update.timestamp <= block.timestamp, "surface: from the future"
     assert block.timestamp - update.timestamp <= MAX_DELAY, "surface: observed too long ago"
     self._check_signatures(self._digest(update), signatures)
-    self._check_shape(update, drift, word)
-    self._save_points(update, drift, last)
+    spent: Spent = self._spent(word)
+    spent.shape = self._check_shape(update, drift, word, spent.shape)
+    spent.vol, spent.rate = self._save_points(update, drift, last, spent)
     self._surfaces[update.market] = (
-        self._biased(update.rho) | (update.eta << 64) | (update.timestamp << 128) | (word & FROZEN)
+        self._biased(update.rho)
+        | (update.eta << 64)
+        | (update.timestamp << 128)
+        | (word & FROZEN)
+        | (self._spent_units(spent.vol) << 169)
+        | (self._spent_units(spent.shape) << 198)
+        | (self._spent_units(spent.rate) << 227)
     )
     log IVolSurface.SurfacePosted(
         market=update.market,
@@ -287,25 +303,44 @@ def _check_signatures(digest: bytes32, signatures: DynArray[Bytes[65], MAX_SIGNE
 
 @internal
 @pure
-def _check_shape(update: IVolSurface.Update, drift: IVolSurface.Drift, word: uint256):
-    """@dev Bounds, butterflies, and the drift of rho and eta since the last update."""
+def _check_shape(
+    update: IVolSurface.Update, drift: IVolSurface.Drift, word: uint256, spent: uint256
+) -> uint256:
+    """
+    @dev    Bounds, butterflies, and the drift of rho and eta since the last update.
+    @return what is spent of the base for shapes then
+    """
     rho: uint256 = signed.magnitude(update.rho)
     assert rho <= MAX_RHO and update.eta >= MIN_ETA, "surface: shape"
     assert update.eta <= MAX_SHAPE and update.eta * (c.WAD + rho) <= MAX_SHAPE * c.WAD, "surface: butterfly"
     if word & ~FROZEN == 0:
-        return
-    elapsed: uint256 = update.timestamp - self._timestamp(word)
-    allowed: int256 = convert(drift.shape_base + drift.shape_speed * elapsed // HOUR, int256)
-    assert abs(update.rho - self._unbiased(word)) <= allowed, "surface: rho drift"
-    assert abs(convert(update.eta, int256) - convert((word >> 64) & U64, int256)) <= allowed, "surface: eta drift"
+        return 0
+    earned: uint256 = drift.shape_speed * (update.timestamp - self._timestamp(word)) // HOUR
+    allowed: uint256 = self._allowed(drift.shape_base, earned, spent)
+    rho_moved: uint256 = signed.magnitude(update.rho - self._unbiased(word))
+    assert rho_moved <= allowed, "surface: rho drift"
+    eta_moved: uint256 = signed.magnitude(convert(update.eta, int256) - convert((word >> 64) & U64, int256))
+    assert eta_moved <= allowed, "surface: eta drift"
+    return self._after(spent, max(rho_moved, eta_moved), earned)
 
 
 @internal
-def _save_points(update: IVolSurface.Update, drift: IVolSurface.Drift, last: uint256):
-    """@dev Expiries and variances rise, every live one of the last update is there, and none drifts too far."""
+def _save_points(
+    update: IVolSurface.Update, drift: IVolSurface.Drift, last: uint256, spent: Spent
+) -> (uint256, uint256):
+    """
+    @dev    Expiries and variances rise, every live one of the last update is there, and none drifts too far.
+    @return what is spent of the bases for volatility and rate then
+    """
     assert len(update.points) != 0, "surface: no expiry"
     old_days: uint256 = self._days[update.market]
     elapsed: uint256 = update.timestamp - last            # since 1970 where there is no last one: nothing is compared then
+    vol_earned: uint256 = drift.vol_speed * elapsed // HOUR
+    rate_earned: uint256 = drift.rate_speed * elapsed // HOUR
+    vol_allowed: uint256 = self._allowed(drift.vol_base, vol_earned, spent.vol)
+    rate_allowed: uint256 = self._allowed(drift.rate_base, rate_earned, spent.rate)
+    vol_moved: uint256 = 0
+    rate_moved: uint256 = 0
     days: uint256 = 0
     previous: IVolSurface.Point = empty(IVolSurface.Point)
     found: uint256 = 0
@@ -329,7 +364,15 @@ def _save_points(update: IVolSurface.Update, drift: IVolSurface.Drift, last: uin
             self._points[update.market][old_days & U16] = 0
             old_days = old_days >> 16
         if old_days & U16 == day and old_days != 0:
-            self._check_drift(point, vol, self._points[update.market][day], drift, last, elapsed)
+            # against the last update's, each at its own time
+            old: uint256 = self._points[update.market][day]
+            old_vol: uint256 = self._vol(old & U72, point.expiry - last)
+            moved: uint256 = max(vol, old_vol) - min(vol, old_vol)
+            assert moved <= vol_allowed, "surface: vol drift"
+            vol_moved = max(vol_moved, moved)
+            moved = signed.magnitude(point.rate - self._unbiased(old >> 72))
+            assert moved <= rate_allowed, "surface: rate drift"
+            rate_moved = max(rate_moved, moved)
             old_days = old_days >> 16
         else:
             assert old_days == 0 or day < old_days & U16, "surface: expiry missing"
@@ -338,24 +381,38 @@ def _save_points(update: IVolSurface.Update, drift: IVolSurface.Drift, last: uin
         previous = point
     assert old_days == 0, "surface: expiry missing"
     self._days[update.market] = days
+    return self._after(spent.vol, vol_moved, vol_earned), self._after(spent.rate, rate_moved, rate_earned)
 
 
 @internal
 @pure
-def _check_drift(
-    point: IVolSurface.Point,
-    vol: uint256,
-    old: uint256,
-    drift: IVolSurface.Drift,
-    last: uint256,
-    elapsed: uint256,
-):
-    """@dev Volatility at the money and rate against the last update's, each at its own time."""
-    old_vol: uint256 = self._vol(old & U72, point.expiry - last)
-    moved: uint256 = max(vol, old_vol) - min(vol, old_vol)
-    assert moved <= drift.vol_base + drift.vol_speed * elapsed // HOUR, "surface: vol drift"
-    change: uint256 = signed.magnitude(point.rate - self._unbiased(old >> 72))
-    assert change <= drift.rate_base + drift.rate_speed * elapsed // HOUR, "surface: rate drift"
+def _allowed(base: uint256, earned: uint256, spent: uint256) -> uint256:
+    """@notice How far an update may move: the base once, speed for the time that has passed, less what is spent already."""
+    return wad.sub_floor(base + earned, spent)
+
+
+@internal
+@pure
+def _after(spent: uint256, moved: uint256, earned: uint256) -> uint256:
+    """@notice What is spent after a move: any number of updates moves as far as one in the same time."""
+    return wad.sub_floor(spent + moved, earned)
+
+
+@internal
+@pure
+def _spent(word: uint256) -> Spent:
+    return Spent(
+        vol=((word >> 169) & U29) * SPENT_UNIT,
+        shape=((word >> 198) & U29) * SPENT_UNIT,
+        rate=(word >> 227) * SPENT_UNIT,
+    )
+
+
+@internal
+@pure
+def _spent_units(spent: uint256) -> uint256:
+    """@dev Rounded up; at most a base, whose bound is below 2^29 units."""
+    return (spent + SPENT_UNIT - 1) // SPENT_UNIT
 
 
 @internal

@@ -99,7 +99,9 @@ class System:
                 dict(epochs.indices), dict(epochs.closings), dict(epochs.records),
             )  # fmt: skip
         if self.surface is not None and self.option_book is not None and self.option_engine is not None:
-            twin.surface = VolSurface(self.surface.drift, dict(self.surface.last), self.surface.frozen)
+            twin.surface = VolSurface(
+                self.surface.drift, dict(self.surface.last), self.surface.frozen, dict(self.surface.spent)
+            )
             book = twin.option_book = _clone(self.option_book)
             for part in ("points", "smiles", "books", "settlements", "strikes", "live", "interest", "legs_of"):
                 setattr(book, part, dict(getattr(book, part)))

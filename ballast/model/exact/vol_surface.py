@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ballast.model.exact.fixed import WAD, YEAR, require
+from ballast.model.exact.fixed import WAD, YEAR, require, sub_floor
 
 MAX_EXPIRIES = 16
 CENT = WAD // 100
@@ -18,6 +18,7 @@ MAX_RATE = 20 * CENT
 MAX_DELAY = 600
 MAX_TERM = 2 * YEAR
 HOUR, DAY = 3_600, 86_400
+SPENT_UNIT = 10**9
 SETTLEMENT_HOUR = 8 * HOUR
 
 
@@ -73,13 +74,16 @@ class VolSurface:
     drift: dict[int, Drift] = field(default_factory=dict)
     last: dict[int, Update] = field(default_factory=dict)
     frozen: set[int] = field(default_factory=set)
+    spent: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # of the bases for vol, shape and rate
 
     def post(self, update: Update, now: int) -> None:
         """Take an update over; Reverted with the contract's reason if it breaks a rule."""
         self.check_time(update, now)
         drift, old = self.drift[update.market], self.last.get(update.market)
-        _check_shape(update, drift, old)
-        _check_points(update, drift, old)
+        vol_spent, shape_spent, rate_spent = self.spent.get(update.market, (0, 0, 0))
+        shape_spent = _check_shape(update, drift, old, shape_spent)
+        vol_spent, rate_spent = _check_points(update, drift, old, vol_spent, rate_spent)
+        self.spent[update.market] = _stored(vol_spent), _stored(shape_spent), _stored(rate_spent)
         self.last[update.market] = update
 
     def check_time(self, update: Update, now: int) -> None:
@@ -108,19 +112,28 @@ class VolSurface:
         return [point.expiry for point in self.last[market].points] if market in self.last else []
 
 
-def _check_shape(update: Update, drift: Drift, old: Update | None) -> None:
+def _check_shape(update: Update, drift: Drift, old: Update | None, spent: int) -> int:
     require(abs(update.rho) <= MAX_RHO and update.eta >= MIN_ETA, "surface: shape")
     butterfly = update.eta <= MAX_SHAPE and update.eta * (WAD + abs(update.rho)) <= MAX_SHAPE * WAD
     require(butterfly, "surface: butterfly")
-    if old is not None:
-        allowed = drift.shape_base + drift.shape_speed * (update.timestamp - old.timestamp) // HOUR
-        require(abs(update.rho - old.rho) <= allowed, "surface: rho drift")
-        require(abs(update.eta - old.eta) <= allowed, "surface: eta drift")
+    if old is None:
+        return 0
+    earned = drift.shape_speed * (update.timestamp - old.timestamp) // HOUR
+    allowed = sub_floor(drift.shape_base + earned, spent)
+    rho_moved, eta_moved = abs(update.rho - old.rho), abs(update.eta - old.eta)
+    require(rho_moved <= allowed, "surface: rho drift")
+    require(eta_moved <= allowed, "surface: eta drift")
+    return sub_floor(spent + max(rho_moved, eta_moved), earned)
 
 
-def _check_points(update: Update, drift: Drift, old: Update | None) -> None:
+def _check_points(update: Update, drift: Drift, old: Update | None, vol_spent: int, rate_spent: int) -> tuple[int, int]:
     require(bool(update.points), "surface: no expiry")
     waiting = [p for p in old.points if p.expiry > update.timestamp] if old else []
+    elapsed = update.timestamp - (old.timestamp if old else 0)
+    vol_earned, rate_earned = drift.vol_speed * elapsed // HOUR, drift.rate_speed * elapsed // HOUR
+    vol_allowed = sub_floor(drift.vol_base + vol_earned, vol_spent)
+    rate_allowed = sub_floor(drift.rate_base + rate_earned, rate_spent)
+    vol_moved = rate_moved = 0
     previous = Point(0, 0, 0)
     for point in update.points:
         require(point.expiry > max(update.timestamp, previous.expiry), "surface: expiry order")
@@ -133,15 +146,22 @@ def _check_points(update: Update, drift: Drift, old: Update | None) -> None:
         require(abs(point.rate) <= MAX_RATE, "surface: rate")
         if waiting and waiting[0].expiry == point.expiry:
             assert old is not None
-            was, elapsed = waiting.pop(0), update.timestamp - old.timestamp
+            was = waiting.pop(0)
             moved = abs(volatility - vol(was.theta, was.expiry - old.timestamp))
-            require(moved <= drift.vol_base + drift.vol_speed * elapsed // HOUR, "surface: vol drift")
-            change = abs(point.rate - was.rate)
-            require(change <= drift.rate_base + drift.rate_speed * elapsed // HOUR, "surface: rate drift")
+            require(moved <= vol_allowed, "surface: vol drift")
+            vol_moved = max(vol_moved, moved)
+            moved = abs(point.rate - was.rate)
+            require(moved <= rate_allowed, "surface: rate drift")
+            rate_moved = max(rate_moved, moved)
         else:
             require(not waiting or point.expiry < waiting[0].expiry, "surface: expiry missing")
         previous = point
     require(not waiting, "surface: expiry missing")
+    return sub_floor(vol_spent + vol_moved, vol_earned), sub_floor(rate_spent + rate_moved, rate_earned)
+
+
+def _stored(spent: int) -> int:
+    return -(-spent // SPENT_UNIT) * SPENT_UNIT
 
 
 def vol(theta: int, term: int) -> int:
