@@ -375,7 +375,7 @@ def test_signers_together_move_a_surface_no_faster_than_its_drift_allows(world: 
 def test_nobody_trades_a_fresh_surface_against_its_market() -> None:
     """
     The last recorded chain, the surface fitted to it, no time between: the ten series that pay most, 2,000 of each
-    bought from the vault and sold to the chain's bids or the other way round. Strikes within 20 % of spot, up to 100 days.
+    bought from the vault and sold to the bids or the other way round. Strikes within 20 % of spot, up to 100 days.
     """
     chain = data.option_chains("ETH")[-1]
     fitted = fit(quotes_of(chain))
