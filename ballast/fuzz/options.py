@@ -350,7 +350,7 @@ def _spoil(w: World, rng: Random, arguments: dict[str, Any]) -> None:
     series, size = orders[i]
     match rng.randrange(12):
         case 0:
-            orders[i : i + 2] = [orders[i], list(orders[i])]
+            orders[max(i - 1, 0) : i + 1] = [orders[i], list(orders[i])]
         case 1:
             orders.reverse()
         case 2:

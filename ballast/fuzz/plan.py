@@ -705,7 +705,8 @@ def _call_inside(p: Planner) -> Step:
         ("vault", "previewDeposit", [w.unit]),
         ("margin", "health", [p.who(*TRADERS)]),
     ]
-    for key, listed in w.book.strikes.items():
+    if w.book.strikes:
+        key, listed = p.rng.choice(list(w.book.strikes.items()))
         market, expiry = market_of(key), expiry_of(key)
         orders = [[pack(listed[0].strike, 0, key, False), LOT * 10**5]]
         able += [

@@ -25,6 +25,7 @@ from ballast.surface.signing import arguments, sign
 STRANGER = len(FEEDERS) - 1  # the key of nobody's feeder
 MONEYNESS = [k / 4 for k in range(-12, 13)]  # ln(strike / forward)
 DUST = 1e-9
+REMEMBERED = 8  # updates of a market
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +48,6 @@ def post_surface(
     contract = w.system.surface
     update = Update(market, w.now - age, rho, eta, tuple(Point(*point) for point in points))
     signatures = [_signature(update, contract.address, w.chain.chain_id, feeder) for feeder in signers]
-    old = w.surface.last.get(market)
 
     def post(t: Twin) -> None:
         assert t.surface is not None
@@ -57,7 +57,8 @@ def post_surface(
 
     if w.do(contract, "post", arguments(update), signatures, sender=who, twin=post).ok:
         _check_no_arbitrage(update)
-        if old is not None:
+        w.posted[market] = [*w.posted[market][1 - REMEMBERED :], update]
+        for old in w.posted[market][:-1]:
             _check_speed(w, old, update)
     surface_equals_the_twin(w)
 
@@ -125,7 +126,8 @@ def _check_no_arbitrage(update: Update) -> None:
 
 
 def _check_speed(w: World, old: Update, new: Update) -> None:
-    """Volatility at the money, shape and rates have not moved faster than they may, and no live expiry is gone."""
+    """Since any of the last updates volatility at the money, shape and rates have not moved further than they may,
+    however many came between, and no live expiry is gone."""
     drift, hours = w.surface.drift[new.market], (new.timestamp - old.timestamp) / HOUR
     now = {point.expiry: point for point in new.points}
     moves = [("shape", abs(new.rho - old.rho)), ("shape", abs(new.eta - old.eta))]
@@ -214,13 +216,16 @@ def _first(rng: Random, market: int, seen: int, *, near: bool = False) -> Update
 
 
 def _next(w: World, rng: Random, last: Update, seen: int, most: float | None = None) -> Update:
-    """Moves of up to a part of what the drift allows, all of it, or more; expiries that are over go, new ones come."""
+    """Moves of a part of what the drift has left, all of it, or more; expiries that are over go, new ones come."""
     drift, hours = w.surface.drift[last.market], max(seen - last.timestamp, 0) / HOUR
     if most is None:
         most = rng.choice((0.2, 0.2, 0.9, 1.0, 1.3))
 
+    spent = dict(zip(("vol", "shape", "rate"), w.surface.spent.get(last.market, (0, 0, 0)), strict=True))
+
     def moved(what: str) -> float:
-        allowed = getattr(drift, f"{what}_base") + getattr(drift, f"{what}_speed") * hours
+        allowed = getattr(drift, f"{what}_base") + getattr(drift, f"{what}_speed") * hours - spent[what]
+        allowed = max(allowed, 0) if most <= 1 else getattr(drift, f"{what}_base")
         return float(most * allowed / WAD * rng.choice((-1, 1, rng.uniform(-1, 1))))
 
     rho = max(-0.95, min(0.95, last.rho / WAD + moved("shape")))

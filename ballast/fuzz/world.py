@@ -41,7 +41,7 @@ from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
 from ballast.model.exact.vault import Params as VaultParams
-from ballast.model.exact.vol_surface import Drift, VolSurface
+from ballast.model.exact.vol_surface import Drift, Update, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
 
@@ -462,6 +462,7 @@ class World:
         self.was_due = False  # its board, before it
         self.round_trips = 0  # experiments in which options were traded and traded back
         self.calendars = 0  # pairs of expiries whose prices were compared
+        self.posted: dict[int, list[Update]] = defaultdict(list)  # the last updates of each surface
         self.listed: dict[tuple[int, int], None] = {}  # market and expiry of every board there ever was
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
