@@ -46,6 +46,7 @@ from ballast.keeper.state import (
 
 _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 12  # points that find the hump of J
+_THIRDS = 60  # steps to the bottom of U
 _REFINE = 24  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
 _BATCH = 32  # accounts settled in one transaction: OptionEngine takes 64, 90,000 gas each
@@ -282,7 +283,10 @@ def best_hedge(state: State, venue: Venue, policy: Policy) -> _Plan | None:
 
 
 def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, float]:
-    """Deltas [base] of the venue's market between which no hedge pays, were the venue free to trade either way."""
+    """Deltas [base] of the venue's market between which no hedge pays, were the venue free to trade either way.
+
+    It lies around the delta at which U is least: with options, or beside other markets, that is not zero.
+    """
     market = _market(state, venue)
     # at the oracle's price and its average: the band is about cost, not about a momentary gap
     routes = [replace(route, spot=market.price, twap=market.price) for route in venue.routes]
@@ -298,7 +302,9 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         turnover_left=inf,
         routes=(cheapest,) if cheapest else (),
     )
-    calm = replace(state.moved(market.id, -market.delta), lp_cash=inf, opened_at=0)
+    reach = 4.0 * state.capital / market.price
+    centre = market.delta + _least(potential_of(state, market.id), reach + abs(market.delta))
+    calm = replace(state.moved(market.id, centre - market.delta), lp_cash=inf, opened_at=0)
     calm = replace(calm, markets=tuple(replace(m, fresh=True) for m in calm.markets))
     edges: list[float] = []
     for sign in (-1.0, 1.0):
@@ -306,7 +312,7 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         def pays(size: float, sign: float = sign) -> bool:
             return best_hedge(calm.moved(market.id, sign * size), free, policy) is not None
 
-        inner, outer = 0.0, 4.0 * state.capital / market.price
+        inner, outer = 0.0, reach
         guess = _closed_band(calm, market, free, policy)
         if 0.0 < 1.5 * guess < outer and pays(1.5 * guess):
             outer = 1.5 * guess
@@ -318,8 +324,20 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         while outer - inner > 0.02 * outer:
             middle = (inner + outer) / 2
             inner, outer = (inner, middle) if pays(middle) else (middle, outer)
-        edges.append(sign * outer)
+        edges.append(centre + sign * outer)
     return edges[0], edges[1]
+
+
+def _least(potential: Callable[[float], float], reach: float) -> float:
+    """Where a convex function is least on [-reach, reach]."""
+    low, high = -reach, reach
+    for _ in range(_THIRDS):
+        third = (high - low) / 3
+        if potential(low + third) < potential(high - third):
+            high -= third
+        else:
+            low += third
+    return (low + high) / 2
 
 
 def _closed_band(state: State, market: Market, venue: Venue, policy: Policy) -> float:

@@ -94,6 +94,18 @@ def test_no_trade_band_widens_with_gas_and_narrows_with_volatility():
     assert no_trade_band(shaken, shaken.venues[0], POLICY)[1] < 0.5 * high
 
 
+def test_no_trade_band_of_a_vault_with_vega_lies_around_the_delta_of_least_risk():
+    """A vault short of vega: spot down and volatility up come together, so being short is the safer side."""
+    world = state(markets=(replace(market(delta=0.0), vega=-4_000_000.0, vol_of_vol=0.7, stress=(0.0,) * 8),))
+    low, high = no_trade_band(world, world.venues[0], POLICY)
+    potential = potential_of(world, 0)
+    centre = float(min(np.linspace(-4_000, 4_000, 80_001), key=potential))
+    assert centre < -500.0
+    assert low < centre < high
+    assert centre - low == pytest.approx(high - centre, rel=0.05)
+    assert best_hedge(world.moved(0, centre), world.venues[0], POLICY) is None
+
+
 def test_no_trade_band_matches_its_closed_form():
     world = state(venues=(venue(routes=(route(depth=inf),)),), rule=replace(FREE, gas=50.0))
     k = 8 * 0.6**2 / 365 / CAPITAL
