@@ -51,10 +51,10 @@ def calendar(now: int) -> list[int]:
     return [_at(day) for day in sorted({*ahead[:DAILIES], *fridays[:WEEKLIES], *last[:MONTHLIES]})]
 
 
-def strikes(spot: float) -> list[int]:
-    """Round strikes around a price [WAD]."""
-    size = 10.0 ** math.floor(math.log10(STEP * spot))
-    step = min((size * n for n in (1, 2, 5, 10)), key=lambda candidate: abs(candidate - STEP * spot))
+def strikes(spot: float, apart: float = STEP) -> list[int]:
+    """Round strikes around a price [WAD], about this fraction of it apart."""
+    size = 10.0 ** math.floor(math.log10(apart * spot))
+    step = min((size * n for n in (1, 2, 5, 10)), key=lambda candidate: abs(candidate - apart * spot))
     middle = round(spot / step)
     levels = (round((middle + n) * step * 10**8) for n in range(-SIDE, SIDE + 1))
     return [level * (WAD // 10**8) for level in levels]

@@ -20,7 +20,7 @@ NAMES = {
     "deploy": "deploying Uniswap and Ballast",
     "replay": "replaying",
     "checks": "checking invariants, everyone leaves",
-    "compare": "the same trades without hedge and at a flat fee",
+    "compare": "the same trades without hedge, without options, at a flat fee",
 }
 
 

@@ -1,8 +1,8 @@
 """The same trades, one by one, in vaults that are run differently: in process, on the same contracts.
 
-A variant gets the recorded run's LPs, prices and executed trades (a liquidation as its account's own closing) and
-nothing else: no keeper, no venue. Its traders have margin without end, so that nobody's default depends on what the
-variant charges.
+A variant gets the recorded run's LPs, prices, surfaces, boards and executed trades (a liquidation as its account's own
+closing) and nothing else: no venue, and no keeper but somebody who refreshes and settles boards. Its traders have
+margin without end, so that nobody's default depends on what the variant charges.
 What LPs end with therefore differs by pricing and hedging alone.
 """
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ballast.chain import Receipt, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import MAX_UINT
-from ballast.demo.flow import Scenario
+from ballast.demo.flow import MARKETS, Minute, Scenario
+from ballast.demo.options import LIST, POST, OptionFloor, upkeep
 from ballast.demo.replay import (
     GENESIS_LEAD,
     LATE_AT,
@@ -26,6 +28,7 @@ from ballast.demo.replay import (
     SAMPLE,
     Actors,
     Done,
+    DoneOptions,
     Sample,
     config_for,
     take_sample,
@@ -33,6 +36,7 @@ from ballast.demo.replay import (
 from ballast.demo.stage import RevmStage
 from ballast.system import NO_LIMIT, deploy_system
 
+MOST = 2**255 - 1  # [quote, WAD] what a trade in options may cost
 FLAT_FEE = 0.001  # [fraction of notional] of the flat-fee variant
 
 
@@ -42,9 +46,11 @@ class Variant:
 
     name: str
     flat_fee: float | None = None  # [fraction]; None: spreads and inventory charges as deployed
+    options: bool = True  # whether it takes the trades in options
 
 
 UNHEDGED = Variant("without hedge")
+PERPETUALS = Variant("without hedge or options", options=False)
 FLAT = Variant("flat fee", FLAT_FEE)
 
 
@@ -58,28 +64,34 @@ class Outcome:
     half_spreads: float
     charges: float
     rebates: float
-    volume: float
+    options: float  # premiums received less premiums and payoffs paid
+    volume: float  # of perpetuals
     trades: int
     refused: int  # recorded trades that this variant would not take
 
 
-def run(scenario: Scenario, done: Sequence[Done], variant: Variant) -> Outcome:
+def run(scenario: Scenario, done: Sequence[Done | DoneOptions], variant: Variant) -> Outcome:
     """One variant from the first deposit to the last release."""
     return _Run(scenario, done, variant).outcome()
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, done: Sequence[Done], variant: Variant) -> None:
+    def __init__(self, scenario: Scenario, done: Sequence[Done | DoneOptions], variant: Variant) -> None:
         self.scenario = scenario
         self.variant = variant
         chain = RevmChain(timestamp=scenario.start.time - GENESIS_LEAD)
         self.stage = RevmStage(chain)
         self.system = deploy_system(chain, config_for(scenario, venues=False, flat_fee=variant.flat_fee))
-        self.actors = Actors.create(max((trade.account for trade in done), default=0) + 1)
-        self.trades: dict[int, list[Done]] = defaultdict(list)
+        perpetuals = [trade.account for trade in done if isinstance(trade, Done)]
+        self.actors = Actors.create(max(perpetuals, default=0) + 1)
+        self.floor = OptionFloor(self.stage, self.system, scenario, self.actors.optioneers, self.actors.feeder)
+        self.trades: dict[int, list[Done | DoneOptions]] = defaultdict(list)
         for trade in done:
-            self.trades[trade.minute].append(trade)
-        self.half_spreads = self.charges = self.rebates = self.volume = 0.0
+            if variant.options or isinstance(trade, Done):
+                self.trades[trade.minute].append(trade)
+        self.late = False  # the late LP is in
+        self.posted = False  # feeders posted in the minute before
+        self.half_spreads = self.charges = self.rebates = self.volume = self.options = 0.0
         self.count = self.refused = 0
         self.deposited = 0.0
         self.claimed = 0.0
@@ -90,11 +102,14 @@ class _Run:
         last = len(self.scenario.minutes)
         for minute in self.scenario.minutes:
             txs = [self._round(i, price) for i, price in enumerate(minute.prices) if minute.rounds[i]]
+            txs += self._board_txs(minute)
             txs += self._lp_txs(minute.index)
             txs += [self._trade(trade) for trade in self.trades[minute.index]]
             sampling = minute.index % SAMPLE == 0
             if txs or sampling:
                 self._mine(minute.time, txs)
+            if minute.index >= self.scenario.at(LATE_AT) and not self.late:
+                self._let_in()
             if minute.index % 60 == 45:
                 self._process_epoch()
             if sampling:
@@ -105,7 +120,9 @@ class _Run:
             time = self.scenario.minutes[-1].time + 60 * (minute_index - last + 1)
             due = (minute_index - last) % 60 == 0
             rounds = [self._round(i, price) for i, price in enumerate(prices)] if due else []
-            self._mine(time, [*rounds, *(self._trade(trade) for trade in self.trades[minute_index])])
+            renewed = self._optional and (minute_index - last) % POST == 0
+            surfaces = self.floor.surface_txs(time, prices) if renewed else []
+            self._mine(time, [*rounds, *surfaces, *(self._trade(trade) for trade in self.trades[minute_index])])
         return Outcome(
             variant=self.variant,
             samples=tuple(samples),
@@ -113,6 +130,7 @@ class _Run:
             half_spreads=self.half_spreads,
             charges=self.charges,
             rebates=self.rebates,
+            options=self.options,
             volume=self.volume,
             trades=self.count,
             refused=self.refused,
@@ -123,10 +141,11 @@ class _Run:
     def _open(self) -> None:
         s, actors = self.system, self.actors
         txs: list[Tx] = []
-        for owner in (*actors.lps, *actors.traders):
+        for owner in (*actors.lps, *actors.traders, *actors.optioneers):
             txs.append(s.quote.tx("mint", owner, 10**10 * self._unit, sender=owner))
             txs += [s.quote.tx("approve", spender, MAX_UINT, sender=owner) for spender in (s.clearinghouse, s.vault)]
-        txs += [s.clearinghouse.tx("deposit", 10**9 * self._unit, trader, sender=trader) for trader in actors.traders]
+        traders = (*actors.traders, *actors.optioneers)
+        txs += [s.clearinghouse.tx("deposit", 10**9 * self._unit, trader, sender=trader) for trader in traders]
         self._mine(self.stage.chain.now + 1, txs)
         rounds = [self._round(market, price) for market, price in enumerate(self.scenario.start.prices)]
         entries = [
@@ -135,12 +154,43 @@ class _Run:
         self._mine(self.scenario.start.time - 120, [*rounds, *entries])
         for _ in range(2):
             self._mine(self.stage.chain.now + 1, [s.inventory.tx("sync_all")])
+        if self._optional:
+            prices = self.scenario.start.prices
+            self._mine(self.stage.chain.now + 1, self.floor.surface_txs(self.stage.chain.now + 1, prices))
+            self._mine(self.stage.chain.now + 1, self.floor.listing_txs(self.stage.chain.now, prices))
+
+    @property
+    def _optional(self) -> bool:
+        return self.variant.options
+
+    def _board_txs(self, minute: Minute) -> list[Tx]:
+        """Surfaces and strikes as in the recorded run; a minute after surfaces, boards are refreshed and settled."""
+        if not self._optional:
+            return []
+        txs = self._upkeep() if self.posted else []
+        self.posted = self.floor.due(minute)
+        if self.posted:
+            txs += self.floor.surface_txs(minute.time, minute.prices)
+        if minute.index % LIST == LIST - 1:
+            txs += self.floor.listing_txs(minute.time, minute.prices)
+        return txs
+
+    def _upkeep(self) -> list[Tx]:
+        if not self._optional:
+            return []
+        return upkeep(self.stage, self.system, self.actors.optioneers, self.actors.keeper)
+
+    def _let_in(self) -> None:
+        """The late LP, once every board is in order."""
+        lp, amount = self.actors.lps[len(LP_SHARES)], LATE_LP * self.scenario.equity
+        entry = self.system.vault.tx("deposit", int(amount * self._unit), lp, sender=lp)
+        *_, receipt = self._mine(self.stage.chain.now + 1, [*self._upkeep(), entry])
+        if receipt.error is None:
+            self.late, self.deposited = True, self.deposited + amount
 
     def _lp_txs(self, index: int) -> list[Tx]:
         s = self.system
         txs: list[Tx] = []
-        if index == self.scenario.at(LATE_AT):
-            txs.append(self._deposit(self.actors.lps[len(LP_SHARES)], LATE_LP * self.scenario.equity))
         if index == self.scenario.at(LEAVE_AT):
             lp = self.actors.lps[LEAVER]
             shares = s.vault.call("balanceOf", lp) // 2
@@ -152,6 +202,9 @@ class _Run:
         vault = self.system.vault
         epoch = vault.call("epoch")
         if self.stage.chain.now >= epoch.ends_at and epoch.pending:
+            for receipt in self._mine(self.stage.chain.now + 1, self._upkeep()):
+                if receipt.error is not None:
+                    raise receipt.error
             try:
                 self.claimed += vault.send("processEpoch").one("EpochProcessed").paid / 1e18
             except Reverted as error:
@@ -159,7 +212,15 @@ class _Run:
                     raise
 
     def _settle(self) -> float:
-        """A release period after the end: what LPs were paid and still have, less what they brought."""
+        """A release period after the last settlement: what LPs were paid and still have, less what they brought."""
+        book = self.system.option_book
+        listed = [e for i in range(len(MARKETS)) for e in self.stage.reads([book.tx("expiries", i)])[0]]
+        interest = sum(self.stage.reads([book.tx("interest", i) for i in range(len(MARKETS))]))
+        for expiry in sorted(set(listed)) if interest else []:
+            if expiry < self.stage.chain.now + RELEASE:
+                rounds = [self._round(i, p) for i, p in enumerate(self.scenario.minutes[-1].prices)]
+                self._mine(max(expiry + 60, self.stage.chain.now + 1), rounds)
+                self._mine(self.stage.chain.now + 1, self._upkeep())
         self._mine(
             self.stage.chain.now + RELEASE, [self._round(i, p) for i, p in enumerate(self.scenario.minutes[-1].prices)]
         )
@@ -174,18 +235,28 @@ class _Run:
         return int(10**self.system.decimals)
 
     def _mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
+        s = self.system
         receipts = self.stage.mine(max(time, self.stage.chain.now + 1), txs)
         for receipt in receipts:
             if receipt.error is not None:
-                self.refused += 1
+                self.refused += receipt.to in (s.perp_engine.address, s.option_engine.address)
                 continue
-            for trade in receipt.find("Trade", self.system.perp_engine):
+            for trade in receipt.find("Trade", s.perp_engine):
                 self.count += 1
                 self.volume += abs(trade.size_delta) * trade.price / 1e36
-                self.half_spreads += trade.half_spread / 1e18
-                self.charges += max(0, trade.charge) / 1e18
-                self.rebates += max(0, -trade.charge) / 1e18
+                self._book(trade)
+            for trade in receipt.find("Trade", s.option_engine):
+                self.count += 1
+                self.options += trade.premium / 1e18
+                self._book(trade)
+            for settled in receipt.find("Settled", s.option_engine):
+                self.options -= settled.payoff / 1e18
         return receipts
+
+    def _book(self, trade: Any) -> None:
+        self.half_spreads += trade.half_spread / 1e18
+        self.charges += max(0, trade.charge) / 1e18
+        self.rebates += max(0, -trade.charge) / 1e18
 
     def _round(self, market: int, price: float) -> Tx:
         return self.system.aggregators[market].tx("push_now", round(price * 1e8), sender=self.actors.feeder)
@@ -194,7 +265,10 @@ class _Run:
         self.deposited += amount
         return self.system.vault.tx("deposit", int(amount * self._unit), lp, sender=lp)
 
-    def _trade(self, trade: Done) -> Tx:
+    def _trade(self, trade: Done | DoneOptions) -> Tx:
+        if isinstance(trade, DoneOptions):
+            account = self.actors.optioneers[trade.account]
+            return self.system.option_engine.tx("trade", list(trade.orders), MOST, NO_LIMIT, sender=account)
         limit = NO_LIMIT if trade.size_wad > 0 else 0
         trader = self.actors.traders[trade.account]
         return self.system.perp_engine.tx("trade", trade.market, trade.size_wad, limit, NO_LIMIT, sender=trader)

@@ -63,6 +63,7 @@ class Scenario:
     minutes: tuple[Minute, ...]
     equity: float  # [quote] that LPs start with; sets the scale of the flow
     sigmas: tuple[float, ...]  # [1/sqrt(year)] implied volatility of the day before, by market
+    wildest: int  # [s] in the middle of the window's wildest ETH hour
 
     @property
     def start(self) -> Minute:
@@ -87,6 +88,7 @@ def build(window: str, *, equity: float, minutes: int = DEFAULT_MINUTES) -> Scen
     length = min(minutes, len(times))
     moves = np.abs(np.log(close[60:, 0] / close[:-60, 0]))
     wildest = int(np.argmax(moves)) + 30
+    wildest_at = int(times[wildest])
     first = int(np.clip(wildest - _BEFORE_EVENT * length, 0, len(times) - length))
     close, times = close[first : first + length], times[first : first + length]
 
@@ -109,6 +111,7 @@ def build(window: str, *, equity: float, minutes: int = DEFAULT_MINUTES) -> Scen
         ),
         equity=equity,
         sigmas=tuple(_implied(asset, int(times[0])) for asset in MARKETS),
+        wildest=wildest_at,
     )
 
 

@@ -19,6 +19,7 @@ from ballast.chain.uniswap import MAX_UINT, Pool
 from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.demo.flow import MARKETS, Desk, Minute, Order, Scenario
+from ballast.demo.options import EVERY, LIST, POST, SLOTS, OptionFloor, upkeep
 from ballast.demo.stage import Stage
 from ballast.keeper import Keeper, Policy, State, Step, no_trade_band
 from ballast.keeper.journal import Journal
@@ -92,7 +93,10 @@ class Position:
 
     price: float
     sigma: float
-    traders: float  # [base] net of all traders
+    traders: float  # [base] net of all traders' perpetuals
+    options: float  # [base] delta of the vault's options
+    gamma: float  # [base per quote] of them, weighted by the part of the horizon that each has left
+    vega: float  # [quote per 1.00 of vol] of them, as that of options with a month left
     hedge: float  # [base] held at venues
     interest: float  # [quote] open interest, both sides
     funding: float  # [1/year] > 0: shorts pay
@@ -111,6 +115,8 @@ class Sample:
     reserve: float  # [quote] R
     potential: float  # [quote] U
     utilization: float
+    options: float  # [quote] what the vault's options are worth
+    payables: float  # [quote]
     markets: tuple[Position, ...]
     bands: tuple[tuple[float, float], ...] = ()  # [base] no-trade band of each market's net delta; empty: no keeper
 
@@ -129,6 +135,15 @@ class Done:
     market: int
     size_wad: int
     liquidation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DoneOptions:
+    """One executed trade in options."""
+
+    minute: int
+    account: int  # among those of options
+    orders: tuple[tuple[int, int], ...]  # series, size [base, WAD]
 
 
 @dataclass(slots=True)
@@ -165,7 +180,8 @@ class Actors:
     """Addresses, the same on every chain."""
 
     lps: list[str]
-    traders: list[str]
+    traders: list[str]  # of perpetuals
+    optioneers: list[str]  # traders of options
     keeper: str
     arbitrageur: str
     feeder: str
@@ -181,6 +197,7 @@ class Actors:
         return cls(
             lps=[address_of(address(1, i)) for i in range(len(LP_SHARES) + 1)],
             traders=[address_of(address(2, i)) for i in range(traders)],
+            optioneers=[address_of(address(7, i)) for i in range(2 * SLOTS * len(MARKETS))],
             keeper=address_of(address(3, 0)),
             arbitrageur=address_of(address(4, 0)),
             feeder=address_of(address(5, 0)),
@@ -188,7 +205,7 @@ class Actors:
         )
 
     def everyone(self) -> list[str]:
-        return [*self.lps, *self.traders, self.keeper, self.arbitrageur, self.feeder, self.stranger]
+        return [*self.lps, *self.traders, *self.optioneers, self.keeper, self.arbitrageur, self.feeder, self.stranger]
 
 
 @dataclass(slots=True)
@@ -220,15 +237,18 @@ class Replay:
         self.tally = Tally()
         self.samples: list[Sample] = []
         self.states: dict[int, State] = {}  # what the keeper saw, by number of the sample
-        self.done: list[Done] = []
+        self.done: list[Done | DoneOptions] = []
+        self.floor = OptionFloor(stage, system, scenario, self.actors.optioneers, self.actors.feeder)
         self.hedged: list[tuple[int, int, float]] = []  # time, market, size [base]
         self.liquidated: list[tuple[int, int, float]] = []  # time, market, size [base]
         self.now = stage.chain.now
         self._progress = progress
         self._ledgers = [_Ledger() for _ in self.actors.traders]
         self._number = {address: i for i, address in enumerate(self.actors.traders)}
+        self._optioneer = {address: i for i, address in enumerate(self.actors.optioneers)}
         self._looked_at = 0
         self._minute = 0
+        self._late = False  # the late LP is in
 
     # ---- the run
 
@@ -246,7 +266,7 @@ class Replay:
             self.stage.chain.set_balance(address, GAS_MONEY)
         spenders = (s.clearinghouse, s.vault)
         txs: list[Tx] = []
-        for owner in (*actors.lps, *actors.traders, actors.stranger):
+        for owner in (*actors.lps, *actors.traders, *actors.optioneers, actors.stranger):
             txs.append(s.quote.tx("mint", owner, FUNDS * self._unit, sender=owner))
             txs += [s.quote.tx("approve", spender, MAX_UINT, sender=owner) for spender in spenders]
         if s.uniswap is not None:
@@ -264,6 +284,9 @@ class Replay:
         self._mine(self.scenario.start.time - 120, [*rounds, *entries])
         for _ in range(2):
             self._mine(self.now + 1, [s.inventory.tx("sync_all", sender=actors.feeder)])
+        self.stage.chain.set_balance(s.governor, GAS_MONEY)
+        self.post_surfaces(self.now + 1, self.scenario.start.prices)
+        self._mine(self.now + 1, self.floor.listing_txs(self.now, self.scenario.start.prices))
 
     def play(self, minute: Minute) -> None:
         """One minute."""
@@ -273,7 +296,15 @@ class Replay:
         moves = self._arbitrage(minute.prices)
         self.tally.arbitrages += len(moves)
         txs += moves
+        surfaces = self.floor.surface_txs(minute.time, minute.prices) if self.floor.due(minute) else []
+        txs += surfaces
+        if minute.index % LIST == LIST - 1:
+            txs += self.floor.listing_txs(minute.time, minute.prices)
         txs += self._lp_txs(minute)
+        optional = range(len(txs), len(txs))
+        if minute.index % EVERY == 2:
+            txs += self.floor.trade_txs(minute)
+            optional = range(optional.start, len(txs))
         expected: dict[int, Order] = {}
         for order in self.desk.orders(minute):
             for tx in self._order_txs(order, minute):
@@ -285,21 +316,35 @@ class Replay:
             for number in expected:
                 if receipts[number].error is not None:
                     self.tally.refused[str(receipts[number].error)] += 1
+            for number in optional:
+                if receipts[number].error is not None:
+                    self.floor.tally.refused[str(receipts[number].error)] += 1
             self._true_up(expected.values())
+            if surfaces:
+                self._after_posting(receipts, minute)
         elif sampling or minute.index - self._looked_at >= IDLE:
             self._mine(minute.time, [])
         if txs or sampling or minute.index - self._looked_at >= IDLE:
             self._look(minute)
+        if minute.index >= self.scenario.at(LATE_AT) and not self._late:
+            self._let_in(self.actors.lps[len(LP_SHARES)], LATE_LP * self.scenario.equity)
         if sampling:
             self.sample()
 
     def sample(self) -> None:
         """Record the vault as it stands."""
         self.samples.append(take_sample(self.stage, self.system, self.actors.stranger))
-        net = sum(abs(m.traders * m.price) for m in self.samples[-1].markets)
-        open_risk = sum(abs((m.hedge - m.traders) * m.price) for m in self.samples[-1].markets)
+        net = sum(abs((m.options - m.traders) * m.price) for m in self.samples[-1].markets)
+        open_risk = sum(abs((m.hedge + m.options - m.traders) * m.price) for m in self.samples[-1].markets)
         self.tally.largest_trader_net = max(self.tally.largest_trader_net, net)
         self.tally.largest_inventory = max(self.tally.largest_inventory, open_risk)
+
+    def _after_posting(self, receipts: Sequence[Receipt], minute: Minute) -> None:
+        for receipt in receipts:
+            if receipt.to == self.system.surface.address and receipt.error is not None:
+                self.floor.tally.refused_surfaces[str(receipt.error)] += 1
+        if self.floor.recorded(minute):
+            self.floor.compare_smiles(self.now)
 
     def add_bands(self) -> None:
         """Work out the no-trade band of every sample, from what the keeper saw then."""
@@ -325,11 +370,17 @@ class Replay:
                 break
 
     def look(self) -> Step:
-        """One turn of the keeper, `LATENCY` after the newest block."""
+        """One turn of the keeper, `LATENCY` after the newest block that was not empty.
+
+        It looks at an empty block, as on a chain that does not stand still: some of what a block has paid for keeps
+        boards from being refreshed until the next.
+        """
+        self.now += LATENCY - 1
+        self.stage.tick(self.now)
         state = self.keeper.observe()
         actions = self.keeper.plan(state)
         if actions:
-            self.now += LATENCY
+            self.now += 1
             self.stage.turn_to(self.now)
         step = self.keeper.carry_out(state, actions)
         for result in step.results:
@@ -353,10 +404,20 @@ class Replay:
     def _read(self, receipt: Receipt) -> None:
         """Book what a transaction did."""
         tally, market_events = self.tally, ("Trade", "Liquidated")
-        liquidations = {(e.args.account, e.args.market) for e in receipt.events if e.name == "Liquidated"}
+        options = (self.system.option_engine.address, self.system.surface.address)
+        liquidations = {
+            (e.args.account, e.args.market)
+            for e in receipt.events
+            if e.name == "Liquidated" and e.address not in options
+        }
         for event in receipt.events:
             name, args = event.name, event.args
-            if name in market_events and args.account in self._number:
+            if event.address in options:
+                self.floor.read(event)
+                if name == "Trade" and args.account in self._optioneer:
+                    orders = tuple((int(order.series), int(order.size)) for order in args.orders)
+                    self.done.append(DoneOptions(self._minute, self._optioneer[args.account], orders))
+            elif name in market_events and args.account in self._number:
                 account = self._number[args.account]
                 if name == "Trade":
                     notional = abs(args.size_delta) * args.price / 1e36
@@ -482,12 +543,9 @@ class Replay:
             self._ledgers[account].cost[market] = position.cost / 1e18
 
     def _lp_txs(self, minute: Minute) -> list[Tx]:
-        """The LP who comes late, the LP who leaves early and claims, and traders who are flat."""
+        """The LP who leaves early and claims, and traders who need less money than they have here."""
         s = self.system
         txs: list[Tx] = []
-        if minute.index == self.scenario.at(LATE_AT):
-            lp = self.actors.lps[len(LP_SHARES)]
-            txs.append(s.vault.tx("deposit", self._units(LATE_LP * self.scenario.equity), lp, sender=lp))
         if minute.index == self.scenario.at(LEAVE_AT):
             lp = self.actors.lps[LEAVER]
             shares = self.stage.reads([s.vault.tx("balanceOf", lp)])[0] // 2
@@ -495,7 +553,24 @@ class Replay:
         if minute.index % 60 == 30:
             txs += self.claim_txs()
             txs += self._cash_out_txs(minute.prices)
+            txs += self.floor.spare_txs()
         return txs
+
+    def _let_in(self, lp: str, amount: float) -> None:
+        """An LP enters in a block of its own, once every board is in order; who finds the door shut comes again."""
+        entry = self.system.vault.tx("deposit", self._units(amount), lp, sender=lp)
+        *_, receipt = self._mine(self.now + 1, [*self.upkeep(lp), entry])
+        self._late = receipt.error is None
+
+    def upkeep(self, sender: str) -> list[Tx]:
+        """What has to be done about boards before LPs can act."""
+        return upkeep(self.stage, self.system, self.actors.optioneers, sender)
+
+    def post_surfaces(self, time: int, prices: Sequence[float]) -> None:
+        """Feeders post now; raises if they are refused."""
+        for receipt in self._mine(time, self.floor.surface_txs(time, prices)):
+            if receipt.error is not None:
+                raise receipt.error
 
     def claim_txs(self) -> list[Tx]:
         """Every LP with something to claim claims it."""
@@ -559,12 +634,17 @@ class Replay:
         return tally
 
     def close_positions(self) -> int:
-        """Traders close, one position per market and minute, from the heavier side; returns the minutes it took."""
+        """Traders close, one position per market and minute, from the heavier side; returns the minutes it took.
+
+        So do those of options, one board each; options of the boards that expire within a day stay for settlement.
+        """
         minutes = 0
-        while any(any(sizes) for sizes in self.desk.sizes):
+        end, prices = self.scenario.minutes[-1].time, self.scenario.minutes[-1].prices
+        while any(any(sizes) for sizes in self.desk.sizes) or self.floor.closing_txs(end + 86_400):
             self._minute = len(self.scenario.minutes) + minutes
             rounds = self.last_rounds() if minutes % 60 == 0 else []
-            txs = [*rounds, *self._arbitrage(self.scenario.minutes[-1].prices)]
+            surfaces = self.floor.surface_txs(end + 60 * (minutes + 1), prices) if minutes % POST == 0 else []
+            txs = [*rounds, *surfaces, *self._arbitrage(prices), *self.floor.closing_txs(end + 86_400)]
             for market in range(len(MARKETS)):
                 net = sum(sizes[market] for sizes in self.desk.sizes)
                 heavier = [a for a, sizes in enumerate(self.desk.sizes) if sizes[market] * net > 0]
@@ -572,7 +652,7 @@ class Replay:
                 if open_ones:
                     account = max(open_ones, key=lambda a, market=market: abs(self.desk.sizes[a][market]))  # type: ignore[misc]
                     txs.append(self._closing(account, market))
-            for receipt in self._mine(self.scenario.minutes[-1].time + 60 * (minutes + 1), txs):
+            for receipt in self._mine(end + 60 * (minutes + 1), txs):
                 if receipt.error is not None:
                     raise receipt.error
             self.look()
@@ -593,8 +673,20 @@ class Replay:
         moves = self._arbitrage(self.scenario.minutes[-1].prices)
         self._mine(self.now + seconds, [*self.last_rounds(), *moves])
 
+    def settle_boards(self, until: int) -> None:
+        """Every expiry up to a time [s] comes; the keeper settles its boards, pays their accounts and clears them."""
+        book = self.system.option_book
+        while True:
+            listed = self.stage.reads([book.tx("expiries", market) for market in range(len(MARKETS))])
+            ahead = [int(expiry) for expiries in listed for expiry in expiries if expiry <= until]
+            if not ahead:
+                return
+            self.wait(max(min(ahead) + 60 - self.now, 60))
+            while any(result.ending == "done" for result in self.look().results):
+                pass
+
     def wind_down(self, turns: int = 40) -> int:
-        """Everyone leaves: positions, margin, fees, the reserve's release, LPs, and the hedge is sold.
+        """Everyone leaves: positions, margin, boards, fees, the reserve's release, LPs, and the hedge is sold.
 
         Returns the number of redemption epochs that took.
         """
@@ -603,7 +695,8 @@ class Replay:
         # the average must cover its window before the keeper can sell
         self.wait(600)
         self.look()
-        self._mine(self.now + 60, self.withdraw_txs(actors.traders))
+        self.settle_boards(self.now + 86_400)
+        self._mine(self.now + 60, [*self.withdraw_txs(actors.traders), *self.floor.spare_txs()])
         # untouched for a whole release period, then one sync: everything above U is LPs' again
         self.wait(RELEASE)
         self._mine(self.now + 1, [s.inventory.tx("sync_all", sender=actors.feeder)])
@@ -626,8 +719,9 @@ class Replay:
             self.wait(600)
             self.look()
             self._mine(self.now + 1, self.claim_txs())
+        # what is listed for later has no positions; its days come all the same
+        self.settle_boards(NO_LIMIT)
         governor = s.governor
-        self.stage.chain.set_balance(governor, GAS_MONEY)
         self._mine(self.now + 1, [s.clearinghouse.tx("collect_fees", sender=governor)])
         self._mine(self.now + 1, self.withdraw_txs([actors.keeper]))
         protocol = self.stage.reads([s.clearinghouse.tx("buckets")])[0].protocol // (10**18 // self._unit)
@@ -653,10 +747,12 @@ def take_sample(stage: Stage, s: Sandbox, stranger: str) -> Sample:
             *(s.oracle.tx("peek", i) for i in ids),
             *(s.perp_engine.tx("book", i) for i in ids),
             *(s.inventory.tx("market", i) for i in ids),
+            *(s.lens.tx("boards", i) for i in ids),
         ]
     )
     n = len(s.markets)
-    marks, books, held = rest[:n], rest[n : 2 * n], rest[2 * n :]
+    marks, books, held, boards = rest[:n], rest[n : 2 * n], rest[2 * n : 3 * n], rest[3 * n :]
+    (worth, _, _), *_ = stage.reads([s.option_book.tx("book_value", [mark.price for mark in marks])])
     probes = [
         s.perp_engine.tx("quote", stranger, i, sign * int(PROBE / (marks[i].price / 1e18) * 1e18))
         for i in ids
@@ -667,12 +763,16 @@ def take_sample(stage: Stage, s: Sandbox, stranger: str) -> Sample:
     for i in ids:
         traders = (books[i].long - books[i].short) / 1e18
         price = marks[i].price / 1e18
+        options = sum(board.stored.delta for board in boards[i]) / 1e18
         positions.append(
             Position(
                 price=price,
                 sigma=marks[i].sigma / 1e18,
                 traders=traders,
-                hedge=held[i].delta / 1e18 + traders,
+                options=options,
+                gamma=held[i].gamma / 1e18,
+                vega=held[i].vega / 1e18,
+                hedge=held[i].delta / 1e18 + traders - options,
                 interest=(books[i].long + books[i].short) / 1e18 * price,
                 funding=books[i].funding_rate / 1e18,
                 buy=quotes[2 * i],
@@ -688,6 +788,8 @@ def take_sample(stage: Stage, s: Sandbox, stranger: str) -> Sample:
         reserve=buckets.reserve / 1e18,
         potential=state.potential / 1e18,
         utilization=state.stressed_loss / 1e18 / capital if capital else 0.0,
+        options=worth / 1e18,
+        payables=buckets.payables / 1e18,
         markets=tuple(positions),
     )
 

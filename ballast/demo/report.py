@@ -23,8 +23,10 @@ from rich.table import Table
 from ballast.data import Floats
 from ballast.demo import compare
 from ballast.demo.flow import BTC_SHARE, DAYS, DEVIATION, HEARTBEAT, LEVERAGES, MARKETS
+from ballast.demo.options import POST, SHARE, Smile
 from ballast.demo.replay import LATENCY, PROBE, SAMPLE, WORST, Sample
 from ballast.demo.run import Result, deposited
+from ballast.demo.tape import Tape
 
 INK, MUTED, GRID, PAPER = "#1d2733", "#66727f", "#e3e7ec", "#ffffff"
 BLUE, ORANGE, GREEN, RED, VIOLET, SAND = "#1f6feb", "#e07b00", "#1a7f5a", "#c83349", "#7a52b3", "#f0dcb8"
@@ -38,6 +40,7 @@ class Column:
     half_spreads: float
     charges: float
     rebates: float
+    options: float | None  # premiums received less premiums and payoffs paid; None: none were traded
     hedge_cost: float
     profit: float
     drawdown: float
@@ -48,12 +51,14 @@ class Column:
 def columns(result: Result) -> list[Column]:
     """The recorded run first, then its variants."""
     both = (result.tally, result.exits)
+    books = (*both, result.options, result.option_exits)
     found = [
         Column(
             "as run (hedged)",
-            sum(tally.half_spreads for tally in both),
-            sum(tally.charges for tally in both),
-            sum(tally.rebates for tally in both),
+            sum(tally.half_spreads for tally in books),
+            sum(tally.charges for tally in books),
+            sum(tally.rebates for tally in books),
+            sum(tally.bought - tally.sold for tally in books[2:]) - sum(s.payoff for s in result.settlements),
             sum(tally.hedge_cost + tally.hedge_rewards + tally.hedge_gas for tally in both),
             result.profit,
             compare.drawdown(result.samples),
@@ -71,6 +76,7 @@ def columns(result: Result) -> list[Column]:
                 outcome.half_spreads,
                 outcome.charges,
                 outcome.rebates,
+                outcome.options if outcome.variant.options else None,
                 0.0,
                 outcome.profit,
                 compare.drawdown(outcome.samples),
@@ -132,7 +138,9 @@ def summary(result: Result) -> dict[str, Any]:
             "bad_debt_paid_by_lps": tally.bad_debt_lp,
             "epochs_processed": tally.epochs,
         },
+        "options": _options(result),
         "inventory": {
+            "largest_utilization": max(sample.utilization for sample in result.samples),
             "largest_net_of_traders": tally.largest_trader_net,
             "largest_after_hedges": tally.largest_inventory,
         },
@@ -153,6 +161,7 @@ def summary(result: Result) -> dict[str, Any]:
                 "half_spreads": column.half_spreads,
                 "inventory_charges": column.charges,
                 "rebates": column.rebates,
+                "options": column.options,
                 "hedge_cost": column.hedge_cost,
                 "lp_profit": column.profit,
                 "lp_return": column.profit / deposited(result),
@@ -173,11 +182,62 @@ def summary(result: Result) -> dict[str, Any]:
             "reserve": final.reserve,
             "margin": final.margin,
             "claims": final.claims,
+            "payables": final.payables,
             "shares": final.supply,
             "venues": final.venues,
             "epochs": final.epochs,
         },
     }
+
+
+def _options(result: Result) -> dict[str, Any]:
+    """What happened in options, plain."""
+    tally = result.options
+    return {
+        "trades": tally.trades,
+        "orders": tally.orders,
+        "notional": tally.notional,
+        "premiums_paid_by_traders": tally.bought,
+        "premiums_paid_to_traders": tally.sold,
+        "half_spreads": tally.half_spreads,
+        "inventory_charges": tally.charges,
+        "rebates": tally.rebates,
+        "turned_away": dict(tally.refused),
+        "liquidations": tally.liquidations,
+        "penalties": tally.penalties,
+        "surfaces": tally.surfaces,
+        "surfaces_refused": dict(tally.refused_surfaces),
+        "refreshes": tally.refreshes,
+        "refreshes_paid": tally.paid_refreshes,
+        "rewards": tally.rewards,
+        "settlements": [
+            {
+                "market": MARKETS[settled.market],
+                "expiry": _clock(settled.expiry),
+                "price": settled.price,
+                "payoff": settled.payoff,
+            }
+            for settled in result.settlements
+        ],
+        "smiles": [
+            {
+                "market": MARKETS[smile.market],
+                "posted": _clock(smile.posted_at),
+                "expiry": _clock(smile.expiry),
+                "quoted": _clock(smile.quoted.ts),
+                "quotes": len(smile.model),
+                "median_error": float(np.median(np.abs(smile.errors))),
+                "inside_bid_ask": _inside(smile),
+            }
+            for smile in result.smiles
+        ],
+    }
+
+
+def _inside(smile: Smile) -> float:
+    """Share of the quotes whose posted volatility lies between bid and ask."""
+    quoted = smile.quoted
+    return float(np.mean([b <= v <= a for b, v, a in zip(quoted.bid, smile.model, quoted.ask, strict=True)]))
 
 
 def write_json(result: Result, path: Path) -> None:
@@ -200,6 +260,7 @@ def comparison_rows(result: Result) -> list[tuple[str, list[str]]]:
         ("half-spreads paid by traders", [_money(c.half_spreads) for c in found]),
         ("inventory charges", [_money(c.charges) for c in found]),
         ("rebates", [_money(c.rebates) for c in found]),
+        ("option premiums less payoffs", ["none" if c.options is None else f"{c.options:+,.0f}" for c in found]),
         ("hedge cost, rewards and gas", [_money(c.hedge_cost) for c in found]),
         ("LP profit", [f"{c.profit:+,.0f}" for c in found]),
         ("LP return", [f"{c.profit / deposited(result):+.2%}" for c in found]),
@@ -213,13 +274,29 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
     tally, final = result.tally, result.final
     least, mean = _coverage(result.samples)
     turned_away = ", ".join(f"{count} × {reason}" for reason, count in tally.refused.most_common()) or "none"
+    options = result.options
+    options_away = ", ".join(f"{count} × {reason}" for reason, count in options.refused.most_common()) or "none"
+    refused = ", ".join(f"{count} × {reason}" for reason, count in options.refused_surfaces.items()) or "none"
     per_volume = tally.hedge_cost / tally.hedge_volume * 1e4 if tally.hedge_volume else 0.0
     return [
-        ("traded", f"{_money(tally.volume)} in {tally.trades:,} trades; turned away: {turned_away}"),
+        ("perpetuals traded", f"{_money(tally.volume)} in {tally.trades:,} trades; turned away: {turned_away}"),
+        (
+            "options traded",
+            f"{_money(options.notional)} of spot in {options.orders:,} orders of {options.trades:,} trades; premiums "
+            f"{_money(options.bought)} paid, {_money(options.sold)} received by traders; half-spreads "
+            f"{_money(options.half_spreads)}, charges {_money(options.charges)}, rebates {_money(options.rebates)}; "
+            f"turned away: {options_away}",
+        ),
+        (
+            "boards",
+            f"{options.listed} strikes listed; {options.surfaces} surfaces, refused: {refused}; {options.refreshes} "
+            f"refreshes, {options.paid_refreshes} of them paid; keeper {_money(options.rewards)}",
+        ),
         (
             "liquidations",
             f"{tally.liquidations}, penalties {_money(tally.penalties)}, bad debt {_money(tally.bad_debt)} "
-            f"({_money(tally.bad_debt_lp)} borne by LPs)",
+            f"({_money(tally.bad_debt_lp)} borne by LPs); of options {options.liquidations}, penalties "
+            f"{_money(options.penalties)}",
         ),
         (
             "largest inventory",
@@ -239,8 +316,8 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
         (
             "after everyone left",
             f"{final.dust:,.6f} of dust (LP {final.lp:.6f}, reserve {final.reserve:.6f}, margin {final.margin:.6f}, "
-            f"claims {final.claims:.6f}), insurance {_money(final.insurance)} stays; {final.supply:g} shares, "
-            f"{final.venues:g} base at venues",
+            f"claims {final.claims:.6f}, payables {final.payables:.6f}), insurance {_money(final.insurance)} stays; "
+            f"{final.supply:g} shares, {final.venues:g} base at venues",
         ),
         (
             "transactions",
@@ -248,6 +325,40 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
             f"{tally.rounds:,} oracle rounds, {tally.arbitrages:,} arbitrage swaps",
         ),
     ]
+
+
+def settlement_rows(result: Result) -> list[list[str]]:
+    """Boards that expired with positions, during the replay and after it."""
+    last = result.scenario.minutes[-1].time
+    return [
+        [
+            MARKETS[settled.market],
+            _clock(settled.expiry) + (" (after the replay)" if settled.expiry > last else ""),
+            f"{settled.price:,.2f}",
+            f"{settled.payoff:+,.0f}",
+        ]
+        for settled in result.settlements
+    ]
+
+
+def smile_rows(result: Result) -> list[list[str]]:
+    """Posted volatility against recorded quotes."""
+    return [
+        [
+            MARKETS[smile.market],
+            _clock(smile.posted_at),
+            _clock(smile.expiry)[:10],
+            _clock(smile.quoted.ts),
+            f"{len(smile.model)}",
+            f"{100 * float(np.median(np.abs(smile.errors))):.2f}",
+            f"{_inside(smile):.0%}",
+        ]
+        for smile in result.smiles
+    ]
+
+
+SETTLEMENT_HEAD = ("market", "expiry", "price", "LPs paid traders")
+SMILE_HEAD = ("market", "posted", "expiry", "chain recorded", "quotes", "median error [vol points]", "inside bid-ask")
 
 
 def tables(result: Result) -> Group:
@@ -260,19 +371,28 @@ def tables(result: Result) -> Group:
     facts.add_column()
     for name, value in fact_rows(result):
         facts.add_row(name, value)
-    comparison = Table(title="The same trades, three vaults [quote]")
+    comparison = Table(title="The same trades, four vaults [quote]")
     comparison.add_column("")
     for column in columns(result):
         comparison.add_column(column.name, justify="right")
     for name, values in comparison_rows(result):
         comparison.add_row(name, *values)
+    details = []
+    for title, head, rows in (
+        ("Boards that expired with positions [quote]", SETTLEMENT_HEAD, settlement_rows(result)),
+        ("Posted smiles against recorded quotes", SMILE_HEAD, smile_rows(result)),
+    ):
+        table = Table(*head, title=title)
+        for row in rows:
+            table.add_row(*row)
+        details.append(table)
     proof = Table(title="Invariants")
     for heading in ("", "", "holds", "figure"):
         proof.add_column(heading, overflow="fold")
     for check in result.checks:
         mark = "[green]yes[/]" if check.holds else "[bold red]NO[/]"
         proof.add_row(check.id, check.title, mark, check.figure)
-    return Group(facts, comparison, proof)
+    return Group(facts, comparison, *details, proof)
 
 
 def show(result: Result, console: Console) -> None:
@@ -361,12 +481,13 @@ def price_picture(result: Result) -> Figure:
 
 
 def inventory_picture(result: Result) -> Figure:
-    """Per market: what traders left with the vault, what hedges made of it, and the band in which no hedge pays."""
+    """Per market: what traders left with the vault, what hedges made of it, the band in which no hedge pays."""
     figure, axes = _figure(rows=len(MARKETS), height=2.7)
     times = _times(result.samples)
     for i, (axis, name) in enumerate(zip(axes, MARKETS, strict=True)):
         price = np.array([sample.markets[i].price for sample in result.samples])
-        without = -np.array([sample.markets[i].traders for sample in result.samples]) * price / 1e6
+        options = np.array([sample.markets[i].options for sample in result.samples]) * price / 1e6
+        without = options - np.array([sample.markets[i].traders for sample in result.samples]) * price / 1e6
         hedge = np.array([sample.markets[i].hedge for sample in result.samples]) * price / 1e6
         net = without + hedge
         reach = 1.15 * max(float(np.max(np.abs(without))), float(np.max(np.abs(net))), 0.05)
@@ -379,11 +500,53 @@ def inventory_picture(result: Result) -> Figure:
             axis.fill_between(when, low, high, color=SAND, alpha=0.75, linewidth=0, label="no-trade band")
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.plot(times, without, color=MUTED, linewidth=1.0, linestyle=(0, (4, 2)), label="before hedges")
+        axis.plot(times, options, color=VIOLET, linewidth=1.0, label="of that, options")
         axis.plot(times, hedge, color=GREEN, linewidth=1.0, label="hedge at Uniswap")
         axis.plot(times, net, color=BLUE, linewidth=1.5, label="vault's net delta")
         axis.set_ylim(-reach, reach)
         axis.set_ylabel(f"{name} [m quote]", fontsize=9, color=INK)
+    _legend(axes[0], ncols=5)
+    return figure
+
+
+def greeks_picture(result: Result) -> Figure:
+    """Gamma and vega of the vault's options, and the utilization they lead to."""
+    figure, axes = _figure(rows=3, height=2.1)
+    times = _times(result.samples)
+    for i, (name, color) in enumerate(zip(MARKETS, (BLUE, ORANGE), strict=True)):
+        held = [sample.markets[i] for sample in result.samples]
+        axes[0].plot(times, [m.gamma * m.price**2 / 100 / 1e3 for m in held], color=color, linewidth=1.2, label=name)
+        axes[1].plot(times, [m.vega / 100 / 1e3 for m in held], color=color, linewidth=1.2, label=name)
+    axes[2].plot(times, [100 * sample.utilization for sample in result.samples], color=INK, linewidth=1.2)
+    for axis, label in zip(axes, ("gamma [k per 1 %]", "vega [k per point]", "utilization [%]"), strict=True):
+        axis.set_ylabel(label, fontsize=9, color=INK)
+        axis.axhline(0, color=MUTED, linewidth=0.8)
     _legend(axes[0])
+    return figure
+
+
+def smile_picture(result: Result) -> Figure:
+    """Posted volatility of ETH over the recorded quotes, one row for each chain."""
+    smiles = [smile for smile in result.smiles if smile.market == 0]
+    moments = sorted({smile.posted_at for smile in smiles})
+    figure = Figure(figsize=(9.6, 2.4 * max(1, len(moments))), layout="constrained", facecolor=PAPER)
+    if not moments:
+        figure.text(0.5, 0.5, "no chain was recorded in this stretch", ha="center", color=MUTED)
+        return figure
+    grid = figure.subplots(len(moments), 2, squeeze=False)
+    for row, moment in zip(grid, moments, strict=True):
+        here = sorted((smile for smile in smiles if smile.posted_at == moment), key=lambda smile: smile.expiry)
+        for axis, smile in zip(row, here, strict=False):
+            quoted = smile.quoted
+            low, high = (100 * np.array(side) for side in (quoted.bid, quoted.ask))
+            axis.vlines(quoted.k, low, high, color=MUTED, linewidth=1.6, label="recorded bid to ask, level moved")
+            axis.plot(quoted.k, 100 * np.array(smile.model), color=BLUE, linewidth=1.3, label="posted")
+            axis.set_title(f"{_clock(moment)}, expiry {_clock(smile.expiry)[:10]}", fontsize=9, color=INK)
+            axis.tick_params(colors=MUTED, labelsize=8)
+            axis.grid(True, color=GRID, linewidth=0.8)
+    for axis in grid[-1]:
+        axis.set_xlabel("ln(strike / forward)", fontsize=8.5, color=INK)
+    grid[0][0].legend(frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
 
@@ -426,9 +589,9 @@ def reserve_picture(result: Result) -> Figure:
 
 
 def share_picture(result: Result) -> Figure:
-    """NAV per share of the three vaults."""
+    """NAV per share of the vaults."""
     figure, (axis,) = _figure(height=3.0)
-    for column, color in zip(columns(result), (BLUE, RED, VIOLET), strict=False):
+    for column, color in zip(columns(result), (BLUE, RED, GREEN, VIOLET), strict=True):
         shares = [sample.share for sample in column.samples]
         axis.plot(_times(column.samples), shares, color=color, linewidth=1.4, label=column.name)
     axis.axhline(1, color=MUTED, linewidth=0.8)
@@ -468,10 +631,22 @@ PICTURES = (
     ("Price", "One-minute closes of {window}; triangles are liquidations.", price_picture),
     (
         "Inventory against its no-trade band",
-        "Dashed: what traders left the vault with. Blue: what remains after the keeper's hedges. Inside the shaded "
-        "band no hedge saves more than it costs, the other market being as it is. The venue is spot: it can offset a "
-        "short vault, not a long one.",
+        "Dashed: what traders left the vault with, in perpetuals and options (violet) together. Blue: what remains "
+        "after the keeper's hedges. Inside the shaded band no hedge saves more than it costs, the other market being "
+        "as it is. The venue is spot: it can offset a short vault, not a long one.",
         inventory_picture,
+    ),
+    (
+        "Gamma, vega, utilization",
+        "The vault's options, as they enter the potential: gamma by the part of a day that an option has left, vega as "
+        "that of an option with a month left. Utilization is stressed loss over risk capital.",
+        greeks_picture,
+    ),
+    (
+        "Smiles",
+        "ETH when a chain had just been recorded: the surface that the contract answers, over the quotes it was fitted "
+        "to. Left the next expiry but those within a day, right the last board.",
+        smile_picture,
     ),
     (
         "Quoted spread",
@@ -484,7 +659,11 @@ PICTURES = (
         "Charges fill R; rebates and releases empty it. R above U is what LPs will be released.",
         reserve_picture,
     ),
-    ("NAV per share", "The same trades in three vaults; only pricing and hedging differ.", share_picture),
+    (
+        "NAV per share",
+        "The same trades in vaults that differ by pricing and hedging; one takes none in options.",
+        share_picture,
+    ),
     ("Funding", "Positive: the vault is too long, shorts pay.", funding_picture),
     (
         "Volatility the oracle recorded",
@@ -528,7 +707,8 @@ def page(result: Result) -> str:
     found = columns(result)
     ok = all(check.holds for check in result.checks)
     tiles = [
-        (f"{result.tally.volume / 1e6:,.1f} m", f"traded in {result.tally.trades:,} trades"),
+        (f"{result.tally.volume / 1e6:,.1f} m", f"traded in {result.tally.trades:,} trades in perpetuals"),
+        (f"{result.options.notional / 1e6:,.1f} m", f"of spot in {result.options.orders:,} orders in options"),
         (f"{found[0].profit / deposited(result):+.2%}", "LP return, hedged"),
         (f"{found[0].drawdown:.2%}", f"max drawdown, hedged ({found[1].drawdown:.2%} without)"),
         (f"{result.tally.hedges}", f"hedges, {_money(result.tally.hedge_cost)} of cost"),
@@ -541,13 +721,25 @@ def page(result: Result) -> str:
     body = [
         f"<h1>Ballast, {html.escape(s.window)}</h1>",
         f"<p>{_clock(s.minutes[0].time)} to {_clock(s.minutes[-1].time)} UTC, {len(s.minutes):,} recorded minutes of "
-        "ETH and BTC, trader flow of the GMX v2 record, real contracts on a private node, hedged by the keeper on real "
-        "Uniswap v3 pools.</p>",
+        "ETH and BTC, trader flow of the GMX v2 record, options of recorded Deribit chains, real contracts on a "
+        "private node, hedged by the keeper on real Uniswap v3 pools.</p>",
         '<div class="tiles">',
         *(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles),
         "</div>",
         _comparison_card(result),
         _facts_card(result),
+        _table_card(
+            "Settlements",
+            "Boards that expired with positions, at the price that a round id proved; then account by account is paid.",
+            SETTLEMENT_HEAD,
+            settlement_rows(result),
+        ),
+        _table_card(
+            "Smiles in figures",
+            "Whenever a chain was recorded: the posted surface against the mids of its quotes, all strikes alike.",
+            SMILE_HEAD,
+            smile_rows(result),
+        ),
         _checks_card(result),
     ]
     for title, caption, draw in PICTURES:
@@ -570,10 +762,22 @@ def _comparison_card(result: Result) -> str:
         for name, values in comparison_rows(result)
     )
     return (
-        '<section class="card"><h2>The same trades, three vaults</h2>'
-        "<p>Quote currency, everybody's exit included. The two variants repeat the executed trades one by one on the "
+        '<section class="card"><h2>The same trades, four vaults</h2>'
+        "<p>Quote currency, everybody's exit included. The three variants repeat the executed trades one by one on the "
         "same contracts.</p>"
         f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></section>"
+    )
+
+
+def _table_card(title: str, caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; nothing where there is nothing to show."""
+    if not rows:
+        return ""
+    titles = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<section class="card"><h2>{title}</h2><p>{caption}</p>'
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></section>"
     )
 
 
@@ -599,6 +803,7 @@ def _checks_card(result: Result) -> str:
 
 
 def _method_card(result: Result) -> str:
+    shift = Tape(MARKETS[0], result.scenario.wildest).shift // 86_400
     leverages = f"{min(LEVERAGES):.0f} to {max(LEVERAGES):.0f}"
     lines = [
         f"Prices: recorded closes. The feed posts a round when the price has moved {DEVIATION:.1%} or after "
@@ -608,6 +813,14 @@ def _method_card(result: Result) -> str:
         f"{2 * len(LEVERAGES)} accounts, leverage {leverages}.",
         f"Opening orders carry a limit of {WORST:.0%} around the last price; closing ones accept any. Every column "
         "repeats the same trades: the comparison says nothing about trades that other prices would have attracted.",
+        "Options: no chain was recorded in this window. Carried over from Deribit's of early 2026 are the shape of "
+        "the surface and the open interest of each option; recorded of the window are spot and DVOL, which sets the "
+        f"level of volatility. Chains and expiries were moved by {shift:+,d} days, strikes to as many standard "
+        "deviations from the money. Open interest that grows counts as bought where the option gained volatility "
+        "against the median of its expiry, else as sold: who paid the spread is not recorded.",
+        f"Deribit's whole open interest in ETH is scaled to {SHARE:g} times our equity, in BTC to "
+        f"{SHARE * BTC_SHARE:g}; traded is what falls on our boards, of the next two expiries and two farther away. "
+        f"Two of three feeders sign a surface every {POST} minutes.",
         f"The keeper acts {LATENCY} s after a minute's block. Pools follow the price by arbitrage up to their fee.",
         "A directional result of an unhedged vault is luck of the window: compare drawdown and volatility, not profit "
         "alone.",

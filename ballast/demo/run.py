@@ -13,17 +13,19 @@ from ballast.chain.anvil import Anvil
 from ballast.demo import checks, compare
 from ballast.demo.checks import Check
 from ballast.demo.flow import DEFAULT_MINUTES, Scenario, build
+from ballast.demo.options import OptionTally, Settlement, Smile
 from ballast.demo.replay import GENESIS_LEAD, LATE_LP, Replay, Sample, Tally, config_for
 from ballast.demo.stage import AnvilStage
 from ballast.system import deploy_system
 
-VARIANTS = (compare.UNHEDGED, compare.FLAT)
+VARIANTS = (compare.UNHEDGED, compare.PERPETUALS, compare.FLAT)
 EQUITY = 10_000_000.0  # [quote] of the first LPs
 
 # Largest first, so that two processes share the work evenly.
 CONTRACTS = (
-    "Vault", "Inventory", "HedgeManager", "PerpEngine", "Clearinghouse", "PriceOracle", "UniswapV3Venue", "Lens",
-    "ChainlinkFeed", "Margin", "ReplayAggregator", "AggregatorProxy", "TestToken",
+    "OptionBook", "OptionEngine", "Vault", "Inventory", "Lens", "HedgeManager", "PerpEngine", "OptionPricer",
+    "Clearinghouse", "PriceOracle", "UniswapV3Venue", "VolSurface", "Margin", "ChainlinkFeed", "ReplayAggregator",
+    "AggregatorProxy", "TestToken",
 )  # fmt: skip
 
 Progress = Callable[[str, int, int], None]  # phase, done, of
@@ -38,6 +40,7 @@ class Final:
     reserve: float
     margin: float  # of all accounts
     claims: float
+    payables: float
     fees: float
     protocol: float
     insurance: float
@@ -58,6 +61,10 @@ class Result:
     scenario: Scenario
     tally: Tally  # of the replay
     exits: Tally  # of everybody's exit
+    options: OptionTally  # of the replay
+    option_exits: OptionTally
+    settlements: tuple[Settlement, ...]
+    smiles: tuple[Smile, ...]
     samples: tuple[Sample, ...]
     hedges: tuple[tuple[int, int, float], ...]  # time, market, size [base]
     liquidations: tuple[tuple[int, int, float], ...]
@@ -140,6 +147,7 @@ def run(
                 *checks.Probe(stage, system, replay).run(),
             ]
             progress("checks", 1, 2)
+            options = replay.floor.end()
             tally = replay.end()
             epochs = replay.wind_down()
             events = checks.history(stage, system)
@@ -147,6 +155,7 @@ def run(
                 checks.zero_sum(stage, system, replay, events),
                 checks.ledger_covers_tokens(stage, system, events),
                 checks.reserve_is_conserved(stage, system, events),
+                checks.boards_are_gone(stage, system),
             ]
             final = _final(stage, replay, epochs)
             profit = _profit(replay)
@@ -166,6 +175,10 @@ def run(
         scenario=scenario,
         tally=tally,
         exits=replay.tally,
+        options=options,
+        option_exits=replay.floor.tally,
+        settlements=tuple(replay.floor.settlements),
+        smiles=tuple(replay.floor.smiles),
         samples=tuple(replay.samples),
         hedges=tuple(replay.hedged),
         liquidations=tuple(replay.liquidated),
@@ -182,7 +195,7 @@ def run(
 
 def _final(stage: AnvilStage, replay: Replay, epochs: int) -> Final:
     s, actors = replay.system, replay.actors
-    accounts: Sequence[str] = [*actors.traders, actors.keeper, actors.stranger]
+    accounts: Sequence[str] = [*actors.traders, *actors.optioneers, actors.keeper, actors.stranger]
     venues = [venue for market in s.markets for venue in market.venues]
     buckets, held, supply, *rest = stage.reads(
         [
@@ -199,6 +212,7 @@ def _final(stage: AnvilStage, replay: Replay, epochs: int) -> Final:
         reserve=buckets.reserve / 1e18,
         margin=sum(cash for cash, _ in rest[: len(accounts)]) / 1e18,
         claims=buckets.claims / 1e18,
+        payables=buckets.payables / 1e18,
         fees=buckets.fees / 1e18,
         protocol=buckets.protocol / 1e18,
         insurance=buckets.insurance / 1e18,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from itertools import count
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -32,6 +34,10 @@ class Stage(Protocol):
 
     def turn_to(self, time: int) -> None:
         """What is sent next, one by one, is mined at `time` [s]."""
+        ...
+
+    def tick(self, time: int) -> None:
+        """An empty block at `time` [s]."""
         ...
 
     def reads(self, txs: Sequence[Tx]) -> list[Any]:
@@ -98,18 +104,22 @@ class AnvilStage:
 
     def mine(self, time: int, txs: Sequence[Tx]) -> list[Receipt]:
         chain = self.chain
-        sends = [("eth_sendTransaction", [_fields(tx)]) for tx in txs]
-        self.turn_to(time)
-        hashes = chain.request_many(sends) if sends else []
+        # Anvil takes the calls of a batch in parallel: whoever sends several transactions has to number them
+        times = Counter(tx.sender for tx in txs)
+        several = [sender for sender, n in times.items() if n > 1]
+        counts = self._turn_to(time, several)
+        sends = [("eth_sendTransaction", [_fields(tx) | _numbered(tx, counts)]) for tx in txs]
+        hashes = chain.request_many(sends)
         chain.request("evm_mine")
         found = {receipt["transactionHash"]: receipt for receipt in chain.request("eth_getBlockReceipts", "latest")}
         self._batched += len(txs)
         return [self._receipt(tx, tx_hash, found[tx_hash]) for tx, tx_hash in zip(txs, hashes, strict=True)]
 
     def turn_to(self, time: int) -> None:
-        self.chain.request_many(
-            [("evm_setNextBlockTimestamp", [time]), ("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE)])]
-        )
+        self._turn_to(time, [])
+
+    def tick(self, time: int) -> None:
+        self.chain.request_many([("evm_setNextBlockTimestamp", [time]), ("evm_mine", [])])
 
     def reads(self, txs: Sequence[Tx]) -> list[Any]:
         # nobody else mines here, so "latest" is one block for all of them
@@ -127,6 +137,16 @@ class AnvilStage:
             yield
         finally:
             self.chain.request("evm_revert", snapshot)
+
+    def _turn_to(self, time: int, senders: Sequence[str]) -> dict[str, Iterator[int]]:
+        """Also: the numbers of these senders' next transactions."""
+        calls: list[tuple[str, Sequence[Any]]] = [
+            ("evm_setNextBlockTimestamp", [time]),
+            ("anvil_setNextBlockBaseFeePerGas", [hex(BASE_FEE)]),
+            *(("eth_getTransactionCount", [sender, "latest"]) for sender in senders),
+        ]
+        _, _, *numbers = self.chain.request_many(calls)
+        return {sender: count(int(number, 16)) for sender, number in zip(senders, numbers, strict=True)}
 
     def _receipt(self, tx: Tx, tx_hash: str, found: dict[str, Any]) -> Receipt:
         if int(found["status"], 16) == 0:
@@ -160,6 +180,9 @@ class RevmStage:
         if time > self.chain.now:
             self.chain.warp_to(time)
 
+    def tick(self, time: int) -> None:
+        self.turn_to(time)
+
     def reads(self, txs: Sequence[Tx]) -> list[Any]:
         return [tx.function.decode(self.chain.read(tx)) if tx.function else None for tx in txs]
 
@@ -167,3 +190,7 @@ class RevmStage:
 def _fields(tx: Tx) -> dict[str, str]:
     assert tx.to is not None
     return {"from": tx.sender, "to": tx.to, "data": "0x" + tx.data.hex(), "gas": hex(TX_GAS_LIMIT)}
+
+
+def _numbered(tx: Tx, numbers: Mapping[str, Iterator[int]]) -> dict[str, str]:
+    return {"nonce": hex(next(numbers[tx.sender]))} if tx.sender in numbers else {}

@@ -10,6 +10,7 @@ from ballast.demo import checks
 from ballast.demo.flow import build
 from ballast.demo.replay import GENESIS_LEAD, Replay, config_for
 from ballast.demo.stage import RevmStage
+from ballast.model.exact.option_book import LOT
 from ballast.system import deploy_system
 
 MINUTES = 90
@@ -22,9 +23,9 @@ def played():
     return stage, replay, checks.history(stage, replay.system)
 
 
-def changed(events, name, **fields):
-    """The history with one field of the last event of a name changed."""
-    at = max(i for i, happened in enumerate(events) if happened.event.name == name)
+def changed(events, contract, name, **fields):
+    """The history with one field of a contract's last event of a name changed."""
+    at = max(i for i, happened in enumerate(events) if happened.is_of(contract, name))
     event = events[at].event
     args = event.args._replace(**{field: change(getattr(event.args, field)) for field, change in fields.items()})
     return [*events[:at], replace(events[at], event=replace(event, args=args)), *events[at + 1 :]]
@@ -58,6 +59,7 @@ def test_checks_hold_on_the_true_history(played):
         assert check.holds, check.figure
     assert replay.tally.trades > 50
     assert replay.tally.hedges > 0
+    assert replay.floor.tally.trades > 10
 
 
 def test_ledger_check_notices_a_missing_account(played):
@@ -70,8 +72,27 @@ def test_ledger_check_notices_a_missing_account(played):
 @pytest.mark.parametrize("field", ["size", "cost"])
 def test_aggregate_check_notices_a_wrong_position(played, field):
     stage, replay, events = played
-    wrong = changed(events, "Trade", **{field: lambda value: value + 1})
+    wrong = changed(events, replay.system.perp_engine, "Trade", **{field: lambda value: value + 1})
     assert not checks.aggregates_are_sums(stage, replay.system, wrong).holds
+
+
+def test_aggregate_check_notices_one_lot_of_an_option(played):
+    stage, replay, events = played
+
+    def more(orders):
+        return [orders[0]._replace(size=orders[0].size + LOT), *orders[1:]]
+
+    wrong = changed(events, replay.system.option_engine, "Trade", orders=more)
+    check = checks.aggregates_are_sums(stage, replay.system, wrong)
+    assert not check.holds
+    assert check.detail["boards"] > 0
+
+
+@pytest.mark.parametrize("field", ["rho", "eta"])
+def test_aggregate_check_notices_another_surface(played, field):
+    stage, replay, events = played
+    wrong = changed(events, replay.system.surface, "SurfacePosted", **{field: lambda value: value + 10**12})
+    assert checks.aggregates_are_sums(stage, replay.system, wrong).detail["boards"] > 0
 
 
 @pytest.mark.parametrize("field", ["charge", "potential"])
@@ -79,13 +100,16 @@ def test_reserve_check_notices_one_wei_of_a_charge_or_of_u(played, field):
     stage, replay, events = played
     trades = [i for i, h in enumerate(events) if h.event.name == "ExposureChanged" and h.event.args.charge > 0]
     second = max(b for a, b in pairwise(trades) if events[a].block == events[b].block)
-    wrong = changed(events[: second + 1], "ExposureChanged", **{field: lambda value: value + 1}) + events[second + 1 :]
+    wrong = (
+        changed(events[: second + 1], replay.system.inventory, "ExposureChanged", **{field: lambda value: value + 1})
+        + events[second + 1 :]
+    )
     assert not checks.reserve_is_conserved(stage, replay.system, wrong).holds
 
 
 def test_reserve_check_notices_one_wei_of_the_ledger(played):
     stage, replay, events = played
-    wrong = changed(events, "Settled", reserve=lambda value: value + 1)
+    wrong = changed(events, replay.system.clearinghouse, "Settled", reserve=lambda value: value + 1)
     assert not checks.reserve_is_conserved(stage, replay.system, wrong).holds
 
 
@@ -98,3 +122,10 @@ def test_zero_sum_holds_after_everyone_left_and_notices_a_missing_withdrawal(pla
     paid = max(i for i, h in enumerate(events) if h.event.name == "Withdrawn")
     assert not checks.zero_sum(stage, replay.system, replay, events[:paid] + events[paid + 1 :]).holds
     assert replay.system.vault.call("totalSupply") == 0
+    gone = checks.boards_are_gone(stage, replay.system)
+    assert gone.holds, gone.figure
+    for check in (checks.aggregates_are_sums, checks.reserve_is_conserved, checks.ledger_covers_tokens):
+        assert check(stage, replay.system, events).holds
+    assert replay.floor.settlements
+    paid = changed(events, replay.system.option_engine, "AccountSettled", payoff=lambda value: value + 1)
+    assert checks.aggregates_are_sums(stage, replay.system, paid).detail["payables"] == 1

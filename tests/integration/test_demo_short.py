@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from ballast.demo import report
 from ballast.demo.__main__ import main
+from ballast.demo.options import POST
 from ballast.demo.report import PICTURES, columns, summary
 from ballast.demo.run import run
 
 pytestmark = pytest.mark.anvil
 
 MINUTES = 120
-IDS = ["I1", "I1", "I2", "I3", "I3", "I4", "I5", "I6", "I7"]
+IDS = ["I1", "I1", "I2", "I2", "I3", "I3", "I4", "I5", "I6", "I7"]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,22 @@ def test_demo_everything_happened(result):
     assert result.transactions > 500
 
 
+def test_demo_options_are_traded_refreshed_and_settled(result):
+    options = result.options
+    assert options.trades > 20
+    assert options.bought > 0
+    assert options.sold > 0
+    assert options.charges > 0
+    assert options.surfaces == 2 * (1 + MINUTES // POST)
+    assert not options.refused_surfaces
+    assert options.paid_refreshes > 0
+    assert any(sample.markets[0].vega for sample in result.samples)
+    # the next expiry comes while everybody leaves
+    assert {settled.market for settled in result.settlements} == {0, 1}
+    assert all(abs(settled.payoff) > 0 for settled in result.settlements)
+    assert (result.final.payables, result.option_exits.settled_accounts > 0) == (0.0, True)
+
+
 def test_demo_everyone_left_and_only_dust_remains(result):
     final = result.final
     assert (final.supply, final.venues, final.fees) == (0.0, 0.0, 0.0)
@@ -48,7 +65,11 @@ def test_demo_everyone_left_and_only_dust_remains(result):
 
 
 def test_demo_hedging_lowers_the_inventory(result):
-    assert result.tally.largest_inventory < result.tally.largest_trader_net
+    # on average: where the vault is longest, nothing can be sold at a spot venue
+    markets = [market for sample in result.samples for market in sample.markets]
+    after = sum(abs(m.price * (m.options - m.traders + m.hedge)) for m in markets)
+    assert after < 0.8 * sum(abs(m.price * (m.options - m.traders)) for m in markets)
+    assert result.tally.largest_inventory <= result.tally.largest_trader_net
 
 
 def test_demo_variants_repeat_every_trade(result):
@@ -56,15 +77,22 @@ def test_demo_variants_repeat_every_trade(result):
         assert outcome.refused == 0
         assert outcome.volume >= result.tally.volume
         assert len(outcome.samples) == len(result.samples)
-    flat = result.variants[1]
+    unhedged, perpetuals, flat = result.variants
     assert flat.charges == flat.rebates == 0.0
-    assert flat.half_spreads == pytest.approx(flat.volume * 0.001)
-    unhedged = result.variants[0]
-    assert unhedged.charges > 0
+    assert flat.half_spreads > flat.volume * 0.001
+    assert unhedged.charges > perpetuals.charges > 0
+    assert perpetuals.options == 0.0
+    assert unhedged.trades == flat.trades > perpetuals.trades
+
+
+def test_demo_options_cost_every_vault_the_same_before_spreads(result):
+    as_run, unhedged, _, flat = (column.options for column in columns(result))
+    assert unhedged == pytest.approx(as_run, rel=0.02)
+    assert flat == pytest.approx(as_run, rel=0.02)
 
 
 def test_demo_nav_per_share_of_all_vaults_starts_alike(result):
-    assert [column.samples[0].share for column in columns(result)] == pytest.approx([1.0] * 3, rel=1e-3)
+    assert [column.samples[0].share for column in columns(result)] == pytest.approx([1.0] * 4, rel=1e-3)
 
 
 def test_demo_no_trade_band_is_recorded(result):
@@ -90,7 +118,8 @@ def test_summary_is_plain_finite_json(result, tmp_path):
             assert math.isfinite(node)
 
     walk(document)
-    assert len(document["vaults"]) == 3
+    assert len(document["vaults"]) == 4
+    assert document["options"]["settlements"]
 
 
 def test_report_is_one_self_contained_page(result, tmp_path):
