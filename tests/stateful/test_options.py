@@ -41,8 +41,8 @@ BUGS = (
     Bug(
         "a valuation between two trades leaves rebates as they were",
         "Inventory",
-        (Edit(INVENTORY, "e.book.low = 0", "pass"),),
-        (Edit(TWIN, "e.book.low = 0", "pass"),),
+        (Edit(INVENTORY, "e.book.coverage = 0", "pass"),),
+        (Edit(TWIN, "e.book.coverage = 0", "pass"),),
     ),
     Bug(
         "a valuation at a block's start freezes the block",
