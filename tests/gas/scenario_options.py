@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ballast import options
-from ballast.boards import FEEDERS
 from ballast.chain.rpc import RpcChain
-from ballast.model.exact.fixed import WAD, YEAR
-from ballast.model.exact.vol_surface import Point, Update
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.option_book import DAY, SETTLEMENT_HOUR, key_of
 from ballast.options import Board
 from ballast.reports import GasRow
-from ballast.surface.signing import arguments, sign
-from ballast.system import NO_LIMIT, Sandbox, deploy_system
+from ballast.system import NO_LIMIT, deploy_system
+from ballast.testing.options import BLOCK, post, refresh, trade
 
 SETTLE_ACCOUNT = 90_000  # promised gas
 BUY, CLOSE, REFRESH = (f"over its target of {gas}" for gas in ("320,000", "260,000", "350,000"))
-BLOCK = 12  # [s]
-DAY = 86_400
 STRIKES = (1_700, 1_800, 1_900, 2_000, 2_100, 2_200, 2_300, 2_400, 2_600, 2_800)
 
 
@@ -34,7 +30,7 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
         system.add_margin(account, 1_000_000)
     system.fund(lp, 100_000)
     midnight = (chain.now // DAY + 1) * DAY
-    expiries = [midnight + days * DAY + 8 * 3_600 for days in (7, 14, 30, 60)]
+    expiries = [midnight + days * DAY + SETTLEMENT_HOUR for days in (7, 14, 30, 60)]
     post(system, 0.6, expiries)
     for expiry in expiries:
         system.option_engine.send("list_strikes", 0, expiry, [k * WAD for k in STRIKES], sender=system.governor)
@@ -97,7 +93,7 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
             trade(system, calls, Board(0, expiry), {"2000-C": 5})
         system.warp(BLOCK)
         for expiry in expiries[:count]:
-            if system.option_book.call("is_due", key(expiry), system.oracle.call("peek", 0).price):
+            if system.option_book.call("is_due", key_of(0, expiry), system.oracle.call("peek", 0).price):
                 refresh(system, keeper, Board(0, expiry))
         system.inventory.send("sync_all")
         for fresh in (False, True):
@@ -141,34 +137,6 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     yield GasRow("option: clear a board of 10 strikes", engine.send("clear", 0, board.expiry, sender=keeper).gas_used)
 
 
-def key(expiry: int) -> int:
-    """Of a board of market 0."""
-    return expiry // DAY << 8
-
-
 def flat(legs: Mapping[str, float]) -> dict[str, float]:
     """What closes them."""
     return {name: -size for name, size in legs.items()}
-
-
-def post(system: Sandbox, vol: float, expiries: list[int]) -> None:
-    """A surface of market 0 with one volatility at the money."""
-    now = system.chain.now
-    points = tuple(Point(expiry, int(vol**2 * (expiry - now) / YEAR * WAD), 4 * WAD // 100) for expiry in expiries)
-    update = Update(0, now, -30 * WAD // 100, 80 * WAD // 100, points)
-    signatures = sign(update, system.surface.address, system.chain.chain_id, *FEEDERS)
-    system.surface.send("post", arguments(update), signatures)
-
-
-def trade(system: Sandbox, account: str, board: Board, legs: Mapping[str, float], fresh: bool = False) -> int:
-    """Gas of a trade in a block of its own; without `fresh` the recorded round is still the newest."""
-    system.warp(BLOCK, refresh=fresh)
-    orders = options.orders(system, {f"{board.name(system)}-{name}": size for name, size in legs.items()})
-    limit = 10**9 * WAD
-    return system.option_engine.send("trade", orders, limit, system.chain.now + 60, sender=account).gas_used
-
-
-def refresh(system: Sandbox, keeper: str, board: Board, fresh: bool = False) -> int:
-    """Gas of a renewal in a block of its own."""
-    system.warp(BLOCK, refresh=fresh)
-    return system.option_engine.send("refresh", board.market, board.expiry, sender=keeper).gas_used

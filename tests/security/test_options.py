@@ -9,9 +9,8 @@ import pytest
 
 from ballast.chain import Reverted, reverts
 from ballast.model.exact.option_book import key_of
-from ballast.options import Board
 from ballast.system import Sandbox
-from tests.gas import scenario_options as on_sandbox
+from ballast.testing import options as on_sandbox
 from tests.unit.options.world import BTC, ETH, FORTNIGHT, STRIKES, WAD, WEEK, OptionWorld
 
 DAY = 86_400
@@ -282,10 +281,8 @@ def test_lps_wait_for_boards_that_are_due_or_expired(bare_system: Sandbox) -> No
     system.deposit(lp, 10_000_000)
     system.add_margin(trader, 1_000_000)
     system.fund(lp, 100_000)
-    expiry = (system.chain.now // DAY + 8) * DAY + 8 * 3_600
-    board = Board(0, expiry)
-    on_sandbox.post(system, 0.6, [expiry])
-    system.option_engine.list_strikes.send(0, expiry, [2_000 * WAD], sender=system.governor)
+    board = on_sandbox.list_board(system, 7, [2_000])
+    expiry = board.expiry
     on_sandbox.trade(system, trader, board, {"2000-C": 100}, fresh=True)
 
     def deposit() -> None:
@@ -321,10 +318,8 @@ def test_lps_share_does_not_depend_on_whether_settlement_or_accounts_came_first(
     system.deposit(lp, 10_000_000)
     for account in (trader, other):
         system.add_margin(account, 1_000_000)
-    expiry = (system.chain.now // DAY + 8) * DAY + 8 * 3_600
-    board = Board(0, expiry)
-    on_sandbox.post(system, 0.6, [expiry])
-    system.option_engine.list_strikes.send(0, expiry, [1_900 * WAD], sender=system.governor)
+    board = on_sandbox.list_board(system, 7, [1_900])
+    expiry = board.expiry
     on_sandbox.trade(system, trader, board, {"1900-C": 100}, fresh=True)
     on_sandbox.trade(system, other, board, {"1900-C": -50})
     system.chain.warp_to(expiry - 30)

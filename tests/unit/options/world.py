@@ -10,7 +10,7 @@ from eth_account import Account
 
 from ballast.chain import Contract, Receipt, Reverted, RevmChain, reverts
 from ballast.model.exact import option_book
-from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD, YEAR
+from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD
 from ballast.model.exact.option_book import (
     DAY,
     LOT,
@@ -27,9 +27,10 @@ from ballast.model.exact.option_engine import OptionEngine, OptionParams
 from ballast.model.exact.oracle import FixedFeed, Round
 from ballast.model.exact.structs import Exposure
 from ballast.model.exact.system import System
-from ballast.model.exact.vol_surface import Drift, Point, Update, VolSurface
+from ballast.model.exact.vol_surface import Drift, VolSurface
 from ballast.model.roles import Role
 from ballast.surface.signing import arguments, sign
+from ballast.testing.options import ETA, RHO, flat
 from tests.unit.perps.world import BTC, ETH, World
 
 __all__ = ["BTC", "CENT", "ETH", "FORTNIGHT", "OPTIONS", "STRIKES", "WAD", "WEEK", "OptionWorld"]
@@ -162,13 +163,12 @@ class OptionWorld(World):
             )
 
     def post(
-        self, market: int, vol: float, rho: int = -30 * CENT, eta: int = 80 * CENT,
+        self, market: int, vol: float, rho: int = RHO, eta: int = ETA,
         days: Sequence[int] = (1, 3, 7, 14, 30, 90),
     ) -> Receipt:  # fmt: skip
         """A surface with one volatility at the money, observed now, of expiries so many days after the start."""
         expiries = [START + day * DAY + 8 * 3_600 for day in days]
-        points = tuple(Point(e, int(vol**2 * (e - self.now) / YEAR * WAD), 4 * CENT) for e in expiries if e > self.now)
-        update = Update(market, self.now, rho, eta, points)
+        update = flat(market, self.now, vol, [expiry for expiry in expiries if expiry > self.now], rho, eta)
         signatures = sign(update, self.surface.address, self.chain.chain_id, FEEDER)
         return self.do(
             lambda: self.surface.post.send(arguments(update), signatures, sender=self.stranger),

@@ -19,6 +19,7 @@ from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.vol_surface import DAY, HOUR, Drift, Point, Update, VolSurface
 from ballast.surface import fit, quotes_of
 from ballast.surface.signing import arguments, sign, update_of
+from ballast.testing import options
 
 CENT = WAD // 100
 ETH = 0
@@ -74,8 +75,7 @@ def desk() -> Desk:
 
 
 def flat(timestamp: int = START, vol: float = 0.6, **changes: Any) -> Update:
-    points = tuple(Point(e, int(vol**2 * (e - timestamp) / YEAR * WAD), 4 * CENT) for e in EXPIRIES)
-    return replace(Update(ETH, timestamp, -30 * CENT, 80 * CENT, points), **changes)
+    return replace(options.flat(ETH, timestamp, vol, EXPIRIES), **changes)
 
 
 def test_post_signed_by_two_of_three_is_what_smile_answers(desk: Desk) -> None:
