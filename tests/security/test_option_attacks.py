@@ -252,23 +252,19 @@ def test_depositing_ahead_of_the_furthest_surface_pays_nobody(bare_system: Sandb
     assert gain <= 0, f"{gain:.0f} quote gained, to be had a day later"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what an insolvent writer owes is LP cash from settlement until its account is settled"
-)
+@pytest.mark.xfail(strict=True, reason="what an insolvent writer owes is LP cash until its account is settled")
 def test_leavers_are_not_paid_out_of_a_writers_debt(bare_system: Sandbox) -> None:
     """
-    Spot jumps by half just before expiry, a thousand calls had 400,000 of margin. Half of the LPs wait; whoever settles the
-    board and processes the epoch in one transaction comes before everybody who would settle the account.
+    Spot jumps by half just before expiry, a thousand calls had 400,000 of margin. Half of the LPs wait; whoever settles
+    the board and processes the epoch in one transaction comes before everybody who would settle the account.
     """
     system = bare_system
     stayer, leaver, writer = system.chain.accounts[1:4]
     for lp in (stayer, leaver):
         system.deposit(lp, 5_000_000)
     system.add_margin(writer, 400_000)
-    expiry = (system.chain.now // DAY + 8) * DAY + 8 * HOUR
-    board = Board(0, expiry)
-    on_sandbox.post(system, 0.6, [expiry])
-    system.option_engine.list_strikes.send(0, expiry, [2_000 * WAD], sender=system.governor)
+    board = on_sandbox.list_board(system, 7, [2_000])
+    expiry = board.expiry
     on_sandbox.trade(system, writer, board, {"2000-C": -1_000}, fresh=True)
     system.vault.requestRedeem.send(system.vault.balanceOf(leaver), leaver, leaver, sender=leaver)
     system.chain.warp_to(expiry - 30)
