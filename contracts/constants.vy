@@ -19,6 +19,9 @@ OPTION_BIT: constant(uint256) = 16              # account mask: bit i is a perpe
 MAX_VENUES: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16            # of a market's options
 
+# Scenario P&L of options, where eight of them share a word: whole quote, at most 2^31.
+STRESS_UNIT: constant(int256) = SWAD            # [WAD per unit]
+
 # Stress scenarios: (spot shock, vol shock). Immutable; a linear book only sees the spot shock.
 N_STRESS: constant(uint256) = 8
 SPOT_SHOCKS: constant(int256[N_STRESS]) = [

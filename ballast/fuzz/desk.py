@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ballast.model.exact.fixed import BPS, MICRO, floor_div, mul_floor, require
+from ballast.model.exact.fixed import BPS, mul_floor, require
 from ballast.model.exact.inventory import Fall, Inventory
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Change, Exposure, Quote, Settlement
@@ -21,7 +21,7 @@ class Held:
     """What the vault holds of the desk in one market."""
 
     exposure: Exposure = NO_EXPOSURE
-    stress: tuple[int, ...] = NO_STRESS  # [MICRO quote], each change rounded down as Inventory does
+    stress: tuple[int, ...] = NO_STRESS  # [STRESS_UNIT]
     settled_at: int = 0  # [quote/base, WAD]
 
     def after(self, change: Change, price: int) -> Held:
@@ -30,7 +30,7 @@ class Held:
         added = change.stress if change.options else NO_STRESS
         return Held(
             Exposure(old.delta + new.delta, old.gamma + new.gamma, old.vega + new.vega),
-            tuple(total + floor_div(each, MICRO) for total, each in zip(self.stress, added, strict=True)),
+            tuple(total + each for total, each in zip(self.stress, added, strict=True)),
             price,
         )
 
@@ -39,17 +39,17 @@ class Held:
         return mul_floor(self.exposure.delta, price - self.settled_at)
 
     def revalued(self, by: Callable[[], float]) -> Change:
-        """What multiplies each greek and each scenario by a factor of its own, stress in whole MICRO."""
+        """What multiplies each greek and each scenario by a factor of its own."""
         x = self.exposure
         delta, gamma, vega = (int(each * (by() - 1)) for each in (x.delta, x.gamma, x.vega))
-        stress = tuple(int(each * (by() - 1)) * MICRO for each in self.stress)
+        stress = tuple(int(each * (by() - 1)) for each in self.stress)
         return Change(Exposure(delta, gamma, vega), options=True, stress=stress)
 
     def reversal(self, parts: int, whole: int) -> Change:
         """What takes `parts` of `whole` of it back, without a notional."""
         x = self.exposure
         delta, gamma, vega = (-each * parts // whole for each in (x.delta, x.gamma, x.vega))
-        stress = tuple(-each * parts // whole * MICRO for each in self.stress)
+        stress = tuple(-each * parts // whole for each in self.stress)
         return Change(Exposure(delta, gamma, vega), options=True, stress=stress)
 
 

@@ -22,7 +22,7 @@ from ballast.fuzz.coverage import our_contracts
 from ballast.fuzz.desk import Desk, Held
 from ballast.fuzz.hostile import types
 from ballast.fuzz.world import ACTORS, REASON, TRADERS, ZERO_ADDRESS, Broken, Stayers, Witness, World, plain
-from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR, Reverted, mul_floor
+from ballast.model.exact.fixed import BPS, MICRO, STRESS_UNIT, WAD, YEAR, Reverted, mul_floor
 from ballast.model.exact.hedge import Outcome as HedgeOutcome
 from ballast.model.exact.hedge import budget
 from ballast.model.exact.inventory import COVERAGE_UNIT, Book, Inventory, Share
@@ -383,12 +383,11 @@ def _what_if_size(w: World, rng: Random, market: int) -> int:
 
 
 def _what_if_greeks(w: World, rng: Random, market: int) -> Change:
-    """An option of any size, in whole MICRO so that its opposite takes it back exactly; sometimes one against what the
-    vault holds."""
+    """An option of any size; sometimes one against what the vault holds."""
     price = max(w.twin.oracle.peek(market, w.now).price, WAD)
     size = int(max(w.inventory.book.capital, 10**9) * MICRO * 10 ** rng.uniform(-4, 0))
     sign = rng.choice((-1, 1))
-    stress = tuple(sign * int(size * rng.uniform(-0.2, 1)) // MICRO * MICRO for _ in range(8))
+    stress = tuple(sign * int(size * rng.uniform(-0.2, 1)) // STRESS_UNIT for _ in range(8))
     delta = rng.choice((-1, 0, 1)) * size * WAD // price
     if rng.random() < 0.3:
         delta = -w.inventory.markets[market].delta

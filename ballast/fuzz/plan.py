@@ -22,7 +22,7 @@ from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
 from ballast.fuzz.surfaces import surface_step
 from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
-from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.fixed import MICRO, STRESS_UNIT, WAD
 from ballast.model.exact.option_book import LOT, expiry_of, market_of, pack
 from ballast.model.exact.structs import Exposure
 from ballast.model.roles import Role
@@ -491,7 +491,7 @@ def _greeks(p: Planner, market: int) -> dict[str, Any]:
     top = 20 * _origin(p, market) * 10**10  # where Inventory's word for the squares of gamma is far from full
     gamma = sign * min(int(size * WAD // price * WAD // price * p.log(-0.5, 1.5)), MOST_GAMMA * WAD // top * WAD // top)
     vega = sign * int(size * p.log(-0.5, 1)) * rng.choice((1, 1, 1, 0, -1))
-    stress = [sign * int(size * rng.random()) * rng.choice((1, 1, 1, 1, 0, -1)) for _ in range(8)]
+    stress = [sign * int(size * rng.random()) // STRESS_UNIT * rng.choice((1, 1, 1, 1, 0, -1)) for _ in range(8)]
     if rng.random() < 0.1:
         gamma = vega = 0  # as of an option about to expire
     age, notional = rng.choice((0, 12, 900, 10**6)), int(size * p.log(-2, 1))

@@ -174,8 +174,7 @@ def _of_market(w: World, i: int) -> Iterator[Cell]:
     inventory, engine, oracle = w.system.inventory, w.system.perp_engine, w.system.oracle
     exposure: tuple[int, ...] = (hashed(slot_of(inventory, "exposure", "_market"), i),)
     if w.setup.desk or w.setup.options:
-        stress = hashed(slot_of(inventory, "exposure", "_stress"), i)
-        exposure += hashed(slot_of(inventory, "exposure", "_greeks"), i), stress, stress + 1
+        exposure += tuple(hashed(slot_of(inventory, "exposure", name), i) for name in ("_greeks", "_stress"))
     yield Cell(f"inventory market {i}", inventory, exposure, _market, lambda: w.inventory.markets[i])
     if w.desk is not None:
         yield _of_desk(w, w.contracts["desk"], i)
@@ -291,12 +290,12 @@ def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: i
 
 
 def _market(word: int, *options: int) -> Market:
-    """The three words of options mean nothing without the lowest bit; they are not read where no engine trades any."""
+    """The two words of options mean nothing without the lowest bit; they are not read where no engine trades any."""
     market = Market((word >> 160) - 2**95, (word >> 64) & U96, (word & U64) >> 1) if word else Market()
     if word & 1:
-        greeks, *stress = options
+        greeks, stress = options
         market.vega, market.gamma = (greeks >> 128) - 2**127, (greeks & U128) - 2**127
-        market.stress = [((part >> 64 * i) & U64) - 2**63 for part in stress for i in range(4)]
+        market.stress = [_signed(stress >> 32 * i, 32) for i in range(8)]
         market.optioned = True
     return market
 

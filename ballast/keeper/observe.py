@@ -300,7 +300,7 @@ class Observer:
                     vega=holding.vega / WAD,
                     gamma=holding.gamma / WAD,
                     vol_of_vol=setup.vol_of_vol[i],
-                    stress=tuple(x * MICRO for x in holding.stress) if holding.optioned else (),
+                    stress=tuple(map(float, holding.stress)) if holding.optioned else (),
                 )
                 for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
             ),

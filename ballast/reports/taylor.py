@@ -29,7 +29,7 @@ import numpy as np
 from ballast import data
 from ballast.data import Bars, Floats, OptionChain
 from ballast.model.exact import option_pricer
-from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.fixed import WAD
 from ballast.model.exact.option_book import LOT, STRIKE_UNIT, OptionBook, Order, expiry_of, key_of, pack
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.vol_surface import Drift, VolSurface
@@ -278,7 +278,7 @@ def _percentiles(errors: Floats) -> tuple[float, float, float]:
 def _utilization(book: OptionBook) -> float:
     """Worst stress of all boards, delta hedged, over equity."""
     totals = [sum(held.stress[i] for held in book.books.values()) for i in range(8)]
-    return -min(totals) * MICRO / (EQUITY * WAD)
+    return -min(totals) / EQUITY
 
 
 def mark_of(price: float) -> Mark:

@@ -184,14 +184,7 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     e: Entry = empty(Entry)
     q: IInventory.Quote = empty(IInventory.Quote)
     e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
-    self._store(e, market)
-    log IInventory.ExposureChanged(
-        market=market,
-        delta=e.market.delta,
-        potential=q.potential_after,
-        charge=q.charge,
-        risk_capital=e.book.capital * c.MICRO,
-    )
+    self._store(e, market, q.potential_after, q.charge)
     return q
 
 
@@ -234,23 +227,14 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
             e.book.coverage = 0
         else:
             e.book.opening = e.book.last
-    self._store(e, market)
-
-    f: IInventory.Fall = IInventory.Fall(
+    self._store(e, market, after, 0)
+    return IInventory.Fall(
         fall=wad.sub_floor(base, after),
         freed=wad.sub_floor(wad.sub_floor(reserve, after), wad.sub_floor(reserve, base)),
         release=e.released,
         excess=wad.sub_floor(reserve, after),
         potential_after=after,
     )
-    log IInventory.ExposureChanged(
-        market=market,
-        delta=e.market.delta,
-        potential=after,
-        charge=0,
-        risk_capital=e.book.capital * c.MICRO,
-    )
-    return f
 
 
 # ------------------------------------------------------------------ privileged
@@ -606,9 +590,17 @@ def _shift(
     e: Entry = entered
     x: IInventory.Exposure = change.exposure
     if change.options:
-        # increments rounded down to MICRO: more loss, never less
-        for i: uint256 in range(c.N_STRESS):
-            e.market.stress[i] += signed.floor_div(change.stress[i], convert(c.MICRO, int256))
+        # what is stored has 32 bits, and what wraps does not fit them
+        e.market.stress = [
+            unsafe_add(e.market.stress[0], change.stress[0]),
+            unsafe_add(e.market.stress[1], change.stress[1]),
+            unsafe_add(e.market.stress[2], change.stress[2]),
+            unsafe_add(e.market.stress[3], change.stress[3]),
+            unsafe_add(e.market.stress[4], change.stress[4]),
+            unsafe_add(e.market.stress[5], change.stress[5]),
+            unsafe_add(e.market.stress[6], change.stress[6]),
+            unsafe_add(e.market.stress[7], change.stress[7]),
+        ]
         e.market.optioned = True
     e.book.value += change.book + signed.mul_floor(
         x.delta, convert(e.market.price, int256) - convert(mark.price, int256)
@@ -621,9 +613,7 @@ def _shift(
     bit: uint256 = 1 << market
     has_greeks: bool = e.market.vega != 0 or e.market.gamma != 0
     if e.market.optioned and not has_greeks:
-        for s: int256 in e.market.stress:
-            if s != 0:
-                has_greeks = True
+        has_greeks = stress.pack(e.market.stress) != 0
     e.market.optioned = has_greeks
     if has_greeks:
         e.book.optioned |= bit
@@ -671,16 +661,19 @@ def _share(m: exposure.Market, p: Params, market: uint256) -> Share:
 @internal
 @pure
 def _moved(loaded: exposure.Book, old: Share, new: Share) -> exposure.Book:
-    """@notice The sums with one market's share replaced."""
+    """
+    @notice The sums with one market's share replaced.
+    @dev    Terms are quotients by WAD, below 2^197, sums as stored below 2^128, and what is taken out is in them.
+    """
     b: exposure.Book = loaded
-    b.sums.a += new.a - old.a
-    b.sums.p = b.sums.p - old.p + new.p
-    b.loss = b.loss - old.loss + new.loss
+    b.sums.a = unsafe_add(b.sums.a, unsafe_sub(new.a, old.a))
+    b.sums.p = unsafe_add(unsafe_sub(b.sums.p, old.p), new.p)
+    b.loss = unsafe_add(unsafe_sub(b.loss, old.loss), new.loss)
     if old.b != new.b or old.g != new.g:
-        b.sums.b += new.b - old.b
-        b.sums.g += new.g - old.g
-        b.sums.gg = (
-            b.sums.gg - convert(old.g * old.g, uint256) // c.WAD + convert(new.g * new.g, uint256) // c.WAD
+        b.sums.b = unsafe_add(b.sums.b, unsafe_sub(new.b, old.b))
+        b.sums.g = unsafe_add(b.sums.g, unsafe_sub(new.g, old.g))
+        b.sums.gg = unsafe_add(
+            unsafe_sub(b.sums.gg, convert(old.g * old.g, uint256) // c.WAD), convert(new.g * new.g, uint256) // c.WAD
         )
     return b
 
@@ -839,9 +832,16 @@ def _peek_sweep(loaded: exposure.Book, mask: uint256, p: Params) -> (exposure.Bo
 # ------------------------------------------------------------------ words
 
 @internal
-def _store(e: Entry, market: uint256):
+def _store(e: Entry, market: uint256, after: uint256, charge: int256):
     exposure.save_book(e.book)
     exposure.save_market(market, e.market)
+    log IInventory.ExposureChanged(
+        market=market,
+        delta=e.market.delta,
+        potential=after,
+        charge=charge,
+        risk_capital=e.book.capital * c.MICRO,
+    )
 
 
 @internal

@@ -7,6 +7,7 @@
 """
 
 from contracts import constants as c
+from contracts.inventory import stress
 from contracts.pricing import potential
 
 struct Book:
@@ -36,11 +37,10 @@ struct Market:
     sigma: uint256          # [1/sqrt(year), WAD] at the last re-mark
     vega: int256            # [quote per 1.00 vol, WAD]
     gamma: int256           # [base per quote, WAD]
-    stress: int256[c.N_STRESS]      # [MICRO quote] P&L of each scenario beyond delta
+    stress: int256[c.N_STRESS]      # [STRESS_UNIT] P&L of each scenario beyond delta
     optioned: bool
 
 
-BIAS_64: constant(int256) = 2**63
 BIAS_96: constant(int256) = 2**95
 BIAS_128: constant(int256) = 2**127
 MASK_16: constant(uint256) = 2**16 - 1
@@ -67,9 +67,9 @@ _sum_greeks: uint256
 _sum_gamma: uint256
 # delta i96 | price u96 | sigma u63 | optioned 1 bit
 _market: HashMap[uint256, uint256]
-# vega i128 | gamma i128, and two words of 4 x i64 scenario P&L: only while the optioned bit is set
+# vega i128 | gamma i128, and the word of scenario P&L: only while the optioned bit is set
 _greeks: HashMap[uint256, uint256]
-_stress: HashMap[uint256, uint256[2]]
+_stress: HashMap[uint256, uint256]
 
 
 @internal
@@ -119,8 +119,8 @@ def load_book() -> Book:
     b.optioned = w & MASK_16
     if b.optioned != 0:
         w = self._sum_greeks
-        b.sums.b = convert(w >> 128, int256) - BIAS_128
-        b.sums.g = convert(w & MASK_128, int256) - BIAS_128
+        b.sums.b = unsafe_sub(convert(w >> 128, int256), BIAS_128)
+        b.sums.g = unsafe_sub(convert(w & MASK_128, int256), BIAS_128)
         b.sums.gg = self._sum_gamma
     return b
 
@@ -166,11 +166,9 @@ def load_market(market: uint256) -> Market:
     m.optioned = (w & 1) == 1
     if m.optioned:
         w = self._greeks[market]
-        m.vega = convert(w >> 128, int256) - BIAS_128
-        m.gamma = convert(w & MASK_128, int256) - BIAS_128
-        words: uint256[2] = self._stress[market]
-        for i: uint256 in range(c.N_STRESS):
-            m.stress[i] = convert((words[i // 4] >> (64 * (i % 4))) & MASK_64, int256) - BIAS_64
+        m.vega = unsafe_sub(convert(w >> 128, int256), BIAS_128)
+        m.gamma = unsafe_sub(convert(w & MASK_128, int256), BIAS_128)
+        m.stress = stress.unpack(self._stress[market])
     return m
 
 
@@ -182,8 +180,5 @@ def save_market(market: uint256, m: Market):
     if m.optioned:
         w |= 1
         self._greeks[market] = (self._biased(m.vega, BIAS_128) << 128) | self._biased(m.gamma, BIAS_128)
-        words: uint256[2] = [0, 0]
-        for i: uint256 in range(c.N_STRESS):
-            words[i // 4] |= self._biased(m.stress[i], BIAS_64) << (64 * (i % 4))
-        self._stress[market] = words
+        self._stress[market] = stress.pack(m.stress)
     self._market[market] = w

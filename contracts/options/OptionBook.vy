@@ -660,7 +660,7 @@ def _difference(
     change.exposure.vega -= before.vega
     change.options = True
     for k: uint256 in range(c.N_STRESS):
-        change.stress[k] = (new.stress[k] - old.stress[k]) * convert(c.MICRO, int256)
+        change.stress[k] = new.stress[k] - old.stress[k]
     change.book = self._told(moved, new, price) - self._told(point, old, price)
     return change
 

@@ -36,8 +36,8 @@ implements: IOptionPricer
 MAX_STRIKES: constant(uint256) = 24
 ONE: constant(int256) = 2**96
 MAX_LOG: constant(uint256) = 2**103 - 1         # Q96; ssvi takes no larger one
-LIFT: constant(int256) = 2**153 * 10**30        # a multiple of both units: added, it makes a division round down
-WAD_MICRO: constant(int256) = 10**18 * 10**12   # of holdings [WAD] times prices [WAD], to MICRO
+LIFT: constant(int256) = 2**133 * 10**36        # a multiple of both units: added, it makes a division round down
+STRESS: constant(int256) = c.SWAD * c.STRESS_UNIT  # of holdings [WAD] times prices [WAD]
 
 
 @view
@@ -138,35 +138,35 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
         # one by one: a loop costs 200 gas a scenario more
         x = unsafe_sub(unsafe_sub(calls[0], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[0]), c.SWAD))
         totals.stress[0] = unsafe_add(
-            totals.stress[0], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[0], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[1], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[1]), c.SWAD))
         totals.stress[1] = unsafe_add(
-            totals.stress[1], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[1], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[2], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[2]), c.SWAD))
         totals.stress[2] = unsafe_add(
-            totals.stress[2], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[2], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[3], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[3]), c.SWAD))
         totals.stress[3] = unsafe_add(
-            totals.stress[3], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[3], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[4], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[4]), c.SWAD))
         totals.stress[4] = unsafe_add(
-            totals.stress[4], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[4], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[5], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[5]), c.SWAD))
         totals.stress[5] = unsafe_add(
-            totals.stress[5], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[5], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[6], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[6]), c.SWAD))
         totals.stress[6] = unsafe_add(
-            totals.stress[6], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[6], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
         x = unsafe_sub(unsafe_sub(calls[7], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[7]), c.SWAD))
         totals.stress[7] = unsafe_add(
-            totals.stress[7], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), WAD_MICRO)
+            totals.stress[7], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
         )
     return totals
 

@@ -8,13 +8,14 @@
             values      value i128 | delta i128
             slopes      gamma i128 | theta i128
             counts      vega i128 | interest u64 [LOT] | legs u32
-            stress      two words of 4 x i64 [MICRO]
+            stress      stress.vy
             smile       theta u72 | rate i59 | rho i61 | eta u61: the surface's, of the point
             settlement  price u96 | owed i112 | legs u32: written once, when the words above but the first are cleared
         and of a strike, by key and index: strike u64 [STRIKE_UNIT] | calls i64 [LOT] | puts i64 [LOT].
 """
 
 from contracts import constants as c
+from contracts.inventory import stress
 from interfaces import IVolSurface
 
 
@@ -33,7 +34,7 @@ struct Book:                    # the vault's, at the board's point
     gamma: int256               # [base per quote, WAD]
     theta: int256               # [quote per year, WAD]
     vega: int256                # [quote per 1.00 of vol, WAD]
-    stress: int256[c.N_STRESS]  # [MICRO quote] beyond delta
+    stress: int256[c.N_STRESS]  # [STRESS_UNIT] beyond delta
     interest: uint256           # [LOT] sum over accounts of |size|
     legs: uint256               # positions of accounts
 
@@ -63,7 +64,7 @@ _points: HashMap[uint256, uint256]
 _values: HashMap[uint256, uint256]
 _slopes: HashMap[uint256, uint256]
 _counts: HashMap[uint256, uint256]
-_stress: HashMap[uint256, uint256[2]]
+_stress: HashMap[uint256, uint256]
 _smiles: HashMap[uint256, uint256]
 _settlements: HashMap[uint256, uint256]
 _strikes: HashMap[uint256, uint256[24]]
@@ -131,9 +132,7 @@ def _load_book(key: uint256) -> Book:
     word = self._slopes[key]
     b.gamma = self._signed(word, 128, 128)
     b.theta = self._signed(word, 0, 128)
-    words: uint256[2] = self._stress[key]
-    for i: uint256 in range(c.N_STRESS):
-        b.stress[i] = self._signed(words[i // 4], 64 * (i % 4), 64)
+    b.stress = stress.unpack(self._stress[key])
     return b
 
 
@@ -144,10 +143,7 @@ def _save_book(key: uint256, b: Book):
     self._counts[key] = (self._field(b.vega, 128) << 128) | (b.interest << 32) | b.legs
     self._values[key] = (self._field(b.value, 128) << 128) | self._field(b.delta, 128)
     self._slopes[key] = (self._field(b.gamma, 128) << 128) | self._field(b.theta, 128)
-    words: uint256[2] = [0, 0]
-    for i: uint256 in range(c.N_STRESS):
-        words[i // 4] |= self._field(b.stress[i], 64) << (64 * (i % 4))
-    self._stress[key] = words
+    self._stress[key] = stress.pack(b.stress)
 
 
 @internal

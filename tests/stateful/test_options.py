@@ -17,23 +17,22 @@ BUGS = (
         unseen="the contract does not store what does not count, the twin does: its words show it first",
     ),
     Bug(
-        "stress is rounded in the trader's favour",
+        "a scenario is told to lose what it gains",
         "Inventory",
         (
             Edit(
-                INVENTORY, "signed.floor_div(change.stress[i], convert(c.MICRO, int256))",
-                "signed.ceil_div(change.stress[i], convert(c.MICRO, int256))",
+                INVENTORY, "unsafe_add(e.market.stress[0], change.stress[0])",
+                "unsafe_sub(e.market.stress[0], change.stress[0])",
             ),
         ),
-        (Edit(TWIN, "floor_div(increment, MICRO)", "-floor_div(-increment, MICRO)"),),
+        (Edit(TWIN, "m.stress[i] += increment", "m.stress[i] += increment if i else -increment"),),
     ),
     Bug(
         "squares of gamma are added, never taken out",
         "Inventory",
         (
             Edit(
-                INVENTORY, "b.sums.gg - convert(old.g * old.g, uint256) // c.WAD + convert(new.g",
-                "b.sums.gg + convert(new.g",
+                INVENTORY, "unsafe_sub(b.sums.gg, convert(old.g * old.g, uint256) // c.WAD)", "b.sums.gg",
             ),
         ),
         (Edit(TWIN, "b.sums.gg - old.g * old.g // WAD + new.g", "b.sums.gg + new.g"),),

@@ -15,12 +15,12 @@ from ballast.model.exact.fixed import (
     MAX_MARKETS,
     MICRO,
     SPOT_SHOCKS,
+    STRESS_UNIT,
     WAD,
     WORST_DOWN,
     WORST_UP,
     YEAR,
     div_up,
-    floor_div,
     mul_floor,
     mul_up,
     require,
@@ -216,11 +216,11 @@ def linear_loss(delta: int, price: int) -> int:
 
 
 def vector_loss(delta: int, price: int, stress: list[int]) -> int:
-    """Loss of a market with options in its worst scenario, rounded up [MICRO]."""
+    """Loss of a market with options in its worst scenario, rounded up [MICRO]; ``stress`` [STRESS_UNIT]."""
     dollar_delta = tdiv(delta * price, WAD)
     worst = 0
     for shock, option_pnl in zip(SPOT_SHOCKS, stress, strict=True):
-        worst = min(worst, tdiv(dollar_delta * shock, WAD) + option_pnl * MICRO)
+        worst = min(worst, tdiv(dollar_delta * shock, WAD) + option_pnl * STRESS_UNIT)
     if worst == 0:
         return 0
     return (-worst + 2 + MICRO - 1) // MICRO
@@ -510,7 +510,7 @@ class Inventory:
         b, m, x = e.book, e.market, change.exposure
         if change.options:
             for i, increment in enumerate(change.stress):
-                m.stress[i] += floor_div(increment, MICRO)
+                m.stress[i] += increment
             m.optioned = True
         b.value += change.book + mul_floor(x.delta, m.price - mark.price)
         if x.delta == 0 and x.vega == 0 and x.gamma == 0 and not m.optioned:
@@ -607,6 +607,7 @@ class Inventory:
         return book, released, stored
 
     def _store(self, e: Entry, market: int) -> None:
+        require(all(-(2**31) <= x < 2**31 for x in e.market.stress), "stress: out of range")
         self.book = e.book
         self.markets[market] = e.market
 

@@ -13,7 +13,6 @@ from typing import Protocol
 from ballast.model.exact import option_pricer
 from ballast.model.exact.fixed import (
     BPS,
-    MICRO,
     WAD,
     YEAR,
     ceil_div,
@@ -403,7 +402,7 @@ class OptionBook:
         for field_ in (book.vega, book.value, book.delta, book.gamma, book.theta):
             _check(field_, 128)
         for x in book.stress:
-            _check(x, 64)
+            require(-(2**31) <= x < 2**31, "stress: out of range")
         self.books[key] = book
 
     def _plan(self, account: str, orders: Sequence[Order], mark: Mark, now: int) -> tuple[Plan, Fill]:
@@ -538,7 +537,7 @@ def _difference(point: Point, old: Holding, moved: Point, new: Holding, price: i
     return Change(
         exposure=Exposure(after.delta - before.delta, after.gamma - before.gamma, after.vega - before.vega),
         options=True,
-        stress=tuple((b - a) * MICRO for a, b in zip(old.stress, new.stress, strict=True)),
+        stress=tuple(b - a for a, b in zip(old.stress, new.stress, strict=True)),
         book=_told(moved, new, price) - _told(point, old, price),
     )
 

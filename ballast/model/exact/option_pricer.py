@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ballast.model.exact import black76, scenarios, ssvi
-from ballast.model.exact.fixed import MICRO, SPOT_SHOCKS, WAD, tdiv
+from ballast.model.exact.fixed import SPOT_SHOCKS, STRESS_UNIT, WAD, tdiv
 from ballast.model.exact.structs import struct
 
 Q96 = 2**96
@@ -98,7 +98,7 @@ def change(point: Point, lines: Iterable[Line]) -> Totals:
         gamma += _difference(n, bend)
         vega += _difference(n, option.vega)
         for i, beyond in enumerate(_scenarios(board, option, kd, log_moneyness, vol, slope)):
-            stress[i] += n[1] * beyond // (WAD * MICRO) - n[0] * beyond // (WAD * MICRO)
+            stress[i] += n[1] * beyond // (WAD * STRESS_UNIT) - n[0] * beyond // (WAD * STRESS_UNIT)
     return Totals(value, delta, gamma, vega, theta, tuple(stress))
 
 

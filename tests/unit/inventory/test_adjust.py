@@ -18,9 +18,9 @@ from tests.unit.inventory.test_inventory_twin import adjust, assert_equal, asser
 
 
 def revaluation(size: int, *, book: int = 0) -> Change:
-    """What raises U if size > 0: delta, and options that lose with volatility and in every scenario, in whole MICRO."""
+    """What raises U if size > 0: delta, and options that lose with volatility and in every scenario."""
     x = Exposure(delta=-size * WAD, gamma=size * WAD // 1_000, vega=size * 5_000 * WAD)
-    stress = tuple(-size * k * 1_000 * WAD + k * MICRO for k in range(8))
+    stress = tuple(-size * k * 1_000 + k for k in range(8))
     return Change(x, options=True, stress=stress, book=book)
 
 
@@ -160,7 +160,7 @@ def test_adjust_between_trades_is_accepted_above_u_max() -> None:
     """A trade never waits for a valuation: what it says is taken, whatever it means for utilization."""
     bench = standing()
     trade(bench, 0, -1)
-    worse = Change(Exposure(vega=WAD), options=True, stress=(-9_500_000 * WAD,) * 8)
+    worse = Change(Exposure(vega=WAD), options=True, stress=(-9_500_000,) * 8)
     adjust(bench, 0, worse, hedges=False)
     state = bench.contract.call("state")
     assert state.stressed_loss > state.capital * INVENTORY.u_max // WAD

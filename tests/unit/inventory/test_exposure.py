@@ -12,7 +12,7 @@ from ballast.chain import Contract, RevmChain, reverts
 from ballast.model.exact.inventory import Book, Market
 from ballast.model.exact.potential import Sums
 
-HALF_64, HALF_96, HALF_128 = 2**63, 2**95, 2**127
+HALF_32, HALF_96, HALF_128 = 2**31, 2**95, 2**127
 OUT_OF_RANGE = "inventory: out of range"
 FULL_SUMS = Sums(a=HALF_128 - 1, b=HALF_128 - 1, g=HALF_128 - 1, p=2**128 - 1, gg=2**128 - 1)
 FULL = Book(
@@ -20,7 +20,7 @@ FULL = Book(
     low_prev=2**64 - 1, low=2**64 - 1, opening=2**56 - 1, last=2**56 - 1, coverage=2**30 - 1, window_at=2**32 - 1,
     changed=True, paid=True, swept_at=2**32 - 1, pending=2**16 - 1, active=2**16 - 1, optioned=2**16 - 1,
 )  # fmt: skip
-FULL_MARKET = Market(HALF_96 - 1, 2**96 - 1, 2**63 - 1, HALF_128 - 1, HALF_128 - 1, [HALF_64 - 1] * 8, True)
+FULL_MARKET = Market(HALF_96 - 1, 2**96 - 1, 2**63 - 1, HALF_128 - 1, HALF_128 - 1, [HALF_32 - 1] * 8, True)
 UNSIGNED = [
     name for name, value in asdict(FULL).items() if name not in ("sums", "value", "changed", "paid", "optioned")
 ]
@@ -97,7 +97,7 @@ def test_book_sum_that_does_not_fit_is_refused(harness: Contract, name: str) -> 
 
 
 def test_market_keeps_every_field(harness: Contract) -> None:
-    least = Market(-HALF_96, 0, 0, -HALF_128, -HALF_128, [-HALF_64] * 8, True)
+    least = Market(-HALF_96, 0, 0, -HALF_128, -HALF_128, [-HALF_32] * 8, True)
     markets = [FULL_MARKET, least]
     for delta in (-HALF_96, -1, 0, 1):
         markets += [replace(FULL_MARKET, delta=delta), replace(least, delta=delta)]
@@ -106,7 +106,7 @@ def test_market_keeps_every_field(harness: Contract) -> None:
     for field, value in (("price", 1), ("price", 2**96 - 2), ("sigma", 1), ("sigma", 2**63 - 2), ("price", 2**96 - 1)):
         markets += [replace(each, **{field: value}) for each in (FULL_MARKET, least)]
     for place in range(8):
-        for value in (-HALF_64, -1, 0, 1, HALF_64 - 1):
+        for value in (-HALF_32, -1, 0, 1, HALF_32 - 1):
             for each in (FULL_MARKET, least):
                 stress = list(each.stress)
                 stress[place] = value
@@ -144,9 +144,16 @@ REFUSED: list[Callable[[Market], Market]] = [
     lambda m: replace(m, vega=-HALF_128 - 1),
     lambda m: replace(m, gamma=HALF_128),
     lambda m: replace(m, gamma=-HALF_128 - 1),
-    lambda m: replace(m, stress=[*m.stress[:7], HALF_64]),
-    lambda m: replace(m, stress=[-HALF_64 - 1, *m.stress[1:]]),
 ]
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_scenario_that_does_not_fit_is_refused(harness: Contract, place: int) -> None:
+    for market in (FULL_MARKET, Market(optioned=True)):
+        for value in (HALF_32, -HALF_32 - 1, 2**255 - 1, -(2**255)):
+            stress = [*market.stress[:place], value, *market.stress[place + 1 :]]
+            with reverts("stress: out of range"):
+                harness.call("store_market", 0, market_words(replace(market, stress=stress)))
 
 
 @pytest.mark.parametrize("change", REFUSED)

@@ -53,9 +53,9 @@ def change_words(c: Change) -> tuple[Any, ...]:
 
 
 def greeks(size: int, other: int) -> tuple[Exposure, tuple[int, ...]]:
-    """An exposure with all greeks, and the stress of its scenarios, some wei off a multiple of MICRO."""
+    """An exposure with all greeks, and the stress of its scenarios."""
     x = Exposure(delta=size * WAD + other, gamma=other * WAD // 100 + size, vega=size * 100 * WAD + other)
-    return x, tuple((i - 3) * size * 1_000 * WAD + 7 for i in range(8))
+    return x, tuple((i - 3) * size * 1_000 + 7 for i in range(8))
 
 
 def adjust(bench: Bench, market: int, change: Change, *, hedges: bool) -> Any:
@@ -375,7 +375,7 @@ def test_hedge_rise_of_u_lowers_coverage(bench: Bench) -> None:
 def test_trade_options_whose_greeks_cancel_still_lose_in_a_scenario(bench: Bench) -> None:
     mark = bench.mark(0)
     for delta in (0, WAD):
-        change = Change(exposure=Exposure(delta=delta), options=True, stress=(-1_000 * WAD,) + (0,) * 7)
+        change = Change(exposure=Exposure(delta=delta), options=True, stress=(-1_000,) + (0,) * 7)
         bench.contract.send("trade", 0, words(mark), change_words(change), sender=bench.engine)
         bench.twin.trade(0, mark, change, bench.chain.now)
         assert bench.contract.call("market", 0).optioned

@@ -190,7 +190,7 @@ def test_losses_random_inputs_equal_twin(harness: Contract, delta: int, price: i
 def test_losses_each_scenario_shocks_the_spot_as_documented(harness: Contract, scenario: int) -> None:
     """The options lose most in one scenario; what the delta adds there is that scenario's shock."""
     shocks = (-50, -30, -15, 0, 0, 15, 30, 50)
-    options = [-(10**9) if place == scenario else 0 for place in range(8)]
+    options = [-1_000 if place == scenario else 0 for place in range(8)]
     for delta in (WAD, -WAD):
         _, vector = harness.call("losses", delta, 100 * WAD, options)
         pnl = 10**6 * shocks[scenario] * (1 if delta > 0 else -1)  # [MICRO] of 100 quote
