@@ -52,7 +52,7 @@ UNCAPPED = 2**61 * LOT
 PRECISION = 1e-14  # of spot, of a price: what the kernel's roundings may add up to in a few options
 FLOATS = 1e-7  # relative, of what is recomputed in floats
 PARTS = 1_000  # into which what-if sizes can be cut
-STEP = 1e-6  # of spot, for slopes
+STEP = 1e-4  # of a standard deviation of spot, for slopes
 COMPARE_EVERY = 10  # steps between comparisons of boards that nobody has touched
 
 
@@ -197,12 +197,14 @@ def option_trades_follow_the_definitions(w: World, b: Before) -> None:
         value += size * unit
         notional += abs(size) * mark.price / WAD
         most = strike if is_put(order.series) else mark.price / WAD
-        cap += abs(size) * (unit / PREMIUM_SHARE if size > 0 else unit)
+        cap += abs(size) * (max(unit / PREMIUM_SHARE, mark.price / WAD / BPS) if size > 0 else unit)
         room += abs(size) * (max(most - unit, 0.0) if size > 0 else unit)
         spot, seconds = point.spot / WAD, expiry - point.time
-        up, down = (_black(spot * x, strike, w.book.smiles[key], seconds, expiry)[0] for x in (1 + STEP, 1 - STEP))
-        delta -= size * ((up - down) / (2 * STEP * spot) - is_put(order.series))
-        vega -= size * _black(spot, strike, w.book.smiles[key], seconds, expiry)[2] * sqrt(MONTH / max(seconds, DAY))
+        smile = w.book.smiles[key]
+        step = STEP * sqrt(smile.theta / WAD * seconds / (expiry - smile.timestamp))
+        up, down = (_black(spot * x, strike, smile, seconds, expiry)[0] for x in (1 + step, 1 - step))
+        delta -= size * ((up - down) / (2 * step * spot) - is_put(order.series))
+        vega -= size * _black(spot, strike, smile, seconds, expiry)[2] * sqrt(MONTH / max(seconds, DAY))
     name, slack = "option_trades_follow_the_definitions", FLOATS * (1 + notional)
     told = f"premium {outcome.premium / WAD}, delta {change.exposure.delta / WAD}, vega {change.exposure.vega / WAD}"
     keep(abs(outcome.premium / WAD - value) <= slack, name, f"{told}; worth {value}")

@@ -694,7 +694,7 @@ def _call_inside(p: Planner) -> Step:
         ("clearinghouse", "set_operator", ["keeper", True]),
         ("clearinghouse", "collect_fees", []),
         ("clearinghouse", "absorb_donation", []),
-        ("perp_engine", "trade", [p.market(), size, MAX_UINT if size > 0 else 0, MAX_UINT]),
+        *[("perp_engine", "trade", [p.market(), size, MAX_UINT if size > 0 else 0, MAX_UINT])] * 4,
         ("perp_engine", "sync", [p.market()]),
         ("inventory", "sync", [p.market()]),
         ("inventory", "sync_all", []),

@@ -575,6 +575,8 @@ def _renew(key: uint256, mark: IPriceOracle.Mark, reward: uint256):
 def _settle_vault(release: uint256, reward: uint256, payables: int256):
     """@notice Books what concerns the vault, and the caller's reward out of LP cash."""
     if release == 0 and reward == 0 and payables == 0:
+        # as the Clearinghouse would: a board changes in the middle of no operation
+        assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
         return
     keeper: address = empty(address)
     if reward != 0:

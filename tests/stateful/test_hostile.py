@@ -19,6 +19,7 @@ from ballast.fuzz.runner import Failure, Stats, episode, replay
 from ballast.fuzz.shrink import save, shrink, words
 from ballast.fuzz.world import MAX_UINT, NOBODY, Manner, Setup, World
 from ballast.model.exact.fixed import WAD
+from ballast.model.exact.option_book import STRIKE_UNIT, key_of, pack
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role
 
 ANSWERS = (2_000 * 10**8, 40_000 * 10**8)  # of the feeds at first
@@ -83,6 +84,32 @@ def test_what_an_epoch_would_pay_may_be_asked_from_inside_while_nobody_waits() -
     ]
     refused = replay([*waiting[:2], inside, deposit], Setup(8, "RudeToken"))
     assert refused.inside is None
+
+
+def test_no_board_with_positions_is_renewed_from_inside() -> None:
+    """Found by a search: with no reward to pay and nothing to release, the Clearinghouse was not asked."""
+    expiry, strike = 1_700_035_200 + 7 * 86_400, 2_000 * WAD
+    key = key_of(0, expiry)
+    update = {"who": "keeper", "market": 0, "age": 0, "rho": 0, "eta": WAD, "signers": [0]}
+    steps: list[Step] = [
+        *OPENING[:5],
+        ["deposit_margin", {"who": "trader1", "units": 10**11, "to": "trader1"}],
+        ["trade", {"who": "trader1", "market": 0, "size": 199 * WAD}],
+        ["reprice", {"venue": 2, "spot": ANSWERS[0] * 10**10, "twap": ANSWERS[0] * 10**10}],
+        ["warp", {"seconds": 301}],
+        *(["push", {"market": market, "answer": answer}] for market, answer in enumerate(ANSWERS)),
+        ["sync_all", {"who": "keeper"}],
+        ["post_surface", {**update, "points": [[expiry, 10**16, 0]], "age": 1}],
+        ["list_strikes", {"who": "governor", "market": 0, "expiry": expiry, "strikes": [strike]}],
+        ["trade_options", {"who": "trader1", "orders": [[pack(strike // STRIKE_UNIT, 0, key, False), WAD]]}],
+        ["post_surface", {**update, "points": [[expiry, 10**16 + 1, 0]]}],
+        ["call_inside", {"contract": "option_engine", "fn": "refresh(uint256,uint256)", "args": [0, expiry]}],
+        ["rebalance", {"who": "keeper", "venue": 2, "market": 0, "size": 100 * WAD}],
+    ]
+    world = replay(steps, Setup(doubles=1, options=True, feeders=1), thorough=False)
+    assert world.outcomes[-1].ok
+    assert world.book.is_due(key, world.prices()[0], world.now)
+    assert world.inside is None
 
 
 def test_update_with_too_little_gas_leaves_no_trace() -> None:

@@ -392,6 +392,7 @@ class OptionEngine:
 
     def _settle_vault(self, release: int, reward: int, payables: int, keeper: str) -> None:
         if release == 0 and reward == 0 and payables == 0:
+            require(not self.clearinghouse.running, "clearing: in progress")
             return
         settlement = Settlement(cash=reward, reserve=-release, payables=payables)
         self.clearinghouse.settle(keeper if reward != 0 else None, settlement, by_engine=True)
