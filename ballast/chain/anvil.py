@@ -30,7 +30,8 @@ class Anvil:
     """`with Anvil() as node: chain = node.chain()`.
 
     Time stands still between blocks unless `warp` moves it or `block_time` [s] is given, so runs are reproducible.
-    With `tracing` the node keeps every opcode for `debug_traceTransaction`, which is slow.
+    With `tracing` the node keeps every opcode for `debug_traceTransaction`, which is slow. With `states` it keeps only
+    so many states in memory; else those of all blocks, on disk, a megabyte each.
     Any address may send (impersonation is automatic); it needs a balance to pay for gas. With `fork_url` the node
     starts from the present state of another one, its clock and chain id included, and leaves that one alone.
     """
@@ -45,6 +46,7 @@ class Anvil:
         port: int | None = None,
         fork_url: str | None = None,
         tracing: bool = False,
+        states: int | None = None,
     ) -> None:
         self._chain_id = chain_id
         self._timestamp = timestamp
@@ -52,6 +54,7 @@ class Anvil:
         self._block_time = block_time
         self._port = port
         self._tracing = tracing
+        self._states = states
         self._fork_url = fork_url
         self._process: subprocess.Popen[bytes] | None = None
         self._chains: list[RpcChain] = []
@@ -123,6 +126,8 @@ class Anvil:
             command += ["--fork-url", self._fork_url]
         if self._tracing:
             command.append("--steps-tracing")
+        if self._states is not None:
+            command += ["--prune-history", str(self._states)]
         return command if self._block_time is None else [*command, "--block-time", str(self._block_time)]
 
     def _answers(self) -> bool:

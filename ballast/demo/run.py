@@ -20,6 +20,7 @@ from ballast.system import deploy_system
 
 VARIANTS = (compare.UNHEDGED, compare.PERPETUALS, compare.FLAT)
 EQUITY = 10_000_000.0  # [quote] of the first LPs
+STATES = 16  # that the node keeps: nobody looks farther back than a block
 
 # Largest first, so that two processes share the work evenly.
 CONTRACTS = (
@@ -116,7 +117,7 @@ def run(
     progress("compile", 1, 1)
     lap("compile")
 
-    with Anvil(timestamp=scenario.start.time - GENESIS_LEAD) as node:
+    with Anvil(timestamp=scenario.start.time - GENESIS_LEAD, states=STATES) as node:
         stage = AnvilStage(node)
         try:
             progress("deploy", 0, 1)

@@ -6,7 +6,8 @@ spot and the level of volatility:
 
 - Chains keep their order and spacing. All move by the same whole number of days, which brings `PEAK`, the height of the
   recorded crash, to the window's wildest hour, give or take half a day; expiries stay at 08:00 UTC.
-- Between two chains variance per year, rho and eta run straight from one fit to the next.
+- Between two chains variance per year, rho and eta run straight from one fit to the next; so does the rate that leads
+  to the forward of 30 days, which is taken for all expiries: forwards of a day or two are mostly noise.
 - Volatilities are multiplied so that the one at the money of 30 days is DVOL of the window, a line from a day's
   recorded open to its close. At most `MAX_VOL`, which the contract takes. Strikes are taken as many standard
   deviations from the money as they were: ln(strike / forward) is multiplied alike.
@@ -33,6 +34,7 @@ PEAK = 1_770_326_977  # [s] 2026-02-05 21:29 UTC: the chain with the highest vol
 MAX_VOL = 4.5  # at the money
 LEAST_STEP = 1e-7  # by which theta rises from one expiry to the next
 MARGIN = 0.999  # of the butterfly limit
+MONTH = 30 * DAY  # [s]
 LEAST_TERM = 2 * 3_600  # [s] an expiry that is listed is away
 NEAR = 2  # boards of the next expiries ...
 FAR = (6 * DAY, 20 * DAY)  # ... and of the first one at least this far away [s]
@@ -104,7 +106,9 @@ class Tape:
         theta = ((1 - u) * first.theta + u * second.theta) * self.level(now) ** 2
         theta = np.minimum(theta, MAX_VOL**2 * years)
         theta = np.maximum.accumulate(theta - LEAST_STEP * np.arange(len(theta))) + LEAST_STEP * np.arange(len(theta))
-        forward = first.forward ** (1 - u) * second.forward**u
+        month = np.array([now + MONTH])
+        carry = [np.log(self._rolled(j, now, spot).on(month, spot).forward / spot) for j in (i, i + 1)]
+        forward = spot * np.exp(((1 - u) * carry[0] + u * carry[1]) * (expiries - now) / MONTH)
         return Surface(now, rho, eta, expiries, forward, theta)
 
     def recorded(self, number: int, expiry: int) -> Recorded | None:
@@ -128,9 +132,9 @@ class Tape:
         """What volatilities are multiplied by: DVOL over that of 30 days at the money."""
         i = self._before(now)
         u = min(1.0, (now - self.times[i]) / (self.times[i + 1] - self.times[i]))
-        month = np.array([now + 30 * DAY])
+        month = np.array([now + MONTH])
         first, second = (float(self._rolled(j, now, 1.0).on(month, 1.0).theta[0]) for j in (i, i + 1))
-        vol = float(np.sqrt(((1 - u) * first + u * second) / (30 * DAY / YEAR)))
+        vol = float(np.sqrt(((1 - u) * first + u * second) / (MONTH / YEAR)))
         return self.dvol(now) / vol
 
     def dvol(self, now: int) -> float:

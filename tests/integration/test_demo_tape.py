@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from ballast import data
+from ballast.config import load
 from ballast.demo.flow import MARKETS, build
+from ballast.demo.options import POST
+from ballast.demo.replay import NETWORK
 from ballast.demo.tape import FAR, NEAR, PEAK, Tape
+from ballast.model.exact.vol_surface import Drift, VolSurface
 from ballast.surface import fit, quotes_of
+from ballast.surface.signing import update_of
 from ballast.surface.ssvi import DAY, YEAR
 
 
@@ -27,17 +32,14 @@ def test_the_recorded_crash_is_within_half_a_day_of_the_wildest_hour(tape, scena
     assert abs(PEAK + tape.shift - scenario.wildest) <= DAY // 2
 
 
-def test_surface_admits_no_static_arbitrage_and_moves_as_drift_allows(tape, scenario):
-    last = None
-    for minute in scenario.minutes[::15]:
-        expiries = np.array(tape.expiries(minute.time))
-        surface = tape.surface(minute.time, 2_000.0, expiries)
-        assert surface.violations() == []
-        vols = dict(zip(expiries.tolist(), np.sqrt(surface.theta / surface.years()), strict=True))
-        if last is not None:
-            # networks: 3 points at once and 30 an hour
-            assert all(abs(vols[e] - last[e]) < 0.03 + 0.3 / 4 for e in vols if e in last)
-        last = vols
+def test_surfaces_of_a_whole_stretch_are_all_taken(tape, scenario):
+    """By the contract's exact twin, with the demo's drift: no static arbitrage, every live expiry, no jump."""
+    taken = VolSurface({0: Drift(*load(NETWORK).markets[0].options.drift.params())})
+    for minute in scenario.minutes[::POST]:
+        live = {expiry for expiry in taken.expiries(0) if expiry > minute.time}
+        expiries = np.array(sorted({*live, *tape.expiries(minute.time)}))
+        taken.post(update_of(tape.surface(minute.time, 2_000.0, expiries), 0, 2_000.0), minute.time)
+    assert taken.timestamp(0) >= scenario.minutes[-POST].time
 
 
 def test_surface_has_the_volatility_of_dvol_at_thirty_days(tape, scenario):
