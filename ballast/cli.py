@@ -32,6 +32,7 @@ from ballast.system import System
 
 WAD = 10**18
 YEAR = 365 * 86_400
+NOBODY = "0x" + "00" * 19 + "01"  # who asks without an account: somebody new
 
 HINTS = {
     "oracle: stale price": "The feed has no fresh round. Wait for one; on a devnet: python -m ballast.devnet push",
@@ -61,10 +62,10 @@ HINTS = {
     "surface: not newer": "An update of this or a later time is there already: surface show.",
     "surface: from the future": "It is dated ahead of the chain's clock. Make a new one; --today re-dates it.",
     "surface: observed too long ago": "Updates are posted within 10 minutes. Make a new one; --today re-dates it.",
-    "surface: vol drift": "A volatility moved further than an update may. Wait: the bound grows with time.",
-    "surface: rho drift": "rho moved further than an update may. Wait: the bound grows with time.",
-    "surface: eta drift": "eta moved further than an update may. Wait: the bound grows with time.",
-    "surface: rate drift": "A rate moved further than an update may. Wait: the bound grows with time.",
+    "surface: vol drift": "A volatility moved further than updates may. Wait: the bound grows with time.",
+    "surface: rho drift": "rho moved further than updates may. Wait: the bound grows with time.",
+    "surface: eta drift": "eta moved further than updates may. Wait: the bound grows with time.",
+    "surface: rate drift": "A rate moved further than updates may. Wait: the bound grows with time.",
     "surface: expiry missing": "An update names every live expiry of the last one: surface show lists them.",
     "surface: calendar": "Total variance must rise with expiry: this surface could be arbitraged.",
     "surface: butterfly": "eta (1 + |rho|) is above 2: this surface could be arbitraged.",

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -20,8 +19,7 @@ from ballast.cli import WAD, YEAR, Failure, Session, as_json, connected, figure,
 from ballast.model.exact.option_book import MAX_BOARDS
 from ballast.surface import Fit, Surface, fit, quotes_of
 from ballast.surface.plot import plot
-from ballast.surface.signing import NotAnUpdate, SignedUpdate, arguments, update_of
-from ballast.surface.ssvi import total_variance
+from ballast.surface.signing import NotAnUpdate, SignedUpdate, arguments, smile_vol, update_of
 from ballast.system import Market
 
 PASSPHRASE = "BALLAST_PASSPHRASE"
@@ -258,8 +256,7 @@ def show(session: Session, market: str) -> None:
     smiles = {int(expiry): surface.call("smile", listed.id, expiry) for expiry in surface.call("expiries", listed.id)}
     rows, first = [], next(iter(smiles.values()))
     for expiry, smile in smiles.items():
-        years = (expiry - timestamp) / YEAR
-        vols = [_vol(smile, float(np.log(ratio)), years) for ratio in MONEYNESS]
+        vols = [smile_vol(smile, float(np.log(ratio)), expiry) for ratio in MONEYNESS]
         forward = spot / WAD * np.exp(smile.rate / WAD * max(expiry - chain.now, 0) / YEAR)
         rows.append(
             [f"{datetime.fromtimestamp(expiry, UTC):%d %b %Y}", span(expiry - chain.now), f"{forward:,.2f}",
@@ -379,12 +376,6 @@ def _summary(signed: SignedUpdate) -> list[tuple[str, str]]:
         vol = np.sqrt(point.theta / WAD * YEAR / (point.expiry - update.timestamp))
         rows.append((f"{datetime.fromtimestamp(point.expiry, UTC):%d %b %Y}", f"{100 * vol:.1f} % at the money"))
     return rows
-
-
-def _vol(smile: Any, k: float, years: float) -> float:
-    """Implied volatility of a smile of the chain [per sqrt year] at k = ln(strike / forward)."""
-    variance = total_variance(k, smile.theta / WAD, smile.rho / WAD, smile.eta / WAD)
-    return float(np.sqrt(variance / years))
 
 
 def _name(session: Session, signed: SignedUpdate) -> str:

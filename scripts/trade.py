@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ballast.cli import (
+    NOBODY,
     WAD,
     Failure,
     Session,
@@ -20,8 +21,8 @@ from ballast.cli import (
     rate,
     size,
 )
-from ballast.option_cli import health_rows, option
-from ballast.option_cli import table as option_table
+from ballast.options.cli import health_rows, option
+from ballast.options.cli import table as option_table
 from ballast.system import NO_LIMIT, Market
 
 SIDES = click.Choice(["buy", "sell"])
@@ -99,8 +100,7 @@ def quote(session: Session, market: str, side: str, amount: str) -> None:
       ape run trade quote BTC sell 0.5 --network ethereum:local:foundry --unlocked 2 --json
     """
     which, delta = session.system.market(market), _delta(side, amount)
-    owner = session.sender or "0x" + "00" * 19 + "01"  # without an account: as somebody new
-    outcome = session.system.perp_engine.call("quote", owner, which.id, delta)
+    outcome = session.system.perp_engine.call("quote", session.sender or NOBODY, which.id, delta)
     rows = _outcome_rows(session, outcome, delta)
     if session.sender:
         rows += _margin_after(session, which, outcome)

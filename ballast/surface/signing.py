@@ -1,4 +1,4 @@
-"""A fitted surface as the contract takes it: integers, EIP-712 typed data, signatures in the order of their signers."""
+"""A surface as the contract has it: integers, EIP-712 typed data, signatures in the order of their signers, smiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from ballast.chain.codec import address_of
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.vol_surface import MAX_RATE, Point, Update
-from ballast.surface.ssvi import Surface
+from ballast.surface.ssvi import YEAR, Surface, total_variance
 
 TYPES = {
     "Point": [
@@ -83,6 +83,12 @@ def arguments(update: Update) -> tuple[Any, ...]:
     """The update as the contract's struct."""
     points = [(p.expiry, p.theta, p.rate) for p in update.points]
     return (update.market, update.timestamp, update.rho, update.eta, points)
+
+
+def smile_vol(smile: Any, k: float, expiry: int) -> float:
+    """Implied volatility [per sqrt year] of IVolSurface.Smile at k = ln(strike / forward)."""
+    variance = total_variance(k, smile.theta / WAD, smile.rho / WAD, smile.eta / WAD)
+    return float(np.sqrt(variance / ((expiry - smile.timestamp) / YEAR)))
 
 
 class NotAnUpdate(ValueError):

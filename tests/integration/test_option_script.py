@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ballast import boards, devnet, option_cli
+from ballast import boards, devnet
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.manifest import Manifest
 from ballast.options import Board
+from ballast.options.cli import NO_METHOD
 from ballast.system import Sandbox
 from scripts.trade import cli
 
@@ -210,7 +211,7 @@ def test_settle_for_an_account_takes_all_that_is_over(net: Net) -> None:
 
 def test_node_that_cannot_simulate_still_quotes_what_is_not_due(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object) -> None:
-        raise RpcError("eth_simulateV1", option_cli.NO_METHOD, "method not found")
+        raise RpcError("eth_simulateV1", NO_METHOD, "method not found")
 
     monkeypatch.setattr(RpcChain, "simulate", unknown)
     output = net.run("quote {far}-2000-C 1", ok=False).output

@@ -153,7 +153,7 @@ def test_post_beyond_the_drift_says_to_wait(net: Net) -> None:
     net.chain.warp(60)
     output = net.run(f"post ETH --today --at 2026-02-05 {SIGNED} --unlocked 4 --yes", ok=False).output
     assert re.search(r"surface: (\w+ drift|expiry missing)", output)
-    assert "than an update may" in output or "every live expiry" in output
+    assert "than updates may" in output or "every live expiry" in output
 
 
 def test_update_for_another_deployment_is_refused(net: Net) -> None:

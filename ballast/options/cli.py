@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
+from math import log
 from typing import Any
 
 import click
-import numpy as np
 
 from ballast.chain import Receipt, Reverted, Tx
 from ballast.chain.rpc import RpcError
 from ballast.cli import (
+    NOBODY,
     WAD,
     YEAR,
     Failure,
@@ -32,11 +33,10 @@ from ballast.model.exact.option_book import LOT, key_of
 from ballast.model.exact.option_pricer import Line, Point, Totals, change
 from ballast.options import Board, Option, day_name, find, find_board, strike_name
 from ballast.rounds import settling_round
-from ballast.surface.ssvi import total_variance
+from ballast.surface.signing import smile_vol
 from ballast.system import Market
 
 NO_LIMIT = 2**255 - 1
-NOBODY = "0x" + "00" * 19 + "01"  # asks as somebody new
 NO_METHOD = -32601
 MAX_ORDERS = 8  # of a trade
 
@@ -670,10 +670,8 @@ def _side(mark: int, bid: int | None, ask: int | None, delta: int, net: int) -> 
 
 def _vol(view: Any, strike: int, spot: int, now: int) -> float:
     """Implied volatility at a strike [per sqrt year]."""
-    smile = view.smile
-    k = float(np.log(strike / spot)) - smile.rate / WAD * max(view.expiry - now, 0) / YEAR
-    variance = total_variance(k, smile.theta / WAD, smile.rho / WAD, smile.eta / WAD)
-    return float(np.sqrt(variance / ((view.expiry - smile.timestamp) / YEAR)))
+    k = log(strike / spot) - view.smile.rate / WAD * max(view.expiry - now, 0) / YEAR
+    return smile_vol(view.smile, k, view.expiry)
 
 
 # ---- internal: greeks
