@@ -645,8 +645,14 @@ ANY_ROUND = Bug(
 SALES_UNCAPPED = Bug(
     "the half-spread of a sale may exceed what is sold",
     "OptionBook",
-    (Edit(BOOK, "            f.spread_cap += value\n", "            f.spread_cap += 2 * value + c.WAD\n"),),
-    (Edit(BOOK_TWIN, "                cap += value\n", "                cap += 2 * value + WAD\n"),),
+    (
+        Edit(BOOK, "            f.spread_cap += value\n", "            f.spread_cap += 2 * value + c.WAD\n"),
+        Edit(BOOK, "            room += value\n", "            room += 2 * value + c.WAD\n"),
+    ),
+    (
+        Edit(BOOK_TWIN, "                cap += value\n", "                cap += 2 * value + WAD\n"),
+        Edit(BOOK_TWIN, "                room += value\n", "                room += 2 * value + WAD\n"),
+    ),
     "no single incident: a position that is worth nothing costs money to close",
 )
 SHORTS_OWE_NOTHING = Bug(
