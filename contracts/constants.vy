@@ -12,6 +12,7 @@ YEAR: constant(uint256) = 365 * 86_400          # [s]; a year is 365 days everyw
 
 # Coarse money unit of packed words: one millionth of the quote currency.
 MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
+SMICRO: constant(int256) = 10**12
 
 MAX_MARKETS: constant(uint256) = 16             # one bit each in the account and window masks
 MARKETS: constant(uint256) = 2**MAX_MARKETS - 1 # mask of all of them

@@ -160,7 +160,7 @@ def _of_everybody(w: World) -> Iterator[Cell]:
     )  # fmt: skip
     names = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
     if w.setup.desk or w.setup.options:
-        names += ["_sum_greeks", "_sum_gamma"]
+        names.append("_sum_greeks")
     sums = tuple(slot_of(inventory, "exposure", name) for name in names)
     yield Cell("inventory", inventory, sums, _inventory_book, lambda: w.inventory.book)
     yield Cell("supply", vault, (slot_of(vault, "erc20", "totalSupply"),), int, lambda: w.vault.supply)
@@ -262,11 +262,12 @@ def _account(word: int) -> tuple[int, int]:
 
 
 def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: int) -> InventoryBook:
-    """The two words of options mean nothing while no market has any; they are not read where no engine trades any."""
+    """The word of options means nothing while no market has any; it is not read where no engine trades any."""
     sums = Sums(a=(delta >> 128) - 2**127, p=delta & U128) if delta else Sums()
     if block & U16:
-        word, sums.gg = greeks
-        sums.b, sums.g = (word >> 128) - 2**127, (word & U128) - 2**127
+        (word,) = greeks
+        sums.b, sums.g = (((word >> at & U64) - 2**63) * MICRO for at in (192, 128))
+        sums.gg = word & U128
     return InventoryBook(
         sums=sums,
         loss=capital >> 184,

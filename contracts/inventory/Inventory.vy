@@ -647,7 +647,7 @@ def _share(m: exposure.Market, p: Params, market: uint256) -> Share:
             p=potential.square_term(a, 0, p.weights.rho),
             loss=stress.linear_loss(m.delta, m.price),
         )
-    xi_h: uint256 = self._market_params(market).vol_of_vol * p.root // c.WAD
+    xi_h: uint256 = unsafe_div(unsafe_mul(self._vol_of_vol(self._market_params_word[market]), p.root), c.WAD)
     b: int256 = potential.vega_term(m.vega, xi_h)
     return Share(
         a=a,
@@ -915,8 +915,14 @@ def _market_params(market: uint256) -> MarketParams:
         z=unsafe_mul((w >> 120) & (2**16 - 1), 10**15),
         tau=(w >> 104) & (2**16 - 1),
         deviation=unsafe_mul((w >> 80) & (2**24 - 1), 10**12),
-        vol_of_vol=unsafe_mul((w >> 56) & (2**24 - 1), 10**12),
+        vol_of_vol=self._vol_of_vol(w),
         vol_floor=unsafe_mul((w >> 32) & (2**24 - 1), 10**12),
         vol_z=unsafe_mul((w >> 16) & (2**16 - 1), 10**15),
         vol_tau=w & (2**16 - 1),
     )
+
+
+@internal
+@pure
+def _vol_of_vol(w: uint256) -> uint256:
+    return unsafe_mul((w >> 56) & (2**24 - 1), 10**12)

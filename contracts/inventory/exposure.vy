@@ -41,6 +41,7 @@ struct Market:
     optioned: bool
 
 
+BIAS_64: constant(int256) = 2**63
 BIAS_96: constant(int256) = 2**95
 BIAS_128: constant(int256) = 2**127
 MASK_16: constant(uint256) = 2**16 - 1
@@ -61,10 +62,8 @@ _sum_capital: uint256
 _sum_value: uint256
 # opening u56 | last u56 | coverage u30 | paid u1 | changed u1 | window_at u32 | swept_at u32 | pending u16 | active u16 | optioned u16
 _sum_block: uint256
-# b i128 | g i128: read and written only while a market has options
+# b i64 | g i64 [MICRO] | gg u128: read and written only while a market has options
 _sum_greeks: uint256
-# gg u128
-_sum_gamma: uint256
 # delta i96 | price u96 | sigma u63 | optioned 1 bit
 _market: HashMap[uint256, uint256]
 # vega i128 | gamma i128, and the word of scenario P&L: only while the optioned bit is set
@@ -119,15 +118,15 @@ def load_book() -> Book:
     b.optioned = w & MASK_16
     if b.optioned != 0:
         w = self._sum_greeks
-        b.sums.b = unsafe_sub(convert(w >> 128, int256), BIAS_128)
-        b.sums.g = unsafe_sub(convert(w & MASK_128, int256), BIAS_128)
-        b.sums.gg = self._sum_gamma
+        b.sums.b = unsafe_mul(unsafe_sub(convert(w >> 192, int256), BIAS_64), c.SMICRO)
+        b.sums.g = unsafe_mul(unsafe_sub(convert((w >> 128) & MASK_64, int256), BIAS_64), c.SMICRO)
+        b.sums.gg = w & MASK_128
     return b
 
 
 @internal
 def save_book(b: Book):
-    """@dev The greek words outlive the last option; nothing reads them until the next one writes them."""
+    """@dev The greek word outlives the last option; nothing reads it until the next one writes it."""
     self._fits(b.sums.p, MASK_128)
     self._sum_delta = (self._biased(b.sums.a, BIAS_128) << 128) | b.sums.p
     self._fits(b.loss | b.capital | b.equity, MASK_72)
@@ -149,8 +148,11 @@ def save_book(b: Book):
     )
     if b.optioned != 0:
         self._fits(b.sums.gg, MASK_128)
-        self._sum_greeks = (self._biased(b.sums.b, BIAS_128) << 128) | self._biased(b.sums.g, BIAS_128)
-        self._sum_gamma = b.sums.gg
+        self._sum_greeks = (
+            (self._biased(unsafe_div(b.sums.b, c.SMICRO), BIAS_64) << 192)
+            | (self._biased(unsafe_div(b.sums.g, c.SMICRO), BIAS_64) << 128)
+            | b.sums.gg
+        )
 
 
 @internal

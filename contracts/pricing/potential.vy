@@ -25,12 +25,13 @@ from contracts import constants as c
 from contracts.math import wad
 
 MAX_TERM: constant(int256) = 2**127
+MAX_VEGA_TERM: constant(int256) = 2**104                    # beyond what a sum of them can store
 SQRT_HALF: constant(int256) = 707_106_781_186_547_524      # 1/sqrt(2), WAD, rounded down
 
 struct Sums:
     a: int256       # [quote, WAD]
-    b: int256       # [quote, WAD]
-    g: int256       # [quote, WAD]
+    b: int256       # [quote, WAD] in whole MICRO
+    g: int256       # [quote, WAD] in whole MICRO
     p: uint256      # [quote^2, WAD]
     gg: uint256     # [quote^2, WAD] sum of squares of the gamma terms
 
@@ -65,17 +66,19 @@ def delta_term(delta: int256, price: uint256, sigma_h: uint256) -> int256:
 @internal
 @pure
 def vega_term(vega: int256, xi_h: uint256) -> int256:
-    """@notice b = vega * xi sqrt(h), toward zero."""
-    return vega * convert(xi_h, int256) // c.SWAD
+    """@notice b = vega * xi sqrt(h) in whole MICRO, toward zero: sums of them stay exact and share a word with g's."""
+    return unsafe_mul(unsafe_div(vega * convert(xi_h, int256), c.SWAD * c.SMICRO), c.SMICRO)
 
 
 @internal
 @pure
 def gamma_term(gamma: int256, price: uint256, sigma_h: uint256) -> int256:
-    """@notice g = gamma * price^2 * sigma^2 h / sqrt(2), toward zero; gamma comes scaled by min(h, tau)/h."""
+    """
+    @notice g = gamma * price^2 * sigma^2 h / sqrt(2) in whole MICRO, toward zero; gamma comes scaled by min(h, tau)/h.
+    """
     dollar_gamma: int256 = gamma * convert(price, int256) // c.SWAD * convert(price, int256) // c.SWAD
     variance_h: int256 = convert(sigma_h * sigma_h // c.WAD, int256)
-    return dollar_gamma * variance_h // c.SWAD * SQRT_HALF // c.SWAD
+    return unsafe_mul(dollar_gamma * variance_h // c.SWAD * SQRT_HALF // (c.SWAD * c.SMICRO), c.SMICRO)
 
 
 @internal
@@ -84,15 +87,19 @@ def square_term(a: int256, b: int256, rho: int256) -> uint256:
     """
     @notice (a^2 + b^2 + 2 rho a b) / WAD, rounded down, at least 0.
     @dev    Non-negative for |rho| <= 1; the floor only absorbs the rounding of the cross term.
-            |a| below 2^127 is asserted, so its square stays below 2^254.
+            |a| below 2^127 and |b| below 2^104 are asserted, so that no sum reaches 2^255.
     """
     assert a < MAX_TERM and a > -MAX_TERM, "inventory: out of range"
     if b == 0:
         return unsafe_div(convert(unsafe_mul(a, a), uint256), c.WAD)
-    total: int256 = a * a + b * b + 2 * (rho * a // c.SWAD) * b
+    assert b < MAX_VEGA_TERM and b > -MAX_VEGA_TERM, "inventory: out of range"
+    total: int256 = unsafe_add(
+        unsafe_add(unsafe_mul(a, a), unsafe_mul(b, b)),
+        unsafe_mul(unsafe_mul(2, unsafe_div(unsafe_mul(rho, a), c.SWAD)), b),
+    )
     if total <= 0:
         return 0
-    return convert(total, uint256) // c.WAD
+    return unsafe_div(convert(total, uint256), c.WAD)
 
 
 @internal

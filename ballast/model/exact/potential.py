@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ballast.model.exact.fixed import WAD, root_down, tdiv
+from ballast.model.exact.fixed import MICRO, WAD, root_down, tdiv
 
 SQRT_HALF = 707_106_781_186_547_524
 
@@ -40,15 +40,15 @@ def delta_term(delta: int, price: int, sigma_h: int) -> int:
 
 
 def vega_term(vega: int, xi_h: int) -> int:
-    """b = vega * xi sqrt(h), toward zero [quote, WAD]."""
-    return tdiv(vega * xi_h, WAD)
+    """b = vega * xi sqrt(h), toward zero [quote, WAD, in whole MICRO]."""
+    return tdiv(vega * xi_h, WAD * MICRO) * MICRO
 
 
 def gamma_term(gamma: int, price: int, sigma_h: int) -> int:
-    """g = gamma * price^2 * sigma^2 h / sqrt(2), toward zero [quote, WAD]."""
+    """g = gamma * price^2 * sigma^2 h / sqrt(2), toward zero [quote, WAD, in whole MICRO]."""
     dollar_gamma = tdiv(tdiv(gamma * price, WAD) * price, WAD)
     variance_h = sigma_h * sigma_h // WAD
-    return tdiv(tdiv(dollar_gamma * variance_h, WAD) * SQRT_HALF, WAD)
+    return tdiv(tdiv(dollar_gamma * variance_h, WAD) * SQRT_HALF, WAD * MICRO) * MICRO
 
 
 def square_term(a: int, b: int, rho: int) -> int:

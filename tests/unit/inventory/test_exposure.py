@@ -12,9 +12,10 @@ from ballast.chain import Contract, RevmChain, reverts
 from ballast.model.exact.inventory import Book, Market
 from ballast.model.exact.potential import Sums
 
-HALF_32, HALF_96, HALF_128 = 2**31, 2**95, 2**127
+MICRO = 10**12
+HALF_32, HALF_64, HALF_96, HALF_128 = 2**31, 2**63 * MICRO, 2**95, 2**127
 OUT_OF_RANGE = "inventory: out of range"
-FULL_SUMS = Sums(a=HALF_128 - 1, b=HALF_128 - 1, g=HALF_128 - 1, p=2**128 - 1, gg=2**128 - 1)
+FULL_SUMS = Sums(a=HALF_128 - 1, b=HALF_64 - MICRO, g=HALF_64 - MICRO, p=2**128 - 1, gg=2**128 - 1)
 FULL = Book(
     sums=FULL_SUMS, loss=2**72 - 1, capital=2**72 - 1, equity=2**72 - 1, opened_at=2**40 - 1, value=HALF_128 - 1,
     low_prev=2**64 - 1, low=2**64 - 1, opening=2**56 - 1, last=2**56 - 1, coverage=2**30 - 1, window_at=2**32 - 1,
@@ -46,7 +47,7 @@ def empty(**fields: Any) -> Book:
 
     Not the very ends of `a` and `value`: with nothing beside them that is the word of an empty book.
     """
-    least = Sums(a=1 - HALF_128, b=-HALF_128, g=-HALF_128)
+    least = Sums(a=1 - HALF_128, b=-HALF_64, g=-HALF_64)
     return replace(Book(sums=least, value=1 - HALF_128, optioned=1), **fields)
 
 
@@ -61,7 +62,9 @@ def cases() -> list[Book]:
     books += [replace(FULL, optioned=1), empty(optioned=2**16 - 1)]
     for value in (-HALF_128, -1, 0, 1):
         books += [replace(FULL, value=value), empty(value=max(value, 1 - HALF_128))]
-        books += [replace(FULL, sums=replace(FULL_SUMS, **{name: value})) for name in ("a", "b", "g")]
+        books += [replace(FULL, sums=replace(FULL_SUMS, a=value))]
+    for units in (-(2**63), -1, 0, 1):
+        books += [replace(FULL, sums=replace(FULL_SUMS, **{name: units * MICRO})) for name in ("b", "g")]
     books += [replace(FULL, sums=replace(FULL_SUMS, **{name: 1})) for name in ("p", "gg")]
     return books
 
@@ -88,6 +91,8 @@ def test_book_field_that_does_not_fit_is_refused(harness: Contract, name: str) -
 @pytest.mark.parametrize("name", [*SUMS, "value"])
 def test_book_sum_that_does_not_fit_is_refused(harness: Contract, name: str) -> None:
     beyond = [2**128] if name in ("p", "gg") else [HALF_128, -HALF_128 - 1, 2**255 - 1, -(2**255)]
+    if name in ("b", "g"):
+        beyond += [HALF_64, -HALF_64 - MICRO]
     for value in beyond:
         book = (
             replace(FULL, value=value) if name == "value" else replace(FULL, sums=replace(FULL_SUMS, **{name: value}))

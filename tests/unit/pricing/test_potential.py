@@ -113,8 +113,8 @@ def test_terms_of_a_few_wei_equal_twin(harness: Contract) -> None:
 
 
 def test_variance_of_the_smallest_vega_counts_its_correlation(harness: Contract) -> None:
-    for vega, rho in product((-WAD, WAD), (-WAD // 3, WAD // 3)):
-        a, b = 100 * WAD, vega // WAD
+    for b, rho in product((-MICRO, MICRO), (-WAD // 3, WAD // 3)):
+        a, vega = 100 * WAD, b * WAD
         expected = (a * a + b * b + 2 * (a * rho // WAD) * b) // WAD
         assert harness.terms(100 * WAD, vega, 0, WAD, WAD, 1, rho)[3] == expected != a * a // WAD
 
