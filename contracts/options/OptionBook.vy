@@ -537,7 +537,8 @@ def _plan(
             most: uint256 = wad.mul_down(size, strikes[places[i]] if is_put else mark.price)
             value = wad.mul_up(size, unit)
             f.premium += convert(value, int256)
-            f.spread_cap += value // PREMIUM_SHARE
+            # what is worth next to nothing pays a basis point of spot: it fills caps all the same
+            f.spread_cap += max(value // PREMIUM_SHARE, wad.mul_down(size, mark.price) // c.BPS)
             room += wad.sub_floor(most, value)
         else:
             # selling never costs

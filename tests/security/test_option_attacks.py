@@ -301,7 +301,6 @@ def test_dust_does_not_hold_up_settlement(world: OptionWorld) -> None:
     assert world.book.board(ETH, WEEK).settlement != 0, f"held up for two minutes at {cost / WAD:.4f} quote"
 
 
-@pytest.mark.xfail(strict=True, reason="the half-spread of what is worth nothing is nothing, its base too")
 def test_filling_a_markets_caps_costs_what_its_notional_does(world: OptionWorld) -> None:
     """Twenty thousand puts so far out of the money that nobody wants them, and nobody else opens options of ETH."""
     attacker, honest = world.traders[:2]

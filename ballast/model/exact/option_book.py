@@ -447,7 +447,7 @@ class OptionBook:
                 most = mul_down(size, lines[place].strike if put else mark.price)
                 value = mul_up(size, unit)
                 premium += value
-                cap += value // PREMIUM_SHARE
+                cap += max(value // PREMIUM_SHARE, mul_down(size, mark.price) // BPS)
                 room += sub_floor(most, value)
             else:
                 value = mul_down(size, unit)
