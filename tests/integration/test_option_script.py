@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from ballast import boards, devnet
-from ballast.chain.anvil import Anvil
+from ballast import boards
 from ballast.chain.rpc import RpcChain, RpcError
-from ballast.manifest import Manifest
 from ballast.options import Board
 from ballast.options.cli import NO_METHOD
-from ballast.system import Sandbox
-from scripts.trade import cli
+from tests.integration.net import Net, started, undone
 
 pytestmark = pytest.mark.anvil
 
 WAD = 10**18
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """A devnet with boards, a trader with margin (account 2), and a way to type commands."""
+class OptionNet(Net):
+    """Its commands are those of `trade option`."""
 
-    chain: RpcChain
-    manifest: Manifest
-    path: Path
-    sandbox: Sandbox
-
-    def run(self, line: str, *, ok: bool = True) -> Result:
-        """Run `trade option line`, {near} and {far} being boards of ETH; the exit code has to be 0, or not."""
-        arguments = shlex.split(line.format(near=self.near, far=self.far))
-        where = ["--rpc", self.chain.url, "--manifest", str(self.path)]
-        result = CliRunner().invoke(cli, ["option", *arguments, *where], env={"COLUMNS": "200"})
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert (result.exit_code == 0) == ok, result.output
-        return result
-
-    def answer(self, line: str) -> Any:
-        return json.loads(self.run(f"{line} --json").stdout)
+    def run(self, line: str, *, ok: bool = True, **env: str) -> Result:
+        """{near} and {far} are boards of ETH."""
+        return super().run(f"trade option {line.format(near=self.near, far=self.far)}", ok=ok, **env)
 
     @property
     def days(self) -> list[int]:
@@ -64,25 +41,20 @@ class Net:
 
 
 @pytest.fixture(scope="module")
-def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with Anvil() as node:
-        chain = node.chain(estimate_gas=True)
-        path = tmp_path_factory.mktemp("deployments") / "local.json"
-        found = devnet.start(chain, path)
-        sandbox = found.sandbox(chain)
-        sandbox.add_margin(chain.accounts[2], 50_000)
-        yield Net(chain, found, path, sandbox)
+def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OptionNet]:
+    with started(OptionNet, tmp_path_factory.mktemp("deployments")) as net:
+        net.sandbox.add_margin(net.chain.accounts[2], 50_000)
+        yield net
 
 
 @pytest.fixture
-def net(devnet_of: Net) -> Iterator[Net]:
+def net(devnet_of: OptionNet) -> Iterator[OptionNet]:
     """The devnet as it started, whatever a test does."""
-    snapshot = devnet_of.chain.request("evm_snapshot")
-    yield replace(devnet_of, sandbox=devnet_of.manifest.sandbox(devnet_of.chain))
-    devnet_of.chain.request("evm_revert", snapshot)
+    with undone(devnet_of) as net:
+        yield net
 
 
-def test_boards_bids_and_asks_are_what_trades_cost(net: Net) -> None:
+def test_boards_bids_and_asks_are_what_trades_cost(net: OptionNet) -> None:
     """On a board that is due and, once a trade has refreshed it, on one that is not."""
     for due in (True, False):
         (chain,) = net.answer("boards {far} --size 2 --unlocked 2")
@@ -98,7 +70,7 @@ def test_boards_bids_and_asks_are_what_trades_cost(net: Net) -> None:
         net.run("buy {far}-2000-C 1 --unlocked 2 --yes")
 
 
-def test_boards_shows_a_chain_by_strike(net: Net) -> None:
+def test_boards_shows_a_chain_by_strike(net: OptionNet) -> None:
     output = net.run("boards {far}").output
     strikes = [int(strike) for strike in re.findall(r"│ +(\d{4}) │ +\d\d\.\d % │", output)]
     assert strikes == list(range(1_600, 2_500, 100))
@@ -112,7 +84,7 @@ def test_boards_shows_a_chain_by_strike(net: Net) -> None:
     assert all(name in net.run("boards").output for name in (net.near, net.far, "BTC-"))
 
 
-def test_boards_says_what_is_due_and_what_is_stale(net: Net) -> None:
+def test_boards_says_what_is_due_and_what_is_stale(net: OptionNet) -> None:
     net.run("buy {far}-2000-C 1 --unlocked 2 --yes")
     net.sandbox.warp(1_801)
     assert re.search(rf"{net.far} .*due for a refresh", net.run("boards").output)
@@ -122,7 +94,7 @@ def test_boards_says_what_is_due_and_what_is_stale(net: Net) -> None:
     assert re.search(rf"{net.far} .*stale surface: closing only", net.run("boards").output)
 
 
-def test_quote_of_a_due_board_is_the_trade_that_follows(net: Net) -> None:
+def test_quote_of_a_due_board_is_the_trade_that_follows(net: OptionNet) -> None:
     net.chain.request("evm_setAutomine", False)  # the trade is included in a block of the quote's time
     quoted = net.answer("quote {far}-2000-C 3 {far}-2200-C -3 --unlocked 2")
     assert quoted["refreshed"]
@@ -135,7 +107,7 @@ def test_quote_of_a_due_board_is_the_trade_that_follows(net: Net) -> None:
     assert int(done["half_spread"]) == pytest.approx(int(quoted["half_spread"]), rel=0.05)
 
 
-def test_positions_show_what_margin_asks_and_greeks_that_add_up(net: Net) -> None:
+def test_positions_show_what_margin_asks_and_greeks_that_add_up(net: OptionNet) -> None:
     net.run("trade {far}-2000-C=-4 {far}-2000-P=4 --unlocked 2 --yes")
     shown = net.answer("positions --unlocked 2")
     assert {leg["name"] for leg in shown["options"]} == {f"{net.far}-2000-C", f"{net.far}-2000-P"}
@@ -151,7 +123,7 @@ def test_positions_show_what_margin_asks_and_greeks_that_add_up(net: Net) -> Non
     assert "long 4" in text
 
 
-def test_preview_margin_is_the_margin_after(net: Net) -> None:
+def test_preview_margin_is_the_margin_after(net: OptionNet) -> None:
     output = net.run("sell {far}-1900-P 10 --unlocked 2 --yes").output
     foreseen = [
         float(re.search(rf"{word} after.*?([\d,.]+)\n", output)[1].replace(",", "")) for word in ("equity", "margin")
@@ -160,14 +132,14 @@ def test_preview_margin_is_the_margin_after(net: Net) -> None:
     assert [int(now["equity"]) / WAD, int(now["initial"]) / WAD] == pytest.approx(foreseen, abs=1)
 
 
-def test_preview_says_that_margin_is_missing(net: Net) -> None:
+def test_preview_says_that_margin_is_missing(net: OptionNet) -> None:
     output = net.run("quote {far}-2000-C -300 --unlocked 2").output
     assert "it would be refused: margin: below initial" in output
     assert "margin: below initial" in net.run("sell {far}-2000-C 300 --unlocked 2 --yes", ok=False).output
     assert net.sandbox.option_book.call("legs", net.chain.accounts[2]) == []
 
 
-def test_close_all_leaves_nothing(net: Net) -> None:
+def test_close_all_leaves_nothing(net: OptionNet) -> None:
     net.run("buy {near}-2000-C 1.5 --unlocked 2 --yes")
     net.run("sell {far}-2000-P 2 --unlocked 2 --yes")
     net.run("trade {far}-2100-C=1 {far}-2200-C=-1 --unlocked 2 --yes")
@@ -177,7 +149,7 @@ def test_close_all_leaves_nothing(net: Net) -> None:
     assert net.sandbox.clearinghouse.call("account", net.chain.accounts[2])[1] == 0
 
 
-def test_settle_fixes_the_price_and_pays_out(net: Net) -> None:
+def test_settle_fixes_the_price_and_pays_out(net: OptionNet) -> None:
     near, expiry = net.near, net.days[0]
     net.run("buy {near}-1900-C 2 --unlocked 2 --yes")
     output = net.run("settle {near} --unlocked 2 --yes", ok=False).output
@@ -198,7 +170,7 @@ def test_settle_fixes_the_price_and_pays_out(net: Net) -> None:
     assert "nothing on" in net.run(f"settle {near}-1900-C --unlocked 2 --yes").output
 
 
-def test_settle_for_an_account_takes_all_that_is_over(net: Net) -> None:
+def test_settle_for_an_account_takes_all_that_is_over(net: OptionNet) -> None:
     holder, days = net.chain.accounts[2], net.days[:2]
     for day in days:
         net.run(f"buy {Board(0, day).name(net.sandbox)}-1900-P 1 --unlocked 2 --yes")
@@ -209,7 +181,7 @@ def test_settle_for_an_account_takes_all_that_is_over(net: Net) -> None:
     assert "holds no option that is over" in net.run(f"settle {holder} --unlocked 3 --yes", ok=False).output
 
 
-def test_node_that_cannot_simulate_still_quotes_what_is_not_due(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_that_cannot_simulate_quotes_what_is_not_due(net: OptionNet, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object) -> None:
         raise RpcError("eth_simulateV1", NO_METHOD, "method not found")
 
@@ -249,14 +221,14 @@ def test_node_that_cannot_simulate_still_quotes_what_is_not_due(net: Net, monkey
         ("settle 0x12 --unlocked 2 --yes", "is not an address", ""),
     ],
 )
-def test_refusals_say_what_to_do(net: Net, line: str, error: str, hint: str) -> None:
+def test_refusals_say_what_to_do(net: OptionNet, line: str, error: str, hint: str) -> None:
     output = net.run(line, ok=False).output
     assert error in output
     assert hint in output
     assert "Traceback" not in output
 
 
-def test_old_surface_takes_only_closing_trades(net: Net) -> None:
+def test_old_surface_takes_only_closing_trades(net: OptionNet) -> None:
     net.run("buy {far}-2000-C 1 --unlocked 2 --yes")
     net.sandbox.warp(3_700)
     output = net.run("buy {far}-2000-C 1 --unlocked 2 --yes", ok=False).output

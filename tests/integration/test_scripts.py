@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -13,72 +12,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from ballast import boards, devnet, manifest
+from ballast import boards, manifest
 from ballast import cli as shell
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import RpcChain
-from ballast.manifest import Manifest
 from ballast.options import Board, find
-from ballast.system import Sandbox
+from tests.integration.net import Net, command_of, started, undone
 
 pytestmark = pytest.mark.anvil
 
 SCRIPTS = ("deploy", "verify", "lp", "trade")
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """A devnet and a way to type commands at it."""
-
-    chain: RpcChain
-    manifest: Manifest
-    path: Path
-    sandbox: Sandbox
-
-    def run(self, line: str, *, ok: bool = True) -> Result:
-        """Run `script arguments`; the exit code has to be 0, or not."""
-        script, *arguments = shlex.split(line)
-        where = ["--rpc", self.chain.url, "--manifest", str(self.path)]
-        result = CliRunner().invoke(command_of(script), [*arguments, *where], env={"COLUMNS": "200"})
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert (result.exit_code == 0) == ok, result.output
-        return result
-
-    def answer(self, line: str) -> Any:
-        """What a command prints with --json."""
-        return json.loads(self.run(f"{line} --json").stdout)
-
-
-def command_of(script: str) -> click.Command:
-    found: click.Command = importlib.import_module(f"scripts.{script}").cli
-    return found
-
-
 @pytest.fixture(scope="module")
 def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with Anvil() as node:
-        chain = node.chain(estimate_gas=True)
-        path = tmp_path_factory.mktemp("deployments") / "local.json"
-        found = devnet.start(chain, path)
-        yield Net(chain, found, path, found.sandbox(chain))
+    with started(Net, tmp_path_factory.mktemp("deployments")) as net:
+        yield net
 
 
 @pytest.fixture
 def net(devnet_of: Net) -> Iterator[Net]:
     """The devnet as it started, whatever a test does."""
-    snapshot = devnet_of.chain.request("evm_snapshot")
-    yield replace(devnet_of, sandbox=devnet_of.manifest.sandbox(devnet_of.chain))
-    devnet_of.chain.request("evm_revert", snapshot)
+    with undone(devnet_of) as net:
+        yield net
 
 
 # ---- help texts

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_account import Account
 
-from ballast import data, devnet
-from ballast.chain.anvil import Anvil
-from ballast.chain.rpc import RpcChain
-from ballast.manifest import Manifest
+from ballast import data
 from ballast.surface import fit, quotes_of
 from ballast.surface.signing import SignedUpdate
 from scripts.surface import PASSPHRASE, cli
+from tests.integration.net import Net, started, undone
 
 pytestmark = pytest.mark.anvil
 
@@ -28,45 +25,34 @@ KEYS = {f"FEEDER{n}": f"0x{10 + n:064x}" for n in (1, 2, 3)} | {"STRANGER": f"0x
 SIGNED = "--key FEEDER1 --key FEEDER2"
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """A devnet, a folder, and a way to type commands."""
+class SurfaceNet(Net):
+    """Its commands are those of `surface`; {folder} is where files may lie, and everybody's keys are in variables."""
 
-    chain: RpcChain
-    manifest: Manifest
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
 
     def run(self, line: str, *, ok: bool = True, **env: str) -> Result:
-        """Run `surface line`; the exit code has to be 0, or not."""
-        arguments = shlex.split(line.replace("{folder}", str(self.folder)))
-        where = ["--rpc", self.chain.url, "--manifest", str(self.folder / "local.json")]
-        result = CliRunner().invoke(cli, [*arguments, *where], env={"COLUMNS": "200"} | KEYS | env)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert (result.exit_code == 0) == ok, result.output
-        return result
+        return super().run("surface " + line.replace("{folder}", str(self.folder)), ok=ok, **KEYS | env)
 
     def shown(self) -> Any:
-        return json.loads(self.run("show ETH --json").stdout)
+        return self.answer("show ETH")
 
 
 @pytest.fixture(scope="module")
-def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    with Anvil() as node:
-        chain = node.chain(estimate_gas=True)
-        folder = tmp_path_factory.mktemp("deployments")
-        yield Net(chain, devnet.start(chain, folder / "local.json", options=False), folder)
+def devnet_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SurfaceNet]:
+    with started(SurfaceNet, tmp_path_factory.mktemp("deployments"), options=False) as net:
+        yield net
 
 
 @pytest.fixture
-def net(devnet_of: Net) -> Iterator[Net]:
+def net(devnet_of: SurfaceNet) -> Iterator[SurfaceNet]:
     """The devnet as it started, whatever a test does."""
-    snapshot = devnet_of.chain.request("evm_snapshot")
-    yield devnet_of
-    devnet_of.chain.request("evm_revert", snapshot)
+    with undone(devnet_of) as net:
+        yield net
 
 
-def test_post_then_show_is_the_fit_of_the_recorded_chain(net: Net) -> None:
+def test_post_then_show_is_the_fit_of_the_recorded_chain(net: SurfaceNet) -> None:
     chain = data.option_chains("ETH")[-1]
     fitted = fit(quotes_of(chain)).surface
     assert json.loads(net.run(f"post ETH --today {SIGNED} --unlocked 4 --yes --json").stdout)["market"] == 0
@@ -82,7 +68,7 @@ def test_post_then_show_is_the_fit_of_the_recorded_chain(net: Net) -> None:
     assert table.count(" %") == 6 * len(fitted.expiry)  # a rate and five volatilities each
 
 
-def test_post_today_keeps_the_expiries_that_are_posted(net: Net) -> None:
+def test_post_today_keeps_the_expiries_that_are_posted(net: SurfaceNet) -> None:
     """After a day that of the recorded chain would be others."""
     net.run(f"post ETH --today {SIGNED} --unlocked 4 --yes")
     before = {line["expiry"] for line in net.shown()["expiries"]}
@@ -92,7 +78,7 @@ def test_post_today_keeps_the_expiries_that_are_posted(net: Net) -> None:
     assert {expiry for expiry in before if expiry > net.chain.now} < after
 
 
-def test_fit_prints_what_post_reads(net: Net) -> None:
+def test_fit_prints_what_post_reads(net: SurfaceNet) -> None:
     fitted = CliRunner().invoke(cli, ["fit", "BTC", "--json"])
     (net.folder / "btc.json").write_text(fitted.output)
     net.run(f"post BTC --today --params {{folder}}/btc.json {SIGNED} --unlocked 4 --yes")
@@ -100,7 +86,7 @@ def test_fit_prints_what_post_reads(net: Net) -> None:
     assert int(rho) / 1e18 == pytest.approx(json.loads(fitted.output)["rho"], abs=1e-15)
 
 
-def test_signatures_are_collected_in_files(net: Net) -> None:
+def test_signatures_are_collected_in_files(net: SurfaceNet) -> None:
     """One feeder begins, one adds to a copy, anybody posts both files; a key file signs as a key does."""
     first, second = net.folder / "first.json", net.folder / "second.json"
     net.run(f"sign ETH --today --key FEEDER3 --file {first}")
@@ -141,14 +127,14 @@ def test_signatures_are_collected_in_files(net: Net) -> None:
         ("sign --key FEEDER1 --file {folder}/nowhere.json", "holds no signed update", "begins one"),
     ],
 )
-def test_refusals_say_what_to_do(net: Net, line: str, error: str, hint: str) -> None:
+def test_refusals_say_what_to_do(net: SurfaceNet, line: str, error: str, hint: str) -> None:
     output = net.run(line, ok=False).output
     assert error in output
     assert hint in output
     assert "Traceback" not in output
 
 
-def test_post_beyond_the_drift_says_to_wait(net: Net) -> None:
+def test_post_beyond_the_drift_says_to_wait(net: SurfaceNet) -> None:
     net.run(f"post ETH --today {SIGNED} --unlocked 4 --yes")
     net.chain.warp(60)
     output = net.run(f"post ETH --today --at 2026-02-05 {SIGNED} --unlocked 4 --yes", ok=False).output
@@ -156,7 +142,7 @@ def test_post_beyond_the_drift_says_to_wait(net: Net) -> None:
     assert "than updates may" in output or "every live expiry" in output
 
 
-def test_update_for_another_deployment_is_refused(net: Net) -> None:
+def test_update_for_another_deployment_is_refused(net: SurfaceNet) -> None:
     path = net.folder / "elsewhere.json"
     net.run(f"sign ETH --today --key FEEDER1 --file {path}")
     document = json.loads(path.read_text()) | {"chain_id": 1, "signatures": {}}
