@@ -415,7 +415,8 @@ class Replay:
             if event.address in options:
                 self.floor.read(event)
                 if name == "Trade" and args.account in self._optioneer:
-                    orders = tuple((int(order.series), int(order.size)) for order in args.orders)
+                    # a liquidation's come in the order of the account's positions
+                    orders = tuple(sorted((int(order.series), int(order.size)) for order in args.orders))
                     self.done.append(DoneOptions(self._minute, self._optioneer[args.account], orders))
             elif name in market_events and args.account in self._number:
                 account = self._number[args.account]

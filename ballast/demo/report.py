@@ -41,6 +41,7 @@ class Column:
     charges: float
     rebates: float
     options: float | None  # premiums received less premiums and payoffs paid; None: none were traded
+    refused: int  # of the recorded trades
     hedge_cost: float
     profit: float
     drawdown: float
@@ -59,6 +60,7 @@ def columns(result: Result) -> list[Column]:
             sum(tally.charges for tally in books),
             sum(tally.rebates for tally in books),
             sum(tally.bought - tally.sold for tally in books[2:]) - sum(s.payoff for s in result.settlements),
+            0,
             sum(tally.hedge_cost + tally.hedge_rewards + tally.hedge_gas for tally in both),
             result.profit,
             compare.drawdown(result.samples),
@@ -77,6 +79,7 @@ def columns(result: Result) -> list[Column]:
                 outcome.charges,
                 outcome.rebates,
                 outcome.options if outcome.variant.options else None,
+                outcome.refused,
                 0.0,
                 outcome.profit,
                 compare.drawdown(outcome.samples),
@@ -162,6 +165,7 @@ def summary(result: Result) -> dict[str, Any]:
                 "inventory_charges": column.charges,
                 "rebates": column.rebates,
                 "options": column.options,
+                "refused": column.refused,
                 "hedge_cost": column.hedge_cost,
                 "lp_profit": column.profit,
                 "lp_return": column.profit / deposited(result),
@@ -261,6 +265,7 @@ def comparison_rows(result: Result) -> list[tuple[str, list[str]]]:
         ("inventory charges", [_money(c.charges) for c in found]),
         ("rebates", [_money(c.rebates) for c in found]),
         ("option premiums less payoffs", ["none" if c.options is None else f"{c.options:+,.0f}" for c in found]),
+        ("recorded trades refused", [f"{c.refused}" for c in found]),
         ("hedge cost, rewards and gas", [_money(c.hedge_cost) for c in found]),
         ("LP profit", [f"{c.profit:+,.0f}" for c in found]),
         ("LP return", [f"{c.profit / deposited(result):+.2%}" for c in found]),

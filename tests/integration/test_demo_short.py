@@ -85,10 +85,11 @@ def test_demo_variants_repeat_every_trade(result):
     assert unhedged.trades == flat.trades > perpetuals.trades
 
 
-def test_demo_options_cost_every_vault_the_same_before_spreads(result):
+def test_demo_options_bring_every_vault_the_same_before_spreads(result):
     as_run, unhedged, _, flat = (column.options for column in columns(result))
-    assert unhedged == pytest.approx(as_run, rel=0.02)
-    assert flat == pytest.approx(as_run, rel=0.02)
+    # liquidations are repeated at the minute's close, not when the keeper came
+    assert unhedged == pytest.approx(as_run, abs=0.001 * result.options.bought)
+    assert flat == unhedged
 
 
 def test_demo_nav_per_share_of_all_vaults_starts_alike(result):
