@@ -1,4 +1,4 @@
-"""Boards of a test network: they roll day by day and a surface of theirs is always accepted."""
+"""Boards of a devnet (ballast/boards.py): they roll day by day and a surface of theirs is always accepted."""
 
 from datetime import UTC, datetime
 from itertools import pairwise
