@@ -235,9 +235,16 @@ def _waiting_boards(session: Session) -> str:
                 needs.append(f"settle {name}")
             elif system.option_book.call("is_due", key_of(market.id, expiry), price):
                 needs.append(f"refresh {name}")
-    return (
-        f"Boards of options wait, and are paid: {', '.join(f'trade option {need}' for need in needs)}" if needs else ""
-    )
+    waiting = [
+        f"{count} option positions of {market.name} wait to be paid out: keeper --once, or trade option settle ACCOUNT."
+        for market in system.markets
+        if (count := system.option_book.call("unsettled", market.id))
+    ]
+    if needs:
+        waiting.insert(
+            0, f"Boards of options wait, and are paid: {', '.join(f'trade option {need}' for need in needs)}"
+        )
+    return " ".join(waiting)
 
 
 def _when(timestamp: int, now: int) -> str:

@@ -202,8 +202,12 @@ def _of_desk(w: World, engine: Contract, i: int) -> Cell:
 def _of_options(w: World, i: int) -> Iterator[Cell]:
     """What boards have in common; the boards themselves are read by views (options.py)."""
     book, engine = w.system.option_book, w.system.option_engine
-    common = slot_of(book, "boards", "_live") + i, slot_of(book, "boards", "_interest") + i
-    yield Cell(f"boards {i}", book, common, _boards, lambda: (w.book.live_word(i), w.book.interest.get(i, 0)))
+    common = slot_of(book, "boards", "_live") + i, slot_of(book, "boards", "_open") + i
+
+    def of_book() -> tuple[tuple[int, ...], int, int]:
+        return w.book.live_word(i), w.book.interest.get(i, 0), w.book.unsettled.get(i, 0)
+
+    yield Cell(f"boards {i}", book, common, _boards, of_book)
     words = slot_of(engine, "parameters", "limits") + i, slot_of(engine, "parameters", "rules") + i
     yield Cell(f"options {i}", engine, words, _rules, lambda: (w.options.configs[i], i in w.options.paused))
 
@@ -343,9 +347,9 @@ def _recorded(market: OracleMarket) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _boards(live: int, interest: int) -> tuple[tuple[int, ...], int]:
-    """Day numbers from the lowest bits, open interest."""
-    return tuple(day for at in range(16) if (day := (live >> 16 * at) & U16)), interest
+def _boards(live: int, open_: int) -> tuple[tuple[int, ...], int, int]:
+    """Day numbers from the lowest bits, open interest, positions that wait to be paid out."""
+    return tuple(day for at in range(16) if (day := (live >> 16 * at) & U16)), open_ & U64, open_ >> 64
 
 
 def _rules(limits: int, rules: int) -> tuple[OptionParams, bool]:

@@ -158,15 +158,15 @@ def _refresh(state: State, board: Board, policy: Policy) -> Refresh | None:
 
 
 def _process_epoch(state: State) -> ProcessEpoch | None:
-    """Once it is over and can be priced; boards that are due are refreshed or settled first, in the same turn."""
+    """Once it is over and can be priced; boards that are due are refreshed first, in the same turn."""
     epoch = state.epoch
     if not _epoch_is_over(state):
         return None
     if epoch.pending > 0.0:
         if not all(m.fresh and m.updated_at >= epoch.ends_at for m in state.markets):
             return None
-        if any(b.legs and not b.settled and b.expiry <= state.now and b.round_id is None for b in state.boards):
-            return None
+        if any(b.legs and b.expiry <= state.now for b in state.boards):
+            return None  # LPs wait until the last position of a board that is over is paid out
     return ProcessEpoch(key=f"epoch:{epoch.id}")
 
 

@@ -151,7 +151,7 @@ def apply(
     boards._save_book(plan.key, plan.book)
     for t: Touched in plan.touched:
         boards._save_strike(plan.key, t.index, t.strike)
-    boards._interest[series._market_of(plan.key)] = fill.market_interest
+    boards._save_interest(series._market_of(plan.key), fill.market_interest)
     positions._save(account, plan.before, plan.legs)
     return fill
 
@@ -181,7 +181,8 @@ def expire(
         change = self._difference(
             point, book, point, empty(boards.Book), mark.price, series._expiry_of(key)
         )
-        boards._interest[market] -= book.interest
+        boards._save_interest(market, boards._interest(market) - book.interest)
+        boards._add_unsettled(market, book.legs)
         boards._save_book(key, empty(boards.Book))
     boards._save_settlement(key, boards.Settlement(price=price, owed=payoff, legs=book.legs))
     boards._remove_live(market, key >> 8)
@@ -212,6 +213,7 @@ def pay_out(key: uint256, account: address) -> (int256, bool, bool):
         return 0, False, False
     settlement.owed -= payoff
     settlement.legs -= len(before) - len(legs)
+    boards._remove_unsettled(series._market_of(key), len(before) - len(legs))
     boards._save_settlement(key, settlement)
     positions._save(account, before, legs)
     return payoff, True, self._holds(legs, series._market_of(key))
@@ -337,15 +339,19 @@ def book_value(prices: DynArray[uint256, c.MAX_MARKETS]) -> (int256, uint256, bo
     @dev    Believes its argument: whoever asks with other prices gets an answer about them, and nobody else does.
     @param prices [quote/base, WAD] what PriceOracle.peek answers now, market by market
     @return [quote, WAD] rounded down; [s] age of the oldest surface that it rests on; whether LPs may act on it: no board with
-            totals is due or expired
+            totals is due or expired, and no position on a settled one waits to be paid out: what an insolvent writer owes is
+            counted as LP cash until then
     """
     value: int256 = 0
     age: uint256 = 0
     usable: bool = True
     market: uint256 = 0
     for price: uint256 in prices:
-        live: uint256 = boards._live[market]
-        if live != 0 and boards._interest[market] != 0:
+        open: uint256 = boards._open[market]
+        if open > series.U64:
+            usable = False
+        if open & series.U64 != 0:
+            live: uint256 = boards._live[market]
             surface: uint256 = staticcall SURFACE.timestamp(market)
             for i: uint256 in range(boards.LIVE):
                 if live == 0:
@@ -438,7 +444,16 @@ def interest(market: uint256) -> uint256:
     """
     @return [LOT] sum over accounts of |size|, of all boards of the market that are not settled
     """
-    return boards._interest[market]
+    return boards._interest(market)
+
+
+@external
+@view
+def unsettled(market: uint256) -> uint256:
+    """
+    @return positions on settled boards of the market that wait to be paid out, and keep LPs waiting
+    """
+    return boards._open[market] >> 64
 
 
 @external
@@ -564,7 +579,7 @@ def _plan(
     p.book.interest = convert(interest, uint256)
     p.book.legs = convert(opened, uint256)
     f.interest = p.book.interest
-    f.market_interest = boards._interest[market] + p.book.interest - old.interest
+    f.market_interest = boards._interest(market) + p.book.interest - old.interest
     f.is_live = smile.is_live
     f.closing_only = point.closing_only
     f.holds = self._holds(p.legs, market)

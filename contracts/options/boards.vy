@@ -70,8 +70,9 @@ _settlements: HashMap[uint256, uint256]
 _strikes: HashMap[uint256, uint256[24]]
 # Day numbers of a market's boards that are not settled, in no order.
 _live: uint256[c.MAX_MARKETS]
-# [LOT] sum over a market's boards of their interest.
-_interest: uint256[c.MAX_MARKETS]
+# Of a market: unsettled u64 << 64 | interest u64 [LOT]: positions on settled boards that are not paid out, and the sum over
+# accounts of |size| on the others.
+_open: uint256[c.MAX_MARKETS]
 
 
 @internal
@@ -203,6 +204,29 @@ def _save_strike(key: uint256, index: uint256, s: Strike):
     self._strikes[key][index] = (
         (s.strike << 128) | (self._field(s.calls, 64) << 64) | self._field(s.puts, 64)
     )
+
+
+@internal
+@view
+def _interest(market: uint256) -> uint256:
+    """@return [LOT] of the boards that are not settled"""
+    return self._open[market] & U64
+
+
+@internal
+def _save_interest(market: uint256, interest: uint256):
+    assert interest <= U64, "options: out of range"
+    self._open[market] = ((self._open[market] >> 64) << 64) | interest
+
+
+@internal
+def _add_unsettled(market: uint256, legs: uint256):
+    self._open[market] += legs << 64
+
+
+@internal
+def _remove_unsettled(market: uint256, legs: uint256):
+    self._open[market] -= legs << 64
 
 
 @internal

@@ -304,9 +304,11 @@ def test_lps_wait_for_boards_that_are_due_or_expired(bare_system: Sandbox) -> No
     with reverts("vault: stale mark"):
         system.vault.processEpoch.send(sender=keeper)
     system.option_engine.settle.send(0, expiry, last, sender=keeper)
+    with reverts("vault: stale mark"):
+        deposit()
+    system.option_engine.settle_accounts.send(0, expiry, [trader], sender=keeper)
     deposit()
     system.vault.processEpoch.send(sender=keeper)
-    system.option_engine.settle_accounts.send(0, expiry, [trader], sender=keeper)
     system.option_engine.clear.send(0, expiry, sender=keeper)
     assert system.clearinghouse.buckets().payables == 0
 

@@ -222,6 +222,7 @@ class OptionBook:
     strikes: dict[int, tuple[Strike, ...]] = field(default_factory=dict)
     live: dict[int, tuple[int, ...]] = field(default_factory=dict)  # day numbers by market, the newest first
     interest: dict[int, int] = field(default_factory=dict)  # [LOT] by market
+    unsettled: dict[int, int] = field(default_factory=dict)  # positions on settled boards, by market
     legs_of: dict[str, dict[int, int]] = field(default_factory=dict)  # account: series: [LOT]
 
     # ── the engine ──
@@ -259,6 +260,7 @@ class OptionBook:
             _check(held.puts, 64)
             strikes[index] = held
         self.strikes[plan.key] = tuple(strikes)
+        require(fill.market_interest <= U64, "options: out of range")
         self.interest[market_of(plan.key)] = fill.market_interest
         self.legs_of[account] = plan.legs
         return fill
@@ -279,6 +281,7 @@ class OptionBook:
                 payoff += _payoff_up(held.strike, held.puts, True, price)
             change = _difference(point, book, point, NO_TOTALS, mark.price, expiry_of(key))
             self.interest[market] -= book.interest
+            self.unsettled[market] = self.unsettled.get(market, 0) + book.legs
         self.books.pop(key, None)
         _check(payoff, 112)
         self.settlements[key] = Settled(price, payoff, book.legs)
@@ -301,6 +304,7 @@ class OptionBook:
         self.settlements[key] = Settled(
             settlement.price, settlement.owed - payoff, settlement.legs - len(held) + len(legs)
         )
+        self.unsettled[market_of(key)] -= len(held) - len(legs)
         self.legs_of[account] = legs
         return payoff, True, _holds(legs, market_of(key))
 
@@ -360,6 +364,8 @@ class OptionBook:
         """What the vault's options are worth, age of the oldest surface, whether LPs may act on it."""
         value, age, usable = 0, 0, True
         for market, price in enumerate(prices):
+            if self.unsettled.get(market, 0):
+                usable = False
             if not self.interest.get(market, 0):
                 continue
             surface = self.surface.timestamp(market)

@@ -103,7 +103,8 @@ class System:
                 self.surface.drift, dict(self.surface.last), self.surface.frozen, dict(self.surface.spent)
             )
             book = twin.option_book = _clone(self.option_book)
-            for part in ("points", "smiles", "books", "settlements", "strikes", "live", "interest", "legs_of"):
+            parts = "points", "smiles", "books", "settlements", "strikes", "live", "interest", "unsettled", "legs_of"
+            for part in parts:
                 setattr(book, part, dict(getattr(book, part)))
             options = twin.option_engine = _clone(self.option_engine)
             options.configs = dict(options.configs)

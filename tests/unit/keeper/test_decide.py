@@ -419,14 +419,17 @@ def test_decide_refreshes_unpaid_when_the_epoch_waits_for_it(changes):
     assert epoch == ProcessEpoch(key="epoch:4")  # in the same turn, after it
 
 
-def test_decide_epoch_waits_for_a_board_that_cannot_be_settled_yet():
+def test_decide_epoch_waits_until_a_board_that_is_over_is_settled_and_paid_out():
     over, fresh = Epoch(4, NOW - 100, pending=5.0), (market(delta=0.0, updated_at=NOW - 50),)
     given = CALM | {"markets": fresh, "epoch": over}
     expired = board(expiry=NOW - 60)
     assert decide(state(boards=(expired,), **given), POLICY) == []
     assert decide(state(boards=(replace(expired, legs=0),), **given), POLICY) == [ProcessEpoch(key="epoch:4")]
-    settle, epoch = decide(state(boards=(replace(expired, round_id=77),), **given), POLICY)
-    assert (settle, epoch) == (Settle(0, NOW - 60, 77, f"settle:0:{NOW - 60}"), ProcessEpoch(key="epoch:4"))
+    settle = only(decide(state(boards=(replace(expired, round_id=77),), **given), POLICY))
+    assert settle == Settle(0, NOW - 60, 77, f"settle:0:{NOW - 60}")
+    holders = (writer(1e6, (NOW - 60, 1.0), address=f"0x{7:040x}"),)
+    accounts = only(decide(state(boards=(replace(expired, settled=True),), accounts=holders, **given), POLICY))
+    assert isinstance(accounts, SettleAccounts)
 
 
 @pytest.mark.parametrize(("legs", "reward"), [(3, 0.5), (0, 0.0)])

@@ -404,7 +404,7 @@ def test_settle_after_the_feed_was_replaced(world: OptionWorld, trader: str) -> 
 # ── what waits for it ──
 
 
-def test_book_is_of_no_use_to_lps_from_expiry_until_settled(world: OptionWorld, trader: str) -> None:
+def test_book_is_of_no_use_to_lps_from_expiry_until_accounts_are_settled(world: OptionWorld, trader: str) -> None:
     world.option(trader, {"2000C": 3})
     last = world.push(ETH, 2_000, WEEK - 60)
     world.post(ETH, 0.6)
@@ -414,6 +414,8 @@ def test_book_is_of_no_use_to_lps_from_expiry_until_settled(world: OptionWorld, 
     assert not world.book.book_value(world.prices())[2]
     world.push(ETH, 2_000)
     world.settle(world.round_id - 1)
+    assert tuple(world.book.book_value(world.prices())) == (0, 0, False)  # somebody may not be able to pay
+    world.settle_accounts([trader])
     assert tuple(world.book.book_value(world.prices())) == (0, 0, True)
     assert last < world.round_id
 

@@ -280,6 +280,8 @@ def test_board_that_is_due_or_expired_keeps_lps_out_until_somebody_sees_to_it(
         engine.refresh.send(*board_arguments(board), sender=keeper)
     else:
         engine.settle.send(*board_arguments(board), system.markets[0].feed.latest().round_id - 1, sender=keeper)
+        assert vault.maxDeposit(lp) == 0
+        engine.settle_accounts.send(*board_arguments(board), system.chain.accounts, sender=keeper)
     assert vault.maxDeposit(lp) > 0
     vault.deposit.send(system.units(1_000), lp, sender=lp)
 
