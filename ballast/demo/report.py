@@ -801,7 +801,7 @@ def _checks_card(result: Result) -> str:
     )
     return (
         '<section class="card"><h2>Invariants</h2>'
-        "<p>I1 and I3 twice: with positions open, and after everyone has left.</p>"
+        "<p>I1 to I3 twice: with positions open, and after everyone has left.</p>"
         "<table><thead><tr><th></th><th>statement</th><th>holds</th><th>figure</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></section>"
     )
