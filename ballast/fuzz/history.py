@@ -646,7 +646,7 @@ SALES_UNCAPPED = Bug(
     "the half-spread of a sale may exceed what is sold",
     "OptionBook",
     (
-        Edit(BOOK, "            f.spread_cap += value\n", "            f.spread_cap += 2 * value + c.WAD\n"),
+        Edit(BOOK, "            p.fill.spread_cap += value\n", "            p.fill.spread_cap += 2 * value + c.WAD\n"),
         Edit(BOOK, "            room += value\n", "            room += 2 * value + c.WAD\n"),
     ),
     (

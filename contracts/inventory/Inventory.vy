@@ -95,6 +95,7 @@ struct Entry:
     share: Share
     released: uint256           # [quote, WAD] reserve released since the words were loaded, not yet booked
     potential: uint256          # [quote, WAD] U of `book`
+    quote: IInventory.Quote     # what a trade makes of it
 
 
 struct State:
@@ -181,11 +182,10 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     if due != 0:
         book, released = self._sweep(book, due, p)
         book.swept_at = block.timestamp
-    e: Entry = empty(Entry)
-    q: IInventory.Quote = empty(IInventory.Quote)
-    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
-    self._store(e, market, q.potential_after, q.charge)
-    return q
+    e: Entry = self._enter(book, market, mark, p, released)
+    e = self._trade(e, market, mark, change, p, mp)
+    self._store(e, market, e.quote.potential_after, e.quote.charge)
+    return e.quote
 
 
 @external
@@ -306,10 +306,8 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     due: uint256 = self._due(book, market, p)
     if due != 0:
         book, released = self._peek_sweep(book, due, p)
-    e: Entry = empty(Entry)
-    q: IInventory.Quote = empty(IInventory.Quote)
-    e, q = self._trade(self._enter(book, market, mark, p, released), market, mark, change, p, mp)
-    return q
+    e: Entry = self._enter(book, market, mark, p, released)
+    return self._trade(e, market, mark, change, p, mp).quote
 
 
 @view
@@ -431,15 +429,14 @@ def _trade(
     change: IInventory.Change,
     p: Params,
     mp: MarketParams,
-) -> (Entry, IInventory.Quote):
+) -> Entry:
     """
     @notice docs/mechanism.md §3: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
     """
-    e: Entry = entered
+    e: Entry = self._shift(entered, market, mark, change, p)
     q: IInventory.Quote = empty(IInventory.Quote)
     q.release = e.released
     q.potential_before = e.potential
-    e = self._shift(e, market, mark, change, p)
     worst: uint256 = 0
     branch: uint256 = 0
     capital: uint256 = unsafe_mul(e.book.capital, c.MICRO)      # 72 bits * 40 bits
@@ -486,7 +483,8 @@ def _trade(
         q.borrow_rate = p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - p.weights.u_star) // (
             c.WAD - p.weights.u_star
         )
-    return e, q
+    e.quote = q
+    return e
 
 
 @internal

@@ -61,6 +61,7 @@ struct Plan:
     touched: DynArray[Touched, 8]
     before: DynArray[uint256, series.MAX_LEGS]
     legs: DynArray[uint256, series.MAX_LEGS]        # after
+    fill: IOptionBook.Fill
 
 
 MONTH: constant(uint256) = 30 * 86_400          # [s] vega is told as that of an option with a month left
@@ -145,15 +146,13 @@ def apply(
     @return what they are worth at the mark and what they add to the inventory
     """
     roles._check(roles.Role.ENGINE)
-    plan: Plan = empty(Plan)
-    fill: IOptionBook.Fill = empty(IOptionBook.Fill)
-    plan, fill = self._plan(account, orders, mark)
+    plan: Plan = self._plan(account, orders, mark)
     boards._save_book(plan.key, plan.book)
     for t: Touched in plan.touched:
         boards._save_strike(plan.key, t.index, t.strike)
-    boards._save_interest(series._market_of(plan.key), fill.market_interest)
+    boards._save_interest(series._market_of(plan.key), plan.fill.market_interest)
     positions._save(account, plan.before, plan.legs)
-    return fill
+    return plan.fill
 
 
 @external
@@ -282,7 +281,7 @@ def preview(
     """
     @notice What `apply` would answer now.
     """
-    return self._plan(account, orders, mark)[1]
+    return self._plan(account, orders, mark).fill
 
 
 @external
@@ -472,12 +471,11 @@ def neighbours() -> (address, address):
 @view
 def _plan(
     account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
-) -> (Plan, IOptionBook.Fill):
+) -> Plan:
     """
     @notice Applies the orders in memory, values them at the mark, and moves the board's totals at its point.
     """
     p: Plan = empty(Plan)
-    f: IOptionBook.Fill = empty(IOptionBook.Fill)
     p.key = series._board_of(orders[0].series)
     market: uint256 = series._market_of(p.key)
     expiry: uint256 = series._expiry_of(p.key)
@@ -485,8 +483,8 @@ def _plan(
     old: boards.Book = boards._load_book(p.key)
     p.before = positions._load(account)
     p.legs = p.before
-    lines: DynArray[IOptionPricer.Line, series.MAX_STRIKES] = []
-    strikes: DynArray[uint256, series.MAX_STRIKES] = []
+    lines: DynArray[IOptionPricer.Line, MAX_ORDERS] = []
+    strikes: DynArray[uint256, MAX_ORDERS] = []
     places: DynArray[uint256, MAX_ORDERS] = []      # of the orders' strikes among `touched`
     interest: int256 = convert(old.interest, int256)
     opened: int256 = convert(old.legs, int256)
@@ -529,7 +527,7 @@ def _plan(
             opened -= 1
         interest += abs(done.after) - abs(done.before)
         traded += convert(abs(order.size), uint256)
-        f.orders.append(done)
+        p.fill.orders.append(done)
     for i: uint256 in range(len(lines), bound=MAX_ORDERS):
         line: IOptionPricer.Line = self._line(p.touched[i].strike)
         lines[i].n_after = line.n_after
@@ -551,14 +549,14 @@ def _plan(
             # a call costs at most spot, a put at most its strike
             most: uint256 = wad.mul_down(size, strikes[places[i]] if is_put else mark.price)
             value = wad.mul_up(size, unit)
-            f.premium += convert(value, int256)
+            p.fill.premium += convert(value, int256)
             # what is worth next to nothing pays a basis point of spot: it fills caps all the same
-            f.spread_cap += max(value // PREMIUM_SHARE, wad.mul_down(size, mark.price) // c.BPS)
+            p.fill.spread_cap += max(value // PREMIUM_SHARE, wad.mul_down(size, mark.price) // c.BPS)
             room += wad.sub_floor(most, value)
         else:
             # selling never costs
-            f.premium -= convert(value, int256)
-            f.spread_cap += value
+            p.fill.premium -= convert(value, int256)
+            p.fill.spread_cap += value
             room += value
         i += 1
 
@@ -578,22 +576,22 @@ def _plan(
         p.book.stress[k] += totals.stress[k]
     p.book.interest = convert(interest, uint256)
     p.book.legs = convert(opened, uint256)
-    f.interest = p.book.interest
-    f.market_interest = boards._interest(market) + p.book.interest - old.interest
-    f.is_live = smile.is_live
-    f.closing_only = point.closing_only
-    f.holds = self._holds(p.legs, market)
+    p.fill.interest = p.book.interest
+    p.fill.market_interest = boards._interest(market) + p.book.interest - old.interest
+    p.fill.is_live = smile.is_live
+    p.fill.closing_only = point.closing_only
+    p.fill.holds = self._holds(p.legs, market)
     for leg: uint256 in p.legs:
-        f.is_short = f.is_short or series._lots(leg) < 0
-    f.change = self._difference(point, old, point, p.book, mark.price, expiry)
-    f.change.notional = wad.mul_up(traded, mark.price)
-    f.change.vol_age = block.timestamp - smile.timestamp
+        p.fill.is_short = p.fill.is_short or series._lots(leg) < 0
+    p.fill.change = self._difference(point, old, point, p.book, mark.price, expiry)
+    p.fill.change.notional = wad.mul_up(traded, mark.price)
+    p.fill.change.vol_age = block.timestamp - smile.timestamp
     # what the round's age hides is no fee: with it below an eighth of the premium, whoever knows the next round would win
     age: uint256 = wad.sub_floor(block.timestamp, mark.updated_at)
     lag: uint256 = LAG_Z * wad.mul_down(mark.sigma, wad.root_down(age * c.WAD // c.YEAR))
-    dollars: uint256 = wad.mul_down(signed.magnitude(f.change.exposure.delta), mark.price)
-    f.spread_cap = min(room, f.spread_cap + wad.mul_down(dollars, lag))
-    return p, f
+    dollars: uint256 = wad.mul_down(signed.magnitude(p.fill.change.exposure.delta), mark.price)
+    p.fill.spread_cap = min(room, p.fill.spread_cap + wad.mul_down(dollars, lag))
+    return p
 
 
 @internal
@@ -669,8 +667,11 @@ def _difference(
 ) -> IInventory.Change:
     """@return what replacing a board's totals adds to the inventory"""
     change: IInventory.Change = empty(IInventory.Change)
-    before: IInventory.Exposure = self._exposure(point, old, expiry)
-    change.exposure = self._exposure(moved, new, expiry)
+    weight: uint256 = self._vega_weight(expiry - moved.time)
+    change.exposure = self._exposure(moved, new, expiry, weight)
+    if moved.time != point.time:
+        weight = self._vega_weight(expiry - point.time)
+    before: IInventory.Exposure = self._exposure(point, old, expiry, weight)
     change.exposure.delta -= before.delta
     change.exposure.gamma -= before.gamma
     change.exposure.vega -= before.vega
@@ -683,15 +684,22 @@ def _difference(
 
 @internal
 @pure
-def _exposure(point: boards.Point, book: boards.Book, expiry: uint256) -> IInventory.Exposure:
+def _vega_weight(left: uint256) -> uint256:
+    """@return [1, WAD] root of a month over the time left, a day at least"""
+    return isqrt(MONTH * c.WAD * c.WAD // max(left, series.DAY))
+
+
+@internal
+@pure
+def _exposure(
+    point: boards.Point, book: boards.Book, expiry: uint256, weight: uint256
+) -> IInventory.Exposure:
     """
-    @return a board's totals as Inventory weighs them: gamma by the share of the horizon that is left, vega by the root of a month
-            over the time left, a day at least
+    @return a board's totals as Inventory weighs them: gamma by the share of the horizon that is left, vega by `_vega_weight`
     """
     if book.legs == 0:
         return empty(IInventory.Exposure)
     left: uint256 = expiry - point.time
-    weight: uint256 = isqrt(MONTH * c.WAD * c.WAD // max(left, series.DAY))
     return IInventory.Exposure(
         delta=book.delta,
         gamma=book.gamma * convert(min(left, point.horizon), int256) // convert(point.horizon, int256),

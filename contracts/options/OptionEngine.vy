@@ -446,7 +446,7 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool)
     @return whether every order shrinks a position and does not flip it
     """
     market: uint256 = series._market_of(key)
-    limits: uint256 = parameters.limits[market]
+    limits: uint256 = 0         # not read for what only closes
     closing: bool = True
     grown: int256 = 0
     for o: IOptionBook.Filled in fill.orders:
@@ -454,6 +454,7 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool)
         if abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0)):
             continue
         closing = False
+        limits = parameters.limits[market]
         least: int256 = convert(limits >> 192, int256)
         assert abs(o.after - o.before) >= least and abs(o.after) >= least, "options: below minimum size"
         assert abs(o.after) <= series.MAX_LOTS, "options: size range"

@@ -135,38 +135,74 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
         )
         calls: int256[c.N_STRESS] = scenarios.calls(spot, kd, min(vol, black76.MAX_VOL), root, log_moneyness)
         exposure: int256 = unsafe_div(unsafe_mul(delta, convert(spot, int256)), c.SWAD)     # [quote, WAD]
-        # one by one: a loop costs 200 gas a scenario more
-        x = unsafe_sub(unsafe_sub(calls[0], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[0]), c.SWAD))
+        # one by one, and `_difference` written out: a loop and calls take 250 gas a scenario more; shocks to spot come in pairs, the
+        # last the first's opposite, and in the two in the middle it does not move
+        move: int256 = unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[7]), c.SWAD)
+        x = unsafe_add(unsafe_sub(calls[0], call), move)
         totals.stress[0] = unsafe_add(
-            totals.stress[0], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
+            totals.stress[0],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
         )
-        x = unsafe_sub(unsafe_sub(calls[1], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[1]), c.SWAD))
-        totals.stress[1] = unsafe_add(
-            totals.stress[1], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[2], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[2]), c.SWAD))
-        totals.stress[2] = unsafe_add(
-            totals.stress[2], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[3], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[3]), c.SWAD))
-        totals.stress[3] = unsafe_add(
-            totals.stress[3], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[4], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[4]), c.SWAD))
-        totals.stress[4] = unsafe_add(
-            totals.stress[4], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[5], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[5]), c.SWAD))
-        totals.stress[5] = unsafe_add(
-            totals.stress[5], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[6], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[6]), c.SWAD))
-        totals.stress[6] = unsafe_add(
-            totals.stress[6], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
-        )
-        x = unsafe_sub(unsafe_sub(calls[7], call), unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[7]), c.SWAD))
+        x = unsafe_sub(unsafe_sub(calls[7], call), move)
         totals.stress[7] = unsafe_add(
-            totals.stress[7], self._difference(unsafe_mul(n_before, x), unsafe_mul(n_after, x), STRESS)
+            totals.stress[7],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        move = unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[6]), c.SWAD)
+        x = unsafe_add(unsafe_sub(calls[1], call), move)
+        totals.stress[1] = unsafe_add(
+            totals.stress[1],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        x = unsafe_sub(unsafe_sub(calls[6], call), move)
+        totals.stress[6] = unsafe_add(
+            totals.stress[6],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        move = unsafe_div(unsafe_mul(exposure, c.SPOT_SHOCKS[5]), c.SWAD)
+        x = unsafe_add(unsafe_sub(calls[2], call), move)
+        totals.stress[2] = unsafe_add(
+            totals.stress[2],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        x = unsafe_sub(unsafe_sub(calls[5], call), move)
+        totals.stress[5] = unsafe_add(
+            totals.stress[5],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        x = unsafe_sub(calls[3], call)
+        totals.stress[3] = unsafe_add(
+            totals.stress[3],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
+        )
+        x = unsafe_sub(calls[4], call)
+        totals.stress[4] = unsafe_add(
+            totals.stress[4],
+            unsafe_sub(
+                unsafe_div(unsafe_add(unsafe_mul(n_after, x), LIFT), STRESS),
+                unsafe_div(unsafe_add(unsafe_mul(n_before, x), LIFT), STRESS),
+            ),
         )
     return totals
 

@@ -59,6 +59,8 @@ U64: constant(uint256) = 2**64 - 1
 U96: constant(uint256) = 2**96 - 1
 U112: constant(uint256) = 2**112 - 1
 U128: constant(uint256) = 2**128 - 1
+BIAS_128: constant(int256) = 2**127
+FULL_128: constant(int256) = 2**128 - 1
 
 _points: HashMap[uint256, uint256]
 _values: HashMap[uint256, uint256]
@@ -89,6 +91,13 @@ def _field(x: int256, bits: uint256) -> uint256:
     bound: int256 = 1 << (bits - 1)
     assert x < bound and x >= -bound, "options: out of range"
     return convert(convert(x, bytes32), uint256) & ((1 << bits) - 1)
+
+
+@internal
+@pure
+def _halves(high: int256, low: int256) -> uint256:
+    """@return two numbers of 128 bits each in one word"""
+    return (convert(convert(high, bytes32), uint256) << 128) | (convert(convert(low, bytes32), uint256) & U128)
 
 
 @internal
@@ -126,13 +135,13 @@ def _load_book(key: uint256) -> Book:
     if b.legs == 0:
         return b                # no position: nothing held
     b.interest = (word >> 32) & U64
-    b.vega = self._signed(word, 128, 128)
+    b.vega = convert(convert(word, bytes32), int256) >> 128
     word = self._values[key]
-    b.value = self._signed(word, 128, 128)
-    b.delta = self._signed(word, 0, 128)
+    b.value = convert(convert(word, bytes32), int256) >> 128
+    b.delta = convert(convert(word << 128, bytes32), int256) >> 128
     word = self._slopes[key]
-    b.gamma = self._signed(word, 128, 128)
-    b.theta = self._signed(word, 0, 128)
+    b.gamma = convert(convert(word, bytes32), int256) >> 128
+    b.theta = convert(convert(word << 128, bytes32), int256) >> 128
     b.stress = stress.unpack(self._stress[key])
     return b
 
@@ -140,10 +149,20 @@ def _load_book(key: uint256) -> Book:
 @internal
 def _save_book(key: uint256, b: Book):
     """@dev Without positions every total is zero, being the sum over strikes of nothing."""
-    assert b.interest <= U64 and b.legs <= U32, "options: out of range"
-    self._counts[key] = (self._field(b.vega, 128) << 128) | (b.interest << 32) | b.legs
-    self._values[key] = (self._field(b.value, 128) << 128) | self._field(b.delta, 128)
-    self._slopes[key] = (self._field(b.gamma, 128) << 128) | self._field(b.theta, 128)
+    # shifted by half their range, what fits is below 2^128, and what does not is not
+    wide: int256 = (
+        unsafe_add(b.vega, BIAS_128)
+        | unsafe_add(b.value, BIAS_128)
+        | unsafe_add(b.delta, BIAS_128)
+        | unsafe_add(b.gamma, BIAS_128)
+        | unsafe_add(b.theta, BIAS_128)
+    )
+    assert (
+        b.interest <= U64 and b.legs <= U32 and wide >= 0 and wide <= FULL_128
+    ), "options: out of range"
+    self._counts[key] = self._halves(b.vega, 0) | (b.interest << 32) | b.legs
+    self._values[key] = self._halves(b.value, b.delta)
+    self._slopes[key] = self._halves(b.gamma, b.theta)
     self._stress[key] = stress.pack(b.stress)
 
 

@@ -123,12 +123,12 @@ def variance(s: Sums, w: Weights) -> (uint256, uint256):
 @internal
 @pure
 def _mix(correlation: uint256, own: uint256, joint: uint256, gamma_own: uint256, gamma_joint: uint256) -> uint256:
-    """@dev Without gamma the ends 0 and 1 need no arithmetic; the result is the general formula's."""
-    result: uint256 = own
+    """@dev The ends 0 and 1 need no products; the result is the general formula's. Squares by WAD lie below 2^197."""
     if correlation == c.WAD:
-        result = joint
-    elif correlation != 0:
-        result = ((c.WAD - correlation) * own + correlation * joint) // c.WAD
+        return unsafe_add(joint, gamma_joint if gamma_own != 0 else 0)
+    if correlation == 0:
+        return unsafe_add(own, gamma_own)
+    result: uint256 = ((c.WAD - correlation) * own + correlation * joint) // c.WAD
     if gamma_own != 0:
         square: uint256 = correlation * correlation // c.WAD
         result += ((c.WAD - square) * gamma_own + square * gamma_joint) // c.WAD
