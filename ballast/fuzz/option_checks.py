@@ -42,12 +42,11 @@ from ballast.model.exact.option_book import (
     pack,
     strike_of,
 )
-from ballast.model.exact.option_engine import OptionOutcome
+from ballast.model.exact.option_engine import MAX_ORDERS, NO_LIMIT, OptionOutcome
 from ballast.model.exact.perps import NO_LIMIT as NO_PRICE
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vol_surface import Smile
 
-NO_LIMIT = 2**255 - 1
 UNCAPPED = 2**61 * LOT
 PRECISION = 1e-14  # of spot, of a price: what the kernel's roundings may add up to in a few options
 FLOATS = 1e-7  # relative, of what is recomputed in floats
@@ -391,8 +390,8 @@ def i6_no_round_trip_over_options_pays(w: World, rng: Random) -> None:
                 continue
             mine = sorted((each, lots) for (owner, each), lots in held.items() if owner == who and lots)
             closing = [Order(series, -lots) for series, lots in mine if board_of(series) == -what]
-            for start in range(0, len(closing), 8):
-                _engine(twin).trade(who, closing[start : start + 8], NO_LIMIT, w.now, w.now)
+            for start in range(0, len(closing), MAX_ORDERS):
+                _engine(twin).trade(who, closing[start : start + MAX_ORDERS], NO_LIMIT, w.now, w.now)
                 trades += 1
     except Reverted:
         return

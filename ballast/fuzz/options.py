@@ -27,10 +27,9 @@ from ballast.model.exact.option_book import (
     market_of,
     pack,
 )
-from ballast.model.exact.option_engine import OptionOutcome
+from ballast.model.exact.option_engine import NO_LIMIT, OptionOutcome
 from ballast.model.exact.system import System as Twin
 
-NO_LIMIT = 2**255 - 1
 Legs = list[list[int]]  # [series, size] of each order
 
 # What a trade may be told that its quote was not: it comes with a limit, a deadline and an account that needs margin.

@@ -30,15 +30,14 @@ from ballast.cli import (
 )
 from ballast.model.exact.fixed import mul_up
 from ballast.model.exact.option_book import LOT, key_of
+from ballast.model.exact.option_engine import MAX_ORDERS, NO_LIMIT
 from ballast.model.exact.option_pricer import Line, Point, Totals, change
 from ballast.options import Board, Option, day_name, find, find_board, strike_name
 from ballast.rounds import settling_round
 from ballast.surface.signing import smile_vol
 from ballast.system import Market
 
-NO_LIMIT = 2**255 - 1
 NO_METHOD = -32601
-MAX_ORDERS = 8  # of a trade
 
 Orders = list[tuple[Option, int, int]]
 """Option, its number, size [base, WAD] > 0 to buy; by ascending number."""

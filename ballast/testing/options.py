@@ -8,6 +8,7 @@ from ballast import options
 from ballast.boards import FEEDERS
 from ballast.model.exact.fixed import WAD, YEAR
 from ballast.model.exact.option_book import DAY, SETTLEMENT_HOUR
+from ballast.model.exact.option_engine import NO_LIMIT
 from ballast.model.exact.vol_surface import Point, Update
 from ballast.options import Board
 from ballast.surface.signing import arguments, sign
@@ -16,7 +17,6 @@ from ballast.testing.parameters import PERCENT
 
 BLOCK = 12  # [s]
 RHO, ETA, RATE = -30 * PERCENT, 80 * PERCENT, 4 * PERCENT
-LIMIT = 10**9 * WAD
 
 
 def flat(market: int, timestamp: int, vol: float, expiries: Sequence[int], rho: int = RHO, eta: int = ETA) -> Update:
@@ -46,7 +46,7 @@ def trade(system: Sandbox, account: str, board: Board, sizes: Mapping[str, Amoun
     is still the newest."""
     system.warp(BLOCK, refresh=fresh)
     orders = options.orders(system, {f"{board.name(system)}-{name}": size for name, size in sizes.items()})
-    return system.option_engine.send("trade", orders, LIMIT, system.chain.now + 60, sender=account).gas_used
+    return system.option_engine.send("trade", orders, NO_LIMIT, system.chain.now + 60, sender=account).gas_used
 
 
 def refresh(system: Sandbox, keeper: str, board: Board, fresh: bool = False) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ballast.model.exact.fixed import (
     BPS,
+    INT_MAX,
     MARKETS,
     MAX_MARKETS,
     MICRO,
@@ -48,7 +49,6 @@ MAX_PENALTY_BPS = 500
 MAX_FEE_SHARE_BPS = 5_000
 MAX_REWARD = 100 * WAD
 MIN_INTERVAL, MAX_INTERVAL = 60, 2**24 - 1
-MONEYNESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,10 @@ def stored_params(p: OptionParams) -> OptionParams:
 
 
 # ── OptionEngine.vy ──
+
+MAX_ORDERS = 8
+MONEYNESS = 10
+NO_LIMIT = INT_MAX  # of `trade`: whatever it costs
 
 
 @struct

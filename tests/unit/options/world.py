@@ -8,6 +8,7 @@ from typing import Any
 
 from eth_account import Account
 
+from ballast.boards import FEEDERS
 from ballast.chain import Contract, Receipt, Reverted, RevmChain, reverts
 from ballast.model.exact import option_book
 from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD
@@ -23,7 +24,7 @@ from ballast.model.exact.option_book import (
     key_of,
     strike_of,
 )
-from ballast.model.exact.option_engine import OptionEngine, OptionParams
+from ballast.model.exact.option_engine import NO_LIMIT, OptionEngine, OptionParams
 from ballast.model.exact.oracle import FixedFeed, Round
 from ballast.model.exact.structs import Exposure
 from ballast.model.exact.system import System
@@ -36,8 +37,7 @@ from tests.unit.perps.world import BTC, ETH, World
 __all__ = ["BTC", "CENT", "ETH", "FORTNIGHT", "OPTIONS", "STRIKES", "WAD", "WEEK", "OptionWorld"]
 
 CENT = WAD // 100
-NO_LIMIT = 2**255 - 1
-FEEDER = "0x" + f"{11:064x}"
+FEEDER = FEEDERS[0]
 START = 1_700_006_400  # midnight UTC
 WEEK, FORTNIGHT = (START + days * DAY + 8 * 3_600 for days in (7, 14))
 STRIKES = (1_600, 1_800, 1_900, 2_000, 2_100, 2_200, 2_400, 2_600, 2_800, 3_000)
