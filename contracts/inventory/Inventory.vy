@@ -120,6 +120,7 @@ COVERAGE_UNIT: constant(uint256) = 10**9
 WINDOW: constant(uint256) = 60                          # [s] least length of a window of the low-water mark
 NAV_Z: constant(uint256) = 3 * c.WAD                    # spreads on the net book in LP prices (docs/mechanism.md §7)
 
+VOL_OF_VOL: constant(uint256) = (2**24 - 1) << 56
 LISTED: constant(uint256) = 1 << 168                    # above every field of a market's parameter word
 
 ORACLE: immutable(IPriceOracle)
@@ -250,7 +251,10 @@ def set_market_params(market: uint256, word: uint256):
     if market == self.market_count and market < c.MAX_MARKETS:
         self.market_count = market + 1
     self._check_listed(market)
-    assert not exposure.load_market(market).optioned, "inventory: market has options"
+    # vol_of_vol is the one that enters the sums
+    assert (
+        (word ^ self._market_params_word[market]) & VOL_OF_VOL == 0 or not exposure.load_market(market).optioned
+    ), "inventory: market has options"
     self._market_params_word[market] = word | LISTED
     p: MarketParams = self._market_params(market)
     assert (

@@ -316,7 +316,6 @@ def test_filling_a_markets_caps_costs_what_its_notional_does(world: OptionWorld)
     assert cost > 20_000 * 2_000 * WAD // 10_000, f"{cost / WAD:.0f} quote for a week, premium included"
 
 
-@pytest.mark.xfail(strict=True, reason="Inventory changes no parameters of a market with options: its share would move")
 def test_dust_does_not_keep_governance_from_widening_spreads(world: OptionWorld) -> None:
     world.send(world.traders[0], world.orders({"2000C": 0.01}, FORTNIGHT))
     wider = replace(INVENTORY_MARKET, z=4 * WAD)

@@ -337,7 +337,8 @@ class Inventory:
             self.market_params.append(params)
             self.markets.append(Market())
         self._check_listed(market)
-        require(not self.markets[market].optioned, "inventory: market has options")
+        same = params.vol_of_vol == self.market_params[market].vol_of_vol
+        require(same or not self.markets[market].optioned, "inventory: market has options")
         _check_market_params(params)
         self.market_params[market] = params
 

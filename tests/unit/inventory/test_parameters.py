@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ballast.chain import reverts
-from ballast.model.exact.fixed import WAD
+from ballast.model.exact.fixed import WAD, Reverted
 from ballast.model.exact.inventory import Params
 from ballast.model.words import InventoryMarketParams, InventoryParams
 from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
@@ -167,11 +167,25 @@ def test_set_params_between_two_trades_of_a_block_reverts(bench: Bench) -> None:
     bench.contract.send("set_params", INVENTORY.pack(), sender=bench.chain.accounts[0])
 
 
-def test_market_with_options_keeps_its_parameters(bench: Bench) -> None:
+def test_market_with_options_keeps_its_vol_of_vol(bench: Bench) -> None:
+    """It is in the sums; everything else may change at any time."""
     run(bench, ("greeks", 0, 100, 0))
-    with reverts("inventory: market has options"):
-        bench.contract.send("set_market_params", 0, INVENTORY_MARKET.pack(), sender=bench.chain.accounts[0])
-    bench.contract.send("set_market_params", 1, INVENTORY_MARKET.pack(), sender=bench.chain.accounts[0])
+    others = {
+        name: getattr(INVENTORY_MARKET, name) + getattr(INVENTORY_MARKET, name) // 2
+        for name in ("base", "floor", "z", "tau", "deviation", "vol_floor", "vol_z", "vol_tau")
+    }
+    wider, other = replace(INVENTORY_MARKET, **others), replace(INVENTORY_MARKET, vol_of_vol=WAD)
+    for given, market in ((wider, 0), (other, 1)):
+        bench.contract.send("set_market_params", market, given.pack(), sender=bench.chain.accounts[0])
+        bench.twin.set_market_params(market, given)
+    for step in (1, -1):
+        given = replace(wider, vol_of_vol=wider.vol_of_vol + step * 10**12)
+        with reverts("inventory: market has options"):
+            bench.contract.send("set_market_params", 0, given.pack(), sender=bench.chain.accounts[0])
+        with pytest.raises(Reverted, match=r"^inventory: market has options$"):
+            bench.twin.set_market_params(0, given)
+    run(bench, ("greeks", 0, -50, 0))
+    assert_equal(bench)
 
 
 def test_markets_are_listed_in_order_and_sixteen_at_most(bench: Bench) -> None:
