@@ -175,15 +175,15 @@ def test_market_with_options_keeps_its_vol_of_vol(bench: Bench) -> None:
         for name in ("base", "floor", "z", "tau", "deviation", "vol_floor", "vol_z", "vol_tau")
     }
     wider, other = replace(INVENTORY_MARKET, **others), replace(INVENTORY_MARKET, vol_of_vol=WAD)
-    for given, market in ((wider, 0), (other, 1)):
-        bench.contract.send("set_market_params", market, given.pack(), sender=bench.chain.accounts[0])
-        bench.twin.set_market_params(market, given)
+    for changed, market in ((wider, 0), (other, 1)):
+        bench.contract.send("set_market_params", market, changed.pack(), sender=bench.chain.accounts[0])
+        bench.twin.set_market_params(market, changed)
     for step in (1, -1):
-        given = replace(wider, vol_of_vol=wider.vol_of_vol + step * 10**12)
+        changed = replace(wider, vol_of_vol=wider.vol_of_vol + step * 10**12)
         with reverts("inventory: market has options"):
-            bench.contract.send("set_market_params", 0, given.pack(), sender=bench.chain.accounts[0])
+            bench.contract.send("set_market_params", 0, changed.pack(), sender=bench.chain.accounts[0])
         with pytest.raises(Reverted, match=r"^inventory: market has options$"):
-            bench.twin.set_market_params(0, given)
+            bench.twin.set_market_params(0, changed)
     run(bench, ("greeks", 0, -50, 0))
     assert_equal(bench)
 
