@@ -35,7 +35,7 @@ def main(window: str, minutes: int, equity: float, out: Path, as_json: bool, lis
     """Replay recorded prices and trader flow against the whole of Ballast on a private node.
 
     \b
-      python -m ballast.demo                                        May 2021, 40 hours around the crash
+      python -m ballast.demo                                        May 2021, 36 hours around the crash
       python -m ballast.demo --window 2021-12-04_flash --json
       python -m ballast.demo --window calm --minutes 600 --equity 2000000
     """
