@@ -61,7 +61,7 @@ class Policy:
     min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
     rebalance_gas: int = 650_000
-    refresh_gas: int = 400_000
+    refresh_gas: int = 460_000  # ten strikes, a new surface and a new round: docs/reports/gas.md
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
