@@ -16,8 +16,8 @@ from ballast.reports import GasRow
 from ballast.system import NO_LIMIT, deploy_system
 from ballast.testing.options import BLOCK, post, refresh, trade
 
-SETTLE_ACCOUNT = 90_000  # promised gas
-BUY, CLOSE, REFRESH = (f"over its target of {gas}" for gas in ("320,000", "260,000", "350,000"))
+BUY, SETTLE_ACCOUNT = 320_000, 90_000  # promised gas
+FIRST, CLOSE, REFRESH = (f"over its target of {gas}" for gas in ("320,000", "260,000", "350,000"))
 STRIKES = (1_700, 1_800, 1_900, 2_000, 2_100, 2_200, 2_300, 2_400, 2_600, 2_800)
 
 
@@ -41,10 +41,12 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
 
     for fresh in (False, True):
         suffix = ", new round" if fresh else ""
-        for name, size, note in (
-            ("buy", 10, BUY), ("buy more", 5, BUY), ("close a part", -5, CLOSE), ("close", -10, CLOSE),
+        # the first leg on a board writes a new word, and so does a round
+        for name, size, limit, note in (
+            ("buy", 10, None if fresh else BUY, FIRST if fresh else ""), ("buy more", 5, BUY, ""),
+            ("close a part", -5, None, CLOSE), ("close", -10, None, CLOSE),
         ):  # fmt: skip
-            yield GasRow(f"option: {name}{suffix}", trade(system, trader, board, {"2100-C": size}, fresh), None, note)
+            yield GasRow(f"option: {name}{suffix}", trade(system, trader, board, {"2100-C": size}, fresh), limit, note)
     for name, size in (("sell short", -10), ("sell more", -5), ("buy back", 15)):
         yield GasRow(f"option: {name}", trade(system, short, board, {"2100-C": size}))
     yield GasRow("option: sell short a put", trade(system, short, board, {"1900-P": -10}))
