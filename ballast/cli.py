@@ -38,6 +38,7 @@ HINTS = {
     "oracle: stale price": "The feed has no fresh round. Wait for one; on a devnet: python -m ballast.devnet push",
     "vault: stale mark": "A feed has no fresh round, or a board of options waits for a refresh or for settlement.",
     "margin: below initial": "Equity would fall below the initial margin. Add margin (trade deposit) or do less.",
+    "margin: below maintenance": "This is a hedge of what would be left. Close that first or with it, or add margin.",
     "perps: limit price": "The price is beyond your limit by now. Quote again, or allow more with --slippage.",
     "perps: expired": "The transaction was included after its deadline. Send it again.",
     "perps: paused": "This market takes only closing trades for now.",

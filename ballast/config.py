@@ -354,9 +354,9 @@ class MarketOptions(Section):
     cap_expiry: Number  # [base] open interest of a board
     cap_market: Number  # [base] open interest of all
     cutoff: Seconds  # before expiry from which positions only shrink
-    initial: Number  # [fraction of spot] margin of a short option at the money
-    floor: Number  # [fraction of spot] and of one far out of it
-    maintenance: Number  # [fraction of the initial margin]
+    initial: Number  # [fraction of spot] how far the scenarios of the initial requirement go
+    floor: Number  # [fraction of spot] on top, for every short option
+    maintenance: Number  # [fraction of both]
     penalty: Number  # [fraction of notional] of a liquidation
     fee_share: Number  # [fraction of the half-spread]
     reward: Number  # [quote] for a refresh that was due, and for a settlement

@@ -21,6 +21,7 @@ from ballast.cli import (
     rate,
     size,
 )
+from ballast.model.exact.margin import exit_cost, required
 from ballast.options.cli import health_rows, option
 from ballast.options.cli import table as option_table
 from ballast.system import NO_LIMIT, Market
@@ -307,16 +308,23 @@ def _outcome_rows(session: Session, outcome: Any, delta: int) -> list[tuple[str,
 def _margin_after(session: Session, market: Market, outcome: Any) -> list[tuple[str, object]]:
     """Equity and initial requirement as they would be after the trade, at the marks of now."""
     view = session.system.lens.call("account", session.me)
-    params = session.system.perp_engine.call("config", market.id).params
-    profit, needed = 0, 0
+    profit, held = 0, 0
     for entry in view.legs:
         if entry.leg.market == market.id:
-            profit, needed = entry.profit, abs(entry.leg.size) * entry.price // WAD * entry.leg.initial_bps // 10_000
-    notional = abs(outcome.size) * outcome.price // WAD
-    initial = view.now.initial - needed + notional * params.initial_bps // 10_000
+            profit, held = entry.profit, entry.leg.size
     unrealised = outcome.size * outcome.price // WAD - outcome.cost
     equity = view.now.equity - profit + outcome.cash + unrealised
-    rows: list[tuple[str, object]] = [("equity after", figure(equity)), ("initial margin after", figure(initial))]
+    rows: list[tuple[str, object]] = [("equity after", figure(equity))]
+    if any(entry.leg.market == market.id for entry in view.options):
+        return rows  # which may offset it
+    params = session.system.perp_engine.call("config", market.id).params
+    sigma = session.system.oracle.call("peek", market.id).sigma
+    before, after = (
+        required(size, outcome.price, params.initial_bps) + exit_cost(size, outcome.price, sigma, params.cap_quote)
+        for size in (held, outcome.size)
+    )
+    initial = view.now.initial - before + after
+    rows.append(("initial margin after", figure(initial)))
     if equity < initial:
         rows.append(("", f"margin is short by {figure(initial - equity)}: trade deposit"))
     return rows

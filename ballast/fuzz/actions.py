@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 from ballast.chain import Reverted
 from ballast.fuzz.desk import NO_STRESS
 from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, Outcome, World
-from ballast.model.exact.fixed import BPS, MARKETS, OPTION_BIT, WAD
+from ballast.model.analytic import margin
+from ballast.model.exact.fixed import BPS, MARKETS, OPTION_BIT, WAD, YEAR
 from ballast.model.exact.fixed import require as demand
+from ballast.model.exact.margin import EXIT
 from ballast.model.exact.option_book import OptionLeg, board_of, is_put, market_of, strike_of
 from ballast.model.exact.option_pricer import Point as PricerPoint
 from ballast.model.exact.option_pricer import premiums
@@ -30,6 +32,7 @@ from ballast.surroundings import OBSERVATIONS
 
 Step = list[Any]  # [action, {argument: value}]
 TOKENS_AT_VENUES = "clearing: tokens at venues"  # the one reason that keeps money: it is at venues, a recall brings it
+BARES = "margin: below maintenance"  # the one that refuses a close: it hedged what is left
 F = TypeVar("F", bound=Callable[..., None])
 
 
@@ -191,7 +194,8 @@ def trade(w: World, who: str, market: int, size: int, limit: int | None = None, 
         w.system.perp_engine, "trade", market, size, worst, deadline,
         sender=who, twin=lambda t: t.perp_engine.trade(account, market, size, worst, deadline, w.now),
     )  # fmt: skip
-    if closes and limit is None and not late and not outcome.ok and not outcome.meddled:
+    hedges = outcome.reason == BARES and w.twin.clearinghouse.account(account)[1] >> OPTION_BIT != 0
+    if closes and limit is None and not late and not outcome.ok and not outcome.meddled and not hedges:
         raise Broken("i9_closing_is_never_refused", f"{who} holds {held} and is told {outcome.reason!r}")
 
 
@@ -236,30 +240,67 @@ class Standing:
 
 
 def standing(w: World, account: str) -> Standing:
-    """By the definition: cash and marks less entry costs and accruals, settled options at what they pay, short ones
-    less their mark; every position's margin at its market's rate. Long options count for nothing until settled."""
+    """By the definition: cash and marks less entry costs and accruals, settled options at what they pay, others at
+    their mark, what is long and over at nothing; every market's worst scenario, in floats where there are options."""
     twin, now = w.twin.fork(), w.now
     cash, mask = twin.clearinghouse.account(account)
-    equity, maintenance, legs = Fraction(cash), Fraction(0), 0
+    equity, maintenance, slack = Fraction(cash), Fraction(0), 4
+    both = (mask | mask >> OPTION_BIT) & MARKETS
     for market in range(len(w.feeds)):
-        if (mask | mask >> OPTION_BIT) >> market & 1:
+        if both >> market & 1:
             twin.oracle.sync(market, now)
-    for leg in twin.perp_engine.legs(account, mask & MARKETS, now):
-        worth = Fraction(leg.size * twin.oracle.last(leg.market, now).price, WAD)
-        equity += worth - leg.cost - leg.owed
-        maintenance += abs(worth) * leg.maintenance_bps / BPS
-        legs += 1
     assert twin.option_book is not None
-    for option in twin.option_book.legs(account, now):
-        price = option.settlement or twin.oracle.last(option.market, now).price
-        exercised = Fraction(max((option.strike - price) * (1 if option.is_put else -1), 0))
-        legs += 1
-        if option.settlement:
-            equity += option.size * exercised / WAD
-        elif option.size < 0:
-            equity += Fraction(option.size, WAD) * mark_of(w, option, price)
-            maintenance += _short_margin(w, option, price)
-    return Standing(equity, maintenance, 4 * legs + 4)
+    options = twin.option_book.legs(account, now)
+    for leg in twin.perp_engine.legs(account, both, now):
+        mark = twin.oracle.last(leg.market, now)
+        worth = Fraction(leg.size * mark.price, WAD)
+        equity += worth - leg.cost - leg.owed
+        slack += 8
+        held = [option for option in options if option.market == leg.market]
+        if held:
+            for option in held:
+                equity += worth_of(w, option, mark.price)
+            needed, doubt = worst_of(w, leg.market, leg.size, held, mark.price, initial=False)
+            maintenance += needed
+            slack += doubt
+        else:
+            maintenance += abs(worth) * leg.maintenance_bps / BPS
+        maintenance += (
+            abs(worth) * Fraction(mark.sigma * EXIT, WAD * WAD) * min(abs(worth) / max(leg.cap_quote, 1), Fraction(1))
+        )
+    return Standing(equity, maintenance, slack)
+
+
+def worth_of(w: World, option: OptionLeg, price: int) -> Fraction:
+    """What an option adds to its holder's equity [quote, wei]."""
+    if option.settlement:
+        return option.size * Fraction(max((option.strike - option.settlement) * (1 if option.is_put else -1), 0), WAD)
+    if option.expiry <= w.now and option.size > 0:
+        return Fraction(0)
+    return Fraction(option.size * mark_of(w, option, price), WAD)
+
+
+def worst_of(
+    w: World, market: int, size: int, held: list[OptionLeg], price: int, *, initial: bool
+) -> tuple[Fraction, int]:
+    """Requirement of a perpetual and options of a market, but for the exit cost, and its error at most [quote, wei]:
+    this is in floats, the contracts' fast kernel is good to 2e-8 of spot."""
+    p, perp, seen, slack = w.options.configs[market], w.twin.perp_engine.config(market).params, [], 0
+    for option in held:
+        if option.settlement or (option.expiry <= w.now and option.size > 0):
+            continue
+        smile = w.surface.smile(option.market, option.expiry, w.now)
+        years, term = (max(option.expiry - since, 0) / YEAR for since in (w.now, smile.timestamp))
+        theta, rho, eta, rate = (x / WAD for x in (smile.theta, smile.rho, smile.eta, smile.rate))
+        vol = min(margin.implied(option.strike / WAD, price / WAD, theta, rho, eta, rate, years, term), 10.0)
+        seen.append(margin.Option(option.size / WAD, option.strike / WAD, option.is_put, years, vol, rate))
+        slack += 8 + abs(option.size) * price // WAD // 10**7
+    share = 1.0 if initial else p.maintenance_bps / BPS
+    reach = p.initial_bps if initial else p.initial_bps * p.maintenance_bps // BPS
+    linear = perp.initial_bps if initial else perp.maintenance_bps
+    grid = margin.Grid(linear / BPS, reach / BPS, share, p.floor_bps / BPS)
+    needed = margin.requirement(price / WAD, size / WAD, seen, grid)
+    return Fraction(needed * WAD), slack + int((needed + abs(size) * price / WAD**2) * 1e-9 * WAD)
 
 
 def mark_of(w: World, option: OptionLeg, price: int) -> int:
@@ -269,15 +310,6 @@ def mark_of(w: World, option: OptionLeg, price: int) -> int:
     point = PricerPoint(price, left, term, smile.theta, smile.rate, smile.rho, smile.eta)
     (premium,) = premiums(point, [option.strike])
     return premium.put if option.is_put else premium.call
-
-
-def _short_margin(w: World, option: OptionLeg, price: int) -> Fraction:
-    """Maintenance: a share of max(initial * spot - out of the money, floor * spot), which is at most a put's strike."""
-    p, out = w.options.configs[option.market], max((price - option.strike) * (1 if option.is_put else -1), 0)
-    initial = max(Fraction(price * p.initial_bps, BPS) - out, Fraction(price * p.floor_bps, BPS))
-    if option.is_put:
-        initial = min(initial, Fraction(option.strike))
-    return Fraction(-option.size, WAD) * initial * p.maintenance_bps / BPS
 
 
 @action("{who} accrues {market:market}")

@@ -317,15 +317,15 @@ PENDING_FEES_IGNORED = Bug(
     (
         Edit(
             "contracts/clearing/Margin.vy",
-            "requirement._value(leg.size, leg.cost, leg.owed, price)",
-            "requirement._value(leg.size, leg.cost, 0, price)",
+            "requirement._value(leg.size, leg.cost, leg.owed, mark.price)",
+            "requirement._value(leg.size, leg.cost, 0, mark.price)",
         ),
     ),
     (
         Edit(
             "ballast/model/exact/margin.py",
-            "value(leg.size, leg.cost, leg.owed, price)",
-            "value(leg.size, leg.cost, 0, price)",
+            "value(leg.size, leg.cost, leg.owed, mark.price)",
+            "value(leg.size, leg.cost, 0, mark.price)",
         ),
     ),
     "Perennial, 2024 (audit, high): pending fees had no collateral",
@@ -698,8 +698,8 @@ SETTLED_STAYS_IN_U = Bug(
 WRITERS_UNSECURED = Bug(
     "short options need no margin",
     "Margin",
-    (Edit(MARGIN, "                initial += required\n", ""),),
-    (Edit(MARGIN_TWIN, "                    initial += needed\n", ""),),
+    (Edit(MARGIN, "            health.initial += added.initial\n", ""),),
+    (Edit(MARGIN_TWIN, "                initial += added.initial + cost\n", "                initial += cost\n"),),
     "no single incident: naked options",
 )
 

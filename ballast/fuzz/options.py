@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from ballast.chain import Reverted as ChainReverted
-from ballast.fuzz.actions import ACTIONS, Step, action, standing, told_liquidatable
+from ballast.fuzz.actions import ACTIONS, BARES, Step, action, standing, told_liquidatable
 from ballast.fuzz.surfaces import fresh_update
 from ballast.fuzz.world import ACTORS, TRADERS, Broken, Fault, World, plain
 from ballast.model.exact.fixed import WAD, Reverted
@@ -35,9 +35,9 @@ Legs = list[list[int]]  # [series, size] of each order
 # What a trade may be told that its quote was not: it comes with a limit, a deadline and an account that needs margin.
 ONLY_OF_TRADES = (
     "options: limit", "options: deadline passed", "margin: below initial", "margin: settle first",
-    "oracle: stale price",
+    "margin: below maintenance", "oracle: stale price",
 )  # fmt: skip
-CLOSES = ("oracle: stale price", "options: expired")  # what keeps a close
+CLOSES = ("oracle: stale price", "options: expired", BARES)  # what keeps a close
 # A settlement takes the board out of U, which waits where somebody has been paid for a fall of it in the same block.
 WAITS = "inventory: rebates in this block"
 

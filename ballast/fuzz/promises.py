@@ -6,14 +6,16 @@ the definitions in docs/mechanism.md and not after the code, so that a mistake m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from ballast.fuzz.actions import Step, mark_of
+from ballast.fuzz.actions import Step, worst_of, worth_of
 from ballast.fuzz.world import GRACE, Broken, Fault, World
 from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR
+from ballast.model.exact.margin import EXIT
 from ballast.model.exact.option_book import LOT, board_of, market_of
 from ballast.model.exact.perps import Position, accrue, accrued
 from ballast.model.exact.structs import Outcome as TradeOutcome
@@ -73,30 +75,29 @@ def before(w: World, step: Step) -> Before:
     return state
 
 
-def health(w: World, account: str) -> tuple[int, int]:
-    """Equity and initial requirement [quote, WAD] at the prices that a sync would record now, from their definitions:
-    value down, what is owed and what is required up. Long options count when they are settled."""
+def health(w: World, account: str) -> tuple[int, int, int]:
+    """Equity, initial requirement and how far off they may be [quote, WAD] at the prices that a sync would record, from
+    their definitions: value down, what is owed and required up. Without options nothing is off."""
     engine = w.twin.perp_engine
-    equity, initial = w.twin.clearinghouse.account(account)[0], 0
+    equity, initial, doubt = w.twin.clearinghouse.account(account)[0], 0, 0
+    options = w.book.legs(account, w.now)
     for market, price in enumerate(w.prices()):
-        position = engine.position(account, market)
+        position, params = engine.position(account, market), engine.config(market).params
         if position.size != 0:
             book = accrue(engine.book(market), price, w.now)
             owed = -(-accrued(position, book.index_long, book.index_short) // 10**9)
             equity += position.size * price // WAD - position.cost - owed
-            initial += -(-abs(position.size) * price * engine.config(market).params.initial_bps // (WAD * BPS))
-    for option in w.book.legs(account, w.now):
-        price = option.settlement or w.prices()[option.market]
-        exercised = max((option.strike - price) * (1 if option.is_put else -1), 0)
-        if option.settlement:
-            equity += option.size * exercised // WAD
-        elif option.size < 0:
-            equity += option.size * mark_of(w, option, price) // WAD
-            p, out = w.options.configs[option.market], max((price - option.strike) * (1 if option.is_put else -1), 0)
-            unit = max(price * p.initial_bps - out * BPS, price * p.floor_bps)
-            unit = min(unit, option.strike * BPS) if option.is_put else unit
-            initial -= option.size * unit // (WAD * BPS)
-    return equity, initial
+            notional = -(-abs(position.size) * price // WAD)
+            cost = -(-notional * w.twin.oracle.peek(market, w.now).sigma * EXIT // WAD**2)
+            initial += -(-cost * notional // params.cap_quote) if notional < params.cap_quote else cost
+        held = [option for option in options if option.market == market]
+        if held:
+            equity += math.floor(sum(worth_of(w, option, price) for option in held))
+            needed, slack = worst_of(w, market, position.size, held, price, initial=True)
+            initial, doubt = initial + math.ceil(needed), doubt + slack
+        else:
+            initial += -(-abs(position.size) * price * params.initial_bps // (WAD * BPS))
+    return equity, initial, doubt
 
 
 def ask(w: World) -> int:
@@ -221,9 +222,9 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
         who = b.arguments.get("of") or b.arguments["who"]
     else:
         return
-    equity, initial = health(w, w.address(who))
+    equity, initial, doubt = health(w, w.address(who))
     keep(
-        equity >= initial,
+        equity >= initial - doubt,
         "i9_margin_is_there_where_risk_is_added",
         f"{who} has {_plain(equity)}, needs {_plain(initial)}",
     )

@@ -6,7 +6,7 @@ of chain time; who has positions is learnt from the Clearinghouse's events. The 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,8 @@ from ballast.keeper.state import (
     Venue,
 )
 from ballast.model.analytic.potential import Weights
+from ballast.model.exact.fixed import BPS
+from ballast.model.exact.margin import exit_cost, required
 from ballast.model.exact.option_book import key_of
 from ballast.rounds import settling_round
 
@@ -221,7 +223,7 @@ class Observer:
         w = params.weights
         answers = self._try(number, *((s.option_engine, "params", (i,)) for i in range(count)))
         rules = {
-            i: OptionRule(answer.reward / WAD, answer.interval)
+            i: OptionRule(answer.reward / WAD, answer.interval, answer.initial_bps * answer.maintenance_bps / BPS**2)
             for i, answer in enumerate(answers)
             if not isinstance(answer, Reverted)
         }
@@ -306,7 +308,7 @@ class Observer:
             ),
             venues=self._venues(head, setup, marks, reported),
             accounts=tuple(
-                _account(account, cash_wad, positions, marks, views.get(account))
+                _account(account, cash_wad, positions, marks, views.get(account), setup.option_rules)
                 for (account, _), cash_wad, positions in zip(holders, cash, legs, strict=True)
             ),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
@@ -418,24 +420,39 @@ def _rule(terms: Any, base_fee: int, gas_mark: Any) -> Rule:
     )
 
 
-def _account(address: str, cash: int, positions: Sequence[Any], marks: Sequence[Any], view: Any | None) -> Account:
+def _account(
+    address: str,
+    cash: int,
+    positions: Sequence[Any],
+    marks: Sequence[Any],
+    view: Any | None,
+    rules: Mapping[int, OptionRule],
+) -> Account:
     """Equity and maintenance at the newest marks; Margin would use them after a sync.
 
-    `view` is the Lens's of an account with options: their prices are the contracts' own.
+    `view` is the Lens's of an account with options: what they ask for together is the contracts' own, what one of them
+    asks for about the move that its market's short options have to stand.
     """
     equity = cash / WAD
     total = 0.0
     legs = []
     for leg in positions:
         price = marks[leg.market].price / WAD
-        maintenance = abs(leg.size) / WAD * price * leg.maintenance_bps / 1e4
+        maintenance = required(leg.size, marks[leg.market].price, leg.maintenance_bps) / WAD
+        maintenance += exit_cost(leg.size, marks[leg.market].price, marks[leg.market].sigma, leg.cap_quote) / WAD
         equity += leg.size / WAD * price - (leg.cost + leg.owed) / WAD
         total += maintenance
         legs.append(Leg(leg.market, leg.size, leg.cost, maintenance))
     if view is None:
         return Account(address, equity, total, tuple(legs))
     options = tuple(
-        OptionLeg(entry.leg.market, entry.leg.expiry, entry.leg.series, entry.leg.size, entry.maintenance / WAD)
+        OptionLeg(
+            entry.leg.market,
+            entry.leg.expiry,
+            entry.leg.series,
+            entry.leg.size,
+            max(-entry.leg.size, 0) / WAD * entry.spot / WAD * rules[entry.leg.market].reach,
+        )
         for entry in view.options
     )
     return Account(address, view.now.equity / WAD, view.now.maintenance / WAD, tuple(legs), options)

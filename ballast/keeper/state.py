@@ -101,7 +101,7 @@ class OptionLeg:
     expiry: int  # [s]
     series: int
     size_wad: int  # [base, WAD]
-    maintenance: float  # [quote]
+    maintenance: float  # [quote] about what it would ask for on its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,7 @@ class OptionRule:
 
     reward: float  # [quote] for a refresh that was due, and for a settlement
     interval: int  # [s] between refreshes of a board that are paid
+    reach: float = 0.0  # [fraction of spot] the largest move that maintenance looks at
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,11 +170,10 @@ def table(session: Session, account: str, view: Any, greeks: Sequence[Totals] | 
                 figure(max(beyond, 0)),
                 "settled" if leg.settlement else "expired" if over else span(leg.expiry - session.chain.now),
                 *(["", "", "", ""] if over else _greek_cells(totals)),
-                figure(entry.initial) if entry.initial else "",
             ]
         )
     columns = (
-        "option", "size", "price", "value", "exercise", "in", "delta", "gamma", "vega / point", "theta / day", "margin",
+        "option", "size", "price", "value", "exercise", "in", "delta", "gamma", "vega / point", "theta / day",
     )  # fmt: skip
     session.table(f"Options of {account}", columns, rows, None)
 
@@ -183,7 +182,7 @@ def health_rows(session: Session, view: Any) -> list[tuple[str, object]]:
     """Cash, equity and requirements of the Lens's view of an account."""
     rows: list[tuple[str, object]] = [
         ("cash", f"{figure(view.cash)} {session.symbol}"),
-        ("equity, without long options" if view.options else "equity", figure(view.now.equity)),
+        ("equity", figure(view.now.equity)),
         ("initial margin", figure(view.now.initial)),
         ("maintenance margin", figure(view.now.maintenance)),
     ]
@@ -535,7 +534,7 @@ def _after_rows(session: Session, preview: Preview) -> list[tuple[str, object]]:
         return [*rows, ("", f"it would be refused: {after.reason}")]
     if after is not None:
         rows += [
-            ("equity after, without long options" if after.options else "equity after", figure(after.now.equity)),
+            ("equity after", figure(after.now.equity)),
             ("initial margin after", figure(after.now.initial)),
         ]
     return rows

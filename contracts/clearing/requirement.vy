@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Requirement: what a position adds to an account's equity, and what it asks the account to keep
-@notice The one definition of both. Margin sums it over an account's positions; PerpEngine applies it by itself to an account
-        whose only position it has just written. Of options only short ones have a requirement; it is simple and conservative:
-        a long one, paid for, does not count before it is settled. Value rounds down, requirements round up.
+@notice The one definition of a perpetual's. Margin sums it over an account's markets, and replaces the loss by that of its
+        scenarios where there are options; PerpEngine applies it by itself to an account whose only position it has just written.
+        Value rounds down, requirements round up.
 """
 
 from contracts import constants as c
 from contracts.math import signed
 from contracts.math import wad
+
+# What inventory is charged at the margin, of notional and per unit of annual volatility: lambda kappa sqrt(h) at the default
+# parameters of the potential, 8 * 0.1 * sqrt(1 / 365). [sqrt year, WAD]
+EXIT: constant(uint256) = 42 * 10**15
 
 
 @internal
@@ -41,6 +45,27 @@ def _required(size: int256, price: uint256, fraction_bps: uint256) -> uint256:
 
 @internal
 @pure
+def _exit_cost(size: int256, price: uint256, sigma: uint256, cap: uint256) -> uint256:
+    """
+    @notice What closing would cost, the change of the potential included: nothing for a dust position, the most that the potential
+            charges for one as large as the open interest may be.
+    @dev    Notional has at most 132 bits, sigma 64, EXIT 56; below a cap of 104 bits, cost * notional has 211.
+    @param sigma [1/sqrt(year), WAD]
+    @param cap [quote, WAD] on the open interest of a side
+    @return [quote, WAD] notional * sigma * EXIT * min(1, notional / cap), rounded up
+    """
+    value: uint256 = unsafe_mul(convert(abs(size), uint256), price)
+    notional: uint256 = unsafe_div(unsafe_add(value, c.WAD - 1), c.WAD)
+    cost: uint256 = unsafe_div(
+        unsafe_add(unsafe_mul(notional, unsafe_mul(sigma, EXIT)), c.WAD * c.WAD - 1), c.WAD * c.WAD
+    )
+    if notional < cap:
+        cost = unsafe_div(unsafe_add(unsafe_mul(cost, notional), unsafe_sub(cap, 1)), cap)
+    return cost
+
+
+@internal
+@pure
 def _intrinsic(strike: uint256, is_put: bool, price: uint256) -> uint256:
     """@return [quote per unit of base, WAD] what exercise pays"""
     if is_put:
@@ -57,23 +82,3 @@ def _worth(size: int256, unit: uint256) -> int256:
     @return [quote, WAD] rounded against the account
     """
     return signed.mul_floor(size, convert(unit, int256))
-
-
-@internal
-@pure
-def _required_short(
-    size: uint256, strike: uint256, is_put: bool, price: uint256, initial_bps: uint256, floor_bps: uint256
-) -> uint256:
-    """
-    @notice Initial requirement of a short option besides its value.
-    @dev    size has 104 bits, prices at most 97, fractions 14: the product stays under 2**215.
-    @param size [base, WAD]
-    @param initial_bps [bps of spot] less what the option is out of the money
-    @param floor_bps [bps of spot] at least; a put never loses more than its strike
-    @return [quote, WAD] rounded up
-    """
-    out_of_the_money: uint256 = wad.sub_floor(price, strike) if is_put else wad.sub_floor(strike, price)
-    unit: uint256 = max(wad.sub_floor(price * initial_bps, out_of_the_money * c.BPS), price * floor_bps)
-    if is_put:
-        unit = min(unit, strike * c.BPS)
-    return wad.mul_div_up(size, unit, c.WAD * c.BPS)

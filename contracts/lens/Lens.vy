@@ -207,11 +207,12 @@ def account(owner: address) -> ILens.AccountView:
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(owner)
+    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
     answer: ILens.AccountView = ILens.AccountView(
         cash=cash,
         mask=mask,
-        stored=staticcall IMargin(staticcall CLEARINGHOUSE.margin()).health(owner),
-        now=IMargin.Health(equity=cash, initial=0, maintenance=0),
+        stored=staticcall margin.health(owner),
+        now=staticcall margin.preview(owner),
         liquidatable=False,
         legs=[],
         options=[],
@@ -219,21 +220,53 @@ def account(owner: address) -> ILens.AccountView:
     for leg: IPerpEngine.Leg in staticcall PERP_ENGINE.legs(owner, mask & c.MARKETS):
         price: uint256 = (staticcall ORACLE.peek(leg.market)).price
         profit: int256 = signed.mul_floor(leg.size, convert(price, int256)) - leg.cost - leg.owed
-        notional: uint256 = wad.mul_up(signed.magnitude(leg.size), price)
-        answer.now.equity += profit
-        answer.now.initial += wad.mul_div_up(notional, leg.initial_bps, c.BPS)
-        answer.now.maintenance += wad.mul_div_up(notional, leg.maintenance_bps, c.BPS)
         answer.legs.append(ILens.LegView(leg=leg, price=price, profit=profit))
     for leg: IOptionBook.Leg in staticcall OPTION_BOOK.legs(owner):
-        entry: ILens.OptionView = self._option(leg)
-        # as Margin counts: a long option not before it is settled
-        if leg.size < 0 or leg.settlement != 0:
-            answer.now.equity += requirement._worth(leg.size, entry.price)
-        answer.now.initial += entry.initial
-        answer.now.maintenance += entry.maintenance
-        answer.options.append(entry)
+        answer.options.append(self._option(leg))
     answer.liquidatable = mask != 0 and answer.now.equity < convert(answer.now.maintenance, int256)
     return answer
+
+
+@external
+@view
+def liquidation_price(owner: address, market: uint256) -> uint256:
+    """
+    @notice The mark below which a long perpetual can be liquidated, above which a short one.
+    @dev    Of an account that has nothing else, accrued to now, at the volatility of now. With n the notional at that mark and
+            E = sigma * EXIT: cash - cost - owed + n = n * maintenance + E * n * min(1, n / cap), if long; -n if short.
+    @return [quote/base, WAD] 0 for an account with other positions, without one, or where there is no such mark
+    """
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = staticcall CLEARINGHOUSE.account(owner)
+    if market >= c.MAX_MARKETS or mask != 1 << market:
+        return 0
+    leg: IPerpEngine.Leg = (staticcall PERP_ENGINE.legs(owner, mask))[0]
+    sigma: uint256 = (staticcall ORACLE.peek(market)).sigma
+    # a long is down to nothing but what it owes, a short up to all that it has
+    money: int256 = cash - leg.cost - leg.owed
+    slope: int256 = convert(c.BPS + leg.maintenance_bps, int256)
+    sign: int256 = 1
+    if leg.size > 0:
+        money = -money
+        slope = convert(c.BPS - leg.maintenance_bps, int256)
+        sign = -1
+    if money <= 0:
+        return 0
+    slope *= c.SWAD // convert(c.BPS, int256)
+    exit_cost: int256 = sign * convert(sigma * requirement.EXIT // c.WAD, int256)      # of a notional at the cap
+    cap: int256 = convert(leg.cap_quote, int256)
+    notional: int256 = max_value(int256)
+    if cap != 0:
+        inside: int256 = slope * slope + 4 * c.SWAD * money // cap * exit_cost
+        if inside >= 0:
+            root: int256 = convert(isqrt(convert(inside, uint256)), int256)
+            notional = 2 * c.SWAD * money // (slope + root)
+    if notional > cap:
+        if slope + exit_cost <= 0:
+            return 0
+        notional = c.SWAD * money // (slope + exit_cost)
+    return convert(notional, uint256) * c.WAD // signed.magnitude(leg.size)
 
 
 @external
@@ -374,7 +407,7 @@ def _option(leg: IOptionBook.Leg) -> ILens.OptionView:
     """
     @notice One option of an account as Margin judges it, at the marks of now.
     """
-    view: ILens.OptionView = ILens.OptionView(leg=leg, spot=leg.settlement, price=0, initial=0, maintenance=0)
+    view: ILens.OptionView = ILens.OptionView(leg=leg, spot=leg.settlement, price=0)
     if leg.settlement != 0:
         view.price = requirement._intrinsic(leg.strike, leg.is_put, leg.settlement)
         return view
@@ -384,15 +417,6 @@ def _option(leg: IOptionBook.Leg) -> ILens.OptionView:
         staticcall PRICER.premiums(self._point(view.spot, smile, leg.expiry), [leg.strike])
     )[0]
     view.price = premium.put if leg.is_put else premium.call
-    if leg.size < 0:
-        initial_bps: uint256 = 0
-        floor_bps: uint256 = 0
-        maintenance_bps: uint256 = 0
-        initial_bps, floor_bps, maintenance_bps = staticcall OPTION_ENGINE.margin_bps(leg.market)
-        view.initial = requirement._required_short(
-            convert(-leg.size, uint256), leg.strike, leg.is_put, view.spot, initial_bps, floor_bps
-        )
-        view.maintenance = wad.mul_div_up(view.initial, maintenance_bps, c.BPS)
     return view
 
 

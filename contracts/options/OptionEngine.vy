@@ -113,13 +113,17 @@ def trade(
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, settlement)
-    if not closing:
-        if mask == 1 << (market + c.OPTION_BIT) and not is_short:
-            # long options are paid for, and there is nothing else
-            assert cash >= 0, "margin: below initial"
+    # long options alone lose no more than they are worth, and are paid for
+    risky: bool = mask & ~(1 << (market + c.OPTION_BIT)) != 0 or is_short
+    if risky or cash < 0:
+        assert risky or closing, "margin: below initial"
+        self._sync_mask(mask, market, not closing)
+        margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+        if closing:
+            assert staticcall margin.check_close(
+                msg.sender, cash, mask, market, 0, orders
+            )   # dev: gives its own reason
         else:
-            self._sync_mask(mask, market, True)
-            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
             assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
     return outcome
 
@@ -145,10 +149,16 @@ def liquidate(account: address, market: uint256, expiry: uint256) -> uint256:
     assert health.equity < convert(health.maintenance, int256), "options: account is healthy"
     orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
     short: uint256 = 0          # [base, WAD]
-    for leg: IOptionBook.Leg in staticcall BOOK.legs(account):
-        if series._board_of(leg.series) == key and len(orders) < MAX_ORDERS:
-            orders.append(IOptionBook.Order(series=leg.series, size=-leg.size))
-            short += convert(max(-leg.size, 0), uint256)
+    legs: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall BOOK.legs(account)
+    for shorts: bool in [True, False]:      # what is long may be the hedge of what is short
+        for leg: IOptionBook.Leg in legs:
+            if (
+                series._board_of(leg.series) == key
+                and (leg.size < 0) == shorts
+                and len(orders) < MAX_ORDERS
+            ):
+                orders.append(IOptionBook.Order(series=leg.series, size=-leg.size))
+                short += convert(max(-leg.size, 0), uint256)
     assert len(orders) != 0, "options: no position"
     outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)

@@ -105,18 +105,27 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, fill.settlement)
-    if not fill.closing:
-        if mask == 1 << market:
-            # the position just written is the only one, and what it owed has just been paid
-            equity: int256 = cash + requirement._value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
-            initial: uint256 = requirement._required(
-                fill.outcome.size, mark.price, markets._initial_bps(fill.config)
-            )
-            assert equity >= convert(initial, int256), "margin: below initial"
-        else:
-            self._sync_others(mask, market, True)
+    if fill.closing:
+        # less of a perpetual asks for less, unless it was a hedge of options
+        if mask >> c.OPTION_BIT != 0:
+            self._sync_others(mask, market, False)
             margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-            assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
+            assert staticcall margin.check_close(
+                msg.sender, cash, mask, market, -size_delta, []
+            )   # dev: gives its own reason
+    elif mask == 1 << market:
+        # the position just written is the only one, and what it owed has just been paid
+        equity: int256 = cash + requirement._value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
+        initial: uint256 = requirement._required(
+            fill.outcome.size, mark.price, markets._initial_bps(fill.config)
+        ) + requirement._exit_cost(
+            fill.outcome.size, mark.price, mark.sigma, markets._cap_quote(fill.config)
+        )
+        assert equity >= convert(initial, int256), "margin: below initial"
+    else:
+        self._sync_others(mask, market, True)
+        margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+        assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
     return fill.outcome
 
 
@@ -289,6 +298,7 @@ def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
                 owed=positions._owed(position, book.index_long, book.index_short),
                 initial_bps=markets._initial_bps(config),
                 maintenance_bps=markets._maintenance_bps(config),
+                cap_quote=markets._cap_quote(config),
             )
         )
     return result

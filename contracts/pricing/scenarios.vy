@@ -74,36 +74,36 @@ def calls(spot: uint256, strike: uint256, vol: uint256, root: uint256, log_money
     sigma: int256 = convert(vol, int256)
     time: int256 = convert(root, int256)
     return [
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[0]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[0]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[0]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[1]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[1]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[1]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[2]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[2]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[2]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[3]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[3]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[3]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[4]), kd,
             unsafe_mul(max(unsafe_add(sigma, c.VOL_SHOCKS[4]), MIN_VOL), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[4]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[5]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[5]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[5]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[6]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[6]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[6]),
         ),
-        self._call(
+        self.shocked_call(
             unsafe_mul(s, c.SWAD + c.SPOT_SHOCKS[7]), kd, unsafe_mul(unsafe_add(sigma, c.VOL_SHOCKS[7]), time),
             unsafe_add(log_moneyness, LOG_SHOCKS[7]),
         ),
@@ -112,13 +112,13 @@ def calls(spot: uint256, strike: uint256, vol: uint256, root: uint256, log_money
 
 @internal
 @pure
-def _call(shocked: int256, kd: int256, width: int256, log_moneyness: int256) -> int256:
+def shocked_call(shocked: int256, kd: int256, width: int256, log_moneyness: int256) -> int256:
     """
-    @notice [quote, WAD]
-    @param shocked Spot [quote/base, WAD * WAD]: the callers leave the division to this function.
+    @notice One call after any shock [quote, WAD]; by its error, it may lie below zero.
+    @param shocked Spot after it [quote/base, WAD * WAD]: the callers leave the division to this function.
     @param kd [quote/base, WAD]
-    @param width v = vol * sqrt(time) [Q96 * WAD].
-    @param log_moneyness ln(S / Kd) [Q96]
+    @param width v = vol * sqrt(time) after it [Q96 * WAD].
+    @param log_moneyness ln(S / Kd) of that spot [Q96]
     """
     s: int256 = unsafe_div(shocked, c.SWAD)
     v: int256 = unsafe_div(width, c.SWAD) | 1       # not zero: without time, d1 is beyond FAR

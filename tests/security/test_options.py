@@ -246,7 +246,7 @@ def test_gas_of_sixteen_short_positions_on_sixteen_boards(record_property: Calla
     liquidation = world.liquidate_options(account, ETH, WEEK).gas_used
     for name, gas in (("sell", dearest), ("withdraw", withdrawal), ("liquidate", liquidation)):
         record_property(name, gas)
-    assert max(dearest, withdrawal, liquidation) < 700_000
+    assert max(dearest, withdrawal, liquidation) < 1_150_000  # 14 scenarios a leg, 28 to liquidate
     world.check()
 
 

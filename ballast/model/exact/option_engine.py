@@ -156,6 +156,9 @@ class Margin(Protocol):
 
     def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
+    def check_close(
+        self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -184,12 +187,14 @@ class OptionEngine:
         outcome, settlement, closing, is_short = self._execute(account, orders, key, mark, now)
         require(-outcome.cash <= limit, "options: limit")
         cash, mask = self.clearinghouse.settle(account, settlement, by_engine=True)
-        if not closing:
-            if mask == 1 << market + OPTION_BIT and not is_short:
-                require(cash >= 0, "margin: below initial")
+        risky = mask & ~(1 << market + OPTION_BIT) != 0 or is_short
+        if risky or cash < 0:
+            require(risky or closing, "margin: below initial")
+            self._sync_mask(mask, market, not closing, now)
+            assert self.margin is not None
+            if closing:
+                self.margin.check_close(account, cash, mask, market, 0, orders, now)
             else:
-                self._sync_mask(mask, market, True, now)
-                assert self.margin is not None
                 require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return outcome
 
@@ -204,7 +209,8 @@ class OptionEngine:
         assert self.margin is not None
         health = self.margin.assess(account, cash, mask, now)
         require(health.equity < health.maintenance, "options: account is healthy")
-        legs = [leg for leg in self.book.legs(account, now) if board_of(leg.series) == key][:8]
+        held = [leg for leg in self.book.legs(account, now) if board_of(leg.series) == key]
+        legs = sorted(held, key=lambda leg: leg.size > 0)[:8]
         orders = [Order(leg.series, -leg.size) for leg in legs]
         short = sum(max(-leg.size, 0) for leg in legs)
         require(bool(orders), "options: no position")

@@ -27,7 +27,8 @@ from ballast.model.exact.fixed import (
     tdiv,
 )
 from ballast.model.exact.margin import Oracle as LastMarks
-from ballast.model.exact.margin import required, value
+from ballast.model.exact.margin import exit_cost, required, value
+from ballast.model.exact.option_book import Order
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import (
     Change,
@@ -278,6 +279,9 @@ class Margin(Protocol):
 
     def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
+    def check_close(
+        self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
+    ) -> None: ...
 
 
 @struct
@@ -321,15 +325,21 @@ class PerpEngine:
         extra = fill.outcome.half_spread + fill.outcome.charge
         _check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
         cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
-        if not fill.closing:
-            if mask == 1 << market:
-                equity = cash + value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
-                initial = required(fill.outcome.size, mark.price, fill.params.initial_bps)
-                require(equity >= initial, "margin: below initial")
-            else:
-                self._sync_others(mask, market, True, now)
+        size = fill.outcome.size
+        if fill.closing:
+            if mask >> OPTION_BIT != 0:
+                self._sync_others(mask, market, False, now)
                 assert self.margin is not None
-                require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
+                self.margin.check_close(account, cash, mask, market, -size_delta, [], now)
+        elif mask == 1 << market:
+            equity = cash + value(size, fill.outcome.cost, 0, mark.price)
+            initial = required(size, mark.price, fill.params.initial_bps)
+            initial += exit_cost(size, mark.price, mark.sigma, fill.params.cap_quote)
+            require(equity >= initial, "margin: below initial")
+        else:
+            self._sync_others(mask, market, True, now)
+            assert self.margin is not None
+            require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return fill.outcome
 
     def liquidate(self, account: str, market: int, liquidator: str, now: int) -> int:
@@ -410,6 +420,7 @@ class PerpEngine:
                     owed(position, book.index_long, book.index_short),
                     params.initial_bps,
                     params.maintenance_bps,
+                    params.cap_quote,
                 )
             )
         return result

@@ -55,7 +55,7 @@ def calls(spot: int, strike: int, vol: int, root: int, log_moneyness: int) -> li
     time to expiry; log_moneyness = ln(spot / strike) [Q96].
     """
     return [
-        _call(
+        shocked_call(
             spot * (WAD + spot_shock) // WAD,
             strike,
             max(vol + vol_shock, MIN_VOL) * root // WAD,
@@ -65,8 +65,8 @@ def calls(spot: int, strike: int, vol: int, root: int, log_moneyness: int) -> li
     ]
 
 
-def _call(spot: int, strike: int, v: int, log_moneyness: int) -> int:
-    """[quote, WAD]; v = vol * sqrt(time) [Q96]."""
+def shocked_call(spot: int, strike: int, v: int, log_moneyness: int) -> int:
+    """One call after any shock [quote, WAD]; v = vol * sqrt(time) [Q96]."""
     v |= 1
     d1 = tdiv(log_moneyness << 32, v) + (v >> 65)
     d2 = d1 - (v >> 64)

@@ -111,6 +111,7 @@ class Leg:
     owed: int
     initial_bps: int
     maintenance_bps: int
+    cap_quote: int
 
 
 @struct

@@ -47,7 +47,7 @@ def test_observe_reads_what_the_contracts_say(sandbox, trader, keeper):
     assert state.reserve == pytest.approx(sandbox.clearinghouse.call("vault_ledger")[1] / WAD)
     assert state.lp_cash == pytest.approx(sandbox.clearinghouse.call("vault_ledger")[0] / WAD)
     (account,) = state.accounts
-    health = sandbox.margin.call("health", trader)
+    health = sandbox.margin.call("preview", trader)
     assert account.equity == pytest.approx(health.equity / WAD, abs=1e-6)
     assert account.maintenance == pytest.approx(health.maintenance / WAD)
     pool = sandbox.pools[0][0]
@@ -278,7 +278,7 @@ def settled_accounts(sandbox):
 
 def test_step_liquidates_a_writer_of_options(sandbox, keeper, expiry):
     weak = sandbox.chain.accounts[4]
-    sandbox.add_margin(weak, 4_000)
+    sandbox.add_margin(weak, 3_500)
     option_trade(sandbox, weak, expiry, {"2000-C": -10})
     sandbox.warp(60)
     assert [a.kind for a in keeper.step().actions] == []

@@ -5,6 +5,7 @@ import pytest
 from ballast import boards
 from ballast.chain import Contract, RevmChain
 from ballast.chain.contract import Reverted
+from ballast.model.exact.margin import exit_cost, required, value
 from ballast.options import Board, orders
 from ballast.system import Sandbox, deploy_system
 
@@ -168,6 +169,41 @@ def test_boards_show_what_is_listed_and_what_a_trade_would_be_valued_at(
             assert system.option_engine.quote(stranger, [(series, WAD)]).premium == unit
 
 
+@pytest.mark.parametrize("size", [50, -50, 700, -700])
+@pytest.mark.parametrize("cap", [10**6, 10**9])
+def test_liquidation_price_is_where_equity_meets_maintenance(
+    system: Sandbox, lens: Contract, size: int, cap: int
+) -> None:
+    """Below the cap the exit cost grows with the square of the notional, above it with the notional."""
+    trader, engine = system.chain.accounts[6], system.perp_engine
+    system.add_margin(trader, 500 * abs(size) + 5_000)
+    system.trade(trader, "ETH", size)
+    params = engine.config(0).params
+    engine.set_params.send(0, params._replace(cap_quote=cap * WAD), sender=system.governor)
+    price, mark = lens.liquidation_price(trader, 0), system.oracle.peek(0)
+    leg, cash = engine.legs(trader, 1)[0], system.clearinghouse.account(trader)[0]
+
+    def health(at: int) -> int:
+        needed = required(leg.size, at, leg.maintenance_bps) + exit_cost(leg.size, at, mark.sigma, leg.cap_quote)
+        return cash + value(leg.size, leg.cost, leg.owed, at) - needed
+
+    step = price // 10**9
+    assert (price < mark.price) == (size > 0)
+    assert health(price + (step if size > 0 else -step)) > 0 > health(price - (step if size > 0 else -step))
+    assert lens.liquidation_price(trader, 1) == 0
+    system.add_margin(trader, 50_000)
+    system.trade(trader, "BTC", 1)
+    assert lens.liquidation_price(trader, 0) == 0
+
+
+def test_liquidation_price_of_an_account_that_owes_nothing_is_none(system: Sandbox, lens: Contract) -> None:
+    trader = system.chain.accounts[6]
+    assert lens.liquidation_price(trader, 0) == 0
+    system.add_margin(trader, 100_000)
+    system.trade(trader, "ETH", 1)
+    assert lens.liquidation_price(trader, 0) == lens.liquidation_price(trader, 16) == 0
+
+
 def test_account_shows_options_as_margin_judges_them(system: Sandbox, lens: Contract, names: list[str]) -> None:
     taker = system.chain.accounts[3]
     view = lens.account(taker)
@@ -175,8 +211,6 @@ def test_account_shows_options_as_margin_judges_them(system: Sandbox, lens: Cont
     assert [entry.leg for entry in view.options] == system.option_book.legs(taker)
     put, call = view.options
     assert (put.leg.size, call.leg.size) == (-20 * WAD, 3 * WAD)
-    assert (call.initial, call.maintenance) == (0, 0)
-    assert put.initial > put.maintenance > 0
     # a fall that nobody has recorded is in `now` alone
     system.push("ETH", 1_900)
     fallen = lens.account(taker)
@@ -202,7 +236,6 @@ def test_account_shows_expired_options_as_margin_judges_them(system: Sandbox, le
     view = lens.account(taker)
     assert view.now == view.stored == system.margin.health(taker)
     assert [entry.price for entry in view.options] == [100 * WAD, 0]
-    assert view.options[0].initial > 0
     assert expiry in [shown.expiry for shown in lens.boards(0)]
 
 
@@ -214,10 +247,7 @@ def test_account_shows_settled_options_at_their_payoff(system: Sandbox, lens: Co
     system.push("BTC")
     system.option_engine.settle.send(0, expiry, system.markets[0].feed.latest().round_id - 1)
     settled = lens.account(taker)
-    assert [(entry.price, entry.initial, entry.maintenance) for entry in settled.options] == [
-        (0, 0, 0),
-        (100 * WAD, 0, 0),
-    ]
+    assert [entry.price for entry in settled.options] == [0, 100 * WAD]
     assert settled.now.equity == settled.cash + sum(entry.profit for entry in settled.legs) + 300 * WAD
     assert expiry not in [view.expiry for view in lens.boards(0)]
 

@@ -459,29 +459,73 @@ def test_trade_refuses_to_buy_what_the_account_cannot_pay(world: OptionWorld, tr
 
 
 def test_trade_refuses_to_sell_without_margin(world: OptionWorld, trader: str) -> None:
-    """A short call at the money needs its value and 15 % of spot."""
-    to_cash(world, trader, 2_500 * 10**6)
+    """A short call at the money needs its value and a tenth of spot or more."""
+    to_cash(world, trader, 2_000 * 10**6)
     with reverts("margin: below initial"):
         world.option(trader, {"2000C": -10})
     world.deposit(trader, 1_000 * 10**6)
     world.option(trader, {"2000C": -10})
     health = world.health(trader)
-    assert health.initial == 3_000 * WAD
-    assert health.initial <= health.equity < world.cash(trader)
+    assert 2_000 * WAD < health.initial <= health.equity < world.cash(trader)
     world.check()
 
 
-def test_trade_long_options_back_no_perpetual(world: OptionWorld, trader: str) -> None:
-    """They are worth nothing to margin, so cash must hold the perpetual."""
+def test_trade_long_puts_back_a_long_perpetual(world: OptionWorld, trader: str) -> None:
+    """What they cost is worth as much to margin, and the scenarios that hurt the perpetual hurt less."""
     to_cash(world, trader, 25_000 * 10**6)
     world.option(world.traders[1], {"2200C": 1})
     world.trade(trader, ETH, 100 * WAD)
-    cost = -world.quote(trader, world.orders({"2200C": 100})).cash
-    health = world.health(trader)
-    affordable = 100 * (health.equity - health.initial) / cost
     with reverts("margin: below initial"):
-        world.option(trader, {"2200C": affordable * 1.1})
-    world.option(trader, {"2200C": affordable * 0.9})
+        world.trade(trader, ETH, 30 * WAD)
+    before = world.health(trader)
+    world.option(trader, {"2000P": 100})
+    after = world.health(trader)
+    assert after.initial < 0.6 * before.initial
+    assert after.equity > before.equity - 200 * WAD
+    world.trade(trader, ETH, 30 * WAD)
+    world.check()
+
+
+def test_closing_a_hedge_needs_maintenance(world: OptionWorld, trader: str) -> None:
+    """What is left of a vertical spread is a naked short; both at once may go, and the short first."""
+    to_cash(world, trader, 1_500 * 10**6)
+    world.option(trader, {"2000C": -10, "2200C": 10})
+    health = world.health(trader)
+    to_cash(world, trader, (world.cash(trader) - health.equity + health.initial) // 10**12 + 1)
+    with reverts("margin: below maintenance"):
+        world.option(trader, {"2200C": -10})
+    world.option(trader, {"2200C": -0.5})
+    world.option(trader, {"2000C": 2})
+    world.option(trader, {"2000C": 8, "2200C": -9.5})
+    assert world.held(trader) == {}
+    world.check()
+
+
+def test_closing_what_adds_to_the_risk_is_accepted_below_maintenance(world: OptionWorld, trader: str) -> None:
+    to_cash(world, trader, 5_000 * 10**6)
+    world.option(trader, {"2000C": -10, "2200C": 2, "1800P": -5})
+    world.set_price(ETH, 2_520 * WAD)
+    assert world.health(trader).equity < world.health(trader).maintenance
+    with reverts("margin: below maintenance"):
+        world.option(trader, {"2200C": -2})
+    world.option(trader, {"2000C": 1})
+    assert world.health(trader).equity < world.health(trader).maintenance
+    world.option(trader, {"2000C": 9, "2200C": -2, "1800P": 5})
+    world.check()
+
+
+def test_closing_the_perpetual_that_hedges_options_needs_maintenance(world: OptionWorld, trader: str) -> None:
+    world.option(trader, {"1900C": -10})
+    world.trade(trader, ETH, 10 * WAD)
+    health = world.health(trader)
+    to_cash(world, trader, (world.cash(trader) - health.equity + health.initial) // 10**12 + 1)
+    world.set_price(ETH, 2_400 * WAD)
+    health = world.health(trader)
+    world.withdraw(trader, (health.equity - health.initial) // 10**12)
+    with reverts("margin: below maintenance"):
+        world.close(trader, ETH)
+    world.option(trader, {"1900C": 10})
+    world.close(trader, ETH)
     world.check()
 
 
@@ -582,7 +626,7 @@ def test_closing_is_accepted_when_opening_is_not(
 
 
 def test_closing_is_accepted_below_initial_margin(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 4_000 * 10**6)
+    to_cash(world, trader, 3_200 * 10**6)
     world.option(trader, {"2000C": -10})
     world.set_price(ETH, 2_150 * WAD)
     health = world.health(trader)
@@ -635,7 +679,7 @@ def test_liquidate_refuses_a_healthy_account(world: OptionWorld, trader: str) ->
 
 
 def test_liquidate_closes_a_short_below_maintenance_and_pays(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 4_000 * 10**6)
+    to_cash(world, trader, 2_600 * 10**6)
     world.option(trader, {"2000C": -10, "2400C": 5})
     world.set_price(ETH, 2_250 * WAD)
     health = world.health(trader)
@@ -696,7 +740,7 @@ def test_liquidate_judges_by_all_markets_and_closes_on_one_board(world: OptionWo
     """A perpetual that has lost makes the options liquidatable, even while the perpetual's own price is stale."""
     world.trade(trader, BTC, 2 * WAD)
     world.option(trader, {"2000C": -5, "2200C": 2})
-    to_cash(world, trader, 25_000 * 10**6)
+    to_cash(world, trader, 24_700 * 10**6)
     world.set_price(BTC, 50_500 * WAD)
     world.warp(3_000)
     world.set_price(ETH, 2_000 * WAD)
@@ -720,7 +764,7 @@ def test_liquidate_insolvent_short_leaves_its_debt_to_insurance_and_lps(world: O
 
 
 def test_liquidate_works_when_everything_is_paused(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 4_000 * 10**6)
+    to_cash(world, trader, 2_600 * 10**6)
     world.option(trader, {"2000C": -10})
     world.set_price(ETH, 2_250 * WAD)
     world.pause_options()
@@ -920,7 +964,7 @@ def test_every_act_is_logged(world: OptionWorld, trader: str) -> None:
 
 
 def test_liquidation_is_logged_with_what_it_was_judged_by(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 4_000 * 10**6)
+    to_cash(world, trader, 2_600 * 10**6)
     world.option(trader, {"2000C": -10})
     world.set_price(ETH, 2_250 * WAD)
     health = world.health(trader)

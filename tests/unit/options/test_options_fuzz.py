@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,8 +25,9 @@ OPENING = {
     "oracle: stale price",
 }  # fmt: skip
 """What valid input that takes risk or cash may be refused for. Both sides refuse alike: `World.do` asserts it."""
-WAITING = {"options: expired", "oracle: stale price", "inventory: rebates in this block"}
-"""What may hold up a close, a renewal or a settlement: the board expired, a round or the next block is awaited."""
+WAITING = {"options: expired", "oracle: stale price", "inventory: rebates in this block", "margin: below maintenance"}
+"""What may hold up a close, a renewal or a settlement: the board expired, a round or the next block is awaited; of a
+close also that it hedges what would be left."""
 SURFACE = {"surface: vol drift", "surface: not newer", "surface: calendar", "surface: no expiry"}
 
 # Small numbers, which integers() prefers, would be below the minimum size: magnitudes are chosen first.
@@ -179,6 +182,16 @@ class Play:
         ):
             self.settled.add((market, expiry))
 
+    def leave(self, account: str, close: Callable[[], object]) -> None:
+        """Whoever closes a hedge before what it hedges needs margin."""
+        try:
+            close()
+        except Reverted as error:
+            if error.reason != "margin: below maintenance":
+                raise
+            self.world.deposit(account, 10**8 * 10**6)
+            close()
+
     def finish(self) -> None:
         """Everybody closes or is settled; nothing is left anywhere."""
         world = self.world
@@ -188,11 +201,11 @@ class Play:
         for market, expiry, _ in BOARDS:
             if world.now < expiry:
                 for account in world.traders:
-                    world.close_options(account, market, expiry)
+                    self.leave(account, partial(world.close_options, account, market, expiry))
         for market in (ETH, BTC):
             for account in world.traders:
                 if world.position(account, market).size:
-                    world.close(account, market)
+                    self.leave(account, partial(world.close, account, market))
         world.warp(max(FORTNIGHT + 1 - world.now, 1))
         world.renew_rounds()
         for market, expiry, _ in BOARDS:

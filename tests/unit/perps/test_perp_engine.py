@@ -9,7 +9,7 @@ import pytest
 
 from ballast.chain import Contract, Receipt, reverts
 from ballast.model.exact.fixed import mul_ceil
-from ballast.model.exact.margin import required, value
+from ballast.model.exact.margin import exit_cost, required, value
 from ballast.model.exact.oracle import FixedFeed, Round
 from ballast.model.exact.perps import NO_LIMIT, Book, Position, accrue
 from ballast.model.exact.structs import Change, Exposure, MarketParams, Quote
@@ -343,6 +343,7 @@ def test_trade_margin_binds_to_the_wei(scripted: World, size: int, other: int) -
     health = scripted.margin.health(trader)
     free = health.equity - health.initial
     free += value(size, mul_ceil(size, price), 0, price) - required(size, price, PERP.initial_bps)
+    free -= exit_cost(size, price, scripted.oracle.peek(ETH).sigma, PERP.cap_quote)
     answer(scripted, charge=free + 1)
     with reverts("margin: below initial"):
         buy(scripted, trader, ETH, size)
@@ -587,6 +588,7 @@ def test_liquidate_healthy_account_reverts(world: World, trader: str) -> None:
 
 
 def test_liquidate_iff_equity_below_maintenance(world: World, trader: str) -> None:
+    world.configure(cap_quote=10**13 * WAD)  # next to it leaving costs nothing
     world.trade(trader, ETH, 1_000 * WAD)
     # 1,000 · (p - 2,000) + cash = 1,000 · p · 5 %  at the boundary
     cash = world.cash(trader)
@@ -794,8 +796,12 @@ def test_margin_health_adds_positions_to_cash(world: World, trader: str) -> None
     health = world.margin.health(trader)
     owed = sum(leg.owed for leg in world.engine.legs(trader, 3))
     assert health.equity == world.cash(trader) + 1_000 * WAD - owed
-    assert health.initial == 2_100 * WAD + 6_000 * WAD
-    assert health.maintenance == 1_050 * WAD + 3_000 * WAD
+    exits = sum(
+        exit_cost(leg.size, mark.price, mark.sigma, PERP.cap_quote)
+        for leg, mark in zip(world.engine.legs(trader, 3), map(world.oracle.last, (ETH, BTC)), strict=True)
+    )
+    assert health.initial == 2_100 * WAD + 6_000 * WAD + exits
+    assert health.maintenance == 1_050 * WAD + 3_000 * WAD + exits
     cash, mask = world.clearinghouse.account(trader)
     assert world.margin.assess(trader, cash, mask) == health
     assert world.margin.check_initial(trader, cash, mask)

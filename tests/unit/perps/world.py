@@ -51,7 +51,7 @@ class TwinOptions:
         return self.held.get(account, [])
 
     def margin_bps(self, market: int) -> tuple[int, int, int]:
-        return self.margins[market]
+        return self.margins.get(market, (0, 0, 0))
 
     def smile(self, market: int, expiry: int, now: int) -> Smile:
         return self.smiles.get((market, expiry), Smile())
@@ -220,6 +220,12 @@ class World:
 
     def set_price(self, market: int, price: int) -> None:
         """A new block with a new round, recorded."""
+        self.push_price(market, price)
+        self.oracle.sync.send(market)
+        self.twin.oracle.sync(market, self.now)
+
+    def push_price(self, market: int, price: int) -> None:
+        """A new block with a new round."""
         self.warp(1)
         self.round_id += 1
         round_ = Round(self.round_id, price, 0, self.now, True)
@@ -227,8 +233,6 @@ class World:
         feed = self.twin.oracle.markets[market].feed
         assert isinstance(feed, FixedFeed)
         feed.round = round_
-        self.oracle.sync.send(market)
-        self.twin.oracle.sync(market, self.now)
 
     def warp(self, seconds: int) -> None:
         self.chain.warp(seconds)
