@@ -17,6 +17,7 @@ from typing import Any
 
 from eth_account import Account
 
+from ballast import boards
 from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
@@ -49,8 +50,8 @@ TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
 ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
 WEALTH = 10**15  # [quote] of every actor: nobody ever runs out of tokens
-# Keys of those who sign surfaces, as networks/local.yaml has them; the last is never accepted.
-FEEDERS = tuple(f"0x{n:064x}" for n in (11, 12, 13, 14))
+# Keys of those who sign surfaces; the last is never accepted.
+FEEDERS = (*boards.FEEDERS, f"0x{14:064x}")
 DESK_CASH = 10**9  # [quote] of those who trade greeks
 PHASE = 1 << 64  # of a Chainlink proxy that never changed its aggregator
 MAX_UINT = 2**256 - 1
