@@ -9,7 +9,9 @@ from ballast.reports import fuzz_speed, versus_foundry
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor"]))
+@click.argument(
+    "what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin"])
+)
 @click.option("--earlier", help="fuzz-speed: a commit to measure beside this tree.")
 def cli(what: str, earlier: str | None) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
@@ -21,6 +23,7 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report kernel   gas and error of the option kernel
       python -m scripts.report fuzz-speed   actions per CPU second, and where the time goes
       python -m scripts.report taylor   how far NAV is off between renewals of the option book
+      python -m scripts.report margin   the picture of an example portfolio's requirement
     """
     try:
         if what == "size":
@@ -46,6 +49,10 @@ def cli(what: str, earlier: str | None) -> None:
             measured = kernel.measure()
             kernel.report(measured)
             click.echo("\n".join(kernel.lines(measured)))
+        elif what == "margin":
+            from ballast.reports import margin  # matplotlib is a development dependency
+
+            click.echo(margin.report())
         elif what == "taylor":
             from ballast.reports import taylor  # scipy is a development dependency
 
