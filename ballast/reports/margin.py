@@ -1,7 +1,7 @@
 """How the requirement of an example portfolio is computed -> docs/reports/margin.svg.
 
-A covered call of ETH at 2,000, 60 % volatility and a month left, with the parameters of networks/local.yaml: in every scenario,
-what its parts and the whole would lose. `python -m scripts.report margin` writes it.
+A covered call of ETH at 2,000, 60 % volatility and a month left, with the parameters of networks/local.yaml: in every
+scenario, what its parts and the whole would lose. `python -m scripts.report margin` writes it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def draw() -> Figure:
         axis.plot(steps, lost[:, 0], "o-", color="#c0392b", label="volatility up")
         axis.plot(steps, lost[:, 1], "s-", color="#2471a3", label="volatility down", ms=4)
         axis.plot(steps[at], worst, "o", ms=13, mfc="none", color="black", label="worst")
-        axis.set_title(f"{name}: worst {worst:.1f} %, asks for {asked:.1f} % of spot")
+        axis.set_title(f"{name}\nworst {worst:.1f} %, asks for {asked:.1f} %")
         axis.set_xlabel("move of spot, %")
     axes[0].set_ylabel("loss, % of spot")
     axes[0].legend(frameon=False)

@@ -105,7 +105,7 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
             yield GasRow(f"vault: deposit, {boards} of options{', new rounds' if fresh else ''}", gas)
 
     # a margin that the next move of the price eats up
-    system.add_margin(weak, 1_700)
+    system.add_margin(weak, 2_150)
     trade(system, weak, board, {"2100-C": -10})
     chain.warp(BLOCK)
     system.push("ETH", 2_190)
