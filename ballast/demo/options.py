@@ -32,7 +32,7 @@ from ballast.model.exact.option_book import (
     pack,
     strike_of,
 )
-from ballast.rounds import settling_round
+from ballast.options.rounds import settling_round
 from ballast.surface.signing import arguments, sign, update_of
 from ballast.surface.ssvi import DAY, YEAR, total_variance
 from ballast.system import NO_LIMIT, Sandbox

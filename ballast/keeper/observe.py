@@ -30,7 +30,7 @@ from ballast.model.analytic.potential import Weights
 from ballast.model.exact.fixed import BPS
 from ballast.model.exact.margin import exit_cost, required
 from ballast.model.exact.option_book import key_of
-from ballast.rounds import settling_round
+from ballast.options.rounds import settling_round
 
 WAD = 1e18
 MICRO = 1e-6

@@ -33,7 +33,7 @@ from ballast.model.exact.option_book import LOT, key_of
 from ballast.model.exact.option_engine import MAX_ORDERS, NO_LIMIT
 from ballast.model.exact.option_pricer import Line, Point, Totals, change
 from ballast.options import Board, Option, day_name, find, find_board, strike_name
-from ballast.rounds import settling_round
+from ballast.options.rounds import settling_round
 from ballast.surface.signing import smile_vol
 from ballast.system import Market
 

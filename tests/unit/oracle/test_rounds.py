@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from ballast.chain import Reverted, RevmChain
-from ballast.rounds import MAX_GAP, last_round, settling_round
+from ballast.options.rounds import MAX_GAP, last_round, settling_round
 from ballast.system import Sandbox, deploy_system
 
 
