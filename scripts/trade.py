@@ -137,7 +137,8 @@ def open_(
 @click.option("--deadline", default=300, show_default=True, help="seconds within which it must be included")
 @connected
 def close(session: Session, market: str, amount: str | None, limit: str | None, slippage: str, deadline: int) -> None:
-    """Close a position, or AMOUNT of it. Closing is never refused for margin, caps or a pause.
+    """Close a position, or AMOUNT of it. Closing is never refused for caps or a pause, nor for margin unless
+    options that it hedges are kept.
 
     \b
       ape run trade close ETH --network ethereum:local:foundry --unlocked 2

@@ -257,7 +257,8 @@ def trade(session: Session, orders: tuple[str, ...], limit: str | None, slippage
 def close(
     session: Session, name: str | None, everything: bool, limit: str | None, slippage: str, deadline: int
 ) -> None:
-    """Close a position, or --all. Closing is never refused for margin, caps, an old surface or a pause.
+    """Close a position, or --all. Closing is never refused for caps, an old surface or a pause, nor for margin unless
+    what it hedges is kept.
 
     \b
       ape run trade option close ETH-26DEC25-3000-C --account trader --network ethereum:sepolia:node
