@@ -70,7 +70,7 @@ def test_load_local_options_are_the_structs_of_the_contracts(local_config: Confi
     options = local_config.markets[1].options
     assert options is not None
     sizes = (10**15, 100 * 10**18, 500 * 10**18, 1_000 * 10**18)
-    assert options.params() == (*sizes, 1_800, 1_500, 1_000, 6_000, 100, 2_000, 5 * 10**17, 600)
+    assert options.params() == (*sizes, 1_800, 1_500, 100, 6_000, 100, 2_000, 5 * 10**17, 600)
     percent = 10**16
     assert options.drift.params() == (3 * percent, 30 * percent, 5 * percent, 50 * percent, percent, 5 * percent, 3_600)
 
