@@ -9,7 +9,9 @@
         an exact integer function of what it holds per strike, so a trade moves them by the change of its own strikes and
         nothing drifts; a trade itself is valued at the spot of now. A point is due for renewal when the surface is another, it is
         half an hour old or a quarter of the time left, or spot is 3 % away, less by the root of the time left within three days of
-        expiry; between, `book_value` expands the totals to second order in spot and first in time.
+        expiry; between, `book_value` expands the totals to second order in spot and first in time. The most half-spread of a trade
+        is an eighth of what is bought, or a basis point of spot if that is more, the whole of what is sold, and what the round's
+        age hides of the delta.
 
         Actors: OptionEngine writes, and tells Inventory what it is answered here; anyone reads; governor and deployer say who
         the engine is.

@@ -14,8 +14,8 @@
         and deployer list markets and strikes; the guardian pauses markets, closes boards and lowers caps.
 
         Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike, selling never
-        costs, rebates aside. I9 an account is liquidatable iff its equity is below maintenance. I14 a trade that only shrinks
-        positions is refused for a stale price alone. Settlement: payables = what settled accounts are still owed, plus dust that
+        costs, the charge aside. I9 an account is liquidatable iff its equity is below maintenance. I14 a trade that only shrinks
+        positions is refused for a stale price, or by Margin if what it hedged is kept and equity is below maintenance. Settlement: payables = what settled accounts are still owed, plus dust that
         goes to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
 @dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, settle, log, margin. Whatever is
         refused after something was written reverts it. A refresh changes the inventory, which no view can foresee, so

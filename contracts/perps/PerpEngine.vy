@@ -14,7 +14,7 @@
 
         Invariants: I2 open interest and claims equal the sums over positions exactly. I9 an account is liquidatable iff
         its equity is below maintenance; a trade that strictly reduces a position without flipping it is never refused
-        for margin, caps, size or pause. `quote` and `trade` run the same code, so they agree to the wei.
+        for caps, size or pause, nor for margin unless options that it hedged are kept. `quote` and `trade` run the same code, so they agree to the wei.
 @dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle, margin. Inside
         another operation the Clearinghouse refuses to settle; before that nobody is called but the contracts named here.
         All state is written and settled before margin is checked: here if the account has no other position, else by
