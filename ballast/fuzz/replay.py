@@ -19,10 +19,12 @@ from typing import Any
 from ballast.chain import Chain, RevmChain, Tx
 from ballast.chain.anvil import TX_GAS_LIMIT, Anvil
 from ballast.chain.contract import Receipt
-from ballast.chain.rpc import RpcChain
+from ballast.chain.rpc import NotIncluded, RpcChain
 from ballast.fuzz.actions import Step, describe
 from ballast.fuzz.runner import Driver, Stats
 from ballast.fuzz.world import Broken, Setup, World
+
+PATIENCE = 5.0  # [s] that a node may take to include what it has mined at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,15 @@ class AnvilChain(RpcChain):
         self._created[tx.sender] += 1
         self.request("anvil_setNonce", tx.sender, hex(max(nonce, number + 1)))
         return receipt
+
+    def wait(self, tx_hash: str, tx: Tx, timeout: float | None = None) -> Receipt:
+        """A transaction that the pool took for one of the future, by the nonce from before it was set, needs a block to be
+        seen again."""
+        try:
+            return super().wait(tx_hash, tx, PATIENCE)
+        except NotIncluded:
+            self.request("evm_mine")
+            return super().wait(tx_hash, tx, timeout)
 
     def storage_words(self) -> dict[tuple[str, int], int]:
         """Every word that is not zero, by contract and slot."""

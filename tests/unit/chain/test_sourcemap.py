@@ -23,7 +23,8 @@ def test_edges_are_where_the_code_says(name: str) -> None:
         assert (edge.kind is Kind.TAKEN) == (code[number] == JUMPI)
     everything = known.blocks_reached(known.edges)
     unentered = [block.start for block in known.blocks if block.start not in everything]
-    assert len(unentered) <= len(known.unmeasured) < 30
+    taken = sum(edge.kind is Kind.TAKEN for edge in known.edges.values())
+    assert len(unentered) <= len(known.unmeasured) <= taken // 7  # most in what loops over arrays: 13 % of OptionBook's
 
 
 @pytest.mark.parametrize("name", our_contracts())
@@ -38,7 +39,10 @@ def test_every_conditional_jump_has_two_outcomes(name: str) -> None:
 def test_lines_name_statements_of_contract_and_modules() -> None:
     known = source_map(load("Margin"))
     files = {file for file, _ in known.lines}
-    modules = ("clearing/Margin", "clearing/requirement", "math/signed", "math/wad", "pricing/black76", "pricing/ssvi")
+    modules = (
+        "clearing/Margin", "clearing/requirement", "math/signed", "math/wad", "options/series",
+        "pricing/black76", "pricing/scenarios", "pricing/ssvi",
+    )  # fmt: skip
     assert files == {f"contracts/{name}.vy" for name in modules}
     for file, line in known.lines:
         text = (SOURCES / file).read_text().splitlines()[line - 1].strip()
