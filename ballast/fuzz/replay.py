@@ -60,8 +60,8 @@ class AnvilChain(RpcChain):
         return receipt
 
     def wait(self, tx_hash: str, tx: Tx, timeout: float | None = None) -> Receipt:
-        """A transaction that the pool took for one of the future, by the nonce from before it was set, needs a block to be
-        seen again."""
+        """As of every node; a transaction that the pool put aside, by a nonce from before it was set, needs one more block
+        to be seen."""
         try:
             return super().wait(tx_hash, tx, PATIENCE)
         except NotIncluded:
