@@ -60,8 +60,7 @@ class AnvilChain(RpcChain):
         return receipt
 
     def wait(self, tx_hash: str, tx: Tx, timeout: float | None = None) -> Receipt:
-        """As of every node; a transaction that the pool put aside, by a nonce from before it was set, needs one more block
-        to be seen."""
+        """A transaction that the pool put aside, by a nonce from before it was set, needs one more block to be seen."""
         try:
             return super().wait(tx_hash, tx, PATIENCE)
         except NotIncluded:
