@@ -60,12 +60,14 @@ class AnvilChain(RpcChain):
         return receipt
 
     def wait(self, tx_hash: str, tx: Tx, timeout: float | None = None) -> Receipt:
-        """A transaction that the pool put aside, by a nonce from before it was set, needs one more block to be seen."""
+        """A transaction that the pool put aside, by a nonce from before it was set, is sent once more."""
         try:
             return super().wait(tx_hash, tx, PATIENCE)
         except NotIncluded:
+            self.request("anvil_dropAllTransactions")
             self.request("evm_mine")
-            return super().wait(tx_hash, tx, timeout)
+            nonce = tx.nonce if tx.to is None else self.nonce(tx.sender, "latest")
+            return super().wait(self.submit(replace(tx, nonce=nonce)), tx, timeout)
 
     def storage_words(self) -> dict[tuple[str, int], int]:
         """Every word that is not zero, by contract and slot."""
