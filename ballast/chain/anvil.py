@@ -30,8 +30,8 @@ class Anvil:
     """`with Anvil() as node: chain = node.chain()`.
 
     Time stands still between blocks unless `warp` moves it or `block_time` [s] is given, so runs are reproducible.
-    With `tracing` the node keeps every opcode for `debug_traceTransaction`, which is slow. With `states` it keeps only
-    so many states in memory; else those of all blocks, on disk, a megabyte each.
+    With `tracing` the node keeps every opcode for `debug_traceTransaction`, which is slow. It keeps the last `states`
+    states in memory and nothing on disk, where every block would leave a megabyte behind.
     Any address may send (impersonation is automatic); it needs a balance to pay for gas. With `fork_url` the node
     starts from the present state of another one, its clock and chain id included, and leaves that one alone.
     """
@@ -46,7 +46,7 @@ class Anvil:
         port: int | None = None,
         fork_url: str | None = None,
         tracing: bool = False,
-        states: int | None = None,
+        states: int = 64,
     ) -> None:
         self._chain_id = chain_id
         self._timestamp = timestamp
@@ -119,6 +119,7 @@ class Anvil:
         command = [
             binary, "--quiet", "--host", "127.0.0.1", "--port", str(port), "--accounts", str(self._accounts),
             "--hardfork", "cancun", "--order", "fifo", "--auto-impersonate", "--gas-limit", str(BLOCK_GAS_LIMIT),
+            "--prune-history", str(self._states),
         ]  # fmt: skip
         if self._fork_url is None:
             command += ["--chain-id", str(self._chain_id), "--timestamp", str(self._timestamp)]
@@ -126,8 +127,6 @@ class Anvil:
             command += ["--fork-url", self._fork_url]
         if self._tracing:
             command.append("--steps-tracing")
-        if self._states is not None:
-            command += ["--prune-history", str(self._states)]
         return command if self._block_time is None else [*command, "--block-time", str(self._block_time)]
 
     def _answers(self) -> bool:
