@@ -18,9 +18,11 @@ class Role(IntFlag):
     VAULT = auto()
     INVENTORY = auto()
     SETUP = auto()
+    CLOSER = auto()
+    SETTLER = auto()
 
 
-WIRING = Role.GUARDIAN | Role.ENGINE | Role.HEDGER | Role.VAULT | Role.INVENTORY
+WIRING = ~(Role.GOVERNOR | Role.SETUP)
 """What SETUP may hand out."""
 
 NOT_ALLOWED = "roles: not allowed"
@@ -49,6 +51,9 @@ POWERS: dict[str, dict[str, Role]] = {
         "set_params": Role.GOVERNOR | Role.SETUP,
     },
     "PerpEngine": {
+        "close_for": Role.CLOSER,
+        "transfer": Role.CLOSER,
+        "deleverage": Role.CLOSER,
         "list_market": Role.GOVERNOR | Role.SETUP,
         "set_params": Role.GOVERNOR | Role.SETUP,
         "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
@@ -86,6 +91,8 @@ POWERS: dict[str, dict[str, Role]] = {
         "close": Role.ENGINE,
     },
     "OptionEngine": {
+        "close_for": Role.CLOSER,
+        "transfer": Role.CLOSER,
         "set_params": Role.GOVERNOR | Role.SETUP,
         "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
         "pause": Role.GUARDIAN | Role.GOVERNOR,

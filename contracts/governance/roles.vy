@@ -12,10 +12,12 @@
         VAULT       Vault
         INVENTORY   Inventory
         SETUP       the deployer, until it renounces: may wire contracts and set parameters, never govern
+        CLOSER      Liquidator, Deleverager, CloseQueue: close or move positions of others by rules of their own
+        SETTLER     GlobalSettlement
 
         The admin hands roles out and passes its office on in two steps; GOVERNOR moves with it.
         SETUP is given once, by the constructor, and may hand out the wiring roles only
-        (GUARDIAN, ENGINE, HEDGER, VAULT, INVENTORY).
+        (all but GOVERNOR and itself).
 @dev    A shell initialises the module with its own constructor arguments, calls `_check(flags)` at the head of every
         privileged function (any one of the flags suffices) and exports the external functions below.
         Nothing here makes an external call.
@@ -30,6 +32,8 @@ flag Role:
     VAULT
     INVENTORY
     SETUP
+    CLOSER
+    SETTLER
 
 
 event RoleChanged:
