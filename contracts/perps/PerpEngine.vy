@@ -9,12 +9,14 @@
         Inventory quotes, or receives its rebate. Funding and borrow fee accrue per unit of base and side. Profit is
         realised into the account's cash at the Clearinghouse when a position shrinks; cost is averaged when it grows.
 
-        Actors: a trader trades its own account; anyone synchronises a market or liquidates an account below maintenance;
-        the guardian pauses markets and lowers caps; governor and deployer list markets and set their parameters.
+        Actors: a trader trades its own account; anyone synchronises a market; CLOSER (Liquidator, Deleverager, CloseQueue)
+        closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers caps; governor and
+        deployer list markets and set their parameters.
 
-        Invariants: I2 open interest and claims equal the sums over positions exactly. I9 an account is liquidatable iff
-        its equity is below maintenance; a trade that strictly reduces a position without flipping it is never refused
-        for caps, size or pause, nor for margin unless options that it hedged are kept. `quote` and `trade` run the same code, so they agree to the wei.
+        Invariants: I2 open interest and claims equal the sums over positions exactly. I9 a trade that strictly reduces a
+        position without flipping it is never refused for caps, size or pause, nor for margin unless options that it hedged
+        are kept. CLOSER can shrink a position, and move it to an account that has none on the other side; it cannot flip
+        one, nor open one otherwise. `quote` and `trade` run the same code, so they agree to the wei.
 @dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle, margin. Inside
         another operation the Clearinghouse refuses to settle; before that nobody is called but the contracts named here.
         All state is written and settled before margin is checked: here if the account has no other position, else by
@@ -31,7 +33,6 @@ from contracts import constants as c
 from contracts.clearing import requirement
 from contracts.governance import roles
 from contracts.math import signed
-from contracts.math import wad
 from contracts.perps import funding
 from contracts.perps import markets
 from contracts.perps import positions
@@ -99,7 +100,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     """
     assert block.timestamp <= deadline, "perps: expired"
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    fill: Fill = self._fill(msg.sender, market, size_delta, mark)
+    fill: Fill = self._fill(msg.sender, market, size_delta, mark, False)
     extra: int256 = convert(fill.outcome.half_spread, int256) + fill.outcome.charge
     self._check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
     cash: int256 = 0
@@ -108,11 +109,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     if fill.closing:
         # less of a perpetual asks for less, unless it was a hedge of options
         if mask >> c.OPTION_BIT != 0:
-            self._sync_others(mask, market, False)
-            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-            assert staticcall margin.check_close(
-                msg.sender, cash, mask, market, -size_delta, []
-            )   # dev: gives its own reason
+            self._check_close(msg.sender, market, size_delta, cash, mask)
     elif mask == 1 << market:
         # the position just written is the only one, and what it owed has just been paid
         equity: int256 = cash + requirement._value(fill.outcome.size, fill.outcome.cost, 0, mark.price)
@@ -130,37 +127,6 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
 
 
 @external
-def liquidate(account: address, market: uint256) -> uint256:
-    """
-    @notice Closes the whole position of an account below maintenance at the vault's quote.
-    @dev    The penalty is split between the caller's ledger cash and insurance; at most the equity that the account is left with:
-            cash that has to cover losses of its other positions is not the account's to pay with.
-    @return [quote, WAD] penalty paid
-    """
-    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    size: int256 = positions._load(account, market).size
-    assert size != 0, "perps: no position"
-    health: IMargin.Health = self._sync_and_assess(account, market)
-    assert health.equity < convert(health.maintenance, int256), "perps: account is healthy"
-    fill: Fill = self._fill(account, market, -size, mark)
-    left: int256 = health.equity - convert(fill.outcome.half_spread, int256) - fill.outcome.charge
-    penalty: uint256 = min(
-        wad.mul_div_up(fill.notional, markets._penalty_bps(fill.config), c.BPS), convert(max(left, 0), uint256)
-    )
-    paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(account, fill.settlement, penalty, msg.sender)
-    log IPerpEngine.Liquidated(
-        account=account,
-        market=market,
-        liquidator=msg.sender,
-        size=size,
-        equity=health.equity,
-        maintenance=health.maintenance,
-        penalty=paid,
-    )
-    return paid
-
-
-@external
 def sync(market: uint256):
     """
     @notice Accrues a market to now and takes over the rates that follow from the inventory of now.
@@ -169,15 +135,8 @@ def sync(market: uint256):
     self._check_tradable(market, mark.fresh)
     before: funding.Book = funding._load(market)
     book: funding.Book = funding._accrue(before, mark.price, block.timestamp)
-    change: IInventory.Change = empty(IInventory.Change)
-    change.book = funding._claims_wad(book.claims) - funding._claims_wad(before.claims)
-    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
-    assert answer.charge == 0 and answer.half_spread == 0   # dev: no exposure, no charge
-    book.funding_rate = funding._stored_funding(answer.funding_rate)
-    book.borrow_rate = funding._stored_borrow(answer.borrow_rate)
-    funding._save(market, book)
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-    settlement.reserve = -convert(answer.release, int256)
+    book, settlement.reserve = self._save_claims(market, mark, book, before.claims)
     extcall CLEARINGHOUSE.settle(empty(address), settlement)
     log IPerpEngine.Accrued(
         market=market,
@@ -188,7 +147,81 @@ def sync(market: uint256):
     )
 
 
-# ------------------------------------------------------------------ privileged
+# ------------------------------------------------------------------ privileged: positions of others
+
+
+@external
+def close_for(account: address, market: uint256, size_delta: int256, checked: bool) -> IPerpEngine.Outcome:
+    """
+    @notice `trade` of another account that shrinks its position and does not flip it.
+    @param size_delta [base, WAD] > 0 buys
+    @param checked whether Margin judges what it hedged, as it does for `trade`; else nobody does
+    """
+    roles._check(roles.Role.CLOSER)
+    return self._close(account, market, size_delta, False, checked)
+
+
+@external
+def deleverage(account: address, market: uint256, size_delta: int256) -> IPerpEngine.Outcome:
+    """
+    @notice Shrinks a position at the mark, without spread: what the reserve asks for a rise of the potential LPs pay, what
+            it gives for a fall they get.
+    @param size_delta [base, WAD] > 0 buys
+    """
+    roles._check(roles.Role.CLOSER)
+    return self._close(account, market, size_delta, True, False)
+
+
+@external
+def transfer(giver: address, taker: address, market: uint256, size: int256):
+    """
+    @notice Moves a part of an account's position to another account at the mark: the giver realises it, the taker enters.
+    @dev    The vault's exposure and open interest stay as they are, so there is neither spread nor charge, and caps, minimum
+            size and pause do not apply. What rounding leaves, less than three wei, is the LPs'. Margin of both accounts is
+            the caller's to check.
+    @param size [base, WAD] in the sign of the giver's position, at most that
+    """
+    roles._check(roles.Role.CLOSER)
+    assert giver != taker, "perps: same account"
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    self._check_tradable(market, mark.fresh)
+    given: positions.Position = positions._load(giver, market)
+    assert (size > 0 and size <= given.size) or (size < 0 and size >= given.size), "perps: not closing"
+    taken: positions.Position = positions._load(taker, market)
+    assert taken.size == 0 or (taken.size > 0) == (size > 0), "perps: taker is on the other side"
+    book: funding.Book = funding._load(market)
+    claims_before: int256 = book.claims
+    book = funding._accrue(book, mark.price, block.timestamp)
+    gave: positions.Touch = positions._apply(given, -size, mark.price, book.index_long, book.index_short)
+    took: positions.Touch = positions._apply(taken, size, mark.price, book.index_long, book.index_short)
+    book.claims += gave.claims + took.claims
+    of_giver: IClearinghouse.Settlement = self._settlement(market, gave)
+    book, of_giver.reserve = self._save_claims(market, mark, book, claims_before)
+    positions._save(giver, market, gave.position)
+    positions._save(taker, market, took.position)
+    log IPerpEngine.Transferred(
+        giver=giver,
+        taker=taker,
+        market=market,
+        size=size,
+        price=mark.price,
+        realised=gave.realised,
+        giver_owed=gave.owed,
+        giver_size=gave.position.size,
+        giver_cost=gave.position.cost,
+        taker_owed=took.owed,
+        taker_size=took.position.size,
+        taker_cost=took.position.cost,
+        index_long=book.index_long,
+        index_short=book.index_short,
+        funding_rate=book.funding_rate,
+        borrow_rate=book.borrow_rate,
+    )
+    extcall CLEARINGHOUSE.settle(giver, of_giver)
+    extcall CLEARINGHOUSE.settle(taker, self._settlement(market, took))
+
+
+# ------------------------------------------------------------------ privileged: markets
 
 
 @external
@@ -285,10 +318,7 @@ def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
         if (mask >> market) & 1 == 0:
             continue
         position: positions.Position = positions._load(account, market)
-        book: funding.Book = funding._load(market)
-        if book.time != block.timestamp:
-            mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
-            book = funding._accrue(book, mark.price, block.timestamp)
+        book: funding.Book = self._book_now(market)
         config: uint256 = markets._word(market)
         result.append(
             IPerpEngine.Leg(
@@ -348,6 +378,27 @@ def book(market: uint256) -> funding.Book:
 
 @external
 @view
+def accrued(market: uint256) -> (uint256, uint256, int256, int256):
+    """
+    @return open interest long and short [base, WAD], and the indices of both sides [1e-9 quote per base], accrued to now
+            at the last accepted mark
+    """
+    assert market < c.MAX_MARKETS, "perps: not listed"
+    book: funding.Book = self._book_now(market)
+    return book.long, book.short, book.index_long, book.index_short
+
+
+@external
+@view
+def penalty_bps(market: uint256) -> uint256:
+    """
+    @return [bps of notional] of a liquidation
+    """
+    return markets._penalty_bps(markets._word(market))
+
+
+@external
+@view
 def config(market: uint256) -> markets.Config:
     """
     @return parameters and switches of a market
@@ -389,12 +440,19 @@ def oracle() -> address:
 
 
 @internal
-def _fill(account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark) -> Fill:
+def _fill(
+    account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark, at_mark: bool
+) -> Fill:
     """
     @notice A trade but for its settlement: plans it, reports it to Inventory, writes and logs it.
+    @param at_mark the account pays no spread, and LPs pay the charge
     """
     plan: Plan = self._plan(account, market, size_delta, mark)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, plan.change)
+    reserve: int256 = answer.charge - convert(answer.release, int256)
+    if at_mark:
+        answer.half_spread = 0
+        answer.charge = 0
     outcome: IPerpEngine.Outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
     plan.book.funding_rate = outcome.funding_rate
     plan.book.borrow_rate = outcome.borrow_rate
@@ -425,7 +483,7 @@ def _fill(account: address, market: uint256, size_delta: int256, mark: IPriceOra
         outcome=outcome,
         settlement=IClearinghouse.Settlement(
             cash=outcome.cash,
-            reserve=answer.charge - convert(answer.release, int256),
+            reserve=reserve,
             fees=outcome.fees,
             opened=opened,
             closed=closed,
@@ -568,13 +626,75 @@ def _check_limit(size_delta: int256, limit_price: uint256, price: uint256, notio
 
 
 @internal
-def _sync_and_assess(account: address, market: uint256) -> IMargin.Health:
+def _close(
+    account: address, market: uint256, size_delta: int256, at_mark: bool, checked: bool
+) -> IPerpEngine.Outcome:
+    """@notice A settled trade that only closes."""
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    fill: Fill = self._fill(account, market, size_delta, mark, at_mark)
+    assert fill.closing, "perps: not closing"
     cash: int256 = 0
     mask: uint256 = 0
-    cash, mask = staticcall CLEARINGHOUSE.account(account)
-    # a leg whose price has gone stale is judged at its last mark: it must not shield the others
+    cash, mask = extcall CLEARINGHOUSE.settle(account, fill.settlement)
+    if checked and mask >> c.OPTION_BIT != 0:
+        self._check_close(account, market, size_delta, cash, mask)
+    return fill.outcome
+
+
+@internal
+def _check_close(account: address, market: uint256, size_delta: int256, cash: int256, mask: uint256):
+    """
+    @notice Has Margin judge an account that has shrunk a position and has options, at whatever marks there are.
+    @param cash [quote, WAD] and its mask: the account's, after
+    """
     self._sync_others(mask, market, False)
-    return staticcall IMargin(staticcall CLEARINGHOUSE.margin()).assess(account, cash, mask)
+    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+    assert staticcall margin.check_close(
+        account, cash, mask, market, -size_delta, []
+    )   # dev: gives its own reason
+
+
+@internal
+def _save_claims(
+    market: uint256, mark: IPriceOracle.Mark, accrued: funding.Book, claims_before: int256
+) -> (funding.Book, int256):
+    """
+    @notice Saves a market whose open interest has not changed: tells Inventory what became of claims, takes its rates.
+    @return the book saved; [quote, WAD] what the reserve gains: less what Inventory releases
+    """
+    book: funding.Book = accrued
+    change: IInventory.Change = empty(IInventory.Change)
+    change.book = funding._claims_wad(book.claims) - funding._claims_wad(claims_before)
+    answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
+    assert answer.charge == 0 and answer.half_spread == 0   # dev: no exposure, no charge
+    book.funding_rate = funding._stored_funding(answer.funding_rate)
+    book.borrow_rate = funding._stored_borrow(answer.borrow_rate)
+    funding._save(market, book)
+    return book, -convert(answer.release, int256)
+
+
+@internal
+@pure
+def _settlement(market: uint256, touch: positions.Touch) -> IClearinghouse.Settlement:
+    """@return what a touched position settles at the mark, without spread, charge or release"""
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    settlement.cash = touch.realised - touch.owed
+    if touch.position.size == 0:
+        settlement.closed = 1 << market
+    else:
+        settlement.opened = 1 << market
+    return settlement
+
+
+@internal
+@view
+def _book_now(market: uint256) -> funding.Book:
+    """@return a market accrued to now at the last accepted mark"""
+    book: funding.Book = funding._load(market)
+    if book.time == block.timestamp:
+        return book
+    mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
+    return funding._accrue(book, mark.price, block.timestamp)
 
 
 @internal
