@@ -708,6 +708,8 @@ BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinst
 
 # ---- the report
 
+Entry = tuple[str, list[str]]  # a bug's row of the table, and its section
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -737,7 +739,7 @@ def _shorten(failure: Failure, replays: int, make_chain: Callable[[], Chain]) ->
     return shrink(reduce(failure, quick, replays), replays // 2, make_chain)
 
 
-def report(rows: Sequence[Row], seconds: float) -> list[str]:
+def report(entries: Sequence[Entry], seeds: int, seconds: float) -> list[str]:
     """Markdown: the table, then what was changed and the shortest sequence for each."""
     lines = [
         "# Seeded history",
@@ -747,24 +749,42 @@ def report(rows: Sequence[Row], seconds: float) -> list[str]:
         "writes this file. *With the twin*: the contracts have the bug, the twin has not. *By invariants alone*: both "
         "have it, so that no",
         "comparison can tell. Seconds of CPU and actions on contracts are medians over "
-        f"{len(rows[0].against_twin)} seeds; nothing took longer than {seconds:.0f} s.",
+        f"{seeds} seeds; nothing took longer than {seconds:.0f} s.",
         "",
         "| bug | mirrors | with the twin, by | s | by invariants alone, by | s | actions | steps, shortened |",
         "|---|---|---|--:|---|--:|--:|--:|",
     ]
-    for row in rows:
-        found, chosen = row.against_twin, row.alone or row.against_twin
-        alone = [_checks(row.alone), _median(row.alone)] if row.alone else [_why_not(row), ""]
-        cells = [
-            row.bug.name, row.bug.mirrors, _checks(found), _median(found), *alone,
-            f"{median(each.actions for each in chosen):,.0f}", str(len(row.short.steps)),
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    for row in rows:
-        lines += ["", f"## {row.bug.name[0].upper()}{row.bug.name[1:]}", "", f"`{row.bug.edits[0].source}`", ""]
-        lines += ["```diff", *(line for edit in row.bug.edits for line in _diff(edit)), "```", ""]
-        lines += ["```", *row.story, "```"]
+    lines += [line for line, _ in entries]
+    for _, section in entries:
+        lines += ["", *section]
     return lines
+
+
+def written(row: Row) -> Entry:
+    """A row as the report has it."""
+    found, chosen = row.against_twin, row.alone or row.against_twin
+    alone = [_checks(row.alone), _median(row.alone)] if row.alone else [_why_not(row), ""]
+    cells = [
+        row.bug.name, row.bug.mirrors, _checks(found), _median(found), *alone,
+        f"{median(each.actions for each in chosen):,.0f}", str(len(row.short.steps)),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |", [*_heading(row.bug), "", "```", *row.story, "```"]
+
+
+def kept(bug: Bug, report: str) -> Entry | None:
+    """The bug's row in a report of before, if it is about the same edits."""
+    line = next((line for line in report.splitlines() if line.startswith(f"| {bug.name} |")), None)
+    heading = "\n".join(_heading(bug))
+    _, found, rest = report.partition(heading + "\n")
+    if line is None or not found:
+        return None
+    return line, [*_heading(bug), *rest.partition("\n## ")[0].rstrip("\n").splitlines()]
+
+
+def _heading(bug: Bug) -> list[str]:
+    """Of the bug's section: its name and what was changed in the contract."""
+    lines = [f"## {bug.name[0].upper()}{bug.name[1:]}", "", f"`{bug.edits[0].source}`", ""]
+    return [*lines, "```diff", *(line for edit in bug.edits for line in _diff(edit)), "```"]
 
 
 def _checks(found: Sequence[Found]) -> str:
@@ -792,18 +812,26 @@ def _diff(edit: Edit) -> Iterator[str]:
 @click.option("--seeds", default=3, show_default=True, help="Searches for each bug and each kind of search.")
 @click.option("--seconds", default=60.0, show_default=True, help="CPU time that one search may take.")
 @click.option("--replays", default=300, show_default=True, help="How often a failure is replayed to shorten it.")
-def main(seeds: int, seconds: float, replays: int) -> None:
+@click.option("--missing", is_flag=True, help="Search only for bugs that the report lacks, or has with other edits.")
+def main(seeds: int, seconds: float, replays: int, missing: bool) -> None:
     """Find every bug of the list, and write docs/reports/history.md; fails if one is not found.
 
     \b
       python -m ballast.fuzz.history
+      python -m ballast.fuzz.history --missing
       python -m ballast.fuzz.history --seeds 1 --replays 50
     """
-    rows = []
+    path = REPORTS / "history.md"
+    before = {bug.name: kept(bug, path.read_text()) for bug in BUGS} if missing else {}
+    entries: list[Entry] = []
     for bug in BUGS:
-        rows.append(measure(bug, seeds, seconds, replays))
-        (REPORTS / "history.md").write_text("\n".join(report(rows, seconds)) + "\n")
-        click.echo("\n".join([f"{bug.name}:", *rows[-1].story]))
+        entry = before.get(bug.name)
+        if entry is None:
+            entry = written(measure(bug, seeds, seconds, replays))
+            click.echo("\n".join([f"{bug.name}:", *entry[1]]))
+        entries.append(entry)
+        known = [each for other in BUGS[len(entries) :] if (each := before.get(other.name))]
+        path.write_text("\n".join(report([*entries, *known], seeds, seconds)) + "\n")
 
 
 if __name__ == "__main__":
