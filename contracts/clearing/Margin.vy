@@ -133,7 +133,28 @@ def assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
     @notice `health` for a caller inside an operation, which brings the ledger's words along.
     @param cash [quote, WAD]
     """
-    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, INITIAL | MAINTENANCE)
+    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, [], INITIAL | MAINTENANCE)
+
+
+@external
+@view
+def assess_change(
+    account: address,
+    cash: int256,
+    mask: uint256,
+    market: uint256,
+    size: int256,
+    orders: DynArray[IOptionBook.Order, 8],
+) -> IMargin.Health:
+    """
+    @notice `assess` with the requirements of the account as it would be after a trade; equity is that of now.
+    @param cash [quote, WAD]
+    @param size [base, WAD] added to the perpetual in `market`
+    @param orders filled on one board of the market
+    """
+    held: DynArray[IOptionBook.Leg, MAX_HELD] = self._with(self._held(account, mask), market, orders)
+    touched: uint256 = mask | self._touched(market, orders)
+    return self._assess(account, cash, touched, held, market, size, orders, INITIAL | MAINTENANCE)
 
 
 @external
@@ -144,7 +165,7 @@ def check_initial(account: address, cash: int256, mask: uint256) -> bool:
     @return whether equity is at or above the initial requirement
     """
     health: IMargin.Health = self._assess(
-        account, cash, mask, self._held(account, mask), 0, 0, INITIAL
+        account, cash, mask, self._held(account, mask), 0, 0, [], INITIAL
     )
     return health.equity >= convert(health.initial, int256)
 
@@ -168,25 +189,15 @@ def check_close(
     @return True, unless it reverts: the reason is here, where there is room for it
     """
     held: DynArray[IOptionBook.Leg, MAX_HELD] = self._held(account, mask)
-    after: IMargin.Health = self._assess(account, cash, mask, held, 0, 0, MAINTENANCE)
+    after: IMargin.Health = self._assess(account, cash, mask, held, 0, 0, [], MAINTENANCE)
     if after.equity >= convert(after.maintenance, int256):
         return True
-    # losses add up over legs: what was closed is put back as legs of its own
+    undone: DynArray[IOptionBook.Order, 8] = []
     for order: IOptionBook.Order in orders:
-        key: uint256 = series._board_of(order.series)
-        held.append(
-            IOptionBook.Leg(
-                series=order.series,
-                market=market,
-                expiry=series._expiry_of(key),
-                strike=series._strike_of(order.series) * series.STRIKE_UNIT,
-                is_put=series._is_put(order.series),
-                size=-order.size,
-                settlement=0,
-            )
-        )
-    both: uint256 = (1 << market) | (1 << (market + c.OPTION_BIT))
-    before: IMargin.Health = self._assess(account, cash, mask | both, held, market, size, MAINTENANCE)
+        undone.append(IOptionBook.Order(series=order.series, size=-order.size))
+    held = self._with(held, market, undone)
+    touched: uint256 = mask | self._touched(market, undone)
+    before: IMargin.Health = self._assess(account, cash, touched, held, market, size, undone, MAINTENANCE)
     assert after.maintenance <= before.maintenance, "margin: below maintenance"
     return True
 
@@ -243,7 +254,7 @@ def _idle_health(account: address, mode: uint256) -> IMargin.Health:
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
-    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, mode)
+    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, [], mode)
 
 
 @internal
@@ -256,6 +267,45 @@ def _held(account: address, mask: uint256) -> DynArray[IOptionBook.Leg, MAX_HELD
 
 
 @internal
+@pure
+def _with(
+    held: DynArray[IOptionBook.Leg, MAX_HELD],
+    market: uint256,
+    orders: DynArray[IOptionBook.Order, 8],
+) -> DynArray[IOptionBook.Leg, MAX_HELD]:
+    """@return the legs, and one of size 0 for every order of a series that is not among them"""
+    legs: DynArray[IOptionBook.Leg, MAX_HELD] = held
+    for order: IOptionBook.Order in orders:
+        found: bool = False
+        for leg: IOptionBook.Leg in held:
+            if leg.series == order.series:
+                found = True
+                break
+        if not found:
+            legs.append(
+                IOptionBook.Leg(
+                    series=order.series,
+                    market=market,
+                    expiry=series._expiry_of(series._board_of(order.series)),
+                    strike=series._strike_of(order.series) * series.STRIKE_UNIT,
+                    is_put=series._is_put(order.series),
+                    size=0,
+                    settlement=0,
+                )
+            )
+    return legs
+
+
+@internal
+@pure
+def _touched(market: uint256, orders: DynArray[IOptionBook.Order, 8]) -> uint256:
+    """@return mask of what a trade may have given the account; options only where there are orders: not every market lists them"""
+    if len(orders) == 0:
+        return 1 << market
+    return (1 << market) | (1 << (market + c.OPTION_BIT))
+
+
+@internal
 @view
 def _assess(
     account: address,
@@ -263,11 +313,13 @@ def _assess(
     mask: uint256,
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
-    closed: int256,
+    change: int256,
+    orders: DynArray[IOptionBook.Order, 8],
     mode: uint256,
 ) -> IMargin.Health:
     """
-    @param closed [base, WAD] added to the perpetual in `market` for the requirement, not for equity
+    @param change [base, WAD] added to the perpetual in `market` for the requirement, not for equity
+    @param orders the same for options, each of a series in `held`
     @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be known, since
            the price of now is not the one they will be settled at. What was not asked for may be answered 0.
     """
@@ -285,7 +337,7 @@ def _assess(
         health.equity += requirement._value(leg.size, leg.cost, leg.owed, mark.price)
         size: int256 = leg.size
         if leg.market == market:
-            size += closed
+            size += change
         exit_cost: uint256 = requirement._exit_cost(size, mark.price, mark.sigma, leg.cap_quote)
         health.initial += exit_cost
         health.maintenance += exit_cost
@@ -294,7 +346,7 @@ def _assess(
             health.maintenance += requirement._required(size, mark.price, leg.maintenance_bps)
         else:
             added: IMargin.Health = self._scenarios(
-                held, leg.market, size, mark.price, leg.initial_bps, leg.maintenance_bps, mode
+                held, orders, leg.market, size, mark.price, leg.initial_bps, leg.maintenance_bps, mode
             )
             health.equity += added.equity
             health.initial += added.initial
@@ -309,6 +361,7 @@ def _assess(
 @view
 def _scenarios(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
+    orders: DynArray[IOptionBook.Order, 8],
     market: uint256,
     size: int256,
     spot: uint256,
@@ -317,6 +370,7 @@ def _scenarios(
     mode: uint256,
 ) -> IMargin.Health:
     """
+    @param orders added to the options for the requirement, not for their value
     @param size [base, WAD] of the perpetual
     @param initial_bps Of the perpetual; 0 if there is none, then an option's delta is charged like the rest of it.
     @return value of the market's options, requirement of all that the account has there
@@ -328,7 +382,8 @@ def _scenarios(
     range_bps, floor_bps, share_bps = staticcall OPTION_ENGINE.margin_bps(market)
     lines: DynArray[Line, MAX_HELD] = []
     board: Board = empty(Board)
-    exact: int256 = 0               # [quote, WAD**2] value of what is not settled
+    owned: int256 = 0               # [quote, WAD**2] value of what is not settled
+    exact: int256 = 0               # the same with the orders
     shorts: uint256 = 0             # [base, WAD]
     for leg: IOptionBook.Leg in held:
         if leg.market != market:
@@ -357,13 +412,20 @@ def _scenarios(
         if leg.is_put:
             delta -= c.SWAD
             unit = option.put
-        exact += leg.size * convert(unit, int256)
-        if leg.size < 0:
-            shorts += convert(-leg.size, uint256)
+        owned += leg.size * convert(unit, int256)
+        after: int256 = leg.size
+        for order: IOptionBook.Order in orders:
+            if order.series == leg.series:
+                after += order.size
+        if after == 0:
+            continue
+        exact += after * convert(unit, int256)
+        if after < 0:
+            shorts += convert(-after, uint256)
         v: uint256 = unsafe_div(unsafe_mul(min(vol, black76.MAX_VOL), board.root), c.WAD)
         lines.append(
             Line(
-                size=leg.size,
+                size=after,
                 is_put=leg.is_put,
                 kd=convert(kd, int256),
                 delta=delta,
@@ -373,7 +435,7 @@ def _scenarios(
             )
         )
     worth: int256 = signed.floor_div(exact, c.SWAD)
-    result.equity += worth
+    result.equity += signed.floor_div(owned, c.SWAD)
     tail: uint256 = wad.mul_div_up(shorts * spot, floor_bps, c.WAD * c.BPS)
     if mode & INITIAL != 0:
         least: int256 = self._least(lines, size, spot, initial_bps, range_bps, c.BPS)

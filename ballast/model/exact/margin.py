@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -158,6 +158,14 @@ class Margin:
         """``health`` with the ledger's words brought along."""
         return self._assess(account, cash, mask, self._held(account, mask, now), now)
 
+    def assess_change(
+        self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
+    ) -> Health:
+        """``assess`` with the requirements of the account as it would be after a trade; equity is that of now."""
+        held = _with(self._held(account, mask, now), market, orders)
+        mask |= _touched(market, orders)
+        return self._assess(account, cash, mask, held, now, change=(market, size), orders=orders)
+
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:
         """Whether equity is at or above the initial requirement."""
         health = self._assess(account, cash, mask, self._held(account, mask, now), now, mode=INITIAL)
@@ -171,11 +179,11 @@ class Margin:
         after = self._assess(account, cash, mask, held, now, mode=MAINTENANCE)
         if after.equity >= after.maintenance:
             return
-        for order in orders:
-            expiry, strike = expiry_of(board_of(order.series)), strike_of(order.series) * STRIKE_UNIT
-            held.append(OptionLeg(order.series, market, expiry, strike, is_put(order.series), -order.size, 0))
-        mask |= 1 << market | 1 << market + OPTION_BIT
-        before = self._assess(account, cash, mask, held, now, closed={market: size}, mode=MAINTENANCE)
+        undone = [Order(order.series, -order.size) for order in orders]
+        held, mask = _with(held, market, undone), mask | _touched(market, undone)
+        before = self._assess(
+            account, cash, mask, held, now, change=(market, size), orders=undone, mode=MAINTENANCE
+        )  # fmt: skip
         require(after.maintenance <= before.maintenance, "margin: below maintenance")
 
     def _idle_health(self, account: str, mode: int, now: int) -> Health:
@@ -197,20 +205,22 @@ class Margin:
         held: list[OptionLeg],
         now: int,
         *,
-        closed: Mapping[int, int] | None = None,
+        change: tuple[int, int] = (0, 0),
+        orders: Sequence[Order] = (),
         mode: int = INITIAL | MAINTENANCE,
     ) -> Health:
-        """`closed` [base, WAD] by market is added to perpetuals for the requirement; `mode` as in the contract."""
+        """``change`` is (market, size [base, WAD]) added to a perpetual, ``orders`` to options, for the requirement;
+        ``mode`` as in the contract."""
         equity, initial, maintenance = cash, 0, 0
         optioned = mask >> OPTION_BIT
         both = (mask | optioned) & MARKETS
         for leg in self.perp_engine.legs(account, both, now) if both else ():
             mark = (self.oracle.peek if mode & NEWEST else self.oracle.last)(leg.market, now)
             equity += value(leg.size, leg.cost, leg.owed, mark.price)
-            size = leg.size + (closed or {}).get(leg.market, 0)
+            size = leg.size + (change[1] if leg.market == change[0] else 0)
             cost = exit_cost(size, mark.price, mark.sigma, leg.cap_quote)
             if optioned >> leg.market & 1:
-                added = self._scenarios(held, leg, size, mark.price, mode, now)
+                added = self._scenarios(held, orders, leg, size, mark.price, mode, now)
                 equity += added.equity
                 initial += added.initial + cost
                 maintenance += added.maintenance + cost
@@ -219,11 +229,13 @@ class Margin:
                 maintenance += required(size, mark.price, leg.maintenance_bps) + cost
         return Health(equity, initial, maintenance)
 
-    def _scenarios(self, held: list[OptionLeg], perp: Leg, size: int, spot: int, mode: int, now: int) -> Health:
+    def _scenarios(
+        self, held: list[OptionLeg], orders: Sequence[Order], perp: Leg, size: int, spot: int, mode: int, now: int
+    ) -> Health:
         """Value of the market's options, requirement of all that the account has there."""
         assert self.option_engine is not None
         range_bps, floor_bps, share_bps = self.option_engine.margin_bps(perp.market)
-        lines, settled, exact, shorts = [], 0, 0, 0
+        lines, settled, owned, exact, shorts = [], 0, 0, 0, 0
         for leg in held:
             if leg.market != perp.market:
                 continue
@@ -235,9 +247,13 @@ class Margin:
                     continue
                 require(mode != INITIAL, "margin: settle first")
             line, unit = self._line(leg, spot, now)
+            owned += leg.size * unit
+            line.size += sum(order.size for order in orders if order.series == leg.series)
+            if line.size == 0:
+                continue
             lines.append(line)
-            exact += leg.size * unit
-            shorts += max(-leg.size, 0)
+            exact += line.size * unit
+            shorts += max(-line.size, 0)
         total = floor_div(exact, WAD)
         tail = mul_div_up(shorts * spot, floor_bps, WAD * BPS)
         initial = maintenance = 0
@@ -246,7 +262,7 @@ class Margin:
         if mode & MAINTENANCE:
             least = _least(lines, size, spot, perp.maintenance_bps, range_bps * share_bps // BPS, share_bps)
             maintenance = max(total - least, 0) + mul_div_up(tail, share_bps, BPS)
-        return Health(settled + total, initial, maintenance)
+        return Health(settled + floor_div(owned, WAD), initial, maintenance)
 
     def _line(self, leg: OptionLeg, spot: int, now: int) -> tuple[_Line, int]:
         """The option in scenarios, and its Black-76 price on the smile [quote per unit of base, WAD]."""
@@ -267,6 +283,23 @@ class Margin:
         swing = math.isqrt(math.isqrt(MONTH * WAD * WAD // max(seconds, DAY)) * WAD)
         v = min(vol, black76.MAX_VOL) * root // WAD
         return _Line(leg.size, leg.is_put, kd, delta, v, -k, swing), unit
+
+
+def _with(held: list[OptionLeg], market: int, orders: Sequence[Order]) -> list[OptionLeg]:
+    """The legs, and one of size 0 for every order of a series that is not among them."""
+    known = {leg.series for leg in held}
+    return held + [
+        OptionLeg(
+            order.series, market, expiry_of(board_of(order.series)), strike_of(order.series) * STRIKE_UNIT,
+            is_put(order.series), 0, 0,
+        )
+        for order in orders if order.series not in known
+    ]  # fmt: skip
+
+
+def _touched(market: int, orders: Sequence[Order]) -> int:
+    """Mask of what a trade may have given the account."""
+    return 1 << market | (1 << market + OPTION_BIT if orders else 0)
 
 
 def _least(lines: list[_Line], size: int, spot: int, linear_bps: int, range_bps: int, share_bps: int) -> int:
