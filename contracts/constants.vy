@@ -19,6 +19,7 @@ MARKETS: constant(uint256) = 2**MAX_MARKETS - 1 # mask of all of them
 OPTION_BIT: constant(uint256) = 16              # account mask: bit i is a perpetual in market i, 16 + i options in it
 MAX_VENUES: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16            # of a market's options
+MAX_REWARD: constant(uint256) = 10 * 10**18     # [quote, WAD] most that insurance pays for one service
 
 # Scenario P&L of options, where eight of them share a word: whole quote, at most 2^31.
 STRESS_UNIT: constant(int256) = SWAD            # [WAD per unit]
