@@ -179,10 +179,14 @@ class Clearing(Section):
 
     insurance_share: Number
     liquidator_share: Number
+    lp_share: Number
 
-    def shares(self) -> tuple[int, int]:
+    def shares(self) -> tuple[int, int, int]:
         """Arguments of `Clearinghouse.set_shares` [bps]."""
-        return self._scaled("insurance_share", BPS), self._scaled("liquidator_share", BPS)
+        insurance, liquidator, lp = (
+            self._scaled(name, BPS) for name in ("insurance_share", "liquidator_share", "lp_share")
+        )
+        return insurance, liquidator, lp
 
 
 class Inventory(Section):

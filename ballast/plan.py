@@ -264,12 +264,13 @@ def _steps(plan: Plan) -> Iterator[Step]:
         for key in ("perp_engine", "surface", "option_engine", "hedge_manager", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
-    insurance, liquidator = config.clearing.shares()
+    insurance, liquidator, lp = config.clearing.shares()
     yield Call(
-        "clearinghouse: shares of fees and penalties", "clearinghouse", "set_shares", (insurance, liquidator),
+        "clearinghouse: shares of fees and penalties", "clearinghouse", "set_shares", (insurance, liquidator, lp),
         (
             Read("clearinghouse", "insurance_share_bps", (), insurance, "parameter"),
             Read("clearinghouse", "liquidator_share_bps", (), liquidator, "parameter"),
+            Read("clearinghouse", "lp_share_bps", (), lp, "parameter"),
         ),
     )  # fmt: skip
     params = config.inventory.params()

@@ -719,14 +719,12 @@ def retire_venue(w: World, venue: int) -> None:
     )  # fmt: skip
 
 
-@action("governor gives {insurance} bps of fees to insurance, {liquidator} bps of penalties to liquidators")
-def set_shares(w: World, insurance: int, liquidator: int) -> None:
-    def set_both(t: Twin) -> None:
-        demand(2_000 <= insurance <= 10_000, "clearing: insurance share")
-        demand(2_000 <= liquidator <= 8_000, "clearing: liquidator share")
-        t.clearinghouse.insurance_share_bps, t.clearinghouse.liquidator_share_bps = insurance, liquidator
-
-    w.do(w.system.clearinghouse, "set_shares", insurance, liquidator, sender="governor", twin=set_both)
+@action("governor gives {insurance} bps of fees to insurance, of penalties {liquidator} to liquidators and {lp} to LPs")
+def set_shares(w: World, insurance: int, liquidator: int, lp: int) -> None:
+    w.do(
+        w.system.clearinghouse, "set_shares", insurance, liquidator, lp,
+        sender="governor", twin=lambda t: t.clearinghouse.set_shares(insurance, liquidator, lp),
+    )  # fmt: skip
 
 
 @action("guardian lowers the caps of {market:market} to {base:wad} base and {quote:wad} quote")

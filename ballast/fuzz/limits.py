@@ -48,6 +48,7 @@ class Limits:
                 *(tuple(system.inventory.call("market_params", market)) for market in markets),
                 system.clearinghouse.call("insurance_share_bps"),
                 system.clearinghouse.call("liquidator_share_bps"),
+                system.clearinghouse.call("lp_share_bps"),
                 system.clearinghouse.call("margin"),
                 *(tuple(sorted((who, int(held)) for who, held in table.held.items())) for table in w.roles.values()),
             ),

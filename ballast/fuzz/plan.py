@@ -458,7 +458,8 @@ def rules(p: Planner) -> list[Step]:
             base, quote = p.part(params.cap_base), p.part(params.cap_quote)
             return [["lower_caps", {"market": market, "base": base, "quote": quote}]]
         case _:
-            return [["set_shares", {"insurance": p.rng.randrange(11_000), "liquidator": p.rng.randrange(9_000)}]]
+            names = ("insurance", 11_000), ("liquidator", 9_000), ("lp", 4_500)
+            return [["set_shares", {name: p.rng.randrange(most) for name, most in names}]]
 
 
 def greeks(p: Planner) -> list[Step]:

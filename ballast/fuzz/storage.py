@@ -153,15 +153,16 @@ def _of_everybody(w: World) -> Iterator[Cell]:
     words = "vault_word", "backing_word", "claims", "total_units", "payables"
     buckets = tuple(slot_of(ledger, "ledger", word) for word in words)
     yield Cell("buckets", ledger, buckets, _buckets, lambda: w.twin.clearinghouse.buckets())
-    shares = slot_of(ledger, "insurance_share_bps"), slot_of(ledger, "liquidator_share_bps")
+    names = ["insurance_share_bps", "liquidator_share_bps", "lp_share_bps"]
+    shares = tuple(slot_of(ledger, name) for name in names)
     yield Cell(
         "fee shares", ledger, shares, _numbers,
-        lambda: (w.twin.clearinghouse.insurance_share_bps, w.twin.clearinghouse.liquidator_share_bps),
+        lambda: tuple(getattr(w.twin.clearinghouse, name) for name in names),
     )  # fmt: skip
-    names = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
+    sums_of = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
     if w.setup.desk or w.setup.options:
-        names.append("_sum_greeks")
-    sums = tuple(slot_of(inventory, "exposure", name) for name in names)
+        sums_of.append("_sum_greeks")
+    sums = tuple(slot_of(inventory, "exposure", name) for name in sums_of)
     yield Cell("inventory", inventory, sums, _inventory_book, lambda: w.inventory.book)
     yield Cell("supply", vault, (slot_of(vault, "erc20", "totalSupply"),), int, lambda: w.vault.supply)
     yield Cell("pool", vault, (slot_of(vault, "epochs", "_pool"),), _pool, lambda: w.vault.epochs.pool)
@@ -256,7 +257,7 @@ def _signed(word: int, bits: int) -> int:
 
 def _buckets(vault: int, backing: int, claims: int, total_units: int, payables: int) -> Buckets:
     return Buckets(
-        _signed(vault >> 160, 96), (vault >> 64) & U96, (vault & U64) * MICRO, backing >> 128, backing & U128,
+        _signed(vault >> 160, 96), (vault >> 64) & U96, (vault & U64 >> 1) * MICRO, backing >> 128, backing & U128,
         claims, total_units, _signed(payables, 256),
     )  # fmt: skip
 

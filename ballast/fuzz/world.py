@@ -726,7 +726,7 @@ class World:
     def _build_twin(self) -> Twin:
         config, system = self.config, self.system
         ledger = Clearinghouse(int(system.clearinghouse.call("scale")))
-        ledger.insurance_share_bps, ledger.liquidator_share_bps = config.clearing.shares()
+        ledger.insurance_share_bps, ledger.liquidator_share_bps, ledger.lp_share_bps = config.clearing.shares()
         oracle = PriceOracle()
         inventory = Witness(oracle, ledger, InventoryParams.of(config.inventory.params()))
         manager = HedgeManager(ledger, inventory, oracle, Rule(*config.hedging.rule(config.gas_market)))

@@ -8,20 +8,28 @@
 @notice Traders put margin in and take it out. Engines, HedgeManager and Vault move value between buckets, never tokens past
         them. LP cash is what is left: whatever an account gains, LP cash loses, and the other way round (I4).
 
-        Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades and
-        liquidations; HEDGER funds venues, collects from them and pays keepers; VAULT brings deposits and pays claims;
-        INVENTORY releases reserve to LPs; the governor splits fees and withdraws the protocol's part.
+        Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades; CLOSER takes
+        penalties and pays rewards; HEDGER funds venues, collects from them and pays keepers; VAULT brings deposits and pays
+        claims; INVENTORY releases reserve to LPs; SETTLER winds everything up; the governor splits fees and penalties and
+        withdraws the protocol's part.
 
         Invariants: I1 token.balanceOf(self) >= total_units, and all buckets add up to total_units * scale exactly.
         I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve, fees and payables.
-        Only `withdraw`, `pay_claim`, `fund` and `withdraw_protocol` send tokens, each as the last thing it does.
+        Only `withdraw`, `pay_claim`, `fund`, `pay_lp` and `withdraw_protocol` send tokens, each as its last act.
 
         The in-progress flag: an operation of HEDGER or VAULT, which hands tokens or control to strangers, calls `begin` before
         anything else and ends with `settle` or `end`. While it is set no second operation can begin, no engine can settle, no
         token can enter or leave but by the operation itself, and views that value the vault or an account refuse to answer
         (read-only re-entrancy). An engine calls nobody but this system before it settles, and needs no `begin`.
-@custom:kill Nothing can freeze balances. The guardian pauses engines and vault; deposits of margin, withdrawals by
-        accounts without positions and LP claims stay open for good.
+
+        Global settlement (SETTLER): `freeze` is for good. Nothing trades, enters or is sent to a venue any more; `in_progress`
+        answers True, so whatever values the vault or an account refuses. Claims, and what comes back from venues, go on.
+        `crystallise` takes each account's positions out of the ledger, `finalise` sets the profits aside that LP cash can
+        pay and opens withdrawals. If LP cash is negative then, accounts own more than there is: every withdrawal takes
+        cash in the proportion of all cash to free cash, and the difference works LP cash off. That proportion does not
+        change by withdrawing, and falls when a venue pays back.
+@custom:kill Nobody can freeze balances but SETTLER, a contract that does it by rule and ends in withdrawals. The guardian
+        pauses engines and vault; deposits of margin, withdrawals by accounts without positions and LP claims stay open.
 """
 
 from ethereum.ercs import IERC20
@@ -32,6 +40,7 @@ from interfaces import IPriceOracle
 from contracts import constants as c
 from contracts.governance import roles
 from contracts.clearing import ledger
+from contracts.math import wad
 
 implements: IClearinghouse
 
@@ -51,9 +60,12 @@ exports: (
 
 # At least this much of accrued fees goes to insurance, whatever the governor wants. [bps]
 MIN_INSURANCE_SHARE_BPS: constant(uint256) = 2_000
-# Bounds of the liquidator's part of a penalty. [bps]
+# Bounds of the parts of a penalty that liquidator and LPs get. [bps]
 MIN_LIQUIDATOR_SHARE_BPS: constant(uint256) = 2_000
 MAX_LIQUIDATOR_SHARE_BPS: constant(uint256) = 8_000
+MAX_LP_SHARE_BPS: constant(uint256) = 4_000
+# Most that one service is paid out of insurance. [quote, WAD]
+MAX_REWARD: constant(uint256) = 10 * c.WAD
 
 ASSET: immutable(IERC20)
 ORACLE: immutable(IPriceOracle)
@@ -65,6 +77,10 @@ margin: public(address)
 insurance_share_bps: public(uint256)
 # Part of a liquidation penalty that the liquidator gets. [bps]
 liquidator_share_bps: public(uint256)
+# Part of a liquidation penalty that LPs get; insurance gets the rest. [bps]
+lp_share_bps: public(uint256)
+# Global settlement is over: what is owed to whom is fixed, and may be taken out.
+finalised: public(bool)
 # May withdraw an owner's cash (to any receiver).
 is_operator: public(HashMap[address, HashMap[address, bool]])
 # An operation that spans contracts is under way.
@@ -82,7 +98,7 @@ def __init__(admin: address, setup: address, asset: address, oracle: address):
     ASSET = IERC20(asset)
     ORACLE = IPriceOracle(oracle)
     SCALE = 10**(18 - decimals)
-    self._set_shares(5_000, 5_000)
+    self._set_shares(5_000, 5_000, 1_000)
 
 
 # ------------------------------------------------------------------ permissionless
@@ -119,7 +135,8 @@ def deposit_with_permit(units: uint256, account: address, deadline: uint256, v: 
 @external
 def withdraw(units: uint256, receiver: address, account: address):
     """
-    @notice Takes cash out. Unrealised profit must be realised first; equity must stay at or above initial margin.
+    @notice Takes cash out. Unrealised profit must be realised first; equity must stay at or above initial margin. After
+            global settlement it may take more cash than it pays: see `cash_ratio`.
     @param units [token units]
     @param account the caller, or one that made it its operator
     """
@@ -128,9 +145,12 @@ def withdraw(units: uint256, receiver: address, account: address):
     self._check_receiver(receiver)
     assert units > 0, "clearing: zero amount"
     state: ledger.Account = ledger._load_account(account)
-    amount: int256 = convert(units * SCALE, int256)
-    assert state.cash >= amount, "clearing: insufficient cash"
-    state.cash -= amount
+    taken: uint256 = units * SCALE
+    if ledger._is_frozen():
+        assert state.mask == 0, "clearing: positions left"
+        taken = self._work_off(taken)
+    assert state.cash >= convert(taken, int256), "clearing: insufficient cash"
+    state.cash -= convert(taken, int256)
     ledger._save_account(account, state)
     ledger._remove_free_units(units, SCALE)
     if state.mask != 0:
@@ -160,7 +180,7 @@ def collect_fees():
     """
     @notice Splits accrued fees between insurance (rounded up) and the protocol.
     """
-    self._check_idle()
+    self._check_open()
     vault: ledger.VaultLedger = ledger._load_vault()
     to_protocol: uint256 = vault.fees * (c.BPS - self.insurance_share_bps) // c.BPS
     to_insurance: uint256 = vault.fees - to_protocol
@@ -178,7 +198,7 @@ def fund_insurance(units: uint256):
     """
     @notice Gives the caller's tokens to insurance.
     """
-    self._check_idle()
+    self._check_open()
     self._pull(units)
     self._fund_insurance(units)
 
@@ -190,7 +210,7 @@ def absorb_donation():
     @dev    The one use of balanceOf(self) beyond measuring a transfer: it can only add to insurance, and only while no
             operation is under way, so tokens of a hedge in flight are never mistaken for a gift.
     """
-    self._check_idle()
+    self._check_open()
     held: uint256 = staticcall ASSET.balanceOf(self)
     assert held > ledger.total_units, "clearing: nothing to absorb"
     units: uint256 = held - ledger.total_units
@@ -238,37 +258,66 @@ def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, 
         roles._check(roles.Role.HEDGER | roles.Role.VAULT)
         self._check_begun()
         self.running = False
-    state: ledger.Account = self._settle(account, settlement)
+    state: ledger.Account = empty(ledger.Account)
+    vault: ledger.VaultLedger = empty(ledger.VaultLedger)
+    state, vault = self._settle(account, settlement)
+    self._check_not_frozen(vault)
     return state.cash, state.mask
 
 
 @external
-def settle_liquidation(
-    account: address, settlement: IClearinghouse.Settlement, penalty: uint256, liquidator: address
-) -> uint256:
+def pay_penalty(account: address, penalty: uint256, liquidator: address, liquidator_share_bps: uint256) -> uint256:
     """
-    @notice `settle`, then takes a penalty for liquidator and insurance, at most the cash that is left.
+    @notice Takes a penalty, at most the cash an account has, for liquidator, LPs and insurance. The liquidator's and the
+            LPs' parts are rounded down, insurance gets the rest.
     @param penalty [quote, WAD]
+    @param liquidator whose ledger cash gets its part
     @return [quote, WAD] penalty paid
     """
-    roles._check(roles.Role.ENGINE)
-    self._check_idle()
-    state: ledger.Account = self._settle(account, settlement)
-    paid: uint256 = 0
-    if state.cash > 0:
-        paid = min(penalty, convert(state.cash, uint256))
+    roles._check(roles.Role.CLOSER)
+    self._check_open()
+    assert liquidator_share_bps <= c.BPS, "clearing: liquidator share"
+    state: ledger.Account = ledger._load_account(account)
+    if penalty == 0 or state.cash <= 0:
+        return 0
+    paid: uint256 = min(penalty, convert(state.cash, uint256))
+    state.cash -= convert(paid, int256)
+    ledger._save_account(account, state)
+    reward: uint256 = paid * liquidator_share_bps // c.BPS
+    # loaded after the account was saved: the liquidator may be the account itself
+    gainer: ledger.Account = ledger._load_account(liquidator)
+    gainer.cash += convert(reward, int256)
+    ledger._save_account(liquidator, gainer)
+    rest: uint256 = paid - reward
+    to_lp: uint256 = min(paid * self.lp_share_bps // c.BPS, rest)
+    if to_lp > 0:
+        ledger._add_lp(convert(to_lp, int256))
+    if rest > to_lp:
+        ledger._add_insurance(rest - to_lp)
+    log IClearinghouse.LiquidationPaid(
+        account=account, liquidator=liquidator, reward=reward, lp=to_lp, insurance=rest - to_lp
+    )
+    return paid
+
+
+@external
+def pay_reward(receiver: address, amount: uint256) -> uint256:
+    """
+    @notice Pays whoever did the system a service out of insurance, into ledger cash: at most MAX_REWARD and what is there.
+    @param amount [quote, WAD]
+    @return [quote, WAD] paid
+    """
+    roles._check(roles.Role.CLOSER)
+    self._check_open()
+    backing: ledger.Backing = ledger._load_backing()
+    paid: uint256 = min(min(amount, MAX_REWARD), backing.insurance)
     if paid > 0:
-        state.cash -= convert(paid, int256)
-        ledger._save_account(account, state)
-        reward: uint256 = paid * self.liquidator_share_bps // c.BPS
-        # loaded after the account was saved: the liquidator may be the account itself
-        gainer: ledger.Account = ledger._load_account(liquidator)
-        gainer.cash += convert(reward, int256)
-        ledger._save_account(liquidator, gainer)
-        ledger._add_insurance(paid - reward)
-        log IClearinghouse.LiquidationPaid(
-            account=account, liquidator=liquidator, reward=reward, insurance=paid - reward
-        )
+        backing.insurance -= paid
+        ledger._save_backing(backing)
+        state: ledger.Account = ledger._load_account(receiver)
+        state.cash += convert(paid, int256)
+        ledger._save_account(receiver, state)
+        log IClearinghouse.RewardPaid(receiver=receiver, amount=paid, insurance=backing.insurance)
     return paid
 
 
@@ -279,8 +328,11 @@ def release(amount: uint256):
     @param amount [quote, WAD]
     """
     roles._check(roles.Role.INVENTORY)
+    if amount == 0:
+        return
     change: int256 = convert(amount, int256)
     vault: ledger.VaultLedger = ledger._settle_vault(-change, change, 0)
+    self._check_not_frozen(vault)
     log IClearinghouse.ReserveReleased(amount=amount, lp=vault.lp, reserve=vault.reserve)
 
 
@@ -293,9 +345,10 @@ def fund(recipient: address, units: uint256):
     """
     roles._check(roles.Role.HEDGER)
     self._check_begun()
-    lp: int256 = self._spend_lp(units * SCALE)
+    vault: ledger.VaultLedger = self._spend_lp(units * SCALE)
+    self._check_not_frozen(vault)
     ledger._remove_free_units(units, SCALE)
-    log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=lp)
+    log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=vault.lp)
     self._send(recipient, units)
 
 
@@ -316,7 +369,7 @@ def receive_deposit(units: uint256):
     @param units [token units]
     """
     roles._check(roles.Role.VAULT)
-    self._receive_lp(units)
+    self._check_not_frozen(self._receive_lp(units))
 
 
 @external
@@ -329,9 +382,10 @@ def earmark_claims(amount: uint256) -> uint256:
     roles._check(roles.Role.VAULT)
     self._check_begun()
     earmarked: uint256 = amount - amount % SCALE
-    lp: int256 = self._spend_lp(earmarked)
+    vault: ledger.VaultLedger = self._spend_lp(earmarked)
+    self._check_not_frozen(vault)
     ledger.claims += earmarked
-    log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=lp)
+    log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=vault.lp)
     return earmarked
 
 
@@ -353,6 +407,88 @@ def pay_claim(receiver: address, units: uint256):
     self._send(receiver, units)
 
 
+# ------------------------------------------------------------------ privileged: global settlement
+
+
+@external
+def freeze():
+    """
+    @notice Begins global settlement, for good: fees, reserve, insurance and the protocol's part become LP cash, which bears
+            what comes.
+    """
+    roles._check(roles.Role.SETTLER)
+    self._check_open()
+    vault: ledger.VaultLedger = ledger._load_vault()
+    backing: ledger.Backing = ledger._load_backing()
+    vault.lp += convert(vault.reserve + vault.fees + backing.insurance + backing.protocol, int256)
+    vault.reserve = 0
+    vault.fees = 0
+    vault.frozen = True
+    ledger._save_vault(vault)
+    ledger._save_backing(empty(ledger.Backing))
+    log IClearinghouse.Frozen(lp=vault.lp)
+
+
+@external
+def crystallise(account: address, cash_change: int256, payables_change: int256):
+    """
+    @notice Takes an account's positions out of the ledger. LP cash takes the other side and bears cash below zero.
+    @param cash_change [quote, WAD] losses, and payoffs of settled options
+    @param payables_change [quote, WAD] of what settled options owe
+    """
+    self._check_settlement(False)
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    settlement.cash = cash_change
+    settlement.closed = max_value(uint256)
+    settlement.payables = payables_change
+    self._settle(account, settlement)
+
+
+@external
+def finalise(promised: uint256):
+    """
+    @notice Sets LP cash aside for traders' profits and opens withdrawals. What rounding left of payables becomes LP cash.
+    @param promised [quote, WAD] at most LP cash; 0 if that is negative
+    """
+    self._check_settlement(False)
+    self.finalised = True
+    change: int256 = convert(promised, int256) - ledger.payables
+    lp: int256 = ledger._add_lp(-change).lp
+    assert lp >= 0 or promised == 0, "clearing: promise too high"
+    log IClearinghouse.PayablesChanged(change=change, payables=ledger._add_payables(change))
+    log IClearinghouse.Finalised(promised=promised, lp=lp)
+
+
+@external
+def pay_promise(account: address, amount: uint256):
+    """
+    @notice Profit that was promised becomes cash.
+    @param amount [quote, WAD]
+    """
+    self._check_settlement(True)
+    change: int256 = convert(amount, int256)
+    payables: int256 = ledger._add_payables(-change)
+    assert payables >= 0, "clearing: payables too low"
+    state: ledger.Account = ledger._load_account(account)
+    state.cash += change
+    ledger._save_account(account, state)
+    log IClearinghouse.PromisePaid(account=account, amount=amount, cash=state.cash, payables=payables)
+
+
+@external
+def pay_lp(receiver: address, units: uint256):
+    """
+    @notice Pays LP cash out.
+    @param units [token units]
+    """
+    self._check_settlement(True)
+    self._check_receiver(receiver)
+    lp: int256 = self._spend_lp(units * SCALE).lp
+    ledger._remove_free_units(units, SCALE)
+    log IClearinghouse.LpPaid(receiver=receiver, units=units, lp=lp)
+    self._send(receiver, units)
+
+
 # ------------------------------------------------------------------ privileged: governance
 
 
@@ -363,7 +499,7 @@ def withdraw_protocol(units: uint256, receiver: address):
     @param units [token units]
     """
     roles._check(roles.Role.GOVERNOR)
-    self._check_idle()
+    self._check_open()
     self._check_receiver(receiver)
     backing: ledger.Backing = ledger._load_backing()
     assert backing.protocol >= units * SCALE, "clearing: protocol too low"
@@ -386,12 +522,12 @@ def set_margin(margin: address):
 
 
 @external
-def set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256):
+def set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256, lp_share_bps: uint256):
     """
     @notice Sets how fees and liquidation penalties are split.
     """
     roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
-    self._set_shares(insurance_share_bps, liquidator_share_bps)
+    self._set_shares(insurance_share_bps, liquidator_share_bps, lp_share_bps)
 
 
 # ------------------------------------------------------------------ views
@@ -424,7 +560,21 @@ def free_cash() -> uint256:
     @return [quote, WAD] tokens held beyond what redeemed LPs are owed: less than LP cash while an account owes more than
             others have here
     """
-    return ledger.total_units * SCALE - ledger.claims
+    return self._free_cash()
+
+
+@external
+@view
+def cash_ratio() -> uint256:
+    """
+    @return [WAD] what a withdrawal pays of the cash it takes, rounded down: less than one only if global settlement left
+            LP cash negative
+    """
+    lp: int256 = ledger._load_vault().lp
+    if lp >= 0 or not self.finalised:
+        return c.WAD
+    free: uint256 = self._free_cash()
+    return wad.mul_div_down(c.WAD, free, free + convert(-lp, uint256))
 
 
 @external
@@ -451,9 +601,18 @@ def buckets() -> IClearinghouse.Buckets:
 @view
 def in_progress() -> bool:
     """
-    @return whether an operation that spans contracts is under way
+    @return whether an operation that spans contracts is under way, or everything is frozen
     """
-    return self.running
+    return self.running or ledger._is_frozen()
+
+
+@external
+@view
+def frozen() -> bool:
+    """
+    @return whether global settlement has begun
+    """
+    return ledger._is_frozen()
 
 
 @external
@@ -494,6 +653,33 @@ def _check_idle():
 
 @internal
 @view
+def _check_open():
+    """@dev Idle and not frozen."""
+    self._check_idle()
+    self._check_not_frozen(ledger._load_vault())
+
+
+@internal
+@pure
+def _check_not_frozen(vault: ledger.VaultLedger):
+    assert not vault.frozen, "clearing: frozen"
+
+
+@internal
+@view
+def _check_settlement(final: bool):
+    """@notice The caller is SETTLER, everything is frozen, and final or not yet."""
+    roles._check(roles.Role.SETTLER)
+    self._check_idle()
+    assert ledger._is_frozen(), "clearing: not frozen"
+    if final:
+        assert self.finalised, "clearing: not final"
+    else:
+        assert not self.finalised, "clearing: final"
+
+
+@internal
+@view
 def _check_begun():
     assert self.running, "clearing: not begun"
 
@@ -516,7 +702,7 @@ def _check_receiver(receiver: address):
 
 @internal
 def _deposit(units: uint256, account: address):
-    self._check_idle()
+    self._check_open()
     assert account != empty(address), "clearing: zero account"
     self._pull(units)
     state: ledger.Account = ledger._load_account(account)
@@ -547,27 +733,54 @@ def _fund_insurance(units: uint256):
 
 
 @internal
-def _receive_lp(units: uint256):
+def _receive_lp(units: uint256) -> ledger.VaultLedger:
     self._check_begun()
     ledger._add_units(units)
     assert staticcall ASSET.balanceOf(self) >= ledger.total_units, "clearing: tokens not received"
-    lp: int256 = ledger._add_lp(convert(units * SCALE, int256))
-    log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=lp)
+    vault: ledger.VaultLedger = ledger._add_lp(convert(units * SCALE, int256))
+    log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=vault.lp)
+    return vault
 
 
 @internal
-def _spend_lp(amount: uint256) -> int256:
+def _spend_lp(amount: uint256) -> ledger.VaultLedger:
     """
     @dev    Spending nothing is always possible: LP cash may be negative while venues hold the money.
-    @return [quote, WAD] LP cash after
+    @return the vault word after
     """
-    lp: int256 = ledger._add_lp(-convert(amount, int256))
-    assert lp >= 0 or amount == 0, "clearing: LP cash too low"
-    return lp
+    vault: ledger.VaultLedger = ledger._add_lp(-convert(amount, int256))
+    assert vault.lp >= 0 or amount == 0, "clearing: LP cash too low"
+    return vault
 
 
 @internal
-def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.Account:
+def _work_off(amount: uint256) -> uint256:
+    """
+    @notice The cash that a withdrawal takes after global settlement, rounded up. What it pays less works LP cash off.
+    @dev    Accounts have free cash - LP cash between them: nothing was promised when LP cash was negative, all else is zero.
+    @param amount [quote, WAD] paid, > 0
+    @return [quote, WAD] taken, >= amount
+    """
+    assert self.finalised, "clearing: not final"
+    lp: int256 = ledger._load_vault().lp
+    if lp >= 0:
+        return amount
+    free: uint256 = self._free_cash()
+    assert amount <= free, "clearing: tokens at venues"
+    taken: uint256 = wad.mul_div_up(amount, free + convert(-lp, uint256), free)
+    ledger._add_lp(convert(taken - amount, int256))
+    return taken
+
+
+@internal
+@view
+def _free_cash() -> uint256:
+    return ledger.total_units * SCALE - ledger.claims
+
+
+@internal
+def _settle(account: address, settlement: IClearinghouse.Settlement) -> (ledger.Account, ledger.VaultLedger):
+    """@return the words of account and vault after"""
     state: ledger.Account = empty(ledger.Account)
     fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)      # a remainder is not larger
     lp: int256 = -settlement.cash - settlement.reserve - convert(fees, int256)
@@ -594,7 +807,7 @@ def _settle(account: address, settlement: IClearinghouse.Settlement) -> ledger.A
         lp=vault.lp,
         reserve=vault.reserve,
     )
-    return state
+    return state, vault
 
 
 @internal
@@ -609,15 +822,19 @@ def _cover_bad_debt(account: address, debt: uint256) -> int256:
 
 
 @internal
-def _set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256):
+def _set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256, lp_share_bps: uint256):
     assert (
         insurance_share_bps >= MIN_INSURANCE_SHARE_BPS and insurance_share_bps <= c.BPS
     ), "clearing: insurance share"
     assert (
         liquidator_share_bps >= MIN_LIQUIDATOR_SHARE_BPS and liquidator_share_bps <= MAX_LIQUIDATOR_SHARE_BPS
     ), "clearing: liquidator share"
+    assert lp_share_bps <= MAX_LP_SHARE_BPS and liquidator_share_bps + lp_share_bps <= c.BPS, "clearing: LP share"
     self.insurance_share_bps = insurance_share_bps
     self.liquidator_share_bps = liquidator_share_bps
+    self.lp_share_bps = lp_share_bps
     log IClearinghouse.SharesSet(
-        insurance_share_bps=insurance_share_bps, liquidator_share_bps=liquidator_share_bps
+        insurance_share_bps=insurance_share_bps,
+        liquidator_share_bps=liquidator_share_bps,
+        lp_share_bps=lp_share_bps,
     )

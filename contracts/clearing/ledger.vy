@@ -9,7 +9,7 @@
 
         account word   cash i128 | mask u128            mask: bit i is set while the account has a perpetual in market i,
                                                 bit OPTION_BIT + i while it has options in it
-        vault word     lp i96 | reserve u96 | fees u64  fees in MICRO, so that 64 bits suffice
+        vault word     lp i96 | reserve u96 | frozen u1 | fees u63      fees in MICRO, so that 63 bits suffice
         backing word   insurance u128 | protocol u128
 """
 
@@ -23,6 +23,7 @@ struct Account:
 struct VaultLedger:
     lp: int256
     reserve: uint256
+    frozen: bool                # global settlement has begun; here, because every trade reads this word anyway
     fees: uint256               # [quote, WAD] a multiple of MICRO
 
 struct Backing:
@@ -34,11 +35,11 @@ MAX_I128: constant(int256) = 2**127 - 1
 MAX_I96: constant(int256) = 2**95 - 1
 MASK_96: constant(uint256) = 2**96 - 1
 MASK_128: constant(uint256) = 2**128 - 1
-MASK_64: constant(uint256) = 2**64 - 1
+MASK_63: constant(uint256) = 2**63 - 1
 
 # One word per account: written by every deposit, withdrawal and trade.
 accounts: HashMap[address, uint256]
-# LP cash, rebate reserve and accrued fees: written together by every trade.
+# LP cash, rebate reserve, accrued fees and whether all is frozen: read and written together by every trade.
 vault_word: uint256
 # Insurance and protocol: written when fees are split, penalties paid or bad debt covered.
 backing_word: uint256
@@ -71,7 +72,8 @@ def _load_vault() -> VaultLedger:
     return VaultLedger(
         lp=convert(convert(word, bytes32), int256) >> 160,
         reserve=(word >> 64) & MASK_96,
-        fees=unsafe_mul(word & MASK_64, c.MICRO),       # 64 bits times 1e12
+        frozen=(word >> 63) & 1 == 1,
+        fees=unsafe_mul(word & MASK_63, c.MICRO),       # 63 bits times 1e12
     )
 
 
@@ -80,8 +82,19 @@ def _save_vault(vault: VaultLedger):
     assert vault.lp <= MAX_I96 and vault.lp >= -MAX_I96, "clearing: LP cash range"
     assert vault.reserve <= MASK_96, "clearing: reserve range"
     fees: uint256 = unsafe_div(vault.fees, c.MICRO)     # a constant
-    assert fees <= MASK_64, "clearing: fees range"
-    self.vault_word = (convert(convert(vault.lp, bytes32), uint256) << 160) | (vault.reserve << 64) | fees
+    assert fees <= MASK_63, "clearing: fees range"
+    self.vault_word = (
+        (convert(convert(vault.lp, bytes32), uint256) << 160)
+        | (vault.reserve << 64)
+        | (convert(vault.frozen, uint256) << 63)
+        | fees
+    )
+
+
+@internal
+@view
+def _is_frozen() -> bool:
+    return (self.vault_word >> 63) & 1 == 1
 
 
 @internal
@@ -119,12 +132,12 @@ def _remove_free_units(units: uint256, scale: uint256):
 
 
 @internal
-def _add_lp(amount: int256) -> int256:
-    """@return LP cash after"""
+def _add_lp(amount: int256) -> VaultLedger:
+    """@return the vault word after"""
     vault: VaultLedger = self._load_vault()
     vault.lp += amount
     self._save_vault(vault)
-    return vault.lp
+    return vault
 
 
 @internal

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, OPTION_BIT, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, OPTION_BIT, WAD, ceil_div, require
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Buckets, Settlement
 
@@ -17,7 +17,12 @@ MAX_I128 = 2**127 - 1
 MAX_I96 = 2**95 - 1
 U96 = 2**96 - 1
 U128 = 2**128 - 1
-U64 = 2**64 - 1
+U63 = 2**63 - 1
+MIN_INSURANCE_SHARE_BPS = 2_000
+MIN_LIQUIDATOR_SHARE_BPS = 2_000
+MAX_LIQUIDATOR_SHARE_BPS = 8_000
+MAX_LP_SHARE_BPS = 4_000
+MAX_REWARD = 10 * WAD
 
 
 class Margin(Protocol):
@@ -44,7 +49,10 @@ class Account:
 
 @dataclass(slots=True)
 class Clearinghouse:
-    """The ledger. ``scale`` is [WAD per token unit]; every other amount is [quote, WAD] but ``total_units``."""
+    """The ledger. ``scale`` is [WAD per token unit]; every other amount is [quote, WAD] but ``total_units``.
+
+    ``in_progress``, which whoever values anything asks, is ``running or frozen``.
+    """
 
     scale: int
     margin: Margin | None = None
@@ -60,13 +68,16 @@ class Clearinghouse:
     payables: int = 0
     insurance_share_bps: int = 5_000
     liquidator_share_bps: int = 5_000
+    lp_share_bps: int = 1_000
     running: bool = False
+    frozen: bool = False
+    finalised: bool = False
 
     # ── permissionless ──
 
     def deposit(self, units: int, account: str) -> None:
         """Add margin to an account."""
-        self._check_idle()
+        self._check_open()
         require(units > 0, "clearing: zero amount")
         self.total_units += units
         state = self._load_account(account)
@@ -74,13 +85,17 @@ class Clearinghouse:
         self._save_account(account, state)
 
     def withdraw(self, units: int, account: str, now: int) -> None:
-        """Take cash out, keeping initial margin."""
+        """Take cash out, keeping initial margin; after global settlement it may take more than it pays."""
         self._check_idle()
         require(units > 0, "clearing: zero amount")
         state = self._load_account(account)
-        require(state.cash >= units * self.scale, "clearing: insufficient cash")
+        taken = units * self.scale
+        if self.frozen:
+            require(state.mask == 0, "clearing: positions left")
+            taken = self._work_off(taken)
+        require(state.cash >= taken, "clearing: insufficient cash")
         self._check_free_units(units)
-        state.cash -= units * self.scale
+        state.cash -= taken
         if state.mask != 0:
             assert self.oracle is not None
             markets = state.mask | state.mask >> OPTION_BIT
@@ -89,18 +104,19 @@ class Clearinghouse:
                     require(self.oracle.sync(market, now).fresh, "oracle: stale price")
             self._check_margin(account, state, now)
         self._save_account(account, state)
+        self.lp += taken - units * self.scale
         self._remove_free_units(units)
 
     def collect_fees(self) -> None:
         """Split accrued fees between insurance (rounded up) and the protocol."""
-        self._check_idle()
+        self._check_open()
         to_protocol = self.fees * (BPS - self.insurance_share_bps) // BPS
         self._save_backing(self.insurance + self.fees - to_protocol, self.protocol + to_protocol)
         self.fees = 0
 
     def fund_insurance(self, units: int) -> None:
         """Give tokens to insurance; also what ``absorb_donation`` does with a surplus."""
-        self._check_idle()
+        self._check_open()
         require(units > 0, "clearing: zero amount")
         self.total_units += units
         self._save_backing(self.insurance + units * self.scale, self.protocol)
@@ -126,13 +142,14 @@ class Clearinghouse:
             self._check_idle()
         else:
             self._check_begun()
-            self.running = False
+        self._check_not_frozen()
+        self.running = False
         state = self._settle(account, settlement)
         return state.cash, state.mask
 
     def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int:
         """An engine's ``settle``, then a penalty for liquidator and insurance, at most the cash that is left."""
-        self._check_idle()
+        self._check_open()
         state = self._settle(account, settlement)
         paid = min(penalty, max(state.cash, 0))
         if paid > 0:
@@ -145,27 +162,66 @@ class Clearinghouse:
             self._save_backing(self.insurance + paid - reward, self.protocol)
         return paid
 
+    def pay_penalty(self, account: str, penalty: int, liquidator: str, liquidator_share_bps: int) -> int:
+        """A penalty, at most the cash there is: liquidator's and LPs' parts rounded down, the rest is insurance."""
+        self._check_open()
+        require(liquidator_share_bps <= BPS, "clearing: liquidator share")
+        state = self._load_account(account)
+        paid = min(penalty, max(state.cash, 0))
+        if paid == 0:
+            return 0
+        state.cash -= paid
+        self._save_account(account, state)
+        reward = paid * liquidator_share_bps // BPS
+        gainer = self._load_account(liquidator)
+        gainer.cash += reward
+        self._save_account(liquidator, gainer)
+        to_lp = min(paid * self.lp_share_bps // BPS, paid - reward)
+        self._settle_vault(0, to_lp, 0)
+        self._save_backing(self.insurance + paid - reward - to_lp, self.protocol)
+        return paid
+
+    def pay_reward(self, receiver: str, amount: int) -> int:
+        """A reward out of insurance, at most what that has and at most MAX_REWARD."""
+        self._check_open()
+        paid = min(amount, MAX_REWARD, self.insurance)
+        if paid > 0:
+            self._save_backing(self.insurance - paid, self.protocol)
+            state = self._load_account(receiver)
+            state.cash += paid
+            self._save_account(receiver, state)
+        return paid
+
     def release(self, amount: int) -> None:
         """Excess reserve becomes LP cash."""
+        if amount == 0:
+            return
+        self._check_not_frozen()
         self._settle_vault(-amount, amount, 0)
 
     def fund(self, units: int) -> None:
         """LP cash goes to a venue."""
         self._check_begun()
+        self._check_not_frozen()
         self._spend_lp(units * self.scale)
         self._remove_free_units(units)
 
     def collect(self, units: int) -> None:
-        """Tokens from a venue or the Vault become LP cash."""
+        """Tokens from a venue become LP cash."""
         self._check_begun()
         self.total_units += units
         self._settle_vault(0, units * self.scale, 0)
 
-    receive_deposit = collect
+    def receive_deposit(self, units: int) -> None:
+        """Tokens from the Vault become LP cash."""
+        self._check_begun()
+        self._check_not_frozen()
+        self.collect(units)
 
     def earmark_claims(self, amount: int) -> int:
         """LP cash is set aside for redeemed shares, in whole token units."""
         self._check_begun()
+        self._check_not_frozen()
         earmarked = amount - amount % self.scale
         self._spend_lp(earmarked)
         self.claims += earmarked
@@ -178,12 +234,64 @@ class Clearinghouse:
         self._remove_units(units)
         self.claims -= units * self.scale
 
+    # ── global settlement ──
+
+    def freeze(self) -> None:
+        """Fees, reserve, insurance and the protocol's part become LP cash; nothing trades any more."""
+        self._check_open()
+        self._settle_vault(-self.reserve, self.reserve + self.fees + self.insurance + self.protocol, -self.fees)
+        self.insurance = self.protocol = 0
+        self.frozen = True
+
+    def crystallise(self, account: str, cash_change: int, payables_change: int) -> None:
+        """Take an account's positions out of the ledger; LP cash takes the other side and bears cash below zero."""
+        self._check_settlement(final=False)
+        self._settle(account, Settlement(cash=cash_change, closed=2**256 - 1, payables=payables_change))
+
+    def finalise(self, promised: int) -> None:
+        """Set LP cash aside for profits and open withdrawals; the dust of payables becomes LP cash."""
+        self._check_settlement(final=False)
+        lp = self.lp + self.payables - promised
+        require(-MAX_I96 <= lp <= MAX_I96, "clearing: LP cash range")
+        require(lp >= 0 or promised == 0, "clearing: promise too high")
+        self.lp, self.payables, self.finalised = lp, promised, True
+
+    def pay_promise(self, account: str, amount: int) -> None:
+        """Profit that was promised becomes cash."""
+        self._check_settlement(final=True)
+        require(amount <= self.payables, "clearing: payables too low")
+        state = self._load_account(account)
+        state.cash += amount
+        self._save_account(account, state)
+        self.payables -= amount
+
+    def pay_lp(self, units: int) -> None:
+        """LP cash leaves."""
+        self._check_settlement(final=True)
+        require(units == 0 or units * self.scale <= self.lp, "clearing: LP cash too low")
+        self._remove_free_units(units)
+        self.lp -= units * self.scale
+
+    # ── governance ──
+
     def withdraw_protocol(self, units: int) -> None:
         """The protocol's part leaves."""
-        self._check_idle()
+        self._check_open()
         require(self.protocol >= units * self.scale, "clearing: protocol too low")
         self._remove_free_units(units)
         self.protocol -= units * self.scale
+
+    def set_shares(self, insurance_share_bps: int, liquidator_share_bps: int, lp_share_bps: int) -> None:
+        """How fees and penalties are split."""
+        require(MIN_INSURANCE_SHARE_BPS <= insurance_share_bps <= BPS, "clearing: insurance share")
+        require(
+            MIN_LIQUIDATOR_SHARE_BPS <= liquidator_share_bps <= MAX_LIQUIDATOR_SHARE_BPS, "clearing: liquidator share"
+        )
+        fits = lp_share_bps <= MAX_LP_SHARE_BPS and liquidator_share_bps + lp_share_bps <= BPS
+        require(fits, "clearing: LP share")
+        self.insurance_share_bps = insurance_share_bps
+        self.liquidator_share_bps = liquidator_share_bps
+        self.lp_share_bps = lp_share_bps
 
     # ── views ──
 
@@ -199,6 +307,16 @@ class Clearinghouse:
     def free_cash(self) -> int:
         """Tokens held beyond what redeemed LPs are owed [quote, WAD]."""
         return self.total_units * self.scale - self.claims
+
+    def in_progress(self) -> bool:
+        """Whether nothing may be valued now."""
+        return self.running or self.frozen
+
+    def cash_ratio(self) -> int:
+        """What a withdrawal pays of the cash it takes, rounded down [WAD]."""
+        if self.lp >= 0 or not self.finalised:
+            return WAD
+        return WAD * self.free_cash() // (self.free_cash() - self.lp)
 
     def buckets(self) -> Buckets:
         """Every bucket but the accounts' cash."""
@@ -217,6 +335,18 @@ class Clearinghouse:
 
     def _check_idle(self) -> None:
         require(not self.running, "clearing: in progress")
+
+    def _check_not_frozen(self) -> None:
+        require(not self.frozen, "clearing: frozen")
+
+    def _check_open(self) -> None:
+        self._check_idle()
+        self._check_not_frozen()
+
+    def _check_settlement(self, *, final: bool) -> None:
+        self._check_idle()
+        require(self.frozen, "clearing: not frozen")
+        require(self.finalised == final, "clearing: not final" if final else "clearing: final")
 
     def _check_begun(self) -> None:
         require(self.running, "clearing: not begun")
@@ -254,10 +384,19 @@ class Clearinghouse:
         require(self.reserve + reserve >= 0, "clearing: reserve exhausted")
         require(-MAX_I96 <= self.lp + lp <= MAX_I96, "clearing: LP cash range")
         require(self.reserve + reserve <= U96, "clearing: reserve range")
-        require((self.fees + fees) // MICRO <= U64, "clearing: fees range")
+        require((self.fees + fees) // MICRO <= U63, "clearing: fees range")
         self.lp += lp
         self.reserve += reserve
         self.fees += fees
+
+    def _work_off(self, amount: int) -> int:
+        """The cash that a withdrawal of ``amount`` takes after global settlement, rounded up."""
+        require(self.finalised, "clearing: not final")
+        if self.lp >= 0:
+            return amount
+        free = self.free_cash()
+        require(amount <= free, "clearing: tokens at venues")
+        return ceil_div(amount * (free - self.lp), free)
 
     def _spend_lp(self, amount: int) -> None:
         self._settle_vault(0, -amount, 0)
