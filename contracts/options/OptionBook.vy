@@ -407,6 +407,16 @@ def board(market: uint256, expiry: uint256) -> IOptionBook.Board:
 
 @external
 @view
+def smile(market: uint256, expiry: uint256) -> IVolSurface.Smile:
+    """
+    @return what the surface of a board's point said of it; all zero if it has no point
+    """
+    key: uint256 = series._key(market, expiry)
+    return boards._load_smile(key, boards._load_point(key).surface)
+
+
+@external
+@view
 def strikes(market: uint256, expiry: uint256) -> DynArray[IOptionBook.Strike, series.MAX_STRIKES]:
     """
     @return the strikes of a board in the order of their index, with what accounts hold net

@@ -10,13 +10,15 @@
         the charge, or receives the rebate. Options are settled in cash at the price in force at expiry, proved by round ids.
         Positions and totals are at OptionBook; here are the rules, and the money goes through the Clearinghouse.
 
-        Actors: a trader trades its own account; anyone refreshes, settles, clears and liquidates, paid for the first two; governor
-        and deployer list markets and strikes; the guardian pauses markets, closes boards and lowers caps.
+        Actors: a trader trades its own account; anyone refreshes, settles and clears, paid for the first two; CLOSER
+        (Liquidator, CloseQueue) closes and moves positions of others, by rules of its own; governor and deployer list
+        markets and strikes; the guardian pauses markets, closes boards and lowers caps.
 
-        Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike, selling never
-        costs, the charge aside. I9 an account is liquidatable iff its equity is below maintenance. I14 a trade that only shrinks
-        positions is refused for a stale price, or by Margin if what it hedged is kept and equity is below maintenance. Settlement: payables = what settled accounts are still owed, plus dust that
-        goes to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
+        Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike, selling
+        never costs, the charge aside. I14 a trade that only shrinks positions is refused for a stale price, or by Margin
+        if what it hedged is kept and equity is below maintenance. CLOSER can shrink a position, and move it to an account
+        that has none on the other side. Settlement: payables = what settled accounts are still owed, plus dust that goes
+        to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
 @dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, settle, log, margin. Whatever is
         refused after something was written reverts it. A refresh changes the inventory, which no view can foresee, so
         `quote` refuses on a board that is due: `refresh` first, by anyone. In a block in which somebody has been paid for a fall
@@ -33,7 +35,6 @@ from interfaces import IPriceOracle
 from interfaces import IVolSurface
 from contracts import constants as c
 from contracts.governance import roles
-from contracts.math import wad
 from contracts.options import parameters
 from contracts.options import series
 
@@ -52,6 +53,14 @@ exports: (
     roles.offer_admin,
     roles.accept_admin,
 )
+
+struct Done:
+    outcome: IOptionEngine.Outcome
+    market: uint256
+    cash: int256                # [quote, WAD] the account's, after
+    mask: uint256               # after
+    closing: bool               # every order shrank a position and flipped none
+    is_short: bool              # the account, after
 
 MAX_ORDERS: constant(uint256) = 8
 MONEYNESS: constant(uint256) = 10               # strikes are listed from a tenth of spot to ten times spot
@@ -99,88 +108,19 @@ def trade(
     @param deadline [s]
     """
     assert block.timestamp <= deadline, "options: deadline passed"
-    key: uint256 = self._check_orders(orders)
-    market: uint256 = series._market_of(key)
-    rules: uint256 = parameters._rules(market)
-    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_open(key, mark.fresh)
-    outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
-    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-    closing: bool = False
-    is_short: bool = False
-    outcome, settlement, closing, is_short = self._execute(msg.sender, orders, key, rules, mark)
-    assert -outcome.cash <= limit, "options: limit"
-    cash: int256 = 0
-    mask: uint256 = 0
-    cash, mask = extcall CLEARINGHOUSE.settle(msg.sender, settlement)
+    done: Done = self._execute(msg.sender, orders)
+    assert -done.outcome.cash <= limit, "options: limit"
     # long options alone lose no more than they are worth, and are paid for
-    risky: bool = mask & ~(1 << (market + c.OPTION_BIT)) != 0 or is_short
-    if risky or cash < 0:
-        assert risky or closing, "margin: below initial"
-        self._sync_mask(mask, market, not closing)
-        margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-        if closing:
-            assert staticcall margin.check_close(
-                msg.sender, cash, mask, market, 0, orders
-            )   # dev: gives its own reason
+    risky: bool = done.mask & ~(1 << (done.market + c.OPTION_BIT)) != 0 or done.is_short
+    if risky or done.cash < 0:
+        if done.closing:
+            self._check_close(msg.sender, orders, done)
         else:
-            assert staticcall margin.check_initial(msg.sender, cash, mask), "margin: below initial"
-    return outcome
-
-
-@external
-def liquidate(account: address, market: uint256, expiry: uint256) -> uint256:
-    """
-    @notice Closes up to eight positions that an account below maintenance has on a board, at the vault's quote.
-    @dev    The penalty is on the notional of what was short, at most the equity that the account is left with.
-    @return [quote, WAD] penalty paid
-    """
-    key: uint256 = series._key(market, expiry)
-    rules: uint256 = parameters._rules(market)
-    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_open(key, mark.fresh)
-    cash: int256 = 0
-    mask: uint256 = 0
-    cash, mask = staticcall CLEARINGHOUSE.account(account)
-    # a leg whose price has gone stale is judged at its last mark: it must not shield the others
-    self._sync_mask(mask, market, False)
-    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-    health: IMargin.Health = staticcall margin.assess(account, cash, mask)
-    assert health.equity < convert(health.maintenance, int256), "options: account is healthy"
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    short: uint256 = 0          # [base, WAD]
-    legs: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall BOOK.legs(account)
-    for shorts: bool in [True, False]:      # what is long may be the hedge of what is short
-        for leg: IOptionBook.Leg in legs:
-            if (
-                series._board_of(leg.series) == key
-                and (leg.size < 0) == shorts
-                and len(orders) < MAX_ORDERS
-            ):
-                orders.append(IOptionBook.Order(series=leg.series, size=-leg.size))
-                short += convert(max(-leg.size, 0), uint256)
-    assert len(orders) != 0, "options: no position"
-    outcome: IOptionEngine.Outcome = empty(IOptionEngine.Outcome)
-    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-    closing: bool = False
-    is_short: bool = False
-    outcome, settlement, closing, is_short = self._execute(account, orders, key, rules, mark)
-    left: int256 = health.equity - convert(outcome.half_spread, int256) - outcome.charge
-    penalty: uint256 = min(
-        wad.mul_div_up(wad.mul_up(short, mark.price), parameters._penalty_bps(rules), c.BPS),
-        convert(max(left, 0), uint256),
-    )
-    paid: uint256 = extcall CLEARINGHOUSE.settle_liquidation(account, settlement, penalty, msg.sender)
-    log IOptionEngine.Liquidated(
-        account=account,
-        market=market,
-        expiry=expiry,
-        liquidator=msg.sender,
-        equity=health.equity,
-        maintenance=health.maintenance,
-        penalty=paid,
-    )
-    return paid
+            assert risky, "margin: below initial"
+            self._sync_mask(done.mask, done.market, True)
+            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+            assert staticcall margin.check_initial(msg.sender, done.cash, done.mask), "margin: below initial"
+    return done.outcome
 
 
 # ------------------------------------------------------------------ permissionless: keeping
@@ -195,8 +135,7 @@ def refresh(market: uint256, expiry: uint256) -> uint256:
     """
     key: uint256 = series._key(market, expiry)
     rules: uint256 = parameters._rules(market)
-    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_open(key, mark.fresh)
+    mark: IPriceOracle.Mark = self._sync_open(key)
     board: IOptionBook.Board = staticcall BOOK.board(market, expiry)
     assert board.strikes != 0, "options: not listed"
     assert staticcall BOOK.is_due(key, mark.price), "options: not due"
@@ -219,7 +158,7 @@ def settle(market: uint256, expiry: uint256, round_id: uint256) -> uint256:
     assert key != 0, "options: not listed"
     assert block.timestamp >= expiry, "options: not expired"
     price: uint256 = staticcall ORACLE.price_at(market, expiry, round_id)
-    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    mark: IPriceOracle.Mark = self._sync(market)
     payoff: int256 = 0
     legs: uint256 = 0
     change: IInventory.Change = empty(IInventory.Change)
@@ -249,11 +188,8 @@ def settle_accounts(market: uint256, expiry: uint256, accounts: DynArray[address
         payoff, found, holds = extcall BOOK.pay_out(key, account)
         if found:
             settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-            settlement.cash = payoff
             settlement.payables = -payoff
-            if not holds:
-                settlement.closed = 1 << (market + c.OPTION_BIT)
-            extcall CLEARINGHOUSE.settle(account, settlement)
+            self._settle(account, payoff, market, holds, settlement)
             log IOptionEngine.AccountSettled(
                 account=account, market=market, expiry=expiry, payoff=payoff
             )
@@ -269,7 +205,71 @@ def clear(market: uint256, expiry: uint256):
     log IOptionEngine.Cleared(market=market, expiry=expiry, dust=dust)
 
 
-# ------------------------------------------------------------------ privileged
+# ------------------------------------------------------------------ privileged: positions of others
+
+
+@external
+def close_for(
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], checked: bool
+) -> IOptionEngine.Outcome:
+    """
+    @notice `trade` of another account whose orders all shrink a position and flip none.
+    @param orders by ascending series
+    @param checked whether Margin judges what they hedged, as it does for `trade`; else nobody does
+    """
+    roles._check(roles.Role.CLOSER)
+    done: Done = self._execute(account, orders)
+    assert done.closing, "options: not closing"
+    if checked:
+        self._check_close(account, orders, done)
+    return done.outcome
+
+
+@external
+def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
+    """
+    @notice Moves positions of one account on one board to another at the mark value: the taker pays what the giver gets.
+    @dev    Nets over all accounts stay as they are, so the board's totals do, which are a function of them: Inventory has
+            nothing to learn, there is neither spread nor charge, and caps, minimum size, cut-off and pause do not apply.
+            What rounding takes, less than a wei an order, the giver pays to the taker. Margin of both accounts is the
+            caller's to check.
+    @param orders the taker's, by ascending series; the giver gets the opposite
+    """
+    roles._check(roles.Role.CLOSER)
+    assert giver != taker, "options: same account"
+    key: uint256 = 0
+    rules: uint256 = 0
+    mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
+    key, rules, mark = self._enter(orders)
+    market: uint256 = series._market_of(key)
+    opposite: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+    for order: IOptionBook.Order in orders:
+        opposite.append(IOptionBook.Order(series=order.series, size=-order.size))
+    cash: int256 = 0
+    for account: address in [giver, taker]:
+        gives: bool = account == giver
+        fill: IOptionBook.Fill = self._apply(account, opposite if gives else orders, mark)
+        for o: IOptionBook.Filled in fill.orders:
+            if gives:
+                assert self._shrinks(o), "options: not closing"
+            else:
+                # two positions have at most 2^62 lots each
+                assert o.before * (o.after - o.before) >= 0, "options: taker is on the other side"
+        # what the giver gets, then what the taker pays
+        cash = -fill.premium if gives else -cash
+        self._settle(account, cash, market, fill.holds, empty(IClearinghouse.Settlement))
+    log IOptionEngine.Transferred(
+        giver=giver,
+        taker=taker,
+        market=market,
+        expiry=series._expiry_of(key),
+        orders=orders,
+        spot=mark.price,
+        premium=-cash,
+    )
+
+
+# ------------------------------------------------------------------ privileged: markets
 
 
 @external
@@ -329,7 +329,7 @@ def list_strikes(market: uint256, expiry: uint256, strikes: DynArray[uint256, se
     # an expiry that is not at 08:00 UTC is not there
     assert (staticcall SURFACE.smile(market, expiry)).theta != 0, "options: not on the surface"
     assert len(strikes) != 0, "options: no strikes"
-    spot: uint256 = (extcall ORACLE.sync(market)).price
+    spot: uint256 = (self._sync(market)).price
     for strike: uint256 in strikes:
         assert strike * MONEYNESS >= spot and strike <= spot * MONEYNESS, "options: strike range"
     extcall BOOK.add_strikes(series._key(market, expiry), strikes)
@@ -384,6 +384,15 @@ def margin_bps(market: uint256) -> (uint256, uint256, uint256):
         parameters._floor_bps(rules),
         parameters._maintenance_bps(rules),
     )
+
+
+@external
+@view
+def penalty_bps(market: uint256) -> uint256:
+    """
+    @return [bps of notional] of a liquidation
+    """
+    return parameters._penalty_bps(parameters._rules(market))
 
 
 @external
@@ -461,7 +470,7 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool)
     grown: int256 = 0
     for o: IOptionBook.Filled in fill.orders:
         grown += abs(o.after) - abs(o.before)
-        if abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0)):
+        if self._shrinks(o):
             continue
         closing = False
         limits = parameters.limits[market]
@@ -485,23 +494,50 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool)
 
 
 @internal
-def _execute(
-    account: address,
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS],
-    key: uint256,
-    rules: uint256,
-    mark: IPriceOracle.Mark,
-) -> (IOptionEngine.Outcome, IClearinghouse.Settlement, bool, bool):
+def _enter(
+    orders: DynArray[IOptionBook.Order, MAX_ORDERS]
+) -> (uint256, uint256, IPriceOracle.Mark):
+    """@return the key of the one board that all orders are on, the market's rules, and the mark of now"""
+    key: uint256 = self._check_orders(orders)
+    rules: uint256 = parameters._rules(series._market_of(key))
+    return key, rules, self._sync_open(key)
+
+
+@internal
+def _sync(market: uint256) -> IPriceOracle.Mark:
+    return extcall ORACLE.sync(market)
+
+
+@internal
+def _sync_open(key: uint256) -> IPriceOracle.Mark:
+    """@return the mark of now, of a board that can be traded on"""
+    mark: IPriceOracle.Mark = self._sync(series._market_of(key))
+    self._check_open(key, mark.fresh)
+    return mark
+
+
+@internal
+def _apply(
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
+) -> IOptionBook.Fill:
+    return extcall BOOK.apply(account, orders, mark)
+
+
+@internal
+def _execute(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> Done:
     """
-    @notice A trade but for its settlement: refresh if the board is due, book, rules, Inventory, log.
-    @return outcome, what to settle, whether the trade only shrinks positions, and whether the account is short afterwards
+    @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log, settle.
     """
+    key: uint256 = 0
+    rules: uint256 = 0
+    mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
+    key, rules, mark = self._enter(orders)
     market: uint256 = series._market_of(key)
     due: bool = staticcall BOOK.is_due(key, mark.price)
     if due and not staticcall INVENTORY.frozen():
         self._renew(key, mark, 0)
         due = False
-    fill: IOptionBook.Fill = extcall BOOK.apply(account, orders, mark)
+    fill: IOptionBook.Fill = self._apply(account, orders, mark)
     fill.change.closing = self._check_fill(fill, key, rules, due)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, fill.change)
     outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer)
@@ -515,24 +551,56 @@ def _execute(
         half_spread=outcome.half_spread,
         charge=outcome.charge,
     )
-    opened: uint256 = 1 << (market + c.OPTION_BIT)
-    closed: uint256 = 0
-    if not fill.holds:
-        closed = opened
-        opened = 0
-    return (
-        outcome,
-        IClearinghouse.Settlement(
-            cash=outcome.cash,
-            reserve=answer.charge - convert(answer.release, int256),
-            fees=outcome.fees,
-            opened=opened,
-            closed=closed,
-            payables=0,
-        ),
-        fill.change.closing,
-        fill.is_short,
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    settlement.reserve = answer.charge - convert(answer.release, int256)
+    settlement.fees = outcome.fees
+    cash: int256 = 0
+    mask: uint256 = 0
+    cash, mask = self._settle(account, outcome.cash, market, fill.holds, settlement)
+    return Done(
+        outcome=outcome,
+        market=market,
+        cash=cash,
+        mask=mask,
+        closing=fill.change.closing,
+        is_short=fill.is_short,
     )
+
+
+@internal
+@pure
+def _shrinks(o: IOptionBook.Filled) -> bool:
+    """@return whether an order shrinks a position and does not flip it"""
+    return abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0))
+
+
+@internal
+def _settle(
+    account: address, cash: int256, market: uint256, holds: bool, of_others: IClearinghouse.Settlement
+) -> (int256, uint256):
+    """
+    @param cash [quote, WAD] to the account
+    @param holds whether the account has options in the market, after
+    @param of_others what the reserve, fees and payables get
+    @return the account's cash [quote, WAD] and mask, after
+    """
+    settlement: IClearinghouse.Settlement = of_others
+    settlement.cash = cash
+    if holds:
+        settlement.opened = 1 << (market + c.OPTION_BIT)
+    else:
+        settlement.closed = 1 << (market + c.OPTION_BIT)
+    return extcall CLEARINGHOUSE.settle(account, settlement)
+
+
+@internal
+def _check_close(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], done: Done):
+    """@notice Has Margin judge an account whose orders have only closed, at whatever marks there are."""
+    self._sync_mask(done.mask, done.market, False)
+    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+    assert staticcall margin.check_close(
+        account, done.cash, done.mask, done.market, 0, orders
+    )   # dev: gives its own reason
 
 
 @internal
@@ -558,7 +626,7 @@ def _sync_mask(mask: uint256, synced: uint256, fresh: bool):
     both: uint256 = (mask | (mask >> c.OPTION_BIT)) & ~(1 << synced)
     for market: uint256 in range(c.MAX_MARKETS):
         if (both >> market) & 1 == 1:
-            mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+            mark: IPriceOracle.Mark = self._sync(market)
             assert mark.fresh or not fresh, "oracle: stale price"
 
 
