@@ -10,13 +10,13 @@
         realised into the account's cash at the Clearinghouse when a position shrinks; cost is averaged when it grows.
 
         Actors: a trader trades its own account; anyone synchronises a market; CLOSER (Liquidator, Deleverager, CloseQueue)
-        closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers caps; governor and
-        deployer list markets and set their parameters.
+        closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers caps; governor
+        and deployer list markets and set their parameters.
 
         Invariants: I2 open interest and claims equal the sums over positions exactly. I9 a trade that strictly reduces a
-        position without flipping it is never refused for caps, size or pause, nor for margin unless options that it hedged
-        are kept. CLOSER can shrink a position, and move it to an account that has none on the other side; it cannot flip
-        one, nor open one otherwise. `quote` and `trade` run the same code, so they agree to the wei.
+        position without flipping it is never refused for caps, size or pause, nor for margin unless options that it
+        hedged are kept. CLOSER can shrink a position, and move it to an account that has none on the other side; it
+        cannot flip one, nor open one otherwise. `quote` and `trade` run the same code, so they agree to the wei.
 @dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle, margin. Inside
         another operation the Clearinghouse refuses to settle; before that nobody is called but the contracts named here.
         All state is written and settled before margin is checked: here if the account has no other position, else by
@@ -164,8 +164,8 @@ def close_for(account: address, market: uint256, size_delta: int256, checked: bo
 @external
 def deleverage(account: address, market: uint256, size_delta: int256) -> IPerpEngine.Outcome:
     """
-    @notice Shrinks a position at the mark, without spread: what the reserve asks for a rise of the potential LPs pay, what
-            it gives for a fall they get.
+    @notice Shrinks a position at the mark, without spread: what the reserve asks for a rise of the potential LPs pay,
+            what it gives for a fall they get.
     @param size_delta [base, WAD] > 0 buys
     """
     roles._check(roles.Role.CLOSER)
@@ -175,10 +175,10 @@ def deleverage(account: address, market: uint256, size_delta: int256) -> IPerpEn
 @external
 def transfer(giver: address, taker: address, market: uint256, size: int256):
     """
-    @notice Moves a part of an account's position to another account at the mark: the giver realises it, the taker enters.
-    @dev    The vault's exposure and open interest stay as they are, so there is neither spread nor charge, and caps, minimum
-            size and pause do not apply. What rounding leaves, less than three wei, is the LPs'. Margin of both accounts is
-            the caller's to check.
+    @notice Moves a part of an account's position to another at the mark: the giver realises it, the taker enters there.
+    @dev    The vault's exposure and open interest stay as they are, so there is neither spread nor charge, and caps,
+            minimum size and pause do not apply. What rounding leaves, less than three wei, is the LPs'. Margin of both
+            accounts is the caller's to check.
     @param size [base, WAD] in the sign of the giver's position, at most that
     """
     roles._check(roles.Role.CLOSER)
@@ -380,8 +380,8 @@ def book(market: uint256) -> funding.Book:
 @view
 def accrued(market: uint256) -> (uint256, uint256, int256, int256):
     """
-    @return open interest long and short [base, WAD], and the indices of both sides [1e-9 quote per base], accrued to now
-            at the last accepted mark
+    @return open interest long and short [base, WAD], and the indices of both sides [1e-9 quote per base], accrued to
+            now at the last accepted mark
     """
     assert market < c.MAX_MARKETS, "perps: not listed"
     book: funding.Book = self._book_now(market)
