@@ -51,7 +51,6 @@ interface IEngineViews:
 WINDOW: constant(uint256) = 60              # [s] for outbidding
 GRACE: constant(uint256) = 600              # [s] for acting on it
 MAX_TRIGGER_BPS: constant(uint256) = 9_500  # of NAV
-MAX_REWARD: constant(uint256) = 10 * c.WAD  # [quote, WAD]
 REWARD_SHARE: constant(uint256) = 100       # and at most one part in so many of the profit closed
 MAX_RATIO: constant(uint256) = 10**6 * c.WAD    # of a score's factors: beyond, all are alike
 
@@ -86,7 +85,7 @@ def __init__(
     """
     assert trigger_bps <= MAX_TRIGGER_BPS, "deleverage: trigger"
     assert target_bps < trigger_bps, "deleverage: target"
-    assert reward <= MAX_REWARD, "deleverage: reward"
+    assert reward <= c.MAX_REWARD, "deleverage: reward"
     CLEARINGHOUSE = IClearinghouse(clearinghouse)
     PERP_ENGINE = IPerpEngine(perp_engine)
     OPTION_BOOK = IOptionBook(option_book)

@@ -26,8 +26,6 @@ from ballast.model.exact.vault import Valuation
 
 WINDOW = 60
 GRACE = 600
-MAX_TRIGGER_BPS = 9_500
-MAX_REWARD = 10 * WAD
 REWARD_SHARE = 100
 MAX_RATIO = 10**6 * WAD
 
