@@ -64,8 +64,6 @@ MIN_INSURANCE_SHARE_BPS: constant(uint256) = 2_000
 MIN_LIQUIDATOR_SHARE_BPS: constant(uint256) = 2_000
 MAX_LIQUIDATOR_SHARE_BPS: constant(uint256) = 8_000
 MAX_LP_SHARE_BPS: constant(uint256) = 4_000
-# Most that one service is paid out of insurance. [quote, WAD]
-MAX_REWARD: constant(uint256) = 10 * c.WAD
 
 ASSET: immutable(IERC20)
 ORACLE: immutable(IPriceOracle)
@@ -310,7 +308,7 @@ def pay_reward(receiver: address, amount: uint256) -> uint256:
     roles._check(roles.Role.CLOSER)
     self._check_open()
     backing: ledger.Backing = ledger._load_backing()
-    paid: uint256 = min(min(amount, MAX_REWARD), backing.insurance)
+    paid: uint256 = min(min(amount, c.MAX_REWARD), backing.insurance)
     if paid > 0:
         backing.insurance -= paid
         ledger._save_backing(backing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, OPTION_BIT, WAD, ceil_div, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, MAX_REWARD, MICRO, OPTION_BIT, WAD, ceil_div, require
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Buckets, Settlement
 
@@ -22,7 +22,6 @@ MIN_INSURANCE_SHARE_BPS = 2_000
 MIN_LIQUIDATOR_SHARE_BPS = 2_000
 MAX_LIQUIDATOR_SHARE_BPS = 8_000
 MAX_LP_SHARE_BPS = 4_000
-MAX_REWARD = 10 * WAD
 
 
 class Margin(Protocol):
