@@ -160,7 +160,9 @@ class Liquidator:
         market = market_of(board_of(orders[0].series))
         price = self._sync_traded(market, now)
         cash, mask, before = self._assess(account, now)
-        assert self.option_book is not None and self.option_engine is not None and self.margin is not None
+        assert self.option_book is not None
+        assert self.option_engine is not None
+        assert self.margin is not None
         held = {leg.series: leg.size for leg in self.option_book.legs(account, now)}
         wanted = [Order(order.series, _shrinking(order.size, held.get(order.series, 0))) for order in orders]
         parts = [order for order in wanted if order.size != 0]
