@@ -24,9 +24,9 @@
 
         Global settlement (SETTLER): `freeze` is for good. Nothing trades, enters or is sent to a venue any more; `in_progress`
         answers True, so whatever values the vault or an account refuses. Claims, and what comes back from venues, go on.
-        `crystallise` takes each account's positions out of the ledger, `finalise` sets the profits aside that LP cash can
-        pay and opens withdrawals. If LP cash is negative then, accounts own more than there is: every withdrawal takes
-        cash in the proportion of all cash to free cash, and the difference works LP cash off. That proportion does not
+        `crystallise` takes each account's positions out of the ledger, `finalise` opens withdrawals, and traders' profits and LPs
+        are paid from LP cash by SETTLER's rule. If LP cash is negative then, accounts own more than there is: every withdrawal
+        takes cash in the proportion of all cash to free cash, and the difference works LP cash off. That proportion does not
         change by withdrawing, and falls when a venue pays back.
 @custom:kill Nobody can freeze balances but SETTLER, a contract that does it by rule and ends in withdrawals. The guardian
         pauses engines and vault; deposits of margin, withdrawals by accounts without positions and LP claims stay open.
@@ -443,34 +443,30 @@ def crystallise(account: address, cash_change: int256, payables_change: int256):
 
 
 @external
-def finalise(promised: uint256):
+def finalise():
     """
-    @notice Sets LP cash aside for traders' profits and opens withdrawals. What rounding left of payables becomes LP cash.
-    @param promised [quote, WAD] at most LP cash; 0 if that is negative
+    @notice Opens withdrawals. What rounding left of payables becomes LP cash.
     """
     self._check_settlement(False)
     self.finalised = True
-    change: int256 = convert(promised, int256) - ledger.payables
-    lp: int256 = ledger._add_lp(-change).lp
-    assert lp >= 0 or promised == 0, "clearing: promise too high"
-    log IClearinghouse.PayablesChanged(change=change, payables=ledger._add_payables(change))
-    log IClearinghouse.Finalised(promised=promised, lp=lp)
+    dust: int256 = ledger.payables
+    lp: int256 = ledger._add_lp(dust).lp
+    log IClearinghouse.PayablesChanged(change=-dust, payables=ledger._add_payables(-dust))
+    log IClearinghouse.Finalised(lp=lp)
 
 
 @external
 def pay_promise(account: address, amount: uint256):
     """
-    @notice Profit that was promised becomes cash.
+    @notice Pays an account's profit out of LP cash, into its cash.
     @param amount [quote, WAD]
     """
     self._check_settlement(True)
-    change: int256 = convert(amount, int256)
-    payables: int256 = ledger._add_payables(-change)
-    assert payables >= 0, "clearing: payables too low"
+    lp: int256 = self._spend_lp(amount).lp
     state: ledger.Account = ledger._load_account(account)
-    state.cash += change
+    state.cash += convert(amount, int256)
     ledger._save_account(account, state)
-    log IClearinghouse.PromisePaid(account=account, amount=amount, cash=state.cash, payables=payables)
+    log IClearinghouse.PromisePaid(account=account, amount=amount, cash=state.cash, lp=lp)
 
 
 @external
@@ -755,7 +751,7 @@ def _spend_lp(amount: uint256) -> ledger.VaultLedger:
 def _work_off(amount: uint256) -> uint256:
     """
     @notice The cash that a withdrawal takes after global settlement, rounded up. What it pays less works LP cash off.
-    @dev    Accounts have free cash - LP cash between them: nothing was promised when LP cash was negative, all else is zero.
+    @dev    Accounts have free cash - LP cash between them: all else is zero, and no profit is paid while LP cash is negative.
     @param amount [quote, WAD] paid, > 0
     @return [quote, WAD] taken, >= amount
     """

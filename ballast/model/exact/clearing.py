@@ -247,22 +247,19 @@ class Clearinghouse:
         self._check_settlement(final=False)
         self._settle(account, Settlement(cash=cash_change, closed=2**256 - 1, payables=payables_change))
 
-    def finalise(self, promised: int) -> None:
-        """Set LP cash aside for profits and open withdrawals; the dust of payables becomes LP cash."""
+    def finalise(self) -> None:
+        """Open withdrawals; the dust of payables becomes LP cash."""
         self._check_settlement(final=False)
-        lp = self.lp + self.payables - promised
-        require(-MAX_I96 <= lp <= MAX_I96, "clearing: LP cash range")
-        require(lp >= 0 or promised == 0, "clearing: promise too high")
-        self.lp, self.payables, self.finalised = lp, promised, True
+        self._settle_vault(0, self.payables, 0)
+        self.payables, self.finalised = 0, True
 
     def pay_promise(self, account: str, amount: int) -> None:
-        """Profit that was promised becomes cash."""
+        """Pay an account's profit out of LP cash."""
         self._check_settlement(final=True)
-        require(amount <= self.payables, "clearing: payables too low")
+        self._spend_lp(amount)
         state = self._load_account(account)
         state.cash += amount
         self._save_account(account, state)
-        self.payables -= amount
 
     def pay_lp(self, units: int) -> None:
         """LP cash leaves."""
