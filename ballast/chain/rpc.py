@@ -87,6 +87,14 @@ class RpcChain(Chain):
 
     def request_many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Several JSON-RPC calls in one HTTP round trip; raises for the first that failed."""
+        answers = self._exchange(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _exchange(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """What each call answered, or the Reverted or RpcError that it failed with."""
         bodies = [
             {"jsonrpc": "2.0", "id": i, "method": method, "params": list(params)}
             for i, (method, params) in enumerate(calls)
@@ -101,10 +109,10 @@ class RpcChain(Chain):
         answers = [document] if isinstance(document, dict) else sorted(document, key=lambda answer: answer["id"])
         if len(answers) != len(calls):
             raise RpcError(calls[0][0], response.status_code, f"{len(answers)} answers to {len(calls)} calls")
-        for (method, _), answer in zip(calls, answers, strict=True):
-            if answer.get("error") is not None:
-                raise _error(method, answer["error"])
-        return [answer.get("result") for answer in answers]
+        return [
+            answer.get("result") if answer.get("error") is None else _error(method, answer["error"])
+            for (method, _), answer in zip(calls, answers, strict=True)
+        ]
 
     # ---- reading
 
@@ -126,13 +134,25 @@ class RpcChain(Chain):
         return _bytes(self.request("eth_call", _fields(tx), _tag(block)))
 
     def read_many(self, txs: Sequence[Tx], block: int | None = None) -> list[Any]:
-        """Decoded results of many calls, all at one block, in one round trip."""
+        """Decoded results of many calls, all at one block, in one round trip; raises for the first that failed."""
+        answers = self.try_many(txs, block)
+        for answer in answers:
+            if isinstance(answer, Reverted):
+                raise answer
+        return answers
+
+    def try_many(self, txs: Sequence[Tx], block: int | None = None) -> list[Any]:
+        """`read_many`, but a call that fails is answered by its Reverted."""
         tag = _tag(self.number if block is None else block)
-        answers = self.request_many([("eth_call", (_fields(tx), tag)) for tx in txs])
-        return [
-            tx.function.decode(_bytes(answer)) if tx.function else _bytes(answer)
-            for tx, answer in zip(txs, answers, strict=True)
-        ]
+        answers = self._exchange([("eth_call", (_fields(tx), tag)) for tx in txs])
+        decoded: list[Any] = []
+        for tx, answer in zip(txs, answers, strict=True):
+            if isinstance(answer, RpcError):
+                raise answer
+            if not isinstance(answer, Reverted):
+                answer = tx.function.decode(_bytes(answer)) if tx.function else _bytes(answer)
+            decoded.append(answer)
+        return decoded
 
     def simulate(self, txs: Sequence[Tx]) -> list[bytes | Reverted]:
         """What each would return were all executed in this order on the newest block; nothing stays."""
