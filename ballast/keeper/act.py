@@ -10,13 +10,16 @@ from typing import Literal
 
 from ballast.chain import Chain, Receipt, Reverted, Tx, address_of
 from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
+from ballast.keeper.backstop import execution, liquidation
 from ballast.keeper.journal import Entry, Journal
 from ballast.keeper.observe import System
 from ballast.keeper.state import (
     Action,
     Clear,
+    Deleverage,
+    ExecuteClose,
     Liquidate,
-    LiquidateOptions,
+    Nominate,
     Poke,
     ProcessEpoch,
     Rebalance,
@@ -76,10 +79,13 @@ class Actor:
             case Recall():
                 return s.hedge_manager.tx("recall", action.venue, action.units, sender=sender)
             case Liquidate():
-                return s.perp_engine.tx("liquidate", action.account, action.market, sender=sender)
-            case LiquidateOptions():
-                board = (action.market, action.expiry)
-                return s.option_engine.tx("liquidate", action.account, *board, sender=sender)
+                return liquidation(s, action.account, action.closing, sender)
+            case Nominate():
+                return s.deleverager.tx("nominate", action.account, action.market, sender=sender)
+            case Deleverage():
+                return s.deleverager.tx("deleverage", action.market, sender=sender)
+            case ExecuteClose():
+                return execution(s, action, sender)
             case Refresh():
                 return s.option_engine.tx("refresh", action.market, action.expiry, sender=sender)
             case Settle():

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import copysign, inf, sqrt
 
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
@@ -28,9 +28,12 @@ from ballast.keeper.state import (
     Action,
     Board,
     Clear,
+    Closing,
+    Deleverage,
+    ExecuteClose,
     Liquidate,
-    LiquidateOptions,
     Market,
+    Nominate,
     Poke,
     ProcessEpoch,
     Rebalance,
@@ -49,6 +52,9 @@ _GRID = 12  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
 _REFINE = 24  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
+WINDOW, GRACE = 60, 600  # [s] contracts/clearing/Deleverager.vy
+_MARGIN = 1e-6  # [fraction] by which a nomination is outbid at least: scores here are floats
+_MOST = 1e6  # of a factor of a score, contracts/clearing/Deleverager.vy
 _BATCH = 32  # accounts settled in one transaction: OptionEngine takes 64, 90,000 gas each
 
 
@@ -62,16 +68,23 @@ class Policy:
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
     rebalance_gas: int = 650_000
     refresh_gas: int = 460_000  # ten strikes, a new surface and a new round: docs/reports/gas.md
+    close_gas: int = 400_000
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
+    take: float = 0.0  # [quote] most that positions in the keeper's own account may come to; 0: it takes none over
+    take_cost: float = 0.002  # [fraction of notional] that getting rid of them is reckoned to cost
 
 
 def decide(state: State, policy: Policy) -> list[Action]:
     """Everything worth doing now, most urgent first."""
     actions: list[Action] = []
-    liquidations = [action for account in state.accounts if (action := _liquidate(state, account)) is not None]
+    liquidations = _liquidations(state, policy)
     actions += liquidations
+    winners = _deleveraging(state)
+    actions += winners
+    closes = _queued(state, policy)
+    actions += closes
     actions += _recalls(state)
     for board in state.boards:
         actions += _settlement(state, board)
@@ -81,8 +94,10 @@ def decide(state: State, policy: Policy) -> list[Action]:
     actions += [epoch] if epoch else []
     actions += _pokes(state, policy)
     if policy.hedge:
-        # a liquidation moves the inventory: hedge what it leaves, next time
-        moving = {action.market for action in (*liquidations, *refreshes)}
+        # what closes positions moves the inventory: hedge what it leaves, next time
+        moving = {action.closing.market for action in liquidations if not action.closing.taken}
+        moving |= {action.market for action in winners if isinstance(action, Deleverage)}
+        moving |= {action.market for action in closes} | {action.market for action in refreshes}
         actions += _hedges(state, policy, moving)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
@@ -92,30 +107,110 @@ def decide(state: State, policy: Policy) -> list[Action]:
 # ---- liquidation
 
 
-def _liquidate(state: State, account: Account) -> Liquidate | LiquidateOptions | None:
-    """Closes what asks for most margin of an account below maintenance; the rest is judged again afterwards.
+def _liquidations(state: State, policy: Policy) -> list[Liquidate]:
+    """One closing of every account that can be liquidated, nearest to insolvency first; the rest is judged again."""
+    weak = sorted((account for account in state.accounts if account.closings), key=lambda a: cushion(state, a))
+    room = policy.take - state.own
+    actions: list[Liquidate] = []
+    for account in weak:
+        closing = _choose(account, room, policy)
+        if closing is not None:
+            room -= closing.notional if closing.taken else 0.0
+            actions.append(_liquidate(account, closing))
+    return actions
 
-    Of perpetuals that is one position, of options all of a board. Options that are over wait for their settlement.
+
+def cushion(state: State, account: Account) -> float:
+    """How many yearly standard deviations an account is from bad debt, the cost of closing paid; below 0: past it.
+
+    Its positions count as if all moved against it together.
     """
-    boards: dict[tuple[int, int], float] = {}
-    for option in account.options:
-        if option.expiry > state.now:
-            board = (option.market, option.expiry)
-            boards[board] = boards.get(board, 0.0) + option.maintenance
-    if account.equity >= account.maintenance or not (account.legs or boards):
-        return None
-    fresh = {m.id for m in state.markets if m.fresh}
-    if any(market not in fresh for market in (*(leg.market for leg in account.legs), *(m for m, _ in boards))):
-        return None
-    if boards and max(boards.values()) >= max((leg.maintenance for leg in account.legs), default=0.0):
-        market, expiry = max(boards, key=lambda board: boards[board])
-        sizes = [f"{o.series}:{o.size_wad}" for o in account.options if (o.market, o.expiry) == (market, expiry)]
-        key = f"liquidate:{account.address}:{market}:{expiry}:{','.join(sizes)}"
-        return LiquidateOptions(account.address, market, expiry, key)
-    leg = max(account.legs, key=lambda candidate: candidate.maintenance)
-    return Liquidate(
-        account.address, leg.market, f"liquidate:{account.address}:{leg.market}:{leg.size_wad}:{leg.cost_wad}"
+    per_base = {market.id: market.price * market.sigma for market in state.markets}
+    at_risk = sum(abs(leg.size_wad) / 1e18 * per_base[leg.market] for leg in account.legs)
+    at_risk += sum(max(-option.size_wad, 0) / 1e18 * per_base[option.market] for option in account.options)
+    left = account.equity - sum(leg.exit_cost for leg in account.legs)
+    return left / at_risk if at_risk > 0.0 else copysign(inf, left)
+
+
+def _choose(account: Account, room: float, policy: Policy) -> Closing | None:
+    """What takes away most of the requirement; into the keeper's own account only where that pays more, all told."""
+    by_vault = max((closing for closing in account.closings if not closing.taken), key=_relief, default=None)
+    least = by_vault.reward if by_vault else 0.0
+    worth_it = (
+        closing
+        for closing in account.closings
+        if closing.taken and closing.notional <= room and closing.reward - policy.take_cost * closing.notional > least
     )
+    return max(worth_it, key=_relief, default=by_vault)
+
+
+def _relief(closing: Closing) -> tuple[float, int]:
+    """More is better; of two alike the one with fewer orders."""
+    return closing.relief, -len(closing.orders)
+
+
+def _liquidate(account: Account, closing: Closing) -> Liquidate:
+    """The action; its occasion is the position as it stands, so that what a partial one leaves is another."""
+    market, expiry = closing.market, closing.expiry
+    if expiry:
+        held = [f"{o.series}:{o.size_wad}" for o in account.options if (o.market, o.expiry) == (market, expiry)]
+    else:
+        held = [f"{leg.size_wad}:{leg.cost_wad}" for leg in account.legs if leg.market == market]
+    return Liquidate(account.address, closing, f"liquidate:{account.address}:{market}:{expiry}:{','.join(held)}")
+
+
+# ---- deleveraging
+
+
+def _deleveraging(state: State) -> list[Nominate | Deleverage]:
+    """In every market: names the account with the highest score, and closes what is named once the window is over."""
+    deleveraging = state.deleveraging
+    if deleveraging is None:
+        return []
+    named = {nomination.market: nomination for nomination in deleveraging.nominations}
+    actions: list[Nominate | Deleverage] = []
+    for market in state.markets:
+        nomination = named.get(market.id)
+        age = inf if nomination is None else state.now - nomination.opened_at
+        if nomination is not None and WINDOW <= age <= WINDOW + GRACE:
+            actions.append(Deleverage(market.id, f"deleverage:{market.id}:{nomination.opened_at}"))
+            continue
+        to_beat = nomination.score * (1 + _MARGIN) if nomination is not None and age < WINDOW else 0.0
+        scores = {account.address: score(state, account, market.id) for account in state.accounts}
+        best = max(scores, key=lambda address: scores[address], default=None)
+        if best is not None and scores[best] > to_beat:
+            actions.append(Nominate(best, market.id, f"nominate:{market.id}:{best}:{state.block}"))
+    return actions
+
+
+def score(state: State, account: Account, market: int) -> float:
+    """What the Deleverager will make of an account's position: profit, leverage, and how far closing it helps."""
+    leg = next((leg for leg in account.legs if leg.market == market), None)
+    if leg is None or leg.profit <= 0.0 or account.equity <= 0.0 or state.deleveraging is None:
+        return 0.0
+    price = next(m.price for m in state.markets if m.id == market)
+    gain = min(leg.profit / max(abs(leg.cost_wad) / 1e18, 1e-18), _MOST)
+    leverage = min(abs(leg.size_wad) / 1e18 * price / max(account.equity, account.maintenance), _MOST)
+    return gain * leverage * min(1.0, leg.profit / state.deleveraging.excess)
+
+
+# ---- closes that wait
+
+
+def _queued(state: State, policy: Policy) -> list[ExecuteClose]:
+    """Those that can be carried out, if their fee pays for the gas."""
+    gas = policy.close_gas * state.gas_price
+    return [
+        ExecuteClose(
+            close.account,
+            close.market,
+            close.options,
+            f"close:{close.account}:{close.market}:{'options' if close.options else 'perp'}:{close.round_time}",
+            expected_reward=close.reward,
+        )
+        for close in state.closes
+        if close.reward is not None and close.reward - gas >= policy.min_profit
+    ]
 
 
 # ---- boards of options

@@ -42,6 +42,9 @@ create table if not exists actions (
 create unique index if not exists one_live_attempt on actions (key) where outcome in ('sending', 'sent', 'done');
 create table if not exists masks (account text primary key, mask integer not null);
 create table if not exists settled (market integer, expiry integer, primary key (market, expiry));
+create table if not exists requests (
+    account text, market integer, options integer, primary key (account, market, options)
+);
 create table if not exists facts (name text primary key, fact text not null);
 """
 
@@ -177,7 +180,9 @@ class Journal:
         scanned = self._fact("scanned")
         masks = dict(self._db.execute("select account, mask from masks"))
         settled = set(self._db.execute("select market, expiry from settled"))
-        return Book(masks, -1 if scanned is None else int(scanned), settled)
+        found = self._db.execute("select account, market, options from requests")
+        requests = {(account, market, bool(options)) for account, market, options in found}
+        return Book(masks, -1 if scanned is None else int(scanned), settled, requests)
 
     def save_book(self, book: Book) -> None:
         """Keep it for the next start."""
@@ -186,6 +191,8 @@ class Journal:
             self._db.executemany("insert into masks values (?, ?)", list(book.masks.items()))
             self._db.execute("delete from settled")
             self._db.executemany("insert into settled values (?, ?)", list(book.settled))
+            self._db.execute("delete from requests")
+            self._db.executemany("insert into requests values (?, ?, ?)", list(book.requests))
             self._remember("scanned", str(book.scanned))
 
     # ---- internal

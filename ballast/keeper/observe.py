@@ -6,13 +6,16 @@ of chain time; who has positions is learnt from the Clearinghouse's events. The 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from ballast.chain import Chain, Contract, Log, Reverted, address_of
+from ballast.chain import Chain, Contract, Log, Reverted, Tx, address_of
 from ballast.chain.artifacts import npm
 from ballast.chain.rpc import RpcChain, RpcError
+from ballast.keeper import backstop
+from ballast.keeper.backstop import Request
 from ballast.keeper.state import (
     Account,
     Board,
@@ -27,8 +30,7 @@ from ballast.keeper.state import (
     Venue,
 )
 from ballast.model.analytic.potential import Weights
-from ballast.model.exact.fixed import BPS
-from ballast.model.exact.margin import exit_cost, required
+from ballast.model.exact.margin import exit_cost, required, value
 from ballast.model.exact.option_book import key_of
 from ballast.options.rounds import settling_round
 
@@ -44,16 +46,12 @@ MARKETS = 2**OPTION_BIT - 1
 
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
 
-Call = tuple[Contract, str, tuple[Any, ...]]
 
-
-class System(Protocol):
+class System(backstop.System, Protocol):
     """The contracts a keeper talks to."""
 
     @property
     def oracle(self) -> Contract: ...
-    @property
-    def clearinghouse(self) -> Contract: ...
     @property
     def inventory(self) -> Contract: ...
     @property
@@ -65,8 +63,6 @@ class System(Protocol):
     @property
     def hedge_manager(self) -> Contract: ...
     @property
-    def lens(self) -> Contract: ...
-    @property
     def vault(self) -> Contract: ...
 
 
@@ -77,6 +73,7 @@ class Book:
     masks: dict[str, int] = field(default_factory=dict)
     scanned: int = -1  # last block
     settled: set[tuple[int, int]] = field(default_factory=set)  # boards not cleared yet: market, expiry
+    requests: set[Request] = field(default_factory=set)  # closes that wait
 
     def take(self, account: str, mask: int) -> None:
         """An account's markets after a settlement."""
@@ -116,6 +113,7 @@ class _Setup:
     venues: tuple[_VenueSetup, ...]
     terms: Any
     scale: int  # [WAD per token unit]
+    margin: Contract
     option_rules: dict[int, OptionRule]  # by market; those without options are not there
     listed: tuple[tuple[int, int], ...]  # boards: market, expiry
 
@@ -128,12 +126,20 @@ class _Head:
 
 
 class Observer:
-    """Turns a chain into a `State`."""
+    """Turns a chain into a `State`.
 
-    def __init__(self, chain: Chain, system: System, book: Book | None = None) -> None:
+    With a `sender` and `take` [quote] also what liquidations would do that it takes into its own account, while what
+    that holds comes to no more.
+    """
+
+    def __init__(
+        self, chain: Chain, system: System, book: Book | None = None, *, sender: str | None = None, take: float = 0.0
+    ) -> None:
         self.chain = chain
         self.system = system
         self.book = book or Book()
+        self.sender = None if sender is None else address_of(sender)
+        self.take = take
         self._setup: _Setup | None = None
         self._caught_up = False
 
@@ -153,7 +159,8 @@ class Observer:
 
     def _head(self) -> _Head:
         """The newest block; who has positions is known up to it afterwards."""
-        chain, book, told = self.chain, self.book, [self.system.clearinghouse, self.system.option_engine]
+        chain, book, s = self.chain, self.book, self.system
+        told = [s.clearinghouse, s.option_engine, s.close_queue]
         if not isinstance(chain, RpcChain):
             head = _Head(chain.number, chain.now, 0)
             # in process the newest block may still grow: it is read again next time
@@ -181,7 +188,7 @@ class Observer:
         return head
 
     def _take(self, logs: Sequence[Log], last: int) -> None:
-        """Learn from the logs of Clearinghouse and OptionEngine up to block `last`; later ones will be read again."""
+        """Learn from logs up to block `last`; later ones will be read again."""
         for log in logs:
             if log.block_number > last:
                 continue
@@ -189,6 +196,12 @@ class Observer:
             if event.address == self.system.clearinghouse.address:
                 if event.name == "Settled":
                     self.book.take(event.args.account, event.args.mask)
+            elif event.address == self.system.close_queue.address:
+                request = (event.args.account, event.args.market, event.name.startswith("Options"))
+                if event.name.endswith("Requested"):
+                    self.book.requests.add(request)
+                else:
+                    self.book.requests.discard(request)
             elif event.name == "Settled":
                 self.book.settled.add((event.args.market, event.args.expiry))
             elif event.name == "Cleared":
@@ -197,22 +210,23 @@ class Observer:
 
     def _read_setup(self, head: _Head) -> _Setup:
         s, number = self.system, head.number
-        count, params, terms, venue_count, scale = self._all(
+        count, params, terms, venue_count, scale, margin = self._all(
             number,
-            (s.inventory, "market_count", ()),
-            (s.inventory, "params", ()),
-            (s.hedge_manager, "terms", ()),
-            (s.hedge_manager, "venue_count", ()),
-            (s.clearinghouse, "scale", ()),
+            s.inventory.tx("market_count"),
+            s.inventory.tx("params"),
+            s.hedge_manager.tx("terms"),
+            s.hedge_manager.tx("venue_count"),
+            s.clearinghouse.tx("scale"),
+            s.clearinghouse.tx("margin"),
         )
-        spreads = self._all(number, *((s.inventory, "market_params", (i,)) for i in range(count)))
-        listings = self._all(number, *((s.hedge_manager, "venue", (i,)) for i in range(venue_count)))
-        limits = self._all(number, *((s.hedge_manager, "venue_params", (i,)) for i in range(venue_count)))
+        spreads = self._all(number, *(s.inventory.tx("market_params", i) for i in range(count)))
+        listings = self._all(number, *(s.hedge_manager.tx("venue", i) for i in range(venue_count)))
+        limits = self._all(number, *(s.hedge_manager.tx("venue_params", i) for i in range(venue_count)))
         venues = []
         for i, (listing, limit) in enumerate(zip(listings, limits, strict=True)):
             contract = self.chain.at("UniswapV3Venue", listing.venue)
             pools: tuple[_Pool, ...] = ()
-            routes, base_is_token0 = self._try(number, (contract, "routes", ()), (contract, "BASE_IS_TOKEN0", ()))
+            routes, base_is_token0 = self._try(number, contract.tx("routes"), contract.tx("BASE_IS_TOKEN0"))
             if not isinstance(routes, Reverted) and not isinstance(base_is_token0, Reverted):
                 pools = tuple(_Pool(self.chain.at(npm(_POOL), route.pool), route.fee * MICRO) for route in routes)
             venues.append(
@@ -221,13 +235,13 @@ class Observer:
                 )
             )
         w = params.weights
-        answers = self._try(number, *((s.option_engine, "params", (i,)) for i in range(count)))
+        answers = self._try(number, *(s.option_engine.tx("params", i) for i in range(count)))
         rules = {
-            i: OptionRule(answer.reward / WAD, answer.interval, answer.initial_bps * answer.maintenance_bps / BPS**2)
+            i: OptionRule(answer.reward / WAD, answer.interval)
             for i, answer in enumerate(answers)
             if not isinstance(answer, Reverted)
         }
-        expiries = self._all(number, *((s.option_book, "expiries", (i,)) for i in rules))
+        expiries = self._all(number, *(s.option_book.tx("expiries", i) for i in rules))
         return _Setup(
             read_at=head.now,
             market_count=count,
@@ -247,6 +261,7 @@ class Observer:
             venues=tuple(venues),
             terms=terms,
             scale=scale,
+            margin=self.chain.at("Margin", margin),
             option_rules=rules,
             listed=tuple((i, expiry) for i, found in zip(rules, expiries, strict=True) for expiry in found),
         )
@@ -260,26 +275,28 @@ class Observer:
         answers = iter(
             self._all(
                 number,
-                (s.inventory, "book", ()),
-                (s.clearinghouse, "vault_ledger", ()),
-                (s.vault, "epoch", ()),
-                (s.inventory, "state", ()),
-                *((s.oracle, "peek", (i,)) for i in markets),
-                *((s.inventory, "market", (i,)) for i in markets),
-                *((s.hedge_manager, "venue_state", (venue.id,)) for venue in setup.venues),
-                *((s.clearinghouse, "account", (account,)) for account, _ in holders),
-                *((s.perp_engine, "legs", (account, mask & MARKETS)) for account, mask in holders),
-                *((s.lens, "account", (account,)) for account in optioned),
-                *((s.option_book, "board", board) for board in known),
+                s.inventory.tx("book"),
+                s.clearinghouse.tx("vault_ledger"),
+                s.vault.tx("epoch"),
+                s.inventory.tx("state"),
+                *(s.oracle.tx("peek", i) for i in markets),
+                *(s.inventory.tx("market", i) for i in markets),
+                *(s.hedge_manager.tx("venue_state", venue.id) for venue in setup.venues),
+                *(s.clearinghouse.tx("account", account) for account, _ in holders),
+                *(s.perp_engine.tx("legs", account, mask & MARKETS) for account, mask in holders),
+                *(setup.margin.tx("preview", account) for account in optioned),
+                *(s.option_book.tx("legs", account) for account in optioned),
+                *(s.option_book.tx("board", *board) for board in known),
             )
         )
         book, ledger, epoch, inventory = (next(answers) for _ in range(4))
         marks = [next(answers) for _ in markets]
         holdings = [next(answers) for _ in markets]
         reported = [next(answers) for _ in setup.venues]
-        cash = [next(answers)[0] for _ in holders]
+        words = {account: next(answers) for account, _ in holders}
         legs = [next(answers) for _ in holders]
-        views = {account: next(answers) for account in optioned}
+        healths = {account: next(answers) for account in optioned}
+        options = {account: next(answers) for account in optioned}
         boards = {board: stored for board in known if (stored := next(answers)).strikes}
 
         lp_cash, reserve = ledger[0] / WAD, ledger[1] / WAD
@@ -288,6 +305,12 @@ class Observer:
             value += holding.delta / WAD * (mark.price - holding.price) / WAD
         capital = max(CAPITAL_FLOOR, min(book.equity * MICRO, lp_cash + value))
         gas_mark = marks[setup.terms.gas_market]
+        accounts = tuple(
+            _account(account, cash, positions, marks, healths.get(account), options.get(account, ()))
+            for (account, (cash, _)), positions in zip(words.items(), legs, strict=True)
+        )
+        own = sum(backstop.notional_of(account, marks) for account in accounts if account.address == self.sender)
+        ask, taker = partial(self._try, number), (self.sender, self.take - own)
         return State(
             block=number,
             now=head.now,
@@ -307,10 +330,7 @@ class Observer:
                 for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
             ),
             venues=self._venues(head, setup, marks, reported),
-            accounts=tuple(
-                _account(account, cash_wad, positions, marks, views.get(account), setup.option_rules)
-                for (account, _), cash_wad, positions in zip(holders, cash, legs, strict=True)
-            ),
+            accounts=backstop.with_closings(ask, s, setup.margin, accounts, words, marks, head.now, taker),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
             weights=setup.weights,
             rule=_rule(setup.terms, head.base_fee, gas_mark),
@@ -326,12 +346,15 @@ class Observer:
             potential=inventory.potential / WAD,
             boards=self._boards(head, boards, marks),
             option_rules=setup.option_rules,
+            own=own,
+            deleveraging=backstop.deleveraging(ask, s, markets),
+            closes=backstop.queued(ask, s, sorted(self.book.requests), marks),
         )
 
     def _boards(self, head: _Head, stored: dict[tuple[int, int], Any], marks: list[Any]) -> tuple[Board, ...]:
         book = self.system.option_book
         held = [board for board, entry in stored.items() if entry.legs and not entry.settlement and board[1] > head.now]
-        calls: list[Call] = [(book, "is_due", (key_of(*board), marks[board[0]].price)) for board in held]
+        calls: list[Tx] = [book.tx("is_due", key_of(*board), marks[board[0]].price) for board in held]
         due = dict(zip(held, self._all(head.number, *calls), strict=True))
         return tuple(
             Board(
@@ -353,17 +376,17 @@ class Observer:
             return None
 
     def _venues(self, head: _Head, setup: _Setup, marks: list[Any], reported: list[Any]) -> tuple[Venue, ...]:
-        calls: list[Call] = []
+        calls: list[Tx] = []
         for venue in setup.venues:
             calls += [
-                (venue.contract, "exposure", ()),
-                (venue.contract, "equity", (marks[venue.market].price,)),
+                venue.contract.tx("exposure"),
+                venue.contract.tx("equity", marks[venue.market].price),
             ]
             for index, pool in enumerate(venue.pools):
                 calls += [
-                    (venue.contract, "prices", (index,)),
-                    (pool.contract, "slot0", ()),
-                    (pool.contract, "liquidity", ()),
+                    venue.contract.tx("prices", index),
+                    pool.contract.tx("slot0"),
+                    pool.contract.tx("liquidity"),
                 ]
         answers = iter(self._try(head.number, *calls))
         return tuple(
@@ -373,25 +396,26 @@ class Observer:
 
     # ---- batches
 
-    def _all(self, number: int, *calls: Call) -> list[Any]:
+    def _all(self, number: int, *txs: Tx) -> list[Any]:
         """Answers of calls that must not fail."""
-        txs = [contract.tx(fn, *args) for contract, fn, args in calls]
-        if isinstance(self.chain, RpcChain):
-            return self.chain.read_many(txs, number)
-        return [tx.function.decode(self.chain.read(tx, number)) if tx.function else None for tx in txs]
+        answers = self._try(number, *txs)
+        for answer in answers:
+            if isinstance(answer, Reverted):
+                raise answer
+        return answers
 
-    def _try(self, number: int, *calls: Call) -> list[Any]:
+    def _try(self, number: int, *txs: Tx) -> list[Any]:
         """Answers of calls that may fail, or the Reverted they failed with."""
-        try:
-            return self._all(number, *calls)
-        except Reverted:
-            pass
+        if isinstance(self.chain, RpcChain):
+            return self.chain.try_many(txs, number)
         answers: list[Any] = []
-        for call in calls:
+        for tx in txs:
             try:
-                answers += self._all(number, call)
+                data = self.chain.read(tx, number)
             except Reverted as error:
                 answers.append(error)
+            else:
+                answers.append(tx.function.decode(data) if tx.function else None)
         return answers
 
 
@@ -421,41 +445,22 @@ def _rule(terms: Any, base_fee: int, gas_mark: Any) -> Rule:
 
 
 def _account(
-    address: str,
-    cash: int,
-    positions: Sequence[Any],
-    marks: Sequence[Any],
-    view: Any | None,
-    rules: Mapping[int, OptionRule],
+    address: str, cash: int, positions: Sequence[Any], marks: Sequence[Any], health: Any | None, options: Sequence[Any]
 ) -> Account:
-    """Equity and maintenance at the newest marks; Margin would use them after a sync.
-
-    `view` is the Lens's of an account with options: what they ask for together is the contracts' own, what one of them
-    asks for about the move that its market's short options have to stand.
-    """
-    equity = cash / WAD
-    total = 0.0
+    """Equity and maintenance at the newest marks; `health` is what Margin says of an account with options."""
+    equity, total = cash, 0
     legs = []
     for leg in positions:
-        price = marks[leg.market].price / WAD
-        maintenance = required(leg.size, marks[leg.market].price, leg.maintenance_bps) / WAD
-        maintenance += exit_cost(leg.size, marks[leg.market].price, marks[leg.market].sigma, leg.cap_quote) / WAD
-        equity += leg.size / WAD * price - (leg.cost + leg.owed) / WAD
-        total += maintenance
-        legs.append(Leg(leg.market, leg.size, leg.cost, maintenance))
-    if view is None:
-        return Account(address, equity, total, tuple(legs))
-    options = tuple(
-        OptionLeg(
-            entry.leg.market,
-            entry.leg.expiry,
-            entry.leg.series,
-            entry.leg.size,
-            max(-entry.leg.size, 0) / WAD * entry.spot / WAD * rules[entry.leg.market].reach,
-        )
-        for entry in view.options
-    )
-    return Account(address, view.now.equity / WAD, view.now.maintenance / WAD, tuple(legs), options)
+        mark = marks[leg.market]
+        profit = value(leg.size, leg.cost, leg.owed, mark.price)
+        exiting = exit_cost(leg.size, mark.price, mark.sigma, leg.cap_quote)
+        equity += profit
+        total += required(leg.size, mark.price, leg.maintenance_bps) + exiting
+        legs.append(Leg(leg.market, leg.size, leg.cost, profit / WAD, exiting / WAD))
+    if health is not None:
+        equity, total = health.equity, health.maintenance
+    held = tuple(OptionLeg(leg.market, leg.expiry, leg.series, leg.size) for leg in options)
+    return Account(address, equity / WAD, total / WAD, tuple(legs), held)
 
 
 def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Any) -> Venue:

@@ -49,7 +49,8 @@ class Keeper:
         self.policy = policy or Policy()
         self.journal = journal or Journal()
         self.actor = Actor(chain, system, sender, self.journal, fees)
-        self.observer = Observer(chain, system, self.journal.load_book())
+        book = self.journal.load_book()
+        self.observer = Observer(chain, system, book, sender=sender, take=self.policy.take)
         self._saved = self.observer.book.scanned
 
     def observe(self) -> State:

@@ -8,8 +8,11 @@ from math import isinf
 from ballast.keeper.state import (
     Action,
     Clear,
+    Closing,
+    Deleverage,
+    ExecuteClose,
     Liquidate,
-    LiquidateOptions,
+    Nominate,
     Poke,
     Rebalance,
     Recall,
@@ -62,10 +65,17 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
                 f"{action.expected_cost:,.2f}",
                 f"{action.expected_reward:,.2f}",
             ]
-        case Liquidate():
-            return ["liquidate", f"{action.account}, {names[action.market]}", "", "", "", ""]
-        case LiquidateOptions():
-            return ["liquidate options", f"{action.account}, {_board(action, names)}", "", "", "", ""]
+        case Liquidate(account, closing):
+            of = _board(closing, names) if closing.expiry else names[closing.market]
+            verb = "take over" if closing.taken else "liquidate"
+            return [verb, f"{account}, {of}", f"{closing.notional:,.2f}", "", "", f"{closing.reward:,.2f}"]
+        case Nominate(account, market):
+            return ["nominate", f"{account}, {names[market]}", "", "", "", ""]
+        case Deleverage(market):
+            return ["deleverage", names[market], "", "", "", ""]
+        case ExecuteClose(account, market, options):
+            of = f"options of {names[market]}" if options else names[market]
+            return ["execute close", f"{account}, {of}", "", "", "", f"{action.expected_reward:,.2f}"]
         case Refresh() | Settle():
             return [action.kind, _board(action, names), "", "", "", f"{action.expected_reward:,.2f}"]
         case SettleAccounts():
@@ -87,7 +97,7 @@ def _boards(state: State) -> str:
     return f"{len(state.boards)}, {len(held)} with positions, {due} of them due; {over} expired"
 
 
-def _board(action: LiquidateOptions | Refresh | Settle | SettleAccounts | Clear, names: Sequence[str]) -> str:
+def _board(action: Closing | Refresh | Settle | SettleAccounts | Clear, names: Sequence[str]) -> str:
     return f"{names[action.market]}-{day_name(action.expiry)}"
 
 

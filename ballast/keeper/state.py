@@ -90,7 +90,8 @@ class Leg:
     market: int
     size_wad: int  # [base, WAD]
     cost_wad: int  # [quote, WAD]
-    maintenance: float  # [quote]
+    profit: float = 0.0  # [quote] at the mark, funding and borrow fee paid
+    exit_cost: float = 0.0  # [quote] what Margin reckons leaving costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,20 @@ class OptionLeg:
     expiry: int  # [s]
     series: int
     size_wad: int  # [base, WAD]
-    maintenance: float  # [quote] about what it would ask for on its own
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A liquidation that a simulation at the observed block has carried out."""
+
+    market: int
+    expiry: int  # [s] of the board; 0: the perpetual
+    size_wad: int  # [base, WAD] change of the perpetual, at most
+    orders: tuple[tuple[int, int], ...]  # of options, at most: series, change [base, WAD]
+    taken: bool  # into the keeper's own account, else by the vault
+    relief: float  # [quote] of maintenance, were all of it closed
+    notional: float  # [quote] of what would be closed
+    reward: float  # [quote] to the keeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +127,7 @@ class Account:
     maintenance: float  # [quote]
     legs: tuple[Leg, ...]
     options: tuple[OptionLeg, ...] = ()
+    closings: tuple[Closing, ...] = ()  # what the Liquidator would do; none: it is healthy, or nothing may be closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +154,35 @@ class OptionRule:
 
     reward: float  # [quote] for a refresh that was due, and for a settlement
     interval: int  # [s] between refreshes of a board that are paid
-    reach: float = 0.0  # [fraction of spot] the largest move that maintenance looks at
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """Whose position in a market is to be closed because traders win too much."""
+
+    market: int
+    score: float
+    opened_at: int  # [s] of its window
+
+
+@dataclass(frozen=True, slots=True)
+class Deleveraging:
+    """Traders' open profit is above the trigger."""
+
+    profit: float  # [quote] of all perpetuals, losses deducted
+    excess: float  # [quote] of it over the target
+    nominations: tuple[Nomination, ...]  # none in markets that are not named
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedClose:
+    """A close that waits for a price."""
+
+    account: str
+    market: int
+    options: bool  # else of the perpetual
+    round_time: int  # [s] of the last round when it was asked for
+    reward: float | None = None  # [quote] what carrying it out would pay now; None: it cannot be
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +219,9 @@ class State:
     potential: float = 0.0  # [quote] U as Inventory last stored it
     boards: tuple[Board, ...] = ()
     option_rules: Mapping[int, OptionRule] = field(default_factory=dict)  # by market
+    own: float = 0.0  # [quote] what positions in the keeper's own account come to
+    deleveraging: Deleveraging | None = None  # None: open profit is below the trigger, or cannot be told
+    closes: tuple[QueuedClose, ...] = ()
 
     def moved(self, market: int, change: float) -> State:
         """The state after the vault's delta in one market changed by `change` [base]."""
@@ -222,23 +268,43 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Liquidate:
-    """PerpEngine.liquidate."""
+    """Liquidator.liquidate_perp, liquidate_options, take_perp or take_options."""
 
     account: str
-    market: int
+    closing: Closing
     key: str
     kind: Literal["liquidate"] = "liquidate"
 
 
 @dataclass(frozen=True, slots=True)
-class LiquidateOptions:
-    """OptionEngine.liquidate."""
+class Nominate:
+    """Deleverager.nominate."""
 
     account: str
     market: int
-    expiry: int  # [s]
     key: str
-    kind: Literal["liquidate_options"] = "liquidate_options"
+    kind: Literal["nominate"] = "nominate"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleverage:
+    """Deleverager.deleverage."""
+
+    market: int
+    key: str
+    kind: Literal["deleverage"] = "deleverage"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteClose:
+    """CloseQueue.execute_perp or execute_options."""
+
+    account: str
+    market: int
+    options: bool
+    key: str
+    expected_reward: float = field(default=0.0, compare=False)  # [quote]
+    kind: Literal["execute_close"] = "execute_close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,5 +367,6 @@ class SyncAll:
     kind: Literal["sync_all"] = "sync_all"
 
 
-OptionAction = LiquidateOptions | Refresh | Settle | SettleAccounts | Clear
-Action = Rebalance | Poke | Recall | Liquidate | ProcessEpoch | SyncAll | OptionAction
+OptionAction = Refresh | Settle | SettleAccounts | Clear
+Backstop = Liquidate | Nominate | Deleverage | ExecuteClose
+Action = Rebalance | Poke | Recall | ProcessEpoch | SyncAll | Backstop | OptionAction

@@ -10,19 +10,26 @@ from ballast.keeper.decide import (
     Policy,
     average_price,
     best_hedge,
+    cushion,
     decide,
     measured_cost,
     no_trade_band,
+    score,
 )
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
     Clear,
+    Deleverage,
+    Deleveraging,
     Epoch,
+    ExecuteClose,
     Liquidate,
-    LiquidateOptions,
+    Nominate,
+    Nomination,
     OptionRule,
     Poke,
     ProcessEpoch,
+    QueuedClose,
     Rebalance,
     Recall,
     Refresh,
@@ -33,7 +40,7 @@ from ballast.keeper.state import (
 )
 from ballast.model.analytic.potential import Weights
 
-from .worlds import CAPITAL, NOW, PRICE, account, board, holding, market, route, state, venue, writer
+from .worlds import CAPITAL, NOW, PRICE, account, board, closing, holding, leg, market, route, state, venue, writer
 
 POLICY = Policy()
 FREE = Rule(lp_floor=10_000.0, size_reward=0.0, eta=0.0)
@@ -239,7 +246,7 @@ def test_measured_cost_is_the_dearest_of_four_views():
 
 
 def test_decide_is_a_function_of_its_arguments():
-    world = state(accounts=(account(1.0, (0, 5.0)),))
+    world = state(accounts=(account(1.0, leg(0), closings=(closing(),)),))
     assert decide(world, POLICY) == decide(world, POLICY)
 
 
@@ -294,29 +301,155 @@ def test_decide_any_plan_keeps_the_rule_and_the_bounds():
 
 # ---- liquidation
 
-
-def test_decide_liquidates_below_maintenance_and_not_at_it():
-    rich, poor = account(50.0, (0, 50.0)), account(49.9, (0, 50.0), address="0x" + "22" * 20)
-    world = state(markets=(market(delta=0.0),), accounts=(rich, poor))
-    assert only(decide(world, POLICY)) == Liquidate(
-        poor.address, 0, f"liquidate:{poor.address}:0:{10**18}:{2_000 * 10**18}"
-    )
+FLAT = {"markets": (market(delta=0.0),)}
 
 
-def test_decide_liquidates_the_larger_leg_first():
-    markets = (market(delta=0.0), market(id=1, delta=0.0))
-    action = only(decide(state(markets=markets, accounts=(account(0.0, (0, 10.0), (1, 20.0)),)), POLICY))
-    assert action.market == 1
+def weak(equity, name, *closings, size=1.0, **changes):
+    """An account with one perpetual that can be liquidated."""
+    return account(equity, leg(0, size), address=f"0x{name:040x}", closings=closings or (closing(),), **changes)
 
 
-def test_decide_does_not_liquidate_on_a_stale_price():
-    markets = (market(delta=0.0), market(id=1, delta=0.0, fresh=False))
-    assert decide(state(markets=markets, accounts=(account(0.0, (0, 10.0), (1, 20.0)),)), POLICY) == []
+def test_decide_liquidates_whom_the_liquidator_would_and_nobody_else():
+    poor, rich = weak(49.9, 1), account(49.9, leg(0))
+    action = only(decide(state(accounts=(rich, poor), **FLAT), POLICY))
+    assert action == Liquidate(poor.address, closing(), f"liquidate:{poor.address}:0:0:{10**18}:{2_000 * 10**18}")
+
+
+def test_decide_liquidates_nearest_to_bad_debt_first():
+    # 30 left of 1 ETH is nearer to nothing than 40 of half of it; what leaving costs counts
+    cases = [weak(40.0, 1, size=0.5), weak(30.0, 2), weak(-1.0, 3), weak(45.0, 4)]
+    dear = replace(weak(45.0, 5), legs=(leg(0, exit_cost=20.0),))
+    actions = decide(state(accounts=(*cases, dear), **FLAT), POLICY)
+    assert [int(action.account, 16) for action in actions] == [3, 5, 2, 4, 1]
+
+
+def test_cushion_is_equity_after_the_cost_of_leaving_in_deviations_of_what_is_at_risk():
+    held = account(500.0, leg(0, 1.0, exit_cost=20.0), leg(1, -0.5, exit_cost=30.0))
+    world = state(markets=(market(), market(id=1, price=40_000.0, sigma=0.5)))
+    assert cushion(world, held) == pytest.approx(450.0 / (2_000 * 0.6 + 20_000 * 0.5))
+    assert cushion(world, writer(240.0, NOW + 60)) == pytest.approx(240.0 / (2_000 * 0.6))
+    assert cushion(world, replace(held, legs=())) == inf
+
+
+def test_decide_liquidates_what_relieves_most_and_of_two_alike_the_fewer_orders():
+    least, most = closing(relief=1.0), closing(1, relief=2.0)
+    case = account(0.0, leg(0), leg(1), closings=(least, most))
+    both = (market(delta=0.0), market(id=1, delta=0.0))
+    assert only(decide(state(accounts=(case,), markets=both), POLICY)).closing == most
+    sold = closing(expiry=NOW + 60, orders=((7, 10**18),), size_wad=0)
+    board = replace(sold, orders=((7, 10**18), (8, -(10**18))))
+    case = writer(0.0, NOW + 60, closings=(board, sold))
+    action = only(decide(state(accounts=(case,), **FLAT), POLICY))
+    assert (action.closing, action.key) == (sold, f"liquidate:{case.address}:0:{NOW + 60}:7:{-(10**18)}")
+
+
+@pytest.mark.parametrize(
+    ("reward", "notional", "own", "takes"),
+    [
+        (9.1, 2_000.0, 0.0, True),  # 4 for getting rid of it, and 5 the vault's way
+        (8.9, 2_000.0, 0.0, False),
+        (9.1, 2_000.0, 8_000.0, True),
+        (9.1, 2_000.0, 8_000.1, False),  # more than it wants to hold
+    ],
+)
+def test_decide_takes_over_what_pays_more_and_fits(reward, notional, own, takes):
+    taken = closing(taken=True, reward=reward, notional=notional)
+    world = state(accounts=(weak(1.0, 1, closing(), taken),), own=own, **FLAT)
+    action = only(decide(world, replace(POLICY, take=10_000.0, take_cost=0.002)))
+    assert action.closing == (taken if takes else closing())
+    assert only(decide(world, POLICY)).closing == closing()
+
+
+def test_decide_takes_over_no_more_in_one_turn_than_fits():
+    taken = closing(taken=True, reward=100.0, notional=6_000.0)
+    world = state(accounts=tuple(weak(1.0, name, closing(), taken) for name in (1, 2)), **FLAT)
+    first, second = decide(world, replace(POLICY, take=10_000.0))
+    assert (first.closing.taken, second.closing.taken) == (True, False)
+
+
+def test_decide_leaves_what_nobody_can_close_but_at_a_loss_of_its_own():
+    world = state(accounts=(weak(1.0, 1, closing(taken=True, reward=3.9)),), **FLAT)
+    assert decide(world, replace(POLICY, take=10_000.0)) == []
 
 
 def test_decide_does_not_hedge_a_market_that_a_liquidation_moves():
-    actions = decide(state(accounts=(account(0.0, (0, 10.0)),)), POLICY)
+    actions = decide(state(accounts=(weak(0.0, 1),)), POLICY)
     assert [type(action) for action in actions] == [Liquidate]
+    moved = weak(0.0, 1, closing(taken=True, reward=50.0))  # to another account: the vault keeps its position
+    actions = decide(state(accounts=(moved,)), replace(POLICY, take=10_000.0))
+    assert [type(action) for action in actions] == [Liquidate, Rebalance]
+
+
+# ---- deleveraging
+
+
+def winner(profit, equity, name, size=10.0):
+    """Long, in profit."""
+    held = leg(0, size, profit=profit, cost_wad=int((size * PRICE - profit) * 10**18))
+    return account(equity, held, address=f"0x{name:040x}")
+
+
+def armed(*nominations, excess=1_000.0):
+    return Deleveraging(profit=6_000.0, excess=excess, nominations=nominations)
+
+
+def test_score_is_gain_times_leverage_times_what_closing_helps():
+    world = state(deleveraging=armed(), **FLAT)
+    assert score(world, winner(1_000.0, 4_000.0, 1), 0) == pytest.approx(1_000 / 19_000 * 20_000 / 4_000)
+    assert score(world, winner(500.0, 4_000.0, 1), 0) == pytest.approx(500 / 19_500 * 20_000 / 4_000 * 0.5)
+    # maintenance in the place of less equity; and who loses, or owes more than it has, is not named
+    assert score(world, winner(1_000.0, 1.0, 1), 0) == pytest.approx(1_000 / 19_000 * 20_000 / 50)
+    for case in (winner(-1.0, 4_000.0, 1), winner(1_000.0, 0.0, 1), account(1e6, leg(1, profit=5.0))):
+        assert score(world, case, 0) == 0.0
+
+
+def test_decide_names_the_highest_score_only_while_profit_is_above_the_trigger():
+    accounts = (winner(1_000.0, 4_000.0, 1), winner(1_000.0, 3_000.0, 2), winner(-500.0, 9_000.0, 3))
+    assert decide(state(accounts=accounts, **FLAT), POLICY) == []
+    action = only(decide(state(accounts=accounts, deleveraging=armed(), **FLAT), POLICY))
+    assert action == Nominate(accounts[1].address, 0, f"nominate:0:{accounts[1].address}:100")
+    assert decide(state(accounts=accounts[2:], deleveraging=armed(), **FLAT), POLICY) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "factor", "expected"),
+    [
+        (59, 0.99, Nominate),  # outbid
+        (59, 1.0, None),
+        (60, 0.99, Deleverage),
+        (660, 1.0, Deleverage),
+        (661, 1.0, Nominate),  # nobody acted on it
+    ],
+)
+def test_decide_outbids_then_deleverages_then_names_again(age, factor, expected):
+    best = winner(1_000.0, 4_000.0, 1)
+    to_beat = score(state(deleveraging=armed(), **FLAT), best, 0) * factor
+    named = armed(Nomination(0, to_beat, NOW - age))
+    actions = decide(state(accounts=(best,), deleveraging=named, **FLAT), POLICY)
+    assert [type(action) for action in actions] == ([expected] if expected else [])
+
+
+def test_decide_does_not_hedge_a_market_that_deleveraging_moves():
+    named = armed(Nomination(0, 1.0, NOW - 60))
+    assert [a.kind for a in decide(state(deleveraging=named), POLICY)] == ["deleverage"]
+    named = armed(Nomination(0, 0.0, NOW - 1))
+    both = decide(state(accounts=(winner(1_000.0, 4_000.0, 1),), deleveraging=named), POLICY)
+    assert [a.kind for a in both] == ["nominate", "rebalance"]
+
+
+# ---- closes that wait
+
+WAITING = QueuedClose("0x" + "33" * 20, 0, False, NOW - 9_000, reward=1.0)
+
+
+def test_decide_executes_closes_that_can_be_and_pay_for_their_gas():
+    action = only(decide(state(closes=(WAITING,)), POLICY))
+    key = f"close:{WAITING.account}:0:perp:{NOW - 9_000}"
+    assert (action, action.expected_reward) == (ExecuteClose(WAITING.account, 0, False, key), 1.0)
+    options = replace(WAITING, options=True)
+    assert len(decide(state(closes=(WAITING, options), **FLAT), POLICY)) == 2
+    assert decide(state(closes=(replace(WAITING, reward=None),), **FLAT), POLICY) == []
+    assert decide(state(closes=(WAITING,), gas_price=1.01 / POLICY.close_gas, **FLAT), POLICY) == []
 
 
 # ---- redemptions and housekeeping
@@ -427,7 +560,7 @@ def test_decide_epoch_waits_until_a_board_that_is_over_is_settled_and_paid_out()
     assert decide(state(boards=(replace(expired, legs=0),), **given), POLICY) == [ProcessEpoch(key="epoch:4")]
     settle = only(decide(state(boards=(replace(expired, round_id=77),), **given), POLICY))
     assert settle == Settle(0, NOW - 60, 77, f"settle:0:{NOW - 60}")
-    holders = (writer(1e6, (NOW - 60, 1.0), address=f"0x{7:040x}"),)
+    holders = (writer(1e6, NOW - 60, address=f"0x{7:040x}"),)
     accounts = only(decide(state(boards=(replace(expired, settled=True),), accounts=holders, **given), POLICY))
     assert isinstance(accounts, SettleAccounts)
 
@@ -442,8 +575,8 @@ def test_decide_settles_an_expired_board_once_its_round_is_known(legs, reward):
 
 def test_decide_settles_accounts_in_batches_and_then_clears():
     over = board(expiry=NOW - 60, settled=True, legs=70)
-    holders = tuple(writer(1e6, (NOW - 60, 1.0), address=f"0x{i:040x}") for i in range(70))
-    others = (writer(1e6, (NOW + 60, 1.0)), account(1e6, (0, 1.0)))
+    holders = tuple(writer(1e6, NOW - 60, address=f"0x{i:040x}") for i in range(70))
+    others = (writer(1e6, NOW + 60), account(1e6, leg(0)))
     actions = decide(state(boards=(over,), accounts=holders + others, **CALM), POLICY)
     assert all(isinstance(action, SettleAccounts) for action in actions)
     assert [len(action.accounts) for action in actions] == [32, 32, 6]
@@ -451,25 +584,6 @@ def test_decide_settles_accounts_in_batches_and_then_clears():
     assert len({action.key for action in actions}) == 3
     done = state(boards=(replace(over, legs=0),), accounts=others, **CALM)
     assert decide(done, POLICY) == [Clear(0, NOW - 60, f"clear:0:{NOW - 60}")]
-
-
-def test_decide_liquidates_the_board_that_asks_for_most_margin():
-    weak = writer(99.0, (NOW + 60, 40.0), (NOW + 120, 30.0), (NOW + 120, 30.0))
-    action = only(decide(state(accounts=(weak,), **CALM), POLICY))
-    assert isinstance(action, LiquidateOptions)
-    assert (action.account, action.market, action.expiry) == (weak.address, 0, NOW + 120)
-    assert decide(state(accounts=(replace(weak, equity=100.0),), **CALM), POLICY) == []
-
-
-def test_decide_liquidates_the_perpetual_first_when_it_asks_for_more():
-    weak = replace(writer(99.0, (NOW + 60, 40.0)), legs=account(0.0, (0, 60.0)).legs, maintenance=100.0)
-    assert isinstance(only(decide(state(accounts=(weak,), **CALM), POLICY)), Liquidate)
-    options = replace(weak, legs=account(0.0, (0, 30.0)).legs)
-    assert isinstance(only(decide(state(accounts=(options,), **CALM), POLICY)), LiquidateOptions)
-
-
-def test_decide_leaves_expired_options_to_their_settlement():
-    assert decide(state(accounts=(writer(1.0, (NOW, 40.0)),), **CALM), POLICY) == []
 
 
 def test_decide_refresh_keeps_hedges_of_the_market_for_the_next_turn():

@@ -8,6 +8,7 @@ from typing import Any
 from ballast.keeper.state import (
     Account,
     Board,
+    Closing,
     Epoch,
     Leg,
     Market,
@@ -58,14 +59,24 @@ def holding(base: float, **changes: Any) -> Venue:
     return venue(**(given | changes))
 
 
-def account(equity: float, *legs: tuple[int, float], address: str = "0x" + "11" * 20) -> Account:
-    """An account with legs of (market, maintenance)."""
-    return Account(
-        address,
-        equity,
-        sum(maintenance for _, maintenance in legs),
-        tuple(Leg(of, 10**18, 2_000 * 10**18, maintenance) for of, maintenance in legs),
-    )
+def leg(of: int, size: float = 1.0, **changes: Any) -> Leg:
+    """A perpetual opened at the price of ETH."""
+    given: dict[str, Any] = {"market": of, "size_wad": int(size * 10**18), "cost_wad": int(size * 2_000 * 10**18)}
+    return Leg(**(given | changes))
+
+
+def closing(of: int = 0, **changes: Any) -> Closing:
+    """The Liquidator would have the vault take the perpetual of one base over, for a reward of five."""
+    given: dict[str, Any] = {
+        "market": of, "expiry": 0, "size_wad": -(10**18), "orders": (), "taken": False, "relief": 10.0,
+        "notional": PRICE, "reward": 5.0,
+    }  # fmt: skip
+    return Closing(**(given | changes))
+
+
+def account(equity: float, *legs: Leg, address: str = "0x" + "11" * 20, **changes: Any) -> Account:
+    """An account with these perpetuals, which has to keep 50."""
+    return Account(address, equity, 50.0, legs, **changes)
 
 
 def board(**changes: Any) -> Board:
@@ -74,10 +85,10 @@ def board(**changes: Any) -> Board:
     return Board(**(given | changes))
 
 
-def writer(equity: float, *shorts: tuple[int, float], address: str = "0x" + "22" * 20) -> Account:
-    """An account short options of (expiry, maintenance)."""
-    options = tuple(OptionLeg(0, expiry, 7 + i, -(10**18), needed) for i, (expiry, needed) in enumerate(shorts))
-    return Account(address, equity, sum(needed for _, needed in shorts), (), options)
+def writer(equity: float, *expiries: int, address: str = "0x" + "22" * 20, **changes: Any) -> Account:
+    """An account short one base of a series of each expiry."""
+    options = tuple(OptionLeg(0, expiry, 7 + i, -(10**18)) for i, expiry in enumerate(expiries))
+    return Account(address, equity, 50.0, (), options, **changes)
 
 
 def state(**changes: Any) -> State:

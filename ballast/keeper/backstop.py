@@ -1,0 +1,181 @@
+"""Reads what stands behind margin: what the contracts would liquidate, deleverage and close out of the queue now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ballast.chain import Contract, Reverted, Tx
+from ballast.keeper.state import Account, Closing, Deleveraging, ExecuteClose, Nomination, QueuedClose
+from ballast.model.exact.option_book import LOT
+from ballast.model.exact.option_engine import MAX_ORDERS
+
+WAD = 1e18
+BORDER = 1e-6  # [fraction of maintenance] accounts so close above it are asked about as well
+
+Ask = Callable[..., list[Any]]
+"""Answers of several calls at one block; a Reverted in the place of one that failed."""
+
+
+class System(Protocol):
+    """The contracts behind margin."""
+
+    @property
+    def clearinghouse(self) -> Contract: ...
+    @property
+    def liquidator(self) -> Contract: ...
+    @property
+    def deleverager(self) -> Contract: ...
+    @property
+    def close_queue(self) -> Contract: ...
+
+
+# ---- liquidations
+
+
+def liquidation(system: System, account: str, closing: Closing, sender: str | None) -> Tx:
+    """What asks the Liquidator for a closing."""
+    verb = "take" if closing.taken else "liquidate"
+    if closing.expiry:
+        return system.liquidator.tx(f"{verb}_options", account, closing.orders, sender=sender)
+    return system.liquidator.tx(f"{verb}_perp", account, closing.market, abs(closing.size_wad), sender=sender)
+
+
+def is_weak(account: Account) -> bool:
+    """Whether the Liquidator is asked about an account: it has the last word, this is in floats."""
+    return account.equity < account.maintenance * (1 + BORDER)
+
+
+def with_closings(
+    ask: Ask,
+    system: System,
+    margin: Contract,
+    accounts: Sequence[Account],
+    words: Mapping[str, tuple[int, int]],
+    marks: Sequence[Any],
+    now: int,
+    taker: tuple[str | None, float],
+) -> tuple[Account, ...]:
+    """The accounts, those below maintenance with what the Liquidator would do about them.
+
+    `words` are cash and mask at the Clearinghouse; the `taker` asks, and would take over so much [quote].
+    """
+    sender, room = taker
+    asked = [
+        (account, closing)
+        for account in accounts
+        if is_weak(account)
+        for closing in candidates(account, marks, now, 0.0 if account.address == sender else room)
+    ]
+    if not asked:
+        return tuple(accounts)
+    txs = []
+    for account, closing in asked:
+        cash, mask = words[account.address]
+        change = (closing.market, closing.size_wad, closing.orders)
+        txs += [
+            liquidation(system, account.address, closing, sender),
+            margin.tx("assess", account.address, cash, mask),
+            margin.tx("assess_change", account.address, cash, mask, *change),
+        ]
+    answers = iter(ask(*txs))
+    found: dict[str, list[Closing]] = {}
+    for account, closing in asked:
+        result, before, after = next(answers), next(answers), next(answers)
+        if isinstance(result, Reverted):
+            continue
+        relief = 0.0  # Margin's, at the marks of the last sync: to compare closings of an account with
+        if not isinstance(before, Reverted) and not isinstance(after, Reverted):
+            relief = (before.maintenance - after.maintenance) / WAD
+        done = replace(
+            closing, relief=relief, notional=closing.notional * result.share / WAD, reward=result.reward / WAD
+        )
+        found.setdefault(account.address, []).append(done)
+    return tuple(replace(account, closings=tuple(found.get(account.address, ()))) for account in accounts)
+
+
+def candidates(account: Account, marks: Sequence[Any], now: int, room: float) -> Iterator[Closing]:
+    """Every perpetual of an account, and of every board what it has sold, and all of it; by the vault, and taken over.
+
+    What is taken over comes to `room` [quote] at most. What has no fresh mark, or is expired, cannot be closed.
+    """
+    for leg in account.legs:
+        if marks[leg.market].fresh:
+            yield from _routes(leg.market, 0, -leg.size_wad, (), marks, room)
+    for market, expiry in sorted({(option.market, option.expiry) for option in account.options}):
+        if expiry <= now or not marks[market].fresh:
+            continue
+        held = [o for o in account.options if (o.market, o.expiry) == (market, expiry)]
+        held.sort(key=lambda option: (option.size_wad > 0, -abs(option.size_wad)))
+        chosen = held[:MAX_ORDERS]
+        sold = [option for option in chosen if option.size_wad < 0]
+        for part in (sold, chosen) if 0 < len(sold) < len(chosen) else (chosen,):
+            orders = tuple(sorted((option.series, -option.size_wad) for option in part))
+            yield from _routes(market, expiry, 0, orders, marks, room)
+
+
+def _routes(
+    market: int, expiry: int, size: int, orders: tuple[tuple[int, int], ...], marks: Sequence[Any], room: float
+) -> Iterator[Closing]:
+    notional = (abs(size) + sum(abs(change) for _, change in orders)) / WAD * marks[market].price / WAD
+    yield Closing(market, expiry, size, orders, taken=False, relief=0.0, notional=notional, reward=0.0)
+    part = min(1.0, room / notional)
+    if part < 1.0:
+        size, notional = int(part * size), part * notional
+        orders = tuple((series, lots) for series, change in orders if (lots := int(part * change / LOT) * LOT))
+    if size or orders:
+        yield Closing(market, expiry, size, orders, taken=True, relief=0.0, notional=notional, reward=0.0)
+
+
+def notional_of(account: Account, marks: Sequence[Any]) -> float:
+    """[quote] of everything that an account holds, at the marks."""
+    held = [(leg.market, leg.size_wad) for leg in account.legs] + [(o.market, o.size_wad) for o in account.options]
+    return float(sum(abs(size) / WAD * marks[market].price / WAD for market, size in held))
+
+
+# ---- deleveraging
+
+
+def deleveraging(ask: Ask, system: System, markets: Sequence[int]) -> Deleveraging | None:
+    """Who is named where, while traders' open profit is above the trigger."""
+    (status,) = ask(system.deleverager.tx("status"))
+    if isinstance(status, Reverted) or not status.armed:
+        return None
+    named = zip(markets, ask(*(system.deleverager.tx("nomination", market) for market in markets)), strict=True)
+    return Deleveraging(
+        profit=status.profit / WAD,
+        excess=status.excess / WAD,
+        nominations=tuple(
+            Nomination(market, found.score / WAD, found.opened_at) for market, found in named if found.opened_at
+        ),
+    )
+
+
+# ---- closes that wait for a price
+
+Request = tuple[str, int, bool]
+"""Account, market, and whether it is about options."""
+
+
+def execution(system: System, close: QueuedClose | ExecuteClose, sender: str | None) -> Tx:
+    """What carries a queued close out."""
+    verb = "execute_options" if close.options else "execute_perp"
+    return system.close_queue.tx(verb, close.account, close.market, sender=sender)
+
+
+def queued(ask: Ask, system: System, requests: Sequence[Request], marks: Sequence[Any]) -> tuple[QueuedClose, ...]:
+    """What waits, with what carrying it out would pay now."""
+    views = [
+        system.close_queue.tx("options_request" if options else "perp_request", account, market)
+        for account, market, options in requests
+    ]
+    waiting = [
+        QueuedClose(*request, round_time=found.round_time) for request, found in zip(requests, ask(*views), strict=True)
+    ]
+    ready = [close for close in waiting if marks[close.market].fresh]
+    fees = dict(zip(ready, ask(*(execution(system, close, None) for close in ready)), strict=True))
+    return tuple(
+        close if isinstance(fees.get(close, Reverted("")), Reverted) else replace(close, reward=fees[close] / WAD)
+        for close in waiting
+    )
