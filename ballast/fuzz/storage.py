@@ -188,6 +188,8 @@ def _of_market(w: World, i: int) -> Iterator[Cell]:
     yield from _of_options(w, i)
     width = slot_of(oracle, "_half_widths") + i
     yield Cell(f"half-width {i}", oracle, (width,), int, lambda: w.twin.oracle.markets[i].half_width)
+    halt = slot_of(oracle, "_halted_at") + i
+    yield Cell(f"halt {i}", oracle, (halt,), int, lambda: w.twin.oracle.markets[i].halted_at)
 
 
 def _of_desk(w: World, engine: Contract, i: int) -> Cell:

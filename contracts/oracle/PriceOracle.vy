@@ -19,13 +19,15 @@
         - a listed market has a price > 0 and a round whose time never goes back;
         - `price_at` answers one price for one time, whoever asks and whenever (see there);
         - a mark is fresh only if the feed answered a good round just now (in `last`: if the age allows), it is at most
-          max_age old and the market is not halted.
+          max_age old and the market is not halted;
+        - `outage` is 0 while a mark is fresh, and never says more than how long there has been none.
 @dev    Words of a market, by what changes together:
             config    feed u160 | max_age u24 | has_half_width u1 | halted u1 | unused | sigma u64
             tuning    half_life_fast u32 | half_life_slow u32 | sigma_floor u64 | sigma_cap u64 | return_clip u64
             round     price u96 | round_id u80 | updated_at u40 | prev_updated_at u40
             variance  fast u96 (1e-24) | slow u96 (1e-24)
             width     half_width u96, only with has_half_width
+            halt      the time it began, 0 without one
         lowest bits first. A sync of a known round reads config and round, and writes nothing.
 @custom:kill halt(market), by GOVERNOR: every mark of the market says fresh = False until it is resumed. To stop new risk
         at once, pause the market at PerpEngine instead (guardian).
@@ -118,6 +120,8 @@ _estimates: uint256[c.MAX_MARKETS]
 _tunings: uint256[c.MAX_MARKETS]
 # The provider's confidence in the last accepted round; used only where has_half_width.
 _half_widths: uint256[c.MAX_MARKETS]
+# Since when the market has been halted, 0 if it is not; for `outage` alone. [s]
+_halted_at: uint256[c.MAX_MARKETS]
 
 
 @deploy
@@ -290,6 +294,31 @@ def last(market: uint256) -> IPriceOracle.Mark:
     mark: IPriceOracle.Mark = self._load_mark(market, word)
     mark.fresh = self._usable(word, mark.updated_at)
     return mark
+
+
+@view
+@external
+def outage(market: uint256) -> uint256:
+    """
+    @notice How long nobody has been able to trade at least: since the last round grew too old, or the halt if that is longer.
+    @dev    Age counts from max_age on: a feed that moves once a day is not out for a day when one round is late. The feed
+            gets its gas: nobody makes it look dead by sending little. What it answered before it stopped counts
+            if somebody has recorded it: sync markets that nobody trades.
+    @param market  index
+    @return [s] 0 if `peek` answers a fresh mark
+    """
+    word: uint256 = self._word(market)
+    self._check_gas()
+    mark: IPriceOracle.Mark = self._evaluate(market, word)[0]
+    if mark.fresh:
+        return 0
+    lasting: uint256 = 0
+    too_old_at: uint256 = mark.updated_at + ((word >> 160) & U24)
+    if block.timestamp > too_old_at:
+        lasting = block.timestamp - too_old_at
+    if word & HALTED != 0:
+        lasting = max(lasting, block.timestamp - self._halted_at[market])
+    return lasting
 
 
 @view
@@ -512,6 +541,10 @@ def _record(market: uint256, word: uint256, mark: IPriceOracle.Mark, variances: 
 def _set_halted(market: uint256, halted: bool):
     word: uint256 = self._word(market)
     self._configs[market] = word | HALTED if halted else word & ~HALTED
+    if not halted:
+        self._halted_at[market] = 0
+    elif word & HALTED == 0:                        # a second halt does not begin anew
+        self._halted_at[market] = block.timestamp
     log IPriceOracle.HaltSet(market=market, halted=halted, by=msg.sender)
 
 

@@ -297,6 +297,7 @@ class Market:
     mark: Mark
     estimate: Estimate
     halted: bool = False
+    halted_at: int = 0  # [s] 0 if not halted
     half_width: int = 0  # the word of its own; the mark shows it only if has_half_width
 
 
@@ -362,9 +363,14 @@ class PriceOracle:
         mark, estimate = _advance(m.params, mark, m.estimate, round_)
         self._record(m, mark, estimate)
 
-    def set_halted(self, market: int, halted: bool) -> None:
-        """``halt`` and ``resume``."""
-        self._load(market).halted = halted
+    def set_halted(self, market: int, halted: bool, now: int) -> None:
+        """``halt`` and ``resume``; a second halt does not begin anew."""
+        m = self._load(market)
+        if not halted:
+            m.halted_at = 0
+        elif not m.halted:
+            m.halted_at = now
+        m.halted = halted
 
     def peek(self, market: int, now: int) -> Mark:
         """What ``sync`` would answer at ``now``."""
@@ -378,6 +384,15 @@ class PriceOracle:
         return Mark(
             mark.price, m.estimate.sigma, mark.half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh
         )
+
+    def outage(self, market: int, now: int) -> int:
+        """How long nobody has been able to trade, at least: since the last round grew too old, or the halt [s]."""
+        m = self._load(market)
+        mark = self._evaluate(m, now)[0]
+        if mark.fresh:
+            return 0
+        too_old = max(now - mark.updated_at - m.params.max_age, 0)
+        return max(too_old, now - m.halted_at) if m.halted else too_old
 
     def price_at(self, market: int, time: int, round_id: int, now: int) -> int:
         """The price that settles what was due at ``time``; ``round_id`` is of the last good round, 0 without one."""

@@ -74,6 +74,7 @@ class Pair:
         assert Mark(*self.oracle.last(0)) == self.twin.last(0, now)
         assert Mark(*self.oracle.peek(0)) == self.twin.peek(0, now)
         assert Estimate(*self.oracle.estimate(0)) == self.twin.estimate(0)
+        assert self.oracle.outage(0) == self.twin.outage(0, now)
 
     def publish_round(self, round_: Round) -> None:
         self.feed.set_round.send(astuple(round_))
@@ -108,7 +109,7 @@ class Pair:
 
     def set_halted(self, halted: bool) -> None:
         self.oracle.send("halt" if halted else "resume", 0, sender=self.governor)
-        self.twin.set_halted(0, halted)
+        self.twin.set_halted(0, halted, self.chain.now)
 
     def set_feed(self, change: tuple[int, int, int, int, bool]) -> None:
         round_ = self.next_round(change)

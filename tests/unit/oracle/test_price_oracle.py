@@ -383,7 +383,7 @@ def test_sync_hostile_feed_cannot_revert_it(
 
 
 @pytest.mark.parametrize("market", [1, 15, 16, 2**256 - 1])
-@pytest.mark.parametrize("fn", ["sync", "peek", "last", "config", "tuning", "estimate"])
+@pytest.mark.parametrize("fn", ["sync", "peek", "last", "config", "tuning", "estimate", "outage"])
 def test_any_view_of_an_unlisted_market_reverts(oracle: Contract, fn: str, market: int) -> None:
     with reverts("oracle: not listed"):
         oracle.call(fn, market)
@@ -588,3 +588,65 @@ def test_structs_mirror_the_interface(oracle: Contract) -> None:
     assert members("peek") == [f.name for f in fields(Mark)]
     assert members("list_market", 1) == [f.name for f in fields(Params)]
     assert members("estimate") == [f.name for f in fields(exact.Estimate)]
+
+
+# ── outage ──
+
+
+def test_outage_of_a_feed_that_stopped_counts_from_when_its_round_grew_too_old(
+    chain: RevmChain, oracle: Contract, feed: Contract
+) -> None:
+    chain.warp(PARAMS.max_age)
+    assert oracle.outage(0) == 0
+    chain.warp(1)
+    assert oracle.outage(0) == 1
+    chain.warp(86_399)
+    assert oracle.outage(0) == 86_400
+    publish(feed, 2, PRICE, chain.now)
+    assert oracle.outage(0) == 0
+
+
+def test_outage_of_a_feed_that_answers_nothing_does_not_count_while_its_round_is_young(
+    chain: RevmChain, oracle: Contract, feed: Contract
+) -> None:
+    publish(feed, 1, PRICE, chain.now, ok=False)
+    assert not oracle.peek(0).fresh
+    assert oracle.outage(0) == 0
+    chain.warp(PARAMS.max_age + 10)
+    assert oracle.outage(0) == 10
+
+
+def test_outage_counts_from_a_newer_round_that_nobody_recorded(
+    chain: RevmChain, oracle: Contract, feed: Contract
+) -> None:
+    chain.warp(86_400)
+    publish(feed, 2, PRICE, chain.now)
+    chain.warp(PARAMS.max_age + 5)
+    assert oracle.outage(0) == 5
+
+
+def test_outage_of_a_halted_market_counts_from_the_halt(
+    chain: RevmChain, oracle: Contract, feed: Contract, governor: str
+) -> None:
+    chain.warp(60)
+    oracle.halt.send(0, sender=governor)
+    for _ in range(3):
+        chain.warp(1_000)
+        publish(feed, chain.now, PRICE, chain.now)
+        oracle.halt.send(0, sender=governor)  # changes nothing
+    assert oracle.outage(0) == 3_000
+    oracle.resume.send(0, sender=governor)
+    assert oracle.outage(0) == 0
+    oracle.halt.send(0, sender=governor)
+    assert oracle.outage(0) == 0
+
+
+def test_outage_is_not_ended_by_a_halt(chain: RevmChain, oracle: Contract, governor: str) -> None:
+    chain.warp(PARAMS.max_age + 50_000)
+    oracle.halt.send(0, sender=governor)
+    assert oracle.outage(0) == 50_000
+
+
+def test_outage_does_not_answer_without_the_gas_that_a_feed_may_need(oracle: Contract) -> None:
+    with reverts("oracle: gas for a proof"):
+        oracle.send("outage", 0, gas=400_000)
