@@ -379,6 +379,10 @@ class OptionBook:
                 value += _expanded(point, book, price, min(now, expiry))
         return value, age, usable
 
+    def smile(self, market: int, expiry: int) -> Smile:
+        """What the surface of the board's point said of it."""
+        return self.smiles.get(key_of(market, expiry), Smile())
+
     def expiries(self, market: int) -> list[int]:
         """Of the boards that are not settled, as the contract lists them."""
         return [expiry_of(day << 8) for day in self.live_word(market)]

@@ -18,8 +18,6 @@ from ballast.model.exact.fixed import (
     MICRO,
     OPTION_BIT,
     WAD,
-    mul_div_up,
-    mul_up,
     require,
     tdiv,
 )
@@ -28,6 +26,7 @@ from ballast.model.exact.option_book import (
     LOT,
     MAX_LOTS,
     Fill,
+    Filled,
     OptionBook,
     Order,
     board_of,
@@ -36,7 +35,7 @@ from ballast.model.exact.option_book import (
     market_of,
 )
 from ballast.model.exact.oracle import Mark
-from ballast.model.exact.structs import Change, Health, Quote, Settlement, struct
+from ballast.model.exact.structs import Change, Quote, Settlement, struct
 from ballast.model.exact.vol_surface import Smile
 
 # ── parameters.vy ──
@@ -133,8 +132,6 @@ class Ledger(Protocol):
     running: bool
 
     def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
-    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int: ...
-    def account(self, owner: str) -> tuple[int, int]: ...
 
 
 class Oracle(Protocol):
@@ -154,11 +151,22 @@ class Surface(Protocol):
 class Margin(Protocol):
     """What the engine asks of Margin."""
 
-    def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
     def check_close(
         self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
     ) -> None: ...
+
+
+@struct
+class Done:
+    """A settled trade: the account's cash and mask after, whether it only closed, whether the account is short."""
+
+    outcome: OptionOutcome
+    market: int
+    cash: int
+    mask: int
+    closing: bool
+    is_short: bool
 
 
 @dataclass(slots=True)
@@ -179,45 +187,38 @@ class OptionEngine:
     def trade(self, account: str, orders: Sequence[Order], limit: int, deadline: int, now: int) -> OptionOutcome:
         """Change the account's positions on one board."""
         require(now <= deadline, "options: deadline passed")
-        key = _check_orders(orders)
-        market = market_of(key)
-        self._params(market)
-        mark = self.oracle.sync(market, now)
-        _check_open(key, mark, now)
-        outcome, settlement, closing, is_short = self._execute(account, orders, key, mark, now)
-        require(-outcome.cash <= limit, "options: limit")
-        cash, mask = self.clearinghouse.settle(account, settlement, by_engine=True)
-        risky = mask & ~(1 << market + OPTION_BIT) != 0 or is_short
-        if risky or cash < 0:
-            require(risky or closing, "margin: below initial")
-            self._sync_mask(mask, market, not closing, now)
-            assert self.margin is not None
-            if closing:
-                self.margin.check_close(account, cash, mask, market, 0, orders, now)
+        done = self._execute(account, orders, now)
+        require(-done.outcome.cash <= limit, "options: limit")
+        risky = done.mask & ~(1 << done.market + OPTION_BIT) != 0 or done.is_short
+        if risky or done.cash < 0:
+            if done.closing:
+                self._check_close(account, orders, done, now)
             else:
-                require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
-        return outcome
+                require(risky, "margin: below initial")
+                self._sync_mask(done.mask, done.market, True, now)
+                assert self.margin is not None
+                require(self.margin.check_initial(account, done.cash, done.mask, now), "margin: below initial")
+        return done.outcome
 
-    def liquidate(self, account: str, market: int, expiry: int, liquidator: str, now: int) -> int:
-        """Close up to eight positions of an account below maintenance; the penalty paid."""
-        key = key_of(market, expiry)
-        params = self._params(market)
-        mark = self.oracle.sync(market, now)
-        _check_open(key, mark, now)
-        cash, mask = self.clearinghouse.account(account)
-        self._sync_mask(mask, market, False, now)
-        assert self.margin is not None
-        health = self.margin.assess(account, cash, mask, now)
-        require(health.equity < health.maintenance, "options: account is healthy")
-        held = [leg for leg in self.book.legs(account, now) if board_of(leg.series) == key]
-        legs = sorted(held, key=lambda leg: leg.size > 0)[:8]
-        orders = [Order(leg.series, -leg.size) for leg in legs]
-        short = sum(max(-leg.size, 0) for leg in legs)
-        require(bool(orders), "options: no position")
-        outcome, settlement, _, _ = self._execute(account, orders, key, mark, now)
-        left = health.equity - outcome.half_spread - outcome.charge
-        penalty = min(mul_div_up(mul_up(short, mark.price), params.penalty_bps, BPS), max(left, 0))
-        return self.clearinghouse.settle_liquidation(account, settlement, penalty, liquidator)
+    def close_for(self, account: str, orders: Sequence[Order], checked: bool, now: int) -> OptionOutcome:
+        """``trade`` of another account whose orders all shrink a position and flip none."""
+        done = self._execute(account, orders, now)
+        require(done.closing, "options: not closing")
+        if checked:
+            self._check_close(account, orders, done, now)
+        return done.outcome
+
+    def transfer(self, giver: str, taker: str, orders: Sequence[Order], now: int) -> None:
+        """Move positions of one account to another at the mark value: the taker pays what the giver gets."""
+        require(giver != taker, "options: same account")
+        key, mark = self._enter(orders, now)
+        fill = self.book.apply(giver, [Order(order.series, -order.size) for order in orders], mark, now)
+        require(all(map(_shrinks, fill.orders)), "options: not closing")
+        cash = -fill.premium
+        self._settle(giver, market_of(key), fill.holds, Settlement(cash=cash))
+        fill = self.book.apply(taker, orders, mark, now)
+        require(all(o.before * (o.after - o.before) >= 0 for o in fill.orders), "options: taker is on the other side")
+        self._settle(taker, market_of(key), fill.holds, Settlement(cash=-cash))
 
     # ── keeping ──
 
@@ -256,10 +257,7 @@ class OptionEngine:
         for account in accounts:
             payoff, found, holds = self.book.pay_out(key, account)
             if found:
-                closed = 0 if holds else 1 << market + OPTION_BIT
-                self.clearinghouse.settle(
-                    account, Settlement(cash=payoff, closed=closed, payables=-payoff), by_engine=True
-                )
+                self._settle(account, market, holds, Settlement(cash=payoff, payables=-payoff))
 
     def clear(self, market: int, expiry: int) -> None:
         """Forget a board whose every account is settled."""
@@ -322,15 +320,27 @@ class OptionEngine:
         p = self._params(market)
         return p.initial_bps, p.floor_bps, p.maintenance_bps
 
+    def penalty_bps(self, market: int) -> int:
+        """Of a liquidation [bps of notional]."""
+        return self._params(market).penalty_bps
+
     # ── internal ──
 
     def _params(self, market: int) -> OptionParams:
         require(market in self.configs, "options: not listed")
         return self.configs[market]
 
-    def _execute(
-        self, account: str, orders: Sequence[Order], key: int, mark: Mark, now: int
-    ) -> tuple[OptionOutcome, Settlement, bool, bool]:
+    def _enter(self, orders: Sequence[Order], now: int) -> tuple[int, Mark]:
+        """The key of the one board that all orders are on, and the mark of now."""
+        key = _check_orders(orders)
+        self._params(market_of(key))
+        mark = self.oracle.sync(market_of(key), now)
+        _check_open(key, mark, now)
+        return key, mark
+
+    def _execute(self, account: str, orders: Sequence[Order], now: int) -> Done:
+        """A settled trade but for limit and margin."""
+        key, mark = self._enter(orders, now)
         market = market_of(key)
         due = self.book.is_due(key, mark.price, now)
         if due and not self.inventory.frozen(now):
@@ -340,15 +350,19 @@ class OptionEngine:
         closing = self._check_fill(fill, key, due, now)
         answer = self.inventory.trade(market, mark, replace(fill.change, closing=closing), now)
         outcome = self._conclude(fill, market, answer)
+        settlement = Settlement(cash=outcome.cash, reserve=answer.charge - answer.release, fees=outcome.fees)
+        cash, mask = self._settle(account, market, fill.holds, settlement)
+        return Done(outcome, market, cash, mask, closing, fill.is_short)
+
+    def _settle(self, account: str, market: int, holds: bool, settlement: Settlement) -> tuple[int, int]:
         bit = 1 << market + OPTION_BIT
-        settlement = Settlement(
-            cash=outcome.cash,
-            reserve=answer.charge - answer.release,
-            fees=outcome.fees,
-            opened=bit if fill.holds else 0,
-            closed=0 if fill.holds else bit,
-        )
-        return outcome, settlement, closing, fill.is_short
+        settlement = replace(settlement, opened=bit if holds else 0, closed=0 if holds else bit)
+        return self.clearinghouse.settle(account, settlement, by_engine=True)
+
+    def _check_close(self, account: str, orders: Sequence[Order], done: Done, now: int) -> None:
+        self._sync_mask(done.mask, done.market, False, now)
+        assert self.margin is not None
+        self.margin.check_close(account, done.cash, done.mask, done.market, 0, orders, now)
 
     def _check_fill(self, fill: Fill, key: int, due: bool, now: int) -> bool:
         """Refuse what opens or grows a position and must not; whether every order shrinks one and does not flip it."""
@@ -357,7 +371,7 @@ class OptionEngine:
         closing, grown = True, 0
         for o in fill.orders:
             grown += abs(o.after) - abs(o.before)
-            if abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0)):
+            if _shrinks(o):
                 continue
             closing = False
             least = p.min_size // LOT
@@ -406,6 +420,11 @@ class OptionEngine:
             return
         settlement = Settlement(cash=reward, reserve=-release, payables=payables)
         self.clearinghouse.settle(keeper if reward != 0 else None, settlement, by_engine=True)
+
+
+def _shrinks(o: Filled) -> bool:
+    """Whether an order shrinks a position and does not flip it."""
+    return abs(o.after) < abs(o.before) and (o.after == 0 or (o.after > 0) == (o.before > 0))
 
 
 def _check_orders(orders: Sequence[Order]) -> int:

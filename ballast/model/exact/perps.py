@@ -19,7 +19,6 @@ from ballast.model.exact.fixed import (
     ceil_div,
     floor_div,
     mul_ceil,
-    mul_div_up,
     mul_down,
     mul_floor,
     mul_up,
@@ -33,7 +32,6 @@ from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import (
     Change,
     Exposure,
-    Health,
     Leg,
     MarketParams,
     Outcome,
@@ -255,9 +253,7 @@ class Ledger(Protocol):
 
     running: bool
 
-    def account(self, owner: str) -> tuple[int, int]: ...
     def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
-    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int: ...
 
 
 class Oracle(LastMarks, Protocol):
@@ -277,7 +273,6 @@ class Inventory(Protocol):
 class Margin(Protocol):
     """What PerpEngine asks of Margin."""
 
-    def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
     def check_close(
         self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
@@ -321,16 +316,14 @@ class PerpEngine:
         """Change the account's position."""
         require(now <= deadline, "perps: expired")
         mark = self.oracle.sync(market, now)
-        fill = self._fill(account, market, size_delta, mark, now)
+        fill = self._fill(account, market, size_delta, mark, False, now)
         extra = fill.outcome.half_spread + fill.outcome.charge
         _check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
         cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
         size = fill.outcome.size
         if fill.closing:
             if mask >> OPTION_BIT != 0:
-                self._sync_others(mask, market, False, now)
-                assert self.margin is not None
-                self.margin.check_close(account, cash, mask, market, -size_delta, [], now)
+                self._check_close(account, market, size_delta, cash, mask, now)
         elif mask == 1 << market:
             equity = cash + value(size, fill.outcome.cost, 0, mark.price)
             initial = required(size, mark.price, fill.params.initial_bps)
@@ -342,36 +335,49 @@ class PerpEngine:
             require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return fill.outcome
 
-    def liquidate(self, account: str, market: int, liquidator: str, now: int) -> int:
-        """Close the whole position of an account below maintenance; the penalty paid."""
+    def close_for(self, account: str, market: int, size_delta: int, checked: bool, now: int) -> Outcome:
+        """``trade`` of another account that shrinks its position and does not flip it."""
+        return self._close(account, market, size_delta, False, checked, now)
+
+    def deleverage(self, account: str, market: int, size_delta: int, now: int) -> Outcome:
+        """Shrink a position at the mark: LPs pay the charge, or get the rebate."""
+        return self._close(account, market, size_delta, True, False, now)
+
+    def transfer(self, giver: str, taker: str, market: int, size: int, now: int) -> None:
+        """Move a part of an account's position to another at the mark."""
+        require(giver != taker, "perps: same account")
         mark = self.oracle.sync(market, now)
-        size = self.position(account, market).size
-        require(size != 0, "perps: no position")
-        health = self._sync_and_assess(account, market, now)
-        require(health.equity < health.maintenance, "perps: account is healthy")
-        fill = self._fill(account, market, -size, mark, now)
-        left = health.equity - fill.outcome.half_spread - fill.outcome.charge
-        penalty = min(mul_div_up(fill.notional, fill.params.penalty_bps, BPS), max(left, 0))
-        return self.clearinghouse.settle_liquidation(account, fill.settlement, penalty, liquidator)
+        self._check_tradable(market, mark)
+        given, taken = self.position(giver, market), self.position(taker, market)
+        require(0 < size <= given.size or given.size <= size < 0, "perps: not closing")
+        require(taken.size == 0 or (taken.size > 0) == (size > 0), "perps: taker is on the other side")
+        book = self.book(market)
+        claims_before = book.claims
+        book = accrue(book, mark.price, now)
+        gave = apply(given, -size, mark.price, book.index_long, book.index_short)
+        took = apply(taken, size, mark.price, book.index_long, book.index_short)
+        release = self._save_claims(
+            market, mark, replace(book, claims=book.claims + gave.claims + took.claims), claims_before, now
+        )
+        for account, touch, reserve in ((giver, gave, -release), (taker, took, 0)):
+            check_position(touch.position)
+            self.positions[account, market] = touch.position
+            bit = 1 << market
+            settlement = Settlement(
+                cash=touch.realised - touch.owed,
+                reserve=reserve,
+                opened=bit if touch.position.size else 0,
+                closed=0 if touch.position.size else bit,
+            )
+            self.clearinghouse.settle(account, settlement, by_engine=True)
 
     def sync(self, market: int, now: int) -> None:
         """Accrue a market to now and take over the rates of now."""
         mark = self.oracle.sync(market, now)
         self._check_tradable(market, mark)
         before = self.book(market)
-        book = accrue(before, mark.price, now)
-        change = Change(book=claims_wad(book.claims) - claims_wad(before.claims))
-        answer = self.inventory.trade(market, mark, change, now)
-        require(answer.charge == 0 and answer.half_spread == 0, "")
-        self._save_book(
-            market,
-            replace(
-                book,
-                funding_rate=stored_funding(answer.funding_rate),
-                borrow_rate=stored_borrow(answer.borrow_rate),
-            ),
-        )
-        self.clearinghouse.settle(None, Settlement(reserve=-answer.release), by_engine=True)
+        release = self._save_claims(market, mark, accrue(before, mark.price, now), before.claims, now)
+        self.clearinghouse.settle(None, Settlement(reserve=-release), by_engine=True)
 
     def list_market(self, market: int, params: MarketParams, now: int) -> None:
         """Open a market."""
@@ -408,10 +414,8 @@ class PerpEngine:
             if not mask >> market & 1:
                 continue
             position, book, params = (
-                self.position(account, market), self.book(market), self.config(market).params,
+                self.position(account, market), self._book_now(market, now), self.config(market).params,
             )  # fmt: skip
-            if book.time != now:
-                book = accrue(book, self.oracle.last(market, now).price, now)
             result.append(
                 Leg(
                     market,
@@ -434,6 +438,17 @@ class PerpEngine:
                 book = accrue(book, price, now)
                 value += claims_wad(book.claims) - mul_ceil(book.long - book.short, price)
         return value
+
+    def accrued(self, market: int, now: int) -> tuple[int, int, int, int]:
+        """Open interest long and short [base, WAD] and both indices [1e-9 quote per base], at the last recorded mark."""
+        require(market < MAX_MARKETS, "perps: not listed")
+        book = self._book_now(market, now)
+        return book.long, book.short, book.index_long, book.index_short
+
+    def penalty_bps(self, market: int) -> int:
+        """Of a liquidation [bps of notional]."""
+        require(market < MAX_MARKETS, "perps: not listed")
+        return self.config(market).params.penalty_bps
 
     def position(self, account: str, market: int) -> Position:
         """The stored position."""
@@ -459,10 +474,13 @@ class PerpEngine:
 
     # ── internal ──
 
-    def _fill(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> Fill:
-        """A trade but for its settlement: plan it, report it to Inventory, write it."""
+    def _fill(self, account: str, market: int, size_delta: int, mark: Mark, at_mark: bool, now: int) -> Fill:
+        """A trade but for its settlement: plan it, report it to Inventory, write it. At mark LPs pay the charge."""
         plan = self._plan(account, market, size_delta, mark, now)
         answer = self.inventory.trade(market, mark, plan.change, now)
+        reserve = answer.charge - answer.release
+        if at_mark:
+            answer = replace(answer, half_spread=0, charge=0)
         outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
         book = plan.book
         self._save_book(
@@ -477,7 +495,7 @@ class PerpEngine:
         bit = 1 << market
         settlement = Settlement(
             cash=outcome.cash,
-            reserve=answer.charge - answer.release,
+            reserve=reserve,
             fees=outcome.fees,
             opened=bit if outcome.size else 0,
             closed=0 if outcome.size else bit,
@@ -541,11 +559,40 @@ class PerpEngine:
         require(mark.fresh, "oracle: stale price")
         return config
 
-    def _sync_and_assess(self, account: str, market: int, now: int) -> Health:
-        cash, mask = self.clearinghouse.account(account)
+    def _close(self, account: str, market: int, size_delta: int, at_mark: bool, checked: bool, now: int) -> Outcome:
+        """A settled trade that only closes."""
+        mark = self.oracle.sync(market, now)
+        fill = self._fill(account, market, size_delta, mark, at_mark, now)
+        require(fill.closing, "perps: not closing")
+        cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
+        if checked and mask >> OPTION_BIT != 0:
+            self._check_close(account, market, size_delta, cash, mask, now)
+        return fill.outcome
+
+    def _check_close(self, account: str, market: int, size_delta: int, cash: int, mask: int, now: int) -> None:
         self._sync_others(mask, market, False, now)
         assert self.margin is not None
-        return self.margin.assess(account, cash, mask, now)
+        self.margin.check_close(account, cash, mask, market, -size_delta, [], now)
+
+    def _save_claims(self, market: int, mark: Mark, book: Book, claims_before: int, now: int) -> int:
+        """Save a market whose open interest has not changed, with Inventory's rates; what the reserve releases."""
+        change = Change(book=claims_wad(book.claims) - claims_wad(claims_before))
+        answer = self.inventory.trade(market, mark, change, now)
+        require(answer.charge == 0 and answer.half_spread == 0, "")
+        self._save_book(
+            market,
+            replace(
+                book,
+                funding_rate=stored_funding(answer.funding_rate),
+                borrow_rate=stored_borrow(answer.borrow_rate),
+            ),
+        )
+        return answer.release
+
+    def _book_now(self, market: int, now: int) -> Book:
+        """The market accrued to now at the last recorded mark."""
+        book = self.book(market)
+        return book if book.time == now else accrue(book, self.oracle.last(market, now).price, now)
 
     def _sync_others(self, mask: int, market: int, fresh: bool, now: int) -> None:
         others = (mask | mask >> OPTION_BIT) & ~(1 << market)
