@@ -440,7 +440,7 @@ class PerpEngine:
         return value
 
     def accrued(self, market: int, now: int) -> tuple[int, int, int, int]:
-        """Open interest long and short [base, WAD] and both indices [1e-9 quote per base], at the last recorded mark."""
+        """Open interest long, short [base, WAD] and both indices [1e-9 quote per base], at the last recorded mark."""
         require(market < MAX_MARKETS, "perps: not listed")
         book = self._book_now(market, now)
         return book.long, book.short, book.index_long, book.index_short
