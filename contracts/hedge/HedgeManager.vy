@@ -10,7 +10,7 @@
 
             cost + keeper's reward + gas <= phi * fall of U.
 
-        Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash, `recall`; SETUP and the governor list venues and
+        Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash or all is frozen, `recall`; SETUP and the governor list venues and
         set parameters inside the bounds of records.vy; the guardian may only pause a venue.
 
         Invariants: I10 a hedge, reward and gas included, never lowers LP equity by more than phi times the fall of U it
@@ -181,10 +181,11 @@ def rebalance(venue_id: uint256, market: uint256, size: int256, limit_price: uin
 @external
 def recall(venue_id: uint256, units: uint256) -> uint256:
     """
-    @notice Turns a hedge back into cash while LP cash is below `recall_floor`: claims and traders' profits come first.
+    @notice Turns a hedge back into cash while LP cash is below `recall_floor`: claims and traders' profits come first. In
+            global settlement all of it may come back: there is nothing left to hedge.
     @dev    U may rise, so the rule cannot judge it. The bands and a price floor do, nobody is paid, and no more is
             sold than LP cash lacks. It draws turnover without being stopped by it, so selling and buying back is bounded.
-    @param  units [token units] wanted; cut to what is missing
+    @param  units [token units] wanted; cut to what is missing, in global settlement to what the exposure is worth
     @return [token units] received by the Clearinghouse
     """
     extcall CLEARINGHOUSE.begin()
@@ -193,7 +194,10 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
     price: uint256 = step.mark.price
     before: rule.Holdings = self._holdings(step)
     missing: int256 = convert(terms.recall_floor, int256) - before.lp_cash
-    assert missing > 0, "hedge: LP cash suffices"
+    if staticcall CLEARINGHOUSE.frozen():
+        missing = convert(wad.mul_up(signed.magnitude(step.state.exposure), price), int256)
+    else:
+        assert missing > 0, "hedge: LP cash suffices"
     wanted: uint256 = min(units, (convert(missing, uint256) + SCALE - 1) // SCALE)
     assert wanted != 0 and step.state.exposure != 0, "hedge: nothing to recall"
     size: int256 = convert(wad.div_up(wanted * SCALE, price), int256)

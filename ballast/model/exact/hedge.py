@@ -287,10 +287,12 @@ def judge(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -> tu
     )
 
 
-def recall_size(units: int, scale: int, lp_cash: int, exposure: int, price: int, rule: Rule) -> tuple[int, int]:
+def recall_size(
+    units: int, scale: int, lp_cash: int, exposure: int, price: int, rule: Rule, *, frozen: bool = False
+) -> tuple[int, int]:
     """Token units a recall asks for, and the signed size whose route it takes [base, WAD]."""
-    missing = rule.recall_floor - lp_cash
-    require(missing > 0, "hedge: LP cash suffices")
+    missing = mul_up(abs(exposure), price) if frozen else rule.recall_floor - lp_cash
+    require(frozen or missing > 0, "hedge: LP cash suffices")
     wanted = min(units, (missing + scale - 1) // scale)
     require(wanted != 0 and exposure != 0, "hedge: nothing to recall")
     size = div_up(wanted * scale, price)

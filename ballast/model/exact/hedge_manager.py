@@ -65,6 +65,8 @@ class Ledger(Protocol):
 
     @property
     def scale(self) -> int: ...
+    @property
+    def frozen(self) -> bool: ...
     def begin(self) -> None: ...
     def end(self) -> None: ...
     def vault_ledger(self) -> tuple[int, int]: ...
@@ -218,13 +220,14 @@ class HedgeManager:
         return outcome
 
     def recall(self, venue_id: int, units: int, now: int) -> int:
-        """Turn a hedge back into cash while LP cash is short; token units received."""
+        """Turn a hedge back into cash while LP cash is short or all is frozen; token units received."""
         self.clearinghouse.begin()
         venue, mark, state, released = self._open(venue_id, now)
         before = self._holdings(venue, mark, 0)
         wanted, size = hedge.recall_size(
-            units, self.clearinghouse.scale, before.lp_cash, state.exposure, mark.price, self.rule
-        )
+            units, self.clearinghouse.scale, before.lp_cash, state.exposure, mark.price, self.rule,
+            frozen=self.clearinghouse.frozen,
+        )  # fmt: skip
         route, _, tolerance = self._priced(venue, mark, size)
         limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
         received, after_prices = venue.recall(wanted, limit, route)

@@ -7,7 +7,8 @@ import pytest
 from ballast.chain import RevmChain, reverts
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import MICRO, WAD
-from ballast.model.exact.hedge import Fall, VenueState
+from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueState
+from ballast.model.roles import Role
 from ballast.testing.hedge_world import PRICE, Manner, World, add_double, build
 
 SIZE = 10 * WAD
@@ -283,3 +284,51 @@ def test_recall_of_a_wei_of_base(chain: RevmChain) -> None:
     w.double.set_held.send(2)
     short_of_cash(w, 3_000 * WAD)
     assert w.manager.recall.send(0, 1).one("Recalled").exposure == 1
+
+
+# ---- recall in global settlement
+
+
+def freeze(w: World) -> None:
+    w.clearinghouse.grant_role.send(w.whale, Role.SETTLER, sender=w.governor)
+    w.clearinghouse.freeze.send(sender=w.whale)
+
+
+def test_recall_while_frozen_brings_everything(w: World) -> None:
+    lp = w.lp_cash()
+    freeze(w)
+    wanted, size = hedge.recall_size(NO_LIMIT, w.scale, lp, SIZE, PRICE, Rule(), frozen=True)
+    assert (wanted, size) == (w.units(NOTIONAL), -SIZE)
+    event = w.manager.recall.send(0, NO_LIMIT, sender=w.keeper).one("Recalled")
+    assert (event.units, event.exposure, event.equity) == (wanted - wanted * 5 // 10_000, 0, 0)
+    assert w.lp_cash() == lp + event.units * w.scale
+    with reverts("hedge: nothing to recall"):
+        w.manager.recall.send(0, NO_LIMIT)
+
+
+def test_recall_while_frozen_keeps_to_the_bands(w: World) -> None:
+    freeze(w)
+    w.double.set_price.send(PRICE * 9_980 // 10_000, PRICE)
+    with reverts("hedge: venue off the oracle"):
+        w.manager.recall.send(0, NO_LIMIT)
+
+
+def test_frozen_system_sends_nothing_to_a_venue_and_takes_everything_back(real: World) -> None:
+    w = real
+    w.rebalance(100 * WAD)
+    w.next_block()
+    lp, reserve, (units, base) = w.lp_cash(), w.reserve(), w.tokens_of(w.venue.address)
+    backing = w.clearinghouse.buckets()
+    freeze(w)
+    assert w.lp_cash() == lp + reserve + backing.fees + backing.insurance + backing.protocol
+    with reverts("clearing: frozen"):
+        w.rebalance(100 * WAD)
+    assert (units, base) == (0, w.base_units(100 * WAD))
+    half = w.units(100_000 * WAD)
+    for part in (half, NO_LIMIT):
+        lp = w.lp_cash()
+        got = w.manager.recall.send(0, part, sender=w.keeper).value
+        assert w.lp_cash() == lp + got * w.scale
+        w.manager.poke.send(0)
+    assert w.tokens_of(w.venue.address) == (0, 0)
+    assert w.quote.balanceOf(w.clearinghouse) == w.clearinghouse.buckets().total_units
