@@ -152,7 +152,7 @@ class GlobalSettlement:
         self.clearinghouse.freeze()
         self.terms, self.triggered_at, self.interest, self.legs = tuple(terms), now, interest, legs
 
-    def crystallise(self, accounts: Sequence[str], now: int) -> None:
+    def crystallise(self, accounts: Sequence[str]) -> None:
         """Value accounts: losses and payoffs become cash, profits claims."""
         require(self.triggered_at != 0, "settlement: not triggered")
         for account in accounts:
@@ -162,7 +162,7 @@ class GlobalSettlement:
             worth_now, interest = self._perps(account, mask & MARKETS)
             payoff, count = 0, 0
             if mask >> OPTION_BIT:
-                payoff, options, count = self._options(account, now)
+                payoff, options, count = self._options(account)
                 worth_now += options
             equity = cash + payoff + worth_now
             profit = max(max(equity, 0) - max(cash + payoff, 0), 0)
@@ -243,10 +243,10 @@ class GlobalSettlement:
                 interest += abs(held.size)
         return result, interest
 
-    def _options(self, account: str, now: int) -> tuple[int, int, int]:
-        """Payoff of an account's settled options, value of the others, their number."""
+    def _options(self, account: str) -> tuple[int, int, int]:
+        """Payoff of an account's settled options, value of the others, their number; nothing is settled afterwards."""
         payoff = result = 0
-        legs = self.option_book.legs(account, now)
+        legs = self.option_book.legs(account, self.triggered_at)
         for leg in legs:
             if leg.settlement:
                 payoff += worth(leg.size, intrinsic(leg.strike, leg.is_put, leg.settlement))
