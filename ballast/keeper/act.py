@@ -15,9 +15,12 @@ from ballast.keeper.journal import Entry, Journal
 from ballast.keeper.observe import System
 from ballast.keeper.state import (
     Action,
+    ClaimProfits,
     Clear,
+    Crystallise,
     Deleverage,
     ExecuteClose,
+    Finalise,
     Liquidate,
     Nominate,
     Poke,
@@ -28,6 +31,7 @@ from ballast.keeper.state import (
     Settle,
     SettleAccounts,
     SyncAll,
+    Trigger,
 )
 
 Ending = Literal["done", "failed", "refused", "used", "pending"]
@@ -86,6 +90,10 @@ class Actor:
                 return s.deleverager.tx("deleverage", action.market, sender=sender)
             case ExecuteClose():
                 return execution(s, action, sender)
+            case Trigger() | Finalise():
+                return s.global_settlement.tx(action.kind, sender=sender)
+            case Crystallise() | ClaimProfits():
+                return s.global_settlement.tx(action.kind, list(action.accounts), sender=sender)
             case Refresh():
                 return s.option_engine.tx("refresh", action.market, action.expiry, sender=sender)
             case Settle():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ballast.chain import Contract, Reverted, Tx
-from ballast.keeper.state import Account, Closing, Deleveraging, ExecuteClose, Nomination, QueuedClose
+from ballast.keeper.state import Account, Closing, Deleveraging, Ending, ExecuteClose, Nomination, QueuedClose
 from ballast.model.exact.option_book import LOT
 from ballast.model.exact.option_engine import MAX_ORDERS
 
@@ -29,6 +29,8 @@ class System(Protocol):
     def deleverager(self) -> Contract: ...
     @property
     def close_queue(self) -> Contract: ...
+    @property
+    def global_settlement(self) -> Contract: ...
 
 
 # ---- liquidations
@@ -137,9 +139,8 @@ def notional_of(account: Account, marks: Sequence[Any]) -> float:
 # ---- deleveraging
 
 
-def deleveraging(ask: Ask, system: System, markets: Sequence[int]) -> Deleveraging | None:
+def deleveraging(ask: Ask, system: System, status: Any, markets: Sequence[int]) -> Deleveraging | None:
     """Who is named where, while traders' open profit is above the trigger."""
-    (status,) = ask(system.deleverager.tx("status"))
     if isinstance(status, Reverted) or not status.armed:
         return None
     named = zip(markets, ask(*(system.deleverager.tx("nomination", market) for market in markets)), strict=True)
@@ -179,3 +180,27 @@ def queued(ask: Ask, system: System, requests: Sequence[Request], marks: Sequenc
         close if isinstance(fees.get(close, Reverted("")), Reverted) else replace(close, reward=fees[close] / WAD)
         for close in waiting
     )
+
+
+# ---- global settlement
+
+
+def ending(
+    ask: Ask, system: System, words: Mapping[str, tuple[int, int]], claimants: Sequence[str], *, final: bool
+) -> Ending:
+    """How far global settlement has come; `words` are cash and mask at the Clearinghouse."""
+    settlement = system.global_settlement
+    left = tuple(account for account, (_, mask) in words.items() if mask)
+    if not final:
+        (refusal,) = ask(settlement.tx("finalise"))
+        return Ending(left=left, ready=not isinstance(refusal, Reverted))
+    pots, profits, *claims = ask(
+        settlement.tx("pots"), settlement.tx("profits"), *(settlement.tx("profit_of", who) for who in claimants)
+    )
+    scale = ask(system.clearinghouse.tx("scale"))[0]
+    owed = tuple(
+        account
+        for account, claim in zip(claimants, claims, strict=True)
+        if claim.amount * pots[0] // max(profits, 1) - claim.paid >= scale
+    )
+    return Ending(final=True, owed=owed, paid_out=pots[0] / WAD)

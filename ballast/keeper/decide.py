@@ -18,7 +18,7 @@ narrows with volatility, and hedging ends at its inner edge D*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import copysign, inf, sqrt
 
@@ -27,10 +27,14 @@ from ballast.keeper.state import (
     Account,
     Action,
     Board,
+    ClaimProfits,
     Clear,
     Closing,
+    Crystallise,
     Deleverage,
+    Ending,
     ExecuteClose,
+    Finalise,
     Liquidate,
     Market,
     Nominate,
@@ -44,6 +48,7 @@ from ballast.keeper.state import (
     SettleAccounts,
     State,
     SyncAll,
+    Trigger,
     Venue,
 )
 
@@ -55,7 +60,7 @@ _ROOM = 0.98  # of every bound: the next block's prices are not this one's
 WINDOW, GRACE = 60, 600  # [s] contracts/clearing/Deleverager.vy
 _MARGIN = 1e-6  # [fraction] by which a nomination is outbid at least: scores here are floats
 _MOST = 1e6  # of a factor of a score, contracts/clearing/Deleverager.vy
-_BATCH = 32  # accounts settled in one transaction: OptionEngine takes 64, 90,000 gas each
+_BATCH = 32  # accounts in one transaction: OptionEngine takes 64, GlobalSettlement as many as these
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +77,23 @@ class Policy:
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
+    wind_down: bool = False  # trigger global settlement when that is possible
     take: float = 0.0  # [quote] most that positions in the keeper's own account may come to; 0: it takes none over
     take_cost: float = 0.002  # [fraction of notional] that getting rid of them is reckoned to cost
 
 
 def decide(state: State, policy: Policy) -> list[Action]:
     """Everything worth doing now, most urgent first."""
-    actions: list[Action] = []
+    if state.ending is not None:
+        return _end(state, state.ending)
+    actions: list[Action] = [Trigger(f"trigger:{state.block}")] if state.can_end and policy.wind_down else []
     liquidations = _liquidations(state, policy)
     actions += liquidations
     winners = _deleveraging(state)
     actions += winners
     closes = _queued(state, policy)
     actions += closes
-    actions += _recalls(state)
+    actions += _recalls(state, state.rule.recall_floor - state.lp_cash)
     for board in state.boards:
         actions += _settlement(state, board)
     refreshes = [due for board in state.boards if (due := _refresh(state, board, policy)) is not None]
@@ -213,6 +221,22 @@ def _queued(state: State, policy: Policy) -> list[ExecuteClose]:
     ]
 
 
+# ---- global settlement
+
+
+def _end(state: State, ending: Ending) -> list[Action]:
+    """Hedges come back, accounts are valued, payments open, and profits are paid, again when there is more for them."""
+    actions: list[Action] = _recalls(state, inf)
+    actions += [Crystallise(part, f"crystallise:{part[0]}") for part in _batches(ending.left)]
+    actions += [Finalise("finalise")] if ending.ready else []
+    actions += [ClaimProfits(part, f"claim:{part[0]}:{ending.paid_out!r}") for part in _batches(ending.owed)]
+    return actions
+
+
+def _batches(accounts: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(accounts[i : i + _BATCH]) for i in range(0, len(accounts), _BATCH)]
+
+
 # ---- boards of options
 
 
@@ -231,8 +255,8 @@ def _settlement(state: State, board: Board) -> list[Action]:
         if any((option.market, option.expiry) == (board.market, board.expiry) for option in account.options)
     ]
     return [
-        SettleAccounts(board.market, board.expiry, tuple(part), f"accounts:{board.name}:{board.legs}:{part[0]}")
-        for part in (holders[i : i + _BATCH] for i in range(0, len(holders), _BATCH))
+        SettleAccounts(board.market, board.expiry, part, f"accounts:{board.name}:{board.legs}:{part[0]}")
+        for part in _batches(holders)
     ]
 
 
@@ -270,9 +294,8 @@ def _epoch_is_over(state: State) -> bool:
     return state.now >= epoch.ends_at and epoch.pending + epoch.incoming > 0.0
 
 
-def _recalls(state: State) -> list[Action]:
-    """While LP cash is short, sells hedge back; the manager lets anybody do so."""
-    missing = state.rule.recall_floor - state.lp_cash
+def _recalls(state: State, missing: float) -> list[Action]:
+    """While `missing` [quote] lacks in LP cash, sells hedge back; the manager lets anybody do so."""
     if missing < state.token_unit:
         return []
     actions: list[Action] = []

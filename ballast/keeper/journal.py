@@ -45,6 +45,7 @@ create table if not exists settled (market integer, expiry integer, primary key 
 create table if not exists requests (
     account text, market integer, options integer, primary key (account, market, options)
 );
+create table if not exists claimants (account text primary key);
 create table if not exists facts (name text primary key, fact text not null);
 """
 
@@ -182,7 +183,8 @@ class Journal:
         settled = set(self._db.execute("select market, expiry from settled"))
         found = self._db.execute("select account, market, options from requests")
         requests = {(account, market, bool(options)) for account, market, options in found}
-        return Book(masks, -1 if scanned is None else int(scanned), settled, requests)
+        claimants = {account for (account,) in self._db.execute("select account from claimants")}
+        return Book(masks, -1 if scanned is None else int(scanned), settled, requests, claimants)
 
     def save_book(self, book: Book) -> None:
         """Keep it for the next start."""
@@ -191,6 +193,7 @@ class Journal:
             self._db.executemany("insert into masks values (?, ?)", list(book.masks.items()))
             self._db.execute("delete from settled")
             self._db.executemany("insert into settled values (?, ?)", list(book.settled))
+            self._db.executemany("insert or ignore into claimants values (?)", [(who,) for who in book.claimants])
             self._db.execute("delete from requests")
             self._db.executemany("insert into requests values (?, ?, ?)", list(book.requests))
             self._remember("scanned", str(book.scanned))

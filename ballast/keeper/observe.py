@@ -6,7 +6,7 @@ of chain time; who has positions is learnt from the Clearinghouse's events. The 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -74,6 +74,7 @@ class Book:
     scanned: int = -1  # last block
     settled: set[tuple[int, int]] = field(default_factory=set)  # boards not cleared yet: market, expiry
     requests: set[Request] = field(default_factory=set)  # closes that wait
+    claimants: set[str] = field(default_factory=set)  # accounts with a profit at global settlement
 
     def take(self, account: str, mask: int) -> None:
         """An account's markets after a settlement."""
@@ -129,17 +130,25 @@ class Observer:
     """Turns a chain into a `State`.
 
     With a `sender` and `take` [quote] also what liquidations would do that it takes into its own account, while what
-    that holds comes to no more.
+    that holds comes to no more; with `wind_down` whether global settlement could be triggered.
     """
 
     def __init__(
-        self, chain: Chain, system: System, book: Book | None = None, *, sender: str | None = None, take: float = 0.0
+        self,
+        chain: Chain,
+        system: System,
+        book: Book | None = None,
+        *,
+        sender: str | None = None,
+        take: float = 0.0,
+        wind_down: bool = False,
     ) -> None:
         self.chain = chain
         self.system = system
         self.book = book or Book()
         self.sender = None if sender is None else address_of(sender)
         self.take = take
+        self.wind_down = wind_down
         self._setup: _Setup | None = None
         self._caught_up = False
 
@@ -160,7 +169,7 @@ class Observer:
     def _head(self) -> _Head:
         """The newest block; who has positions is known up to it afterwards."""
         chain, book, s = self.chain, self.book, self.system
-        told = [s.clearinghouse, s.option_engine, s.close_queue]
+        told = [s.clearinghouse, s.option_engine, s.close_queue, s.global_settlement]
         if not isinstance(chain, RpcChain):
             head = _Head(chain.number, chain.now, 0)
             # in process the newest block may still grow: it is read again next time
@@ -196,6 +205,11 @@ class Observer:
             if event.address == self.system.clearinghouse.address:
                 if event.name == "Settled":
                     self.book.take(event.args.account, event.args.mask)
+            elif event.address == self.system.global_settlement.address:
+                if event.name == "Crystallised":
+                    self.book.take(event.args.account, 0)
+                    if event.args.profit:
+                        self.book.claimants.add(event.args.account)
             elif event.address == self.system.close_queue.address:
                 request = (event.args.account, event.args.market, event.name.startswith("Options"))
                 if event.name.endswith("Requested"):
@@ -273,8 +287,12 @@ class Observer:
         optioned = [account for account, mask in holders if mask >> OPTION_BIT]
         known = sorted({*setup.listed, *self.book.settled})
         answers = iter(
-            self._all(
+            self._try(
                 number,
+                s.deleverager.tx("status"),
+                *(setup.margin.tx("preview", account) for account in optioned),
+                s.clearinghouse.tx("frozen"),
+                s.global_settlement.tx("is_final"),
                 s.inventory.tx("book"),
                 s.clearinghouse.tx("vault_ledger"),
                 s.vault.tx("epoch"),
@@ -284,18 +302,21 @@ class Observer:
                 *(s.hedge_manager.tx("venue_state", venue.id) for venue in setup.venues),
                 *(s.clearinghouse.tx("account", account) for account, _ in holders),
                 *(s.perp_engine.tx("legs", account, mask & MARKETS) for account, mask in holders),
-                *(setup.margin.tx("preview", account) for account in optioned),
                 *(s.option_book.tx("legs", account) for account in optioned),
                 *(s.option_book.tx("board", *board) for board in known),
             )
         )
-        book, ledger, epoch, inventory = (next(answers) for _ in range(4))
+        # what cannot be told while everything is frozen, or a price is stale
+        status, healths = next(answers), {account: next(answers) for account in optioned}
+        answers = iter(_sure(answers))
+        frozen, final, book, ledger, epoch, inventory = (next(answers) for _ in range(6))
+        if not frozen:
+            _sure(healths.values())
         marks = [next(answers) for _ in markets]
         holdings = [next(answers) for _ in markets]
         reported = [next(answers) for _ in setup.venues]
         words = {account: next(answers) for account, _ in holders}
         legs = [next(answers) for _ in holders]
-        healths = {account: next(answers) for account in optioned}
         options = {account: next(answers) for account in optioned}
         boards = {board: stored for board in known if (stored := next(answers)).strikes}
 
@@ -306,7 +327,9 @@ class Observer:
         capital = max(CAPITAL_FLOOR, min(book.equity * MICRO, lp_cash + value))
         gas_mark = marks[setup.terms.gas_market]
         accounts = tuple(
-            _account(account, cash, positions, marks, healths.get(account), options.get(account, ()))
+            _account(
+                account, cash, positions, marks, None if frozen else healths.get(account), options.get(account, ())
+            )
             for (account, (cash, _)), positions in zip(words.items(), legs, strict=True)
         )
         own = sum(backstop.notional_of(account, marks) for account in accounts if account.address == self.sender)
@@ -330,7 +353,9 @@ class Observer:
                 for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
             ),
             venues=self._venues(head, setup, marks, reported),
-            accounts=backstop.with_closings(ask, s, setup.margin, accounts, words, marks, head.now, taker),
+            accounts=accounts
+            if frozen
+            else backstop.with_closings(ask, s, setup.margin, accounts, words, marks, head.now, taker),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
             weights=setup.weights,
             rule=_rule(setup.terms, head.base_fee, gas_mark),
@@ -344,11 +369,13 @@ class Observer:
             token_unit=setup.scale / WAD,
             gas_price=head.base_fee / WAD * (gas_mark.price / WAD),
             potential=inventory.potential / WAD,
-            boards=self._boards(head, boards, marks),
+            boards=() if frozen else self._boards(head, boards, marks),
             option_rules=setup.option_rules,
             own=own,
-            deleveraging=backstop.deleveraging(ask, s, markets),
-            closes=backstop.queued(ask, s, sorted(self.book.requests), marks),
+            deleveraging=backstop.deleveraging(ask, s, status, markets),
+            can_end=self.wind_down and not isinstance(ask(s.global_settlement.tx("trigger"))[0], Reverted),
+            ending=backstop.ending(ask, s, words, sorted(self.book.claimants), final=final) if frozen else None,
+            closes=() if frozen else backstop.queued(ask, s, sorted(self.book.requests), marks),
         )
 
     def _boards(self, head: _Head, stored: dict[tuple[int, int], Any], marks: list[Any]) -> tuple[Board, ...]:
@@ -398,11 +425,7 @@ class Observer:
 
     def _all(self, number: int, *txs: Tx) -> list[Any]:
         """Answers of calls that must not fail."""
-        answers = self._try(number, *txs)
-        for answer in answers:
-            if isinstance(answer, Reverted):
-                raise answer
-        return answers
+        return _sure(self._try(number, *txs))
 
     def _try(self, number: int, *txs: Tx) -> list[Any]:
         """Answers of calls that may fail, or the Reverted they failed with."""
@@ -417,6 +440,15 @@ class Observer:
             else:
                 answers.append(tx.function.decode(data) if tx.function else None)
         return answers
+
+
+def _sure(answers: Iterable[Any]) -> list[Any]:
+    """The answers; raises the first Reverted among them."""
+    found = list(answers)
+    for answer in found:
+        if isinstance(answer, Reverted):
+            raise answer
+    return found
 
 
 def log_of(raw: dict[str, Any]) -> Log:

@@ -50,7 +50,9 @@ class Keeper:
         self.journal = journal or Journal()
         self.actor = Actor(chain, system, sender, self.journal, fees)
         book = self.journal.load_book()
-        self.observer = Observer(chain, system, book, sender=sender, take=self.policy.take)
+        self.observer = Observer(
+            chain, system, book, sender=sender, take=self.policy.take, wind_down=self.policy.wind_down
+        )
         self._saved = self.observer.book.scanned
 
     def observe(self) -> State:
@@ -141,6 +143,11 @@ class Metrics:
         self.lp_cash = Gauge("ballast_lp_cash_quote", "LP cash", registry=registry)
         self.delta = Gauge("ballast_delta_base", "the vault's delta", ["market"], registry=registry)
         self.accounts = Gauge("ballast_accounts", "accounts with positions", registry=registry)
+        self.weak = Gauge("ballast_accounts_weak", "accounts below maintenance", registry=registry)
+        self.stuck = Gauge("ballast_accounts_stuck", "of those, with nothing that can be closed now", registry=registry)
+        self.closes = Gauge("ballast_closes_waiting", "closes in the queue", registry=registry)
+        self.excess = Gauge("ballast_profit_excess_quote", "open profit to deleverage", registry=registry)
+        self.frozen = Gauge("ballast_frozen", "1 once global settlement was triggered", registry=registry)
         self.boards = Gauge("ballast_boards_waiting", "boards with positions, due or expired", registry=registry)
         self.actions = Counter("ballast_keeper_actions", "by kind and ending", ["kind", "ending"], registry=registry)
         self.errors = Counter("ballast_keeper_errors", "turns lost to the node", registry=registry)
@@ -164,6 +171,12 @@ class Metrics:
         self.reserve.set(state.reserve)
         self.lp_cash.set(state.lp_cash)
         self.accounts.set(len(state.accounts))
+        weak = [account for account in state.accounts if account.equity < account.maintenance]
+        self.weak.set(len(weak))
+        self.stuck.set(sum(not account.closings for account in weak))
+        self.closes.set(len(state.closes))
+        self.excess.set(state.deleveraging.excess if state.deleveraging else 0.0)
+        self.frozen.set(state.ending is not None)
         self.boards.set(sum(bool(b.legs) and (b.due or b.expiry <= state.now) for b in state.boards))
         for market in state.markets:
             self.delta.labels(str(market.id)).set(market.delta)

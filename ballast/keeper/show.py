@@ -7,8 +7,10 @@ from math import isinf
 
 from ballast.keeper.state import (
     Action,
+    ClaimProfits,
     Clear,
     Closing,
+    Crystallise,
     Deleverage,
     ExecuteClose,
     Liquidate,
@@ -35,14 +37,21 @@ def state_rows(
         fresh = "" if market.fresh else ", stale"
         rows.append((f"{names[market.id]} price", f"{market.price:,.2f}{fresh}, volatility {market.sigma:.0%}"))
         rows.append((f"{names[market.id]} delta", f"{_size(market.delta)}, {limits}"))
-    weak = sum(account.equity < account.maintenance for account in state.accounts)
+    weak = [account for account in state.accounts if account.equity < account.maintenance]
+    stuck = sum(not account.closings for account in weak)
     epoch = state.epoch
     ends = "over" if state.now >= epoch.ends_at else f"ends in {epoch.ends_at - state.now} s"
     waiting = f"{epoch.pending + epoch.incoming:,.2f} shares wait" if epoch.pending + epoch.incoming else "nobody waits"
     rows += [
         ("potential U, reserve R", f"{state.potential:,.2f}, {state.reserve:,.2f}"),
         ("LP cash, risk capital", f"{state.lp_cash:,.2f}, {state.capital:,.2f}"),
-        ("accounts with positions", f"{len(state.accounts)}, {weak} below maintenance"),
+        (
+            "accounts with positions",
+            f"{len(state.accounts)}, {len(weak)} below maintenance" + (f", {stuck} cannot be closed" if stuck else ""),
+        ),
+        ("closes that wait", f"{len(state.closes)}, {sum(c.reward is not None for c in state.closes)} can be executed"),
+        ("deleveraging", _deleveraging(state)),
+        ("global settlement", _ending(state)),
         (
             "epoch",
             f"{epoch.id}, {waiting}, {ends}",
@@ -76,6 +85,8 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
         case ExecuteClose(account, market, options):
             of = f"options of {names[market]}" if options else names[market]
             return ["execute close", f"{account}, {of}", "", "", "", f"{action.expected_reward:,.2f}"]
+        case Crystallise() | ClaimProfits():
+            return [action.kind, f"accounts: {len(action.accounts)}", "", "", "", ""]
         case Refresh() | Settle():
             return [action.kind, _board(action, names), "", "", "", f"{action.expected_reward:,.2f}"]
         case SettleAccounts():
@@ -88,6 +99,22 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             return ["poke", f"venue {action.venue}", "", "", "", ""]
         case _:
             return [action.kind, "", "", "", "", ""]
+
+
+def _deleveraging(state: State) -> str:
+    found = state.deleveraging
+    if found is None:
+        return "no"
+    return f"open profit {found.profit:,.2f}, {found.excess:,.2f} too much, named in {len(found.nominations)} markets"
+
+
+def _ending(state: State) -> str:
+    ending = state.ending
+    if ending is None:
+        return "can be triggered" if state.can_end else "no"
+    if ending.final:
+        return f"final, {len(ending.owed)} profits to pay"
+    return f"triggered, {len(ending.left)} accounts left"
 
 
 def _boards(state: State) -> str:

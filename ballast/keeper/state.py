@@ -186,6 +186,17 @@ class QueuedClose:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Global settlement, since it was triggered."""
+
+    left: tuple[str, ...] = ()  # accounts that are not valued
+    ready: bool = False  # all are, and payments could open now
+    final: bool = False
+    owed: tuple[str, ...] = ()  # accounts with a profit of which more can be paid
+    paid_out: float = 0.0  # [quote] of what profits get together; grows with what venues pay back
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """The redemption epoch that is processed next."""
 
@@ -222,6 +233,8 @@ class State:
     own: float = 0.0  # [quote] what positions in the keeper's own account come to
     deleveraging: Deleveraging | None = None  # None: open profit is below the trigger, or cannot be told
     closes: tuple[QueuedClose, ...] = ()
+    can_end: bool = False  # global settlement could be triggered
+    ending: Ending | None = None  # None: it has not been
 
     def moved(self, market: int, change: float) -> State:
         """The state after the vault's delta in one market changed by `change` [base]."""
@@ -308,6 +321,40 @@ class ExecuteClose:
 
 
 @dataclass(frozen=True, slots=True)
+class Trigger:
+    """GlobalSettlement.trigger."""
+
+    key: str
+    kind: Literal["trigger"] = "trigger"
+
+
+@dataclass(frozen=True, slots=True)
+class Crystallise:
+    """GlobalSettlement.crystallise."""
+
+    accounts: tuple[str, ...]
+    key: str
+    kind: Literal["crystallise"] = "crystallise"
+
+
+@dataclass(frozen=True, slots=True)
+class Finalise:
+    """GlobalSettlement.finalise."""
+
+    key: str
+    kind: Literal["finalise"] = "finalise"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimProfits:
+    """GlobalSettlement.claim."""
+
+    accounts: tuple[str, ...]
+    key: str
+    kind: Literal["claim"] = "claim"
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """OptionEngine.refresh."""
 
@@ -368,5 +415,5 @@ class SyncAll:
 
 
 OptionAction = Refresh | Settle | SettleAccounts | Clear
-Backstop = Liquidate | Nominate | Deleverage | ExecuteClose
+Backstop = Liquidate | Nominate | Deleverage | ExecuteClose | Trigger | Crystallise | Finalise | ClaimProfits
 Action = Rebalance | Poke | Recall | ProcessEpoch | SyncAll | Backstop | OptionAction

@@ -18,11 +18,15 @@ from ballast.keeper.decide import (
 )
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
+    ClaimProfits,
     Clear,
+    Crystallise,
     Deleverage,
     Deleveraging,
+    Ending,
     Epoch,
     ExecuteClose,
+    Finalise,
     Liquidate,
     Nominate,
     Nomination,
@@ -37,6 +41,7 @@ from ballast.keeper.state import (
     Settle,
     SettleAccounts,
     SyncAll,
+    Trigger,
 )
 from ballast.model.analytic.potential import Weights
 
@@ -450,6 +455,44 @@ def test_decide_executes_closes_that_can_be_and_pay_for_their_gas():
     assert len(decide(state(closes=(WAITING, options), **FLAT), POLICY)) == 2
     assert decide(state(closes=(replace(WAITING, reward=None),), **FLAT), POLICY) == []
     assert decide(state(closes=(WAITING,), gas_price=1.01 / POLICY.close_gas, **FLAT), POLICY) == []
+
+
+# ---- global settlement
+
+ENDED = {"markets": (market(),), "accounts": (weak(0.0, 1),), "closes": (WAITING,), "boards": (board(),)}
+
+
+def test_decide_triggers_global_settlement_only_when_told_to():
+    able = state(can_end=True, **FLAT)
+    assert decide(able, POLICY) == []
+    assert decide(able, replace(POLICY, wind_down=True)) == [Trigger("trigger:100")]
+    assert decide(state(**FLAT), replace(POLICY, wind_down=True)) == []
+
+
+def test_decide_after_the_trigger_values_accounts_and_does_nothing_else():
+    names = tuple(f"0x{i:040x}" for i in range(40))
+    world = state(ending=Ending(left=names), **ENDED)
+    assert decide(world, POLICY) == [
+        Crystallise(names[:32], f"crystallise:{names[0]}"),
+        Crystallise(names[32:], f"crystallise:{names[32]}"),
+    ]
+    assert decide(state(ending=Ending(ready=True), **ENDED), POLICY) == [Finalise("finalise")]
+    assert decide(state(ending=Ending(final=True), **ENDED), POLICY) == []
+
+
+def test_decide_pays_profits_again_when_the_pot_has_grown():
+    owed = ("0x" + "11" * 20,)
+    first, second = (
+        only(decide(state(ending=Ending(final=True, owed=owed, paid_out=pot), **ENDED), POLICY)) for pot in (1.5, 2.5)
+    )
+    assert isinstance(first, ClaimProfits)
+    assert (first.accounts, first.key == second.key) == (owed, False)
+
+
+def test_decide_after_the_trigger_sells_hedges_back_whatever_cash_there_is():
+    ended = state(venues=(holding(10.0),), ending=Ending(final=True), **ENDED)
+    assert only(decide(ended, POLICY)) == Recall(0, 20_000 * 10**6 + 1, f"recall:0:0:{10 * 10**18}")
+    assert decide(replace(ended, markets=(market(fresh=False),)), POLICY) == []
 
 
 # ---- redemptions and housekeeping

@@ -34,15 +34,16 @@ def test_begin_after_an_attempt_depends_on_its_outcome(outcome, again):
 def test_journal_survives_a_restart(path):
     with Journal(path) as journal:
         journal.bind("chain 1")
+        book = Book({VENUE: 3}, 77, {(0, 1_000)}, {(VENUE, 1, True)}, {VENUE})
         entry = journal.begin(Poke(3, "poke:a"), VENUE, b"\x01\x02", 5)
         journal.sent(entry, "0x01")
         journal.sent(entry, "0x02")
-        journal.save_book(Book({VENUE: 3}, 77))
+        journal.save_book(book)
     with Journal(path) as journal:
         (pending,) = journal.pending()
         assert (pending.key, pending.nonce, pending.data, pending.outcome) == ("poke:a", 5, b"\x01\x02", "sent")
         assert pending.hashes == ("0x01", "0x02")
-        assert journal.load_book() == Book({VENUE: 3}, 77)
+        assert journal.load_book() == book
         journal.resolve(entry, "done", block=9, gas_used=21_000)
         assert journal.pending() == []
         assert journal.is_used("poke:a")
