@@ -61,8 +61,8 @@ class OptionBook(Protocol):
 class Oracle(Protocol):
     """What GlobalSettlement asks of PriceOracle."""
 
-    markets: list[object]
-
+    @property
+    def markets(self) -> Sequence[object]: ...
     def sync(self, market: int, now: int) -> Mark: ...
     def outage(self, market: int, now: int) -> int: ...
 

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.global_settlement import GlobalSettlement
 from ballast.model.exact.hedge_manager import HedgeManager
 from ballast.model.exact.inventory import Inventory as ExactInventory
 from ballast.model.exact.margin import Margin
@@ -25,7 +26,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class System:
     """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without
-    options the last three."""
+    options ``surface``, ``option_book`` and ``option_engine``, without either ``global_settlement``."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -37,6 +38,7 @@ class System:
     surface: VolSurface | None = None
     option_book: OptionBook | None = None
     option_engine: OptionEngine | None = None
+    global_settlement: GlobalSettlement | None = None
 
     @classmethod
     def build(
@@ -108,6 +110,11 @@ class System:
                 setattr(book, part, dict(getattr(book, part)))
             options = twin.option_engine = _clone(self.option_engine)
             options.configs = dict(options.configs)
+        if self.global_settlement is not None:
+            end = twin.global_settlement = _clone(self.global_settlement)
+            end.profit_of, end.shares_of, end.paid_request = (
+                dict(end.profit_of), dict(end.shares_of), dict(end.paid_request),
+            )  # fmt: skip
         twin._wire()
         return twin
 
@@ -138,6 +145,19 @@ class System:
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
                 vault.perp_engine, vault.hedge_manager = engine, manager
                 vault.option_book = self.option_book or vault.option_book
+                self._wire_end(vault, manager)
+
+    def _wire_end(self, vault: Vault, manager: HedgeManager) -> None:
+        """Global settlement is there where everything it settles is."""
+        if self.option_book is None:
+            return
+        if self.global_settlement is None:
+            self.global_settlement = GlobalSettlement(
+                self.clearinghouse, self.perp_engine, self.option_book, self.oracle, manager, vault
+            )
+        end = self.global_settlement
+        end.clearinghouse, end.perp_engine, end.option_book = self.clearinghouse, self.perp_engine, self.option_book
+        end.oracle, end.hedge_manager, end.vault = self.oracle, manager, vault
 
 
 @cache
