@@ -17,9 +17,10 @@
         Actors: anyone.
 
         Invariants: I9 an account can be liquidated iff E < M: neither a top-up nor a close that leaves it there stops a
-        liquidation sent before. What raises M when it is closed, the hedge of something else, cannot go first. No penalty lowers
-        E / M; the cost of closing at the vault may, where E is below it in proportion to the part of M that goes: then there is
-        no penalty. Who takes ends above initial margin at fresh marks. Penalties go to caller, LPs and insurance.
+        liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed, the hedge
+        of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may, where E is below it in
+        proportion to the part of M that goes: then there is no penalty. Who takes ends above initial margin at fresh marks.
+        Penalties go to caller, LPs and insurance.
 @dev    A small penalty is no reason to call. So the caller gets at least the half-spread that the account has just paid, up to
         MAX_REWARD: from the account as far as its equity allows, then from insurance. Bringing accounts of one's own here earns
         nothing: the same spread was paid to open, and to close.
@@ -38,6 +39,7 @@ from interfaces import IOptionEngine
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
 from contracts import constants as c
+from contracts.math import signed
 from contracts.math import wad
 from contracts.options import series
 
@@ -46,11 +48,12 @@ implements: ILiquidator
 struct Case:                # an account below maintenance and what is to go
     account: address
     market: uint256
-    expiry: uint256         # [s since 1970] of options; 0: the perpetual
+    part: int256            # [base, WAD] of its perpetual, in the position's sign
+    orders: DynArray[IOptionBook.Order, series.MAX_LEGS]    # its options, as changes
     before: IMargin.Health
     after: IMargin.Health   # as if the whole request had been carried out, costs aside
-    share: uint256          # [WAD] of the request that is enough
-    penalty: uint256        # [quote, WAD] on that share, if equity allows
+    share: uint256          # [WAD] of the request that is enough; part, orders and penalty are of that share
+    penalty: uint256        # [quote, WAD] if equity allows
 
 
 MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from an account that is just below maintenance
@@ -83,24 +86,28 @@ def liquidate_perp(account: address, market: uint256, size: uint256) -> ILiquida
     @notice Closes a perpetual at the vault's quote.
     @param size [base, WAD] at most
     """
-    case: Case = empty(Case)
-    part: int256 = 0
-    case, part = self._judge_perp(account, market, size)
-    outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(account, market, -part, False)
-    return self._pay_caller(case, outcome.half_spread, outcome.charge)
+    return self._liquidate(account, market, size, [])
 
 
 @external
 def liquidate_options(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> ILiquidator.Result:
     """
-    @notice Closes options of one board at the vault's quote.
+    @notice Closes options of one market at the vault's quote.
     @param orders at most, by ascending series
     """
-    case: Case = empty(Case)
-    parts: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    case, parts = self._judge_options(account, orders)
-    outcome: IOptionEngine.Outcome = extcall OPTION_ENGINE.close_for(account, parts, False)
-    return self._pay_caller(case, outcome.half_spread, outcome.charge)
+    return self._liquidate(account, self._market_of(orders), 0, orders)
+
+
+@external
+def liquidate(
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+) -> ILiquidator.Result:
+    """
+    @notice Closes a perpetual and options of its market together: what hedges each other can go in no other way.
+    @param size [base, WAD] at most
+    @param orders at most, by ascending series
+    """
+    return self._liquidate(account, market, size, orders)
 
 
 @external
@@ -109,10 +116,8 @@ def take_perp(account: address, market: uint256, size: uint256) -> ILiquidator.R
     @notice Moves a perpetual to the caller's account at the mark, at a discount.
     @param size [base, WAD] at most
     """
-    case: Case = empty(Case)
-    part: int256 = 0
-    case, part = self._judge_perp(account, market, size)
-    extcall PERP_ENGINE.transfer(account, msg.sender, market, part)
+    case: Case = self._judge(account, market, size, [])
+    extcall PERP_ENGINE.transfer(account, msg.sender, market, case.part)
     return self._pay_taker(case)
 
 
@@ -122,12 +127,10 @@ def take_options(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDER
     @notice Moves options of one board to the caller's account at the mark, at a discount.
     @param orders of the account, at most, by ascending series
     """
-    case: Case = empty(Case)
-    parts: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    case, parts = self._judge_options(account, orders)
+    case: Case = self._judge(account, self._market_of(orders), 0, orders)
     taken: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    for part: IOptionBook.Order in parts:
-        taken.append(IOptionBook.Order(series=part.series, size=-part.size))
+    for order: IOptionBook.Order in case.orders:
+        taken.append(IOptionBook.Order(series=order.series, size=-order.size))
     extcall OPTION_ENGINE.transfer(account, msg.sender, taken)
     return self._pay_taker(case)
 
@@ -154,103 +157,115 @@ def neighbours() -> (address, address, address, address, address):
 
 
 @internal
-def _judge_perp(account: address, market: uint256, size: uint256) -> (Case, int256):
-    """
-    @return the case; [base, WAD] the part of the position that goes, in its sign
-    """
-    price: uint256 = self._sync_traded(market)
-    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-    cash: int256 = 0
-    mask: uint256 = 0
-    case: Case = empty(Case)
-    cash, mask, case.before = self._assess(margin, account)
-    part: int256 = 0
-    if (mask >> market) & 1 == 1:
-        held: int256 = (staticcall PERP_ENGINE.legs(account, 1 << market))[0].size
-        part = convert(min(size, convert(abs(held), uint256)), int256)
-        if held < 0:
-            part = -part
-    assert part != 0, "liquidation: no position"
-    case.account = account
-    case.market = market
-    case.after = staticcall margin.assess_change(account, cash, mask, market, -part, [])
-    notional: uint256 = wad.mul_up(convert(abs(part), uint256), price)
-    case.penalty = wad.mul_div_up(notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
-    case = self._scaled(case)
-    gone: int256 = convert(wad.mul_up(convert(abs(part), uint256), case.share), int256)
-    if part < 0:
-        gone = -gone
-    return case, gone
-
-
-@internal
-def _judge_options(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]
-) -> (Case, DynArray[IOptionBook.Order, MAX_ORDERS]):
-    """
-    @dev    The engine refuses what is not one board in order.
-    @return the case; the orders that are carried out
-    """
+@pure
+def _market_of(orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> uint256:
     assert len(orders) != 0, "liquidation: no orders"
-    key: uint256 = series._board_of(orders[0].series)
-    market: uint256 = series._market_of(key)
-    price: uint256 = self._sync_traded(market)
-    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-    cash: int256 = 0
-    mask: uint256 = 0
-    case: Case = empty(Case)
-    cash, mask, case.before = self._assess(margin, account)
-    parts: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    shorts: uint256 = 0         # [base, WAD] bought back
-    held: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
-    for order: IOptionBook.Order in orders:
-        for leg: IOptionBook.Leg in held:
-            if leg.series == order.series:
-                size: int256 = self._shrinking(order.size, leg.size)
-                if size != 0:
-                    parts.append(IOptionBook.Order(series=order.series, size=size))
-                    shorts += convert(max(size, 0), uint256)
-                break
-    assert len(parts) != 0, "liquidation: no position"
-    case.account = account
-    case.market = market
-    case.expiry = series._expiry_of(key)
-    case.after = staticcall margin.assess_change(account, cash, mask, market, 0, parts)
-    notional: uint256 = wad.mul_up(shorts, price)
-    case.penalty = wad.mul_div_up(notional, staticcall OPTION_ENGINE.penalty_bps(market), c.BPS)
-    case = self._scaled(case)
-    gone: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-    for part: IOptionBook.Order in parts:
-        size: int256 = convert(wad.mul_up(convert(abs(part.size), uint256), case.share), int256)
-        # a part is whole lots, so rounding up to one does not pass it
-        size = (size + (series.LOT - 1)) // series.LOT * series.LOT
-        if part.size < 0:
-            size = -size
-        gone.append(IOptionBook.Order(series=part.series, size=size))
-    return case, gone
+    return series._market_of(series._board_of(orders[0].series))
 
 
 @internal
-def _sync_traded(market: uint256) -> uint256:
-    """@return [quote/base, WAD] a mark to trade on"""
+def _judge(
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+) -> Case:
+    """
+    @notice Takes marks, refuses what must not be liquidated, and decides how much of the request goes at what penalty.
+    @dev    Of an account that owes more than it has, what asks for no margin can be closed too: there is nothing to fall.
+    """
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     assert mark.fresh, "oracle: stale price"
-    return mark.price
-
-
-@internal
-def _assess(margin: IMargin, account: address) -> (int256, uint256, IMargin.Health):
-    """
-    @notice Takes the mark of every market that the account is in, and refuses to liquidate it unless it is below maintenance.
-    @return [quote, WAD] its cash, its mask, its health
-    """
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
     self._sync(mask, False)
-    health: IMargin.Health = staticcall margin.assess(account, cash, mask)
-    assert health.equity < convert(health.maintenance, int256), "liquidation: account is healthy"
-    return cash, mask, health
+    margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+    case: Case = empty(Case)
+    case.account = account
+    case.market = market
+    case.before = staticcall margin.assess(account, cash, mask)
+    assert case.before.equity < convert(case.before.maintenance, int256), "liquidation: account is healthy"
+    if size != 0 and (mask >> market) & 1 == 1:
+        held: int256 = (staticcall PERP_ENGINE.legs(account, 1 << market))[0].size
+        case.part = convert(min(size, convert(abs(held), uint256)), int256)
+        if held < 0:
+            case.part = -case.part
+        notional: uint256 = wad.mul_up(convert(abs(case.part), uint256), mark.price)
+        case.penalty = wad.mul_div_up(notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
+    if len(orders) != 0:
+        bought: uint256 = 0     # [base, WAD]
+        case.orders, bought = self._held(account, market, orders)
+        if bought != 0:
+            notional: uint256 = wad.mul_up(bought, mark.price)
+            case.penalty += wad.mul_div_up(notional, staticcall OPTION_ENGINE.penalty_bps(market), c.BPS)
+    assert case.part != 0 or len(case.orders) != 0, "liquidation: no position"
+    case.after = staticcall margin.assess_change(account, cash, mask, market, -case.part, case.orders)
+    assert (
+        case.after.maintenance < case.before.maintenance or case.before.maintenance == 0
+    ), "liquidation: requirement would not fall"
+    return self._scaled(case)
+
+
+@internal
+@view
+def _held(
+    account: address, market: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+) -> (DynArray[IOptionBook.Order, series.MAX_LEGS], uint256):
+    """
+    @return what the account has of orders, in whole lots, without those that would grow a position or are of another market;
+            [base, WAD] of them that is bought back
+    """
+    parts: DynArray[IOptionBook.Order, series.MAX_LEGS] = []
+    bought: uint256 = 0
+    legs: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
+    for order: IOptionBook.Order in orders:
+        for leg: IOptionBook.Leg in legs:
+            if leg.series != order.series or leg.market != market:
+                continue
+            size: int256 = 0
+            if leg.size < 0:
+                size = min(max(order.size, 0), -leg.size)
+            else:
+                size = max(min(order.size, 0), -leg.size)
+            size -= size % series.LOT
+            if size != 0:
+                parts.append(IOptionBook.Order(series=order.series, size=size))
+                bought += convert(max(size, 0), uint256)
+    return parts, bought
+
+
+@internal
+@pure
+def _scaled(request: Case) -> Case:
+    """
+    @notice As much of a request as is enough, rounded up: to a lot for options, of which a request has whole ones.
+    @dev    Below maintenance, equity is below the initial requirement too. After a share f of the request the account has
+            E - f P and needs at most I - f (I - I').
+    @param request with part, orders and penalty of all of it
+    """
+    case: Case = request
+    case.share = c.WAD
+    missing: uint256 = convert(convert(case.before.initial, int256) - case.before.equity, uint256)
+    used: uint256 = case.after.initial + case.penalty
+    if case.before.initial <= used or missing >= case.before.initial - used:
+        return case
+    case.share = wad.div_up(missing, case.before.initial - used)
+    case.penalty = wad.mul_up(case.penalty, case.share)
+    case.part = self._times_up(case.part, case.share, 1)
+    case.orders = []
+    for order: IOptionBook.Order in request.orders:
+        size: int256 = self._times_up(order.size, case.share, series.LOT)
+        case.orders.append(IOptionBook.Order(series=order.series, size=size))
+    return case
+
+
+@internal
+@pure
+def _times_up(size: int256, share: uint256, step: int256) -> int256:
+    """@return [base, WAD] share of a size, away from zero to a whole number of steps"""
+    part: int256 = convert(wad.mul_up(convert(abs(size), uint256), share), int256)
+    part = signed.ceil_div(part, step) * step
+    if size < 0:
+        return -part
+    return part
 
 
 @internal
@@ -267,53 +282,43 @@ def _sync(mask: uint256, fresh: bool):
             assert mark.fresh or not fresh, "oracle: stale price"
 
 
-@internal
-@pure
-def _shrinking(order: int256, held: int256) -> int256:
-    """
-    @return [base, WAD] the part of an order that shrinks a position, in whole lots; 0 if it would grow
-    """
-    part: int256 = 0
-    if held < 0:
-        part = min(max(order, 0), -held)
-    else:
-        part = max(min(order, 0), -held)
-    return part - part % series.LOT
-
-
-@internal
-@pure
-def _scaled(request: Case) -> Case:
-    """
-    @notice What of a request is enough, and its penalty.
-    @dev    Below maintenance, equity is below the initial requirement too. After a share f of the request the account has
-            E - f P and needs at most I - f (I - I').
-    @param request with the penalty on all of it
-    """
-    case: Case = request
-    assert case.after.maintenance < case.before.maintenance, "liquidation: requirement would not fall"
-    case.share = c.WAD
-    missing: uint256 = convert(convert(case.before.initial, int256) - case.before.equity, uint256)
-    used: uint256 = case.after.initial + case.penalty
-    if used < case.before.initial and missing < case.before.initial - used:
-        case.share = wad.div_up(missing, case.before.initial - used)
-    case.penalty = wad.mul_up(case.penalty, case.share)
-    return case
-
-
 # ------------------------------------------------------------------ internal: what it costs
 
 
 @internal
-def _pay_caller(case: Case, half_spread: uint256, charge: int256) -> ILiquidator.Result:
+def _liquidate(
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+) -> ILiquidator.Result:
     """
-    @param half_spread [quote, WAD] and charge: what closing cost the account
+    @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the caller.
     """
+    case: Case = self._judge(account, market, size, orders)
+    half_spread: uint256 = 0
+    charge: int256 = 0
+    if case.part != 0:
+        outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(account, market, -case.part, False)
+        half_spread = outcome.half_spread
+        charge = outcome.charge
+    rest: DynArray[IOptionBook.Order, series.MAX_LEGS] = case.orders
+    for i: uint256 in range(series.MAX_LEGS):
+        if len(rest) == 0:
+            break
+        key: uint256 = series._board_of(rest[0].series)
+        batch: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+        others: DynArray[IOptionBook.Order, series.MAX_LEGS] = []
+        for order: IOptionBook.Order in rest:
+            if series._board_of(order.series) == key and len(batch) < MAX_ORDERS:
+                batch.append(order)
+            else:
+                others.append(order)
+        outcome: IOptionEngine.Outcome = extcall OPTION_ENGINE.close_for(account, batch, False)
+        half_spread += outcome.half_spread
+        charge += outcome.charge
+        rest = others
     least: uint256 = min(half_spread, c.MAX_REWARD)
-    cost: int256 = convert(half_spread, int256) + charge
     share_bps: uint256 = staticcall CLEARINGHOUSE.liquidator_share_bps()
-    penalty: uint256 = min(max(case.penalty, least), self._affordable(case, cost))
-    paid: uint256 = extcall CLEARINGHOUSE.pay_penalty(case.account, penalty, msg.sender, share_bps)
+    penalty: uint256 = min(max(case.penalty, least), self._affordable(case, convert(half_spread, int256) + charge))
+    paid: uint256 = extcall CLEARINGHOUSE.pay_penalty(account, penalty, msg.sender, share_bps)
     reward: uint256 = paid * share_bps // c.BPS
     if reward < least:
         reward += extcall CLEARINGHOUSE.pay_reward(msg.sender, least - reward)
@@ -325,12 +330,12 @@ def _pay_taker(case: Case) -> ILiquidator.Result:
     """
     @notice Pays who took a position over, and has Margin judge him with it.
     """
-    fallen: uint256 = case.before.maintenance
+    share_bps: uint256 = c.BPS
     if case.before.equity > 0:
-        fallen -= convert(case.before.equity, uint256)
-    share_bps: uint256 = MIN_DISCOUNT_BPS + wad.mul_div_down(
-        c.BPS - MIN_DISCOUNT_BPS, fallen, case.before.maintenance
-    )
+        fallen: uint256 = case.before.maintenance - convert(case.before.equity, uint256)
+        share_bps = MIN_DISCOUNT_BPS + wad.mul_div_down(
+            c.BPS - MIN_DISCOUNT_BPS, fallen, case.before.maintenance
+        )
     penalty: uint256 = min(case.penalty, self._affordable(case, 0))
     paid: uint256 = extcall CLEARINGHOUSE.pay_penalty(case.account, penalty, msg.sender, share_bps)
     cash: int256 = 0
@@ -359,11 +364,14 @@ def _affordable(case: Case, cost: int256) -> uint256:
 
 @internal
 def _report(case: Case, taken: bool, penalty: uint256, reward: uint256) -> ILiquidator.Result:
+    expiry: uint256 = 0
+    if len(case.orders) != 0:
+        expiry = series._expiry_of(series._board_of(case.orders[0].series))
     log ILiquidator.Liquidated(
         account=case.account,
         liquidator=msg.sender,
         market=case.market,
-        expiry=case.expiry,
+        expiry=expiry,
         taken=taken,
         share=case.share,
         equity=case.before.equity,

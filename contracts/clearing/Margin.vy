@@ -144,13 +144,13 @@ def assess_change(
     mask: uint256,
     market: uint256,
     size: int256,
-    orders: DynArray[IOptionBook.Order, 8],
+    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
 ) -> IMargin.Health:
     """
     @notice `assess` with the requirements of the account as it would be after a trade; equity is that of now.
     @param cash [quote, WAD]
     @param size [base, WAD] added to the perpetual in `market`
-    @param orders filled on one board of the market
+    @param orders filled on boards of the market; sizes are believed to be ones of an engine
     """
     held: DynArray[IOptionBook.Leg, MAX_HELD] = self._with(self._held(account, mask), market, orders)
     touched: uint256 = mask | self._touched(market, orders)
@@ -271,7 +271,7 @@ def _held(account: address, mask: uint256) -> DynArray[IOptionBook.Leg, MAX_HELD
 def _with(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
-    orders: DynArray[IOptionBook.Order, 8],
+    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
 ) -> DynArray[IOptionBook.Leg, MAX_HELD]:
     """@return the legs, and one of size 0 for every order of a series that is not among them"""
     legs: DynArray[IOptionBook.Leg, MAX_HELD] = held
@@ -298,7 +298,7 @@ def _with(
 
 @internal
 @pure
-def _touched(market: uint256, orders: DynArray[IOptionBook.Order, 8]) -> uint256:
+def _touched(market: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]) -> uint256:
     """@return mask of what a trade may have given the account; options only where there are orders: not every market lists them"""
     if len(orders) == 0:
         return 1 << market
@@ -314,7 +314,7 @@ def _assess(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
     change: int256,
-    orders: DynArray[IOptionBook.Order, 8],
+    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
     mode: uint256,
 ) -> IMargin.Health:
     """
@@ -361,7 +361,7 @@ def _assess(
 @view
 def _scenarios(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
-    orders: DynArray[IOptionBook.Order, 8],
+    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
     market: uint256,
     size: int256,
     spot: uint256,

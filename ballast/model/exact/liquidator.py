@@ -24,7 +24,7 @@ from ballast.model.exact.fixed import (
     tdiv,
 )
 from ballast.model.exact.option_book import LOT, OptionLeg, Order, board_of, market_of
-from ballast.model.exact.option_engine import OptionOutcome
+from ballast.model.exact.option_engine import MAX_ORDERS, OptionOutcome
 from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Health, Leg, Outcome, struct
 
@@ -42,9 +42,12 @@ class Result:
 
 @struct
 class Case:
-    """An account below maintenance and what is to go: ``share`` of the request and ``penalty`` on that share."""
+    """An account below maintenance and what is to go, as in the contract."""
 
     account: str
+    market: int
+    part: int
+    orders: list[Order]
     before: Health
     after: Health
     share: int
@@ -85,7 +88,7 @@ class OptionEngine(Protocol):
 
     def penalty_bps(self, market: int) -> int: ...
     def close_for(self, account: str, orders: Sequence[Order], checked: bool, now: int) -> OptionOutcome: ...
-    def transfer(self, giver: str, taker: str, orders: Sequence[Order], now: int) -> None: ...
+    def transfer(self, giver: str, taker: str, orders: Sequence[Order], now: int) -> int: ...
 
 
 class OptionBook(Protocol):
@@ -113,83 +116,84 @@ class Liquidator:
 
     def liquidate_perp(self, account: str, market: int, size: int, caller: str, now: int) -> Result:
         """Close a perpetual at the vault's quote."""
-        case, part = self._judge_perp(account, market, size, now)
-        outcome = self.perp_engine.close_for(account, market, -part, False, now)
-        return self._pay_caller(case, outcome.half_spread, outcome.charge, caller)
+        return self.liquidate(account, market, size, [], caller, now)
 
     def liquidate_options(self, account: str, orders: Sequence[Order], caller: str, now: int) -> Result:
-        """Close options of one board at the vault's quote."""
-        case, parts = self._judge_options(account, orders, now)
-        assert self.option_engine is not None
-        outcome = self.option_engine.close_for(account, parts, False, now)
-        return self._pay_caller(case, outcome.half_spread, outcome.charge, caller)
+        """Close options of one market at the vault's quote."""
+        return self.liquidate(account, _market_of(orders), 0, orders, caller, now)
+
+    def liquidate(self, account: str, market: int, size: int, orders: Sequence[Order], caller: str, now: int) -> Result:
+        """Close a perpetual and options of its market together."""
+        case = self._judge(account, market, size, orders, now)
+        outcomes: list[Outcome | OptionOutcome] = []
+        if case.part != 0:
+            outcomes.append(self.perp_engine.close_for(account, market, -case.part, False, now))
+        rest = case.orders
+        while rest:
+            first = board_of(rest[0].series)
+            batch = [i for i, order in enumerate(rest) if board_of(order.series) == first][:MAX_ORDERS]
+            assert self.option_engine is not None
+            outcomes.append(self.option_engine.close_for(account, [rest[i] for i in batch], False, now))
+            rest = [order for i, order in enumerate(rest) if i not in batch]
+        half_spread = sum(outcome.half_spread for outcome in outcomes)
+        cost = half_spread + sum(outcome.charge for outcome in outcomes)
+        least = min(half_spread, MAX_REWARD)
+        share_bps = self.clearinghouse.liquidator_share_bps
+        penalty = min(max(case.penalty, least), _affordable(case, cost))
+        paid = self.clearinghouse.pay_penalty(account, penalty, caller, share_bps)
+        reward = paid * share_bps // BPS
+        if reward < least:
+            reward += self.clearinghouse.pay_reward(caller, least - reward)
+        return Result(case.share, paid, reward)
 
     def take_perp(self, account: str, market: int, size: int, caller: str, now: int) -> Result:
         """Move a perpetual to the caller's account at the mark, at a discount."""
-        case, part = self._judge_perp(account, market, size, now)
-        self.perp_engine.transfer(account, caller, market, part, now)
+        case = self._judge(account, market, size, [], now)
+        self.perp_engine.transfer(account, caller, market, case.part, now)
         return self._pay_taker(case, caller, now)
 
     def take_options(self, account: str, orders: Sequence[Order], caller: str, now: int) -> Result:
         """Move options of one board to the caller's account at the mark, at a discount."""
-        case, parts = self._judge_options(account, orders, now)
+        case = self._judge(account, _market_of(orders), 0, orders, now)
         assert self.option_engine is not None
-        self.option_engine.transfer(account, caller, [Order(part.series, -part.size) for part in parts], now)
+        self.option_engine.transfer(account, caller, [Order(x.series, -x.size) for x in case.orders], now)
         return self._pay_taker(case, caller, now)
 
-    # ── internal: what is to go ──
+    # ── internal ──
 
-    def _judge_perp(self, account: str, market: int, size: int, now: int) -> tuple[Case, int]:
-        """The case; the part of the position that goes, in its sign [base, WAD]."""
-        price = self._sync_traded(market, now)
-        cash, mask, before = self._assess(account, now)
-        part = 0
-        if mask >> market & 1:
-            held = self.perp_engine.legs(account, 1 << market, now)[0].size
-            part = min(size, abs(held)) * (-1 if held < 0 else 1)
-        require(part != 0, "liquidation: no position")
-        assert self.margin is not None
-        after = self.margin.assess_change(account, cash, mask, market, -part, [], now)
-        penalty = mul_div_up(mul_up(abs(part), price), self.perp_engine.penalty_bps(market), BPS)
-        case = _scaled(account, before, after, penalty)
-        return case, mul_up(abs(part), case.share) * (-1 if part < 0 else 1)
-
-    def _judge_options(self, account: str, orders: Sequence[Order], now: int) -> tuple[Case, list[Order]]:
-        """The case; the orders that are carried out."""
-        require(len(orders) != 0, "liquidation: no orders")
-        market = market_of(board_of(orders[0].series))
-        price = self._sync_traded(market, now)
-        cash, mask, before = self._assess(account, now)
-        assert self.option_book is not None
-        assert self.option_engine is not None
-        assert self.margin is not None
-        held = {leg.series: leg.size for leg in self.option_book.legs(account, now)}
-        wanted = [Order(order.series, _shrinking(order.size, held.get(order.series, 0))) for order in orders]
-        parts = [order for order in wanted if order.size != 0]
-        require(len(parts) != 0, "liquidation: no position")
-        after = self.margin.assess_change(account, cash, mask, market, 0, parts, now)
-        notional = mul_up(sum(max(part.size, 0) for part in parts), price)
-        case = _scaled(account, before, after, mul_div_up(notional, self.option_engine.penalty_bps(market), BPS))
-        gone = []
-        for part in parts:
-            size = (mul_up(abs(part.size), case.share) + LOT - 1) // LOT * LOT
-            gone.append(Order(part.series, -size if part.size < 0 else size))
-        return case, gone
-
-    def _sync_traded(self, market: int, now: int) -> int:
-        """A price to trade at."""
+    def _judge(self, account: str, market: int, size: int, orders: Sequence[Order], now: int) -> Case:
+        """Take marks, refuse what must not be liquidated, decide how much goes at what penalty."""
         mark = self.oracle.sync(market, now)
         require(mark.fresh, "oracle: stale price")
-        return mark.price
-
-    def _assess(self, account: str, now: int) -> tuple[int, int, Health]:
-        """Cash, mask and health of an account that is below maintenance."""
         cash, mask = self.clearinghouse.account(account)
         self._sync(mask, False, now)
         assert self.margin is not None
-        health = self.margin.assess(account, cash, mask, now)
-        require(health.equity < health.maintenance, "liquidation: account is healthy")
-        return cash, mask, health
+        before = self.margin.assess(account, cash, mask, now)
+        require(before.equity < before.maintenance, "liquidation: account is healthy")
+        part = penalty = 0
+        if size != 0 and mask >> market & 1:
+            held = self.perp_engine.legs(account, 1 << market, now)[0].size
+            part = min(size, abs(held)) * (-1 if held < 0 else 1)
+            penalty = mul_div_up(mul_up(abs(part), mark.price), self.perp_engine.penalty_bps(market), BPS)
+        parts: list[Order] = []
+        if orders:
+            parts = self._held(account, market, orders, now)
+            bought = sum(max(order.size, 0) for order in parts)
+            if bought != 0:
+                assert self.option_engine is not None
+                penalty += mul_div_up(mul_up(bought, mark.price), self.option_engine.penalty_bps(market), BPS)
+        require(part != 0 or len(parts) != 0, "liquidation: no position")
+        after = self.margin.assess_change(account, cash, mask, market, -part, parts, now)
+        falls = after.maintenance < before.maintenance or before.maintenance == 0
+        require(falls, "liquidation: requirement would not fall")
+        return _scaled(Case(account, market, part, parts, before, after, WAD, penalty))
+
+    def _held(self, account: str, market: int, orders: Sequence[Order], now: int) -> list[Order]:
+        """What the account has of orders, in whole lots, without those that would grow a position."""
+        assert self.option_book is not None
+        held = {leg.series: leg.size for leg in self.option_book.legs(account, now) if leg.market == market}
+        wanted = [Order(order.series, _shrinking(order.size, held.get(order.series, 0))) for order in orders]
+        return [order for order in wanted if order.size != 0]
 
     def _sync(self, mask: int, fresh: bool, now: int) -> None:
         markets = mask | mask >> OPTION_BIT
@@ -197,24 +201,12 @@ class Liquidator:
             if markets >> market & 1:
                 require(self.oracle.sync(market, now).fresh or not fresh, "oracle: stale price")
 
-    # ── internal: what it costs ──
-
-    def _pay_caller(self, case: Case, half_spread: int, charge: int, caller: str) -> Result:
-        """Half-spread and charge are what closing cost the account [quote, WAD]."""
-        least = min(half_spread, MAX_REWARD)
-        share_bps = self.clearinghouse.liquidator_share_bps
-        penalty = min(max(case.penalty, least), _affordable(case, half_spread + charge))
-        paid = self.clearinghouse.pay_penalty(case.account, penalty, caller, share_bps)
-        reward = paid * share_bps // BPS
-        if reward < least:
-            reward += self.clearinghouse.pay_reward(caller, least - reward)
-        return Result(case.share, paid, reward)
-
     def _pay_taker(self, case: Case, caller: str, now: int) -> Result:
         """Pay who took a position over, and have Margin judge him with it."""
-        maintenance = case.before.maintenance
-        fallen = maintenance - max(case.before.equity, 0)
-        share_bps = MIN_DISCOUNT_BPS + mul_div_down(BPS - MIN_DISCOUNT_BPS, fallen, maintenance)
+        equity, maintenance = case.before.equity, case.before.maintenance
+        share_bps = BPS
+        if equity > 0:
+            share_bps = MIN_DISCOUNT_BPS + mul_div_down(BPS - MIN_DISCOUNT_BPS, maintenance - equity, maintenance)
         penalty = min(case.penalty, _affordable(case, 0))
         paid = self.clearinghouse.pay_penalty(case.account, penalty, caller, share_bps)
         cash, mask = self.clearinghouse.account(caller)
@@ -224,18 +216,35 @@ class Liquidator:
         return Result(case.share, paid, paid * share_bps // BPS)
 
 
+def _market_of(orders: Sequence[Order]) -> int:
+    require(len(orders) != 0, "liquidation: no orders")
+    return market_of(board_of(orders[0].series))
+
+
 def _shrinking(order: int, held: int) -> int:
     """The part of an order that shrinks a position, in whole lots; 0 if it would grow [base, WAD]."""
     part = min(max(order, 0), -held) if held < 0 else max(min(order, 0), -held)
     return tdiv(part, LOT) * LOT
 
 
-def _scaled(account: str, before: Health, after: Health, penalty: int) -> Case:
-    """What of a request is enough, and its penalty; ``penalty`` is that on all of it."""
-    require(after.maintenance < before.maintenance, "liquidation: requirement would not fall")
-    missing, relief = before.initial - before.equity, before.initial - after.initial - penalty
-    share = div_up(missing, relief) if missing < relief else WAD
-    return Case(account, before, after, share, mul_up(penalty, share))
+def _scaled(case: Case) -> Case:
+    """As much of a request as is enough; ``case`` has part, orders and penalty of all of it."""
+    missing = case.before.initial - case.before.equity
+    relief = case.before.initial - case.after.initial - case.penalty
+    if missing >= relief:
+        return case
+    share = div_up(missing, relief)
+    orders = [Order(order.series, _times_up(order.size, share, LOT)) for order in case.orders]
+    return Case(
+        case.account, case.market, _times_up(case.part, share, 1), orders, case.before, case.after, share,
+        mul_up(case.penalty, share),
+    )  # fmt: skip
+
+
+def _times_up(size: int, share: int, step: int) -> int:
+    """Share of a size, away from zero to a whole number of steps [base, WAD]."""
+    part = -(-mul_up(abs(size), share) // step) * step
+    return -part if size < 0 else part
 
 
 def _affordable(case: Case, cost: int) -> int:
