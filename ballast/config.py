@@ -175,7 +175,7 @@ class Vault(Section):
 
 
 class Clearing(Section):
-    """How fees and liquidation penalties are split."""
+    """How fees and liquidation penalties are split: the liquidator's and the LPs' parts, the rest is insurance."""
 
     insurance_share: Number
     liquidator_share: Number
@@ -187,6 +187,28 @@ class Clearing(Section):
             self._scaled(name, BPS) for name in ("insurance_share", "liquidator_share", "lp_share")
         )
         return insurance, liquidator, lp
+
+
+class Deleveraging(Section):
+    """When traders in profit are closed at the mark, and how far."""
+
+    trigger: Number  # [fraction of NAV] traders' open profit above which it begins
+    target: Number  # [fraction of NAV] down to which it goes
+    reward: Number  # [quote] the most for a closing
+
+    def params(self) -> tuple[int, int, int]:
+        """The last arguments of Deleverager's constructor."""
+        return self._scaled("trigger", BPS), self._scaled("target", BPS), self._scaled("reward", WAD)
+
+
+class CloseQueue(Section):
+    """Closes that wait for a price."""
+
+    fee: Number  # [quote] of an execution
+
+    def params(self) -> tuple[int]:
+        """The last argument of CloseQueue's constructor."""
+        return (self._scaled("fee", WAD),)
 
 
 class Inventory(Section):
@@ -453,6 +475,8 @@ class Config(Section):
     uniswap: Uniswap | None = None
     vault: Vault
     clearing: Clearing
+    deleveraging: Deleveraging
+    close_queue: CloseQueue
     inventory: Inventory
     hedging: Hedging
     surface: Surface | None = None  # only options need it

@@ -245,6 +245,13 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
+    backing = (clearinghouse, perp_engine, option_engine, option_book, oracle)
+    yield Deploy("liquidator", "Liquidator", backing)
+    winners = (clearinghouse, perp_engine, option_book, oracle, vault)
+    yield Deploy("deleverager", "Deleverager", (*winners, *config.deleveraging.params()))
+    yield Deploy("close_queue", "CloseQueue", (*backing, *config.close_queue.params()))
+    everything = (clearinghouse, perp_engine, option_book, At("pricer"), oracle, hedge_manager, vault)
+    yield Deploy("global_settlement", "GlobalSettlement", everything)
     yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, option_engine, hedge_manager, oracle))
 
     yield Call(
@@ -256,6 +263,12 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("clearinghouse", hedge_manager, Role.HEDGER)
     yield Grant("clearinghouse", vault, Role.VAULT)
     yield Grant("clearinghouse", inventory, Role.INVENTORY)
+    for closer in ("liquidator", "deleverager", "close_queue"):
+        yield Grant("clearinghouse", At(closer), Role.CLOSER)
+        yield Grant("perp_engine", At(closer), Role.CLOSER)
+    for closer in ("liquidator", "close_queue"):
+        yield Grant("option_engine", At(closer), Role.CLOSER)
+    yield Grant("clearinghouse", At("global_settlement"), Role.SETTLER)
     yield Grant("inventory", perp_engine, Role.ENGINE)
     yield Grant("inventory", option_engine, Role.ENGINE)
     yield Grant("inventory", hedge_manager, Role.HEDGER)
@@ -378,6 +391,7 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     clearinghouse, inventory, oracle = At("clearinghouse"), At("inventory"), At("oracle")
     perp_engine, hedge_manager = At("perp_engine"), At("hedge_manager")
     surface, option_book = At("surface"), At("option_book")
+    backing = (clearinghouse, perp_engine, At("option_engine"), option_book, oracle)
     neighbours: list[tuple[str, str, Any]] = [
         ("clearinghouse", "asset", At("quote")),
         ("clearinghouse", "oracle", oracle),
@@ -395,6 +409,16 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("hedge_manager", "CLEARINGHOUSE", clearinghouse),
         ("hedge_manager", "INVENTORY", inventory),
         ("hedge_manager", "ORACLE", oracle),
+        ("liquidator", "neighbours", backing),
+        ("deleverager", "neighbours", (clearinghouse, perp_engine, option_book, oracle, At("vault"))),
+        ("deleverager", "params", config.deleveraging.params()),
+        ("close_queue", "neighbours", backing),
+        ("close_queue", "fee", *config.close_queue.params()),
+        (
+            "global_settlement",
+            "neighbours",
+            (clearinghouse, perp_engine, option_book, At("pricer"), oracle, hedge_manager, At("vault")),
+        ),
         ("vault", "asset", At("quote")),
         ("vault", "neighbours", (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)),
         (

@@ -58,6 +58,10 @@ class System:
     margin: Contract
     hedge_manager: Contract
     vault: Contract
+    liquidator: Contract
+    deleverager: Contract
+    close_queue: Contract
+    global_settlement: Contract
     lens: Contract
     markets: tuple[Market, ...]
     addresses: Mapping[str, str]
@@ -293,6 +297,10 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "margin": at("margin"),
         "hedge_manager": at("hedge_manager"),
         "vault": at("vault"),
+        "liquidator": at("liquidator"),
+        "deleverager": at("deleverager"),
+        "close_queue": at("close_queue"),
+        "global_settlement": at("global_settlement"),
         "lens": at("lens"),
         "markets": tuple(markets),
         "addresses": dict(deployed.addresses),

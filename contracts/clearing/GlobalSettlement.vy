@@ -328,6 +328,23 @@ def pots() -> (uint256, uint256):
     return self._pots()
 
 
+@external
+@view
+def neighbours() -> (address, address, address, address, address, address, address):
+    """
+    @return clearinghouse, perp engine, option book, option pricer, oracle, hedge manager, vault
+    """
+    return (
+        CLEARINGHOUSE.address,
+        PERP_ENGINE.address,
+        OPTION_BOOK.address,
+        PRICER.address,
+        ORACLE.address,
+        HEDGE_MANAGER.address,
+        VAULT.address,
+    )
+
+
 # ------------------------------------------------------------------ internal: values
 
 

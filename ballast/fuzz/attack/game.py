@@ -228,7 +228,7 @@ def _plain(twin: System) -> System:
     """A copy without the driver's memory."""
     copy = twin.fork()
     copy.inventory = Inventory(**{name: getattr(copy.inventory, name) for name in Inventory.__dataclass_fields__})
-    copy._wire()
+    copy.wire()
     return copy
 
 

@@ -9,9 +9,13 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.close_queue import CloseQueue
+from ballast.model.exact.deleverager import Deleverager
+from ballast.model.exact.fixed import WAD
 from ballast.model.exact.global_settlement import GlobalSettlement
 from ballast.model.exact.hedge_manager import HedgeManager
 from ballast.model.exact.inventory import Inventory as ExactInventory
+from ballast.model.exact.liquidator import Liquidator
 from ballast.model.exact.margin import Margin
 from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.option_engine import OptionEngine
@@ -26,7 +30,8 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class System:
     """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without
-    options ``surface``, ``option_book`` and ``option_engine``, without either ``global_settlement``."""
+    options ``surface``, ``option_book``, ``option_engine`` and ``close_queue``, without either ``deleverager`` and
+    ``global_settlement``. Whoever sets one of them later calls ``wire`` again."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -38,6 +43,9 @@ class System:
     surface: VolSurface | None = None
     option_book: OptionBook | None = None
     option_engine: OptionEngine | None = None
+    liquidator: Liquidator | None = None
+    deleverager: Deleverager | None = None
+    close_queue: CloseQueue | None = None
     global_settlement: GlobalSettlement | None = None
 
     @classmethod
@@ -61,7 +69,7 @@ class System:
         if surface is not None and isinstance(inventory, ExactInventory):
             system.surface, system.option_book = surface, OptionBook(surface)
             system.option_engine = OptionEngine(clearinghouse, inventory, oracle, surface, system.option_book)
-        system._wire()
+        system.wire()
         return system
 
     def attempt(self, act: Callable[[System], T]) -> T:
@@ -110,15 +118,21 @@ class System:
                 setattr(book, part, dict(getattr(book, part)))
             options = twin.option_engine = _clone(self.option_engine)
             options.configs = dict(options.configs)
+        if self.deleverager is not None:
+            twin.deleverager = _clone(self.deleverager)
+            twin.deleverager.nominations = dict(self.deleverager.nominations)
+        if self.close_queue is not None:
+            queue = twin.close_queue = _clone(self.close_queue)
+            queue.perps, queue.options = dict(queue.perps), dict(queue.options)
         if self.global_settlement is not None:
             end = twin.global_settlement = _clone(self.global_settlement)
             end.profit_of, end.shares_of, end.paid_request = (
                 dict(end.profit_of), dict(end.shares_of), dict(end.paid_request),
             )  # fmt: skip
-        twin._wire()
+        twin.wire()
         return twin
 
-    def _wire(self) -> None:
+    def wire(self) -> None:
         """Everybody knows everybody, as after a deployment."""
         clearinghouse, inventory, engine, oracle = self.clearinghouse, self.inventory, self.perp_engine, self.oracle
         clearinghouse.margin, clearinghouse.oracle = self.margin, oracle
@@ -145,19 +159,32 @@ class System:
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
                 vault.perp_engine, vault.hedge_manager = engine, manager
                 vault.option_book = self.option_book or vault.option_book
-                self._wire_end(vault, manager)
+        self._wire_backstops()
 
-    def _wire_end(self, vault: Vault, manager: HedgeManager) -> None:
-        """Global settlement is there where everything it settles is."""
-        if self.option_book is None:
+    def _wire_backstops(self) -> None:
+        """What acts on accounts beside their owners is there where everything it acts on is."""
+        ledger, perps, oracle, margin = self.clearinghouse, self.perp_engine, self.oracle, self.margin
+        options, book, vault, manager = self.option_engine, self.option_book, self.vault, self.hedge_manager
+        self.liquidator = Liquidator(ledger, perps, options, book, oracle, margin)  # stores nothing
+        if options is None or book is None:
             return
+        if self.close_queue is None:
+            self.close_queue = CloseQueue(ledger, perps, options, book, oracle, margin, WAD)
+        queue = self.close_queue
+        queue.clearinghouse, queue.perp_engine, queue.oracle, queue.margin = ledger, perps, oracle, margin
+        queue.option_engine, queue.option_book = options, book
+        if vault is None or manager is None:
+            return
+        if self.deleverager is None:
+            self.deleverager = Deleverager(ledger, perps, book, oracle, vault, margin, 6_000, 5_000, WAD)
+        winners = self.deleverager
+        winners.clearinghouse, winners.perp_engine, winners.oracle, winners.margin = ledger, perps, oracle, margin
+        winners.option_book, winners.vault = book, vault
         if self.global_settlement is None:
-            self.global_settlement = GlobalSettlement(
-                self.clearinghouse, self.perp_engine, self.option_book, self.oracle, manager, vault
-            )
+            self.global_settlement = GlobalSettlement(ledger, perps, book, oracle, manager, vault)
         end = self.global_settlement
-        end.clearinghouse, end.perp_engine, end.option_book = self.clearinghouse, self.perp_engine, self.option_book
-        end.oracle, end.hedge_manager, end.vault = self.oracle, manager, vault
+        end.clearinghouse, end.perp_engine, end.option_book = ledger, perps, book
+        end.oracle, end.hedge_manager, end.vault = oracle, manager, vault
 
 
 @cache
