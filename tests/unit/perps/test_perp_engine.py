@@ -10,9 +10,12 @@ import pytest
 from ballast.chain import Contract, Receipt, reverts
 from ballast.model.exact.fixed import mul_ceil
 from ballast.model.exact.margin import exit_cost, required, value
+from ballast.model.exact.option_book import OptionLeg
 from ballast.model.exact.oracle import FixedFeed, Round
-from ballast.model.exact.perps import NO_LIMIT, Book, Position, accrue
+from ballast.model.exact.perps import NO_LIMIT, Book, Position, accrue, accrued
 from ballast.model.exact.structs import Change, Exposure, MarketParams, Quote
+from ballast.model.exact.vol_surface import Smile
+from ballast.model.roles import Role
 from tests.unit.perps.world import BTC, ETH, PERP, WAD, World
 
 YEAR = 365 * 86_400
@@ -571,105 +574,289 @@ def test_operation_under_way_refuses_trades_and_readers(world: World, trader: st
         (world.engine, "quote", (trader, ETH, WAD)),
         (world.engine, "trade", (ETH, WAD, NO_LIMIT, world.now)),
         (world.engine, "sync", (ETH,)),
-        (world.engine, "liquidate", (trader, ETH)),
         (world.margin, "health", (trader,)),
     ):
         with reverts("clearing: in progress"):
             in_progress(world, contract, function, *arguments)
 
 
-# ── liquidation ──
+def test_operation_under_way_refuses_closer(world: World, trader: str, other_trader: str) -> None:
+    world.trade(trader, ETH, 4 * WAD)
+    world.engine.grant_role.send(world.operation, Role.CLOSER, sender=world.governor)
+    for function, arguments in (
+        ("close_for", (trader, ETH, -WAD, False)),
+        ("deleverage", (trader, ETH, -WAD)),
+        ("transfer", (trader, other_trader, ETH, WAD)),
+    ):
+        with reverts("clearing: in progress"):
+            in_progress(world, world.engine, function, *arguments)
 
 
-def test_liquidate_healthy_account_reverts(world: World, trader: str) -> None:
-    world.trade(trader, ETH, 4_000 * WAD)
-    with reverts("perps: account is healthy"):
-        world.liquidate(trader, ETH)
+# ── positions of others ──
 
 
-def test_liquidate_iff_equity_below_maintenance(world: World, trader: str) -> None:
-    world.configure(cap_quote=10**13 * WAD)  # next to it leaving costs nothing
-    world.trade(trader, ETH, 1_000 * WAD)
-    # 1,000 · (p - 2,000) + cash = 1,000 · p · 5 %  at the boundary
-    cash = world.cash(trader)
-    boundary = -(-(2_000_000 * WAD - cash) * 10_000 // (9_500 * 1_000))
-    for price, liquidatable in ((boundary + WAD // 10**4, False), (boundary - WAD // 10**4, True)):
-        world.set_price(ETH, price)
-        health = world.margin.health(trader)
-        assert (health.equity < health.maintenance) is liquidatable
-        if not liquidatable:
-            with reverts("perps: account is healthy"):
-                world.liquidate(trader, ETH)
-    world.liquidate(trader, ETH)
+def covered_call(world: World, account: str) -> None:
+    """Short a hundred calls, long as many ETH, and no more cash than both together need."""
+    expiry = world.now + 30 * 86_400
+    world.set_option_margin(ETH, 1_500, 200, 6_000)
+    world.set_smile(ETH, expiry, Smile(3 * WAD // 100, 0, 0, WAD // 10**6, world.now, True))
+    world.hold_options(account, OptionLeg(7, ETH, expiry, 1_000 * WAD, False, -100 * WAD, 0))
+    world.trade(account, ETH, 100 * WAD)
+    health = world.health(account)
+    world.withdraw(account, (health.equity - health.initial) // 10**12)
+
+
+def forced(world: World, name: str, account: str, size_delta: int) -> Receipt:
+    """One of the two ways to close for another account."""
+    return getattr(world, name)(account, ETH, size_delta)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["close_for", "deleverage"])
+def test_closing_for_others_refuses_what_does_not_shrink(world: World, trader: str, name: str) -> None:
+    with reverts("perps: not closing"):
+        forced(world, name, trader, -WAD)  # it has none
+    world.trade(trader, ETH, 3 * WAD)
+    for size_delta, reason in (
+        (WAD, "perps: not closing"),
+        (-3 * WAD - 10**15, "perps: not closing"),  # a flip, large enough to be a position
+        (-3 * WAD - 1, "perps: below minimum size"),
+        (0, "perps: zero size"),
+        (-(2**95), "perps: size range"),
+    ):
+        with reverts(reason):
+            forced(world, name, trader, size_delta)
+    world.pause()
+    for size_delta in (WAD, -4 * WAD):
+        with reverts("perps: paused"):
+            forced(world, name, trader, size_delta)
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        forced(world, name, trader, -WAD)
     world.check()
 
 
-def test_liquidate_without_position_reverts(world: World, trader: str) -> None:
-    with reverts("perps: no position"):
-        world.liquidate(trader, ETH)
+@pytest.mark.parametrize("part", [1, 3])
+def test_close_for_is_the_trade_of_the_account(world: World, trader: str, other_trader: str, part: int) -> None:
+    """At the vault's quote, charge and rebate included, whatever is paused or full and however little is left."""
+    world.trade(trader, ETH, -400 * WAD)
+    world.trade(other_trader, ETH, 390 * WAD)  # so that closing has a charge
+    world.warp(600)
+    world.set_price(ETH, 2_010 * WAD)
+    world.pause()
+    world.configure(cap_base=0, cap_quote=0, min_size=10**20)
+    world.twin.perp_engine.set_paused(ETH, True)
+    quoted = world.engine.quote(trader, ETH, 400 * WAD // part)
+    before = world.cash(trader)
+    receipt = world.close_for(trader, ETH, 400 * WAD // part)
+    assert receipt.value == quoted
+    assert quoted.charge > 0
+    assert quoted.half_spread > 0
+    assert world.cash(trader) - before == quoted.cash
+    assert tuple(receipt.one("Trade"))[:3] == (trader, ETH, 400 * WAD // part)
+    assert world.clearinghouse.account(trader)[1] == (0 if part == 1 else 1)
+    world.check()
+
+
+def test_close_for_checked_asks_margin_what_trade_would(world: World, trader: str) -> None:
+    """A perpetual that hedges a short option: unchecked it can be closed, checked as little as by its owner."""
+    covered_call(world, trader)
+    for send in (
+        lambda: world.trade(trader, ETH, -100 * WAD),
+        lambda: world.close_for(trader, ETH, -100 * WAD, checked=True),
+    ):
+        with reverts("margin: below maintenance"):
+            send()
+    world.close_for(trader, ETH, -100 * WAD)
+    assert world.health(trader).equity < world.health(trader).maintenance
+    world.check()
+
+
+def test_deleverage_closes_at_mark_and_lps_pay_the_charge(world: World, trader: str, other_trader: str) -> None:
+    world.trade(other_trader, ETH, 390 * WAD)
+    world.trade(trader, ETH, -400 * WAD)
+    world.warp(600)
+    world.set_price(ETH, 1_900 * WAD)
+    world.sync(ETH)
+    quoted = world.engine.quote(trader, ETH, 400 * WAD)
+    before, (lp, reserve) = world.cash(trader), world.clearinghouse.vault_ledger()
+    fees = world.clearinghouse.buckets().fees
+    receipt = world.deleverage(trader, ETH, 400 * WAD)
+    outcome = receipt.value
+    assert (outcome.half_spread, outcome.charge, outcome.fees) == (0, 0, 0)
+    assert outcome.cash == outcome.realised - outcome.owed == world.cash(trader) - before
+    assert outcome.realised == 400 * 100 * WAD
+    charge = receipt.one("ExposureChanged").charge
+    assert charge == quoted.charge > 0
+    lp_after, reserve_after = world.clearinghouse.vault_ledger()
+    assert reserve_after - reserve == charge
+    assert lp_after - lp == -outcome.cash - charge
+    assert world.clearinghouse.buckets().fees == fees
+    assert (receipt.one("Trade").half_spread, receipt.one("Trade").charge) == (0, 0)
+    world.check()
+
+
+def test_deleverage_that_lowers_the_potential_pays_lps_the_rebate(world: World, trader: str) -> None:
+    world.trade(trader, ETH, 1_000 * WAD)
+    for _ in range(5):  # low-water marks of before are forgotten
+        world.warp(61)
+        world.set_price(ETH, 2_100 * WAD)
+        world.sync(ETH)
+    lp, reserve = world.clearinghouse.vault_ledger()
+    receipt = world.deleverage(trader, ETH, -400 * WAD)
+    rebate = -receipt.one("ExposureChanged").charge
+    assert rebate > 0
+    assert receipt.value.charge == 0
+    lp_after, reserve_after = world.clearinghouse.vault_ledger()
+    assert reserve - reserve_after == rebate
+    assert lp_after - lp == -receipt.value.cash + rebate
+    state = world.inventory.state()
+    assert state.coverage * state.potential // WAD <= reserve_after
+    world.check()
+
+
+def test_deleverage_asks_no_margin(world: World, trader: str) -> None:
+    covered_call(world, trader)
+    world.deleverage(trader, ETH, -100 * WAD)
+    assert world.health(trader).equity < world.health(trader).maintenance
+
+
+# ── transfer ──
+
+
+def value_of(world: World, *accounts: str) -> int:
+    """Cash and positions at the marks of now, in WAD * 1e9 without a rounding: nothing accrues in a block."""
+    total = 0
+    for account in accounts:
+        total += world.cash(account) * 10**9
+        for market in (ETH, BTC):
+            position = world.twin.perp_engine.position(account, market)
+            _, _, index_long, index_short = world.twin.perp_engine.accrued(market, world.now)
+            total += (position.size * world.oracle.last(market).price // 10**9) - position.cost * 10**9
+            total -= accrued(position, index_long, index_short)
+    return total
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_liquidate_closes_whole_and_pays_penalty(world: World, trader: str, sign: int) -> None:
-    size = sign * 4_000 * WAD
-    world.trade(trader, ETH, size)
-    price = 2_000 * WAD - sign * 165 * WAD
-    world.set_price(ETH, price)
+@pytest.mark.parametrize("given", [3 * WAD, 10 * WAD // 3 + 1, 1])
+def test_transfer_moves_a_part_at_mark(world: World, trader: str, other_trader: str, sign: int, given: int) -> None:
+    """Both together have what they had, up to three wei, which are the LPs'; the vault's risk is what it was."""
+    world.trade(trader, ETH, sign * 3 * WAD + sign * (given % 2))
+    world.trade(other_trader, ETH, sign * 2 * WAD)
+    world.trade(world.traders[2], ETH, -sign * 7 * WAD)
+    given = min(given, abs(world.position(trader).size))
+    world.warp(3_000)
+    world.set_price(ETH, 2_123_456_789_123_456_789_012)
+    world.sync(ETH)
+    worth = value_of(world, trader, other_trader)
+    held = [value_of(world, account) for account in (trader, other_trader)]
+    lp, reserve = world.clearinghouse.vault_ledger()
+    book, risk = world.engine.book(ETH), (world.inventory.market(ETH), world.inventory.state().potential)
+    insurance_and_fees = tuple(world.clearinghouse.buckets())[2:5]
+    receipt = world.transfer(trader, other_trader, ETH, sign * given)
+    lost = worth - value_of(world, trader, other_trader)
+    assert 0 <= lost < 3 * 10**9
+    for account, before in zip((trader, other_trader), held, strict=True):
+        assert 0 <= before - value_of(world, account) < 2 * 10**9 + 1
+    lp_after, reserve_after = world.clearinghouse.vault_ledger()
+    assert reserve_after == reserve
+    after = world.engine.book(ETH)
+    assert (after.long, after.short) == (book.long, book.short)
+    assert ((lp_after - lp) * 10**9 + after.claims - book.claims) == lost  # LPs: cash and what traders owe
+    assert (world.inventory.market(ETH), world.inventory.state().potential) == risk
+    assert tuple(world.clearinghouse.buckets())[2:5] == insurance_and_fees
+    event, position, taken = receipt.one("Transferred"), world.position(trader), world.position(other_trader)
+    assert (event.giver, event.taker, event.market, event.size) == (trader, other_trader, ETH, sign * given)
+    assert event.price == 2_123_456_789_123_456_789_012
+    assert (event.giver_size, event.giver_cost) == (position.size, position.cost)
+    assert (event.taker_size, event.taker_cost) == (taken.size, taken.cost)
+    assert (event.index_long, event.index_short) == (after.index_long, after.index_short)
+    assert (event.funding_rate, event.borrow_rate) == (after.funding_rate, after.borrow_rate)
+    of_giver, of_taker = receipt.find("Settled")
+    assert of_giver.change == event.realised - event.giver_owed
+    assert of_taker.change == -event.taker_owed
+    world.check()
+
+
+def test_transfer_of_all_empties_the_giver_and_needs_no_room(world: World, trader: str, other_trader: str) -> None:
+    """Paused, full and below the minimum size: open interest does not change, so none of it stands in the way."""
+    world.trade(trader, ETH, -3 * WAD)
     world.pause()
-    world.engine.lower_caps.send(ETH, 0, 0, sender=world.guardian)
-    config = world.twin.perp_engine.configs[ETH]
-    world.twin.perp_engine.set_params(ETH, replace(config.params, cap_base=0, cap_quote=0))
-    receipt = world.liquidate(trader, ETH)
-    penalty = 4_000 * price * 100 // 10_000
-    assert receipt.value == penalty
-    event = receipt.one("Liquidated")
-    assert (event.account, event.market, event.liquidator, event.size) == (trader, ETH, world.liquidator, size)
-    assert event.equity < event.maintenance
-    assert event.penalty == penalty
-    assert receipt.one("Trade").size_delta == -size
-    assert world.cash(world.liquidator) == penalty // 2
-    assert world.clearinghouse.buckets().insurance == penalty - penalty // 2
-    assert world.position(trader).size == 0
+    world.configure(cap_base=0, cap_quote=0, min_size=10**20)
+    world.twin.perp_engine.set_paused(ETH, True)
+    world.set_price(ETH, 2_050 * WAD)
+    receipt = world.transfer(trader, other_trader, ETH, -3 * WAD)
+    assert tuple(world.position(trader)) == (0, 0, 0)
+    assert world.clearinghouse.account(trader)[1] == 0
+    assert world.clearinghouse.account(other_trader)[1] == 1
+    assert tuple(world.position(other_trader))[:2] == (-3 * WAD, -6_150 * WAD)
+    assert receipt.one("Transferred").realised == -150 * WAD
     world.check()
 
 
-def test_liquidate_takes_no_more_than_closing_leaves(world: World, trader: str, other_trader: str) -> None:
-    """Closing what balanced another costs a charge, and cash that covers losses elsewhere is not there to pay."""
-    size = 400 * WAD
-    world.trade(other_trader, ETH, -size)
-    world.trade(trader, ETH, size)
-    world.trade(trader, BTC, 3 * WAD)
-    world.withdraw(trader, 850_000 * 10**6)
-    fall = (world.cash(trader) - 22_000 * WAD) // 400
-    world.set_price(BTC, 59_000 * WAD)  # 3,000 lost, and not realised
-    world.set_price(ETH, 2_000 * WAD - fall)
-    receipt = world.liquidate(trader, ETH)
-    event, trade = receipt.one("Liquidated"), receipt.one("Trade")
-    assert trade.charge > 0
-    assert event.penalty == receipt.value == event.equity - trade.half_spread - trade.charge
-    assert 0 < event.penalty < size * trade.price // WAD * PERP.penalty_bps // 10_000
-    assert 3_000 * WAD <= world.cash(trader) < 3_000 * WAD + WAD // 1_000  # and what the other position owes
-    world.check()
-
-
-def test_liquidate_with_bad_debt_pays_no_penalty(world: World, trader: str) -> None:
+def test_transfer_from_an_insolvent_account_leaves_its_debt(world: World, trader: str, other_trader: str) -> None:
     world.trade(trader, ETH, 4_000 * WAD)
     world.set_price(ETH, 1_500 * WAD)
-    receipt = world.liquidate(trader, ETH)
-    assert receipt.value == 0
-    debt = receipt.one("BadDebtCovered")
+    debt = world.transfer(trader, other_trader, ETH, 4_000 * WAD).one("BadDebtCovered")
     assert debt.by_lp > 900_000 * WAD
-    assert world.cash(trader) == 0
+    assert world.clearinghouse.account(trader) == (0, 0)
+    assert value_of(world, other_trader) == 10**6 * WAD * 10**9
     world.check()
 
 
-def test_liquidate_one_market_keeps_the_other(world: World, trader: str) -> None:
-    world.trade(trader, ETH, 2_000 * WAD)
-    world.trade(trader, BTC, 20 * WAD)
-    world.set_price(ETH, 1_540 * WAD)
-    world.liquidate(trader, ETH)
-    assert world.clearinghouse.account(trader)[1] == 0b10
+def test_transfer_takes_over_rates_and_books_what_inventory_releases(
+    scripted: World, trader: str, other_trader: str
+) -> None:
+    world = scripted
+    answer(world, charge=5 * WAD)
+    buy(world, trader, ETH, 3 * WAD)
+    answer(world, release=2 * WAD, funding_rate=3 * WAD // 100, borrow_rate=WAD // 10)
+    world.engine.transfer.send(trader, other_trader, ETH, WAD, sender=world.liquidator)
+    assert world.clearinghouse.vault_ledger()[1] == 3 * WAD
+    book = world.engine.book(ETH)
+    assert (book.funding_rate, book.borrow_rate) == (3 * WAD // 100, WAD // 10)
+    change = asked(world)
+    assert (change.exposure, change.notional) == (Exposure(), 0)
+    answer(world, charge=1)
+    with reverts(""):
+        world.engine.transfer.send(trader, other_trader, ETH, WAD, sender=world.liquidator)
+
+
+def test_transfer_refuses_what_it_cannot_move(world: World, trader: str, other_trader: str) -> None:
+    world.trade(trader, ETH, 3 * WAD)
+    world.trade(world.traders[2], ETH, -WAD)
+    for giver, taker, size, reason in (
+        (trader, trader, WAD, "perps: same account"),
+        (trader, other_trader, 0, "perps: not closing"),
+        (trader, other_trader, 3 * WAD + 1, "perps: not closing"),
+        (trader, other_trader, -WAD, "perps: not closing"),
+        (trader, other_trader, -(2**255), "perps: not closing"),
+        (other_trader, trader, WAD, "perps: not closing"),
+        (trader, world.traders[2], WAD, "perps: taker is on the other side"),
+        (world.traders[2], trader, -WAD, "perps: taker is on the other side"),
+    ):
+        with reverts(reason):
+            world.transfer(giver, taker, ETH, size)
+    with reverts("oracle: not listed"):
+        world.engine.transfer.send(trader, other_trader, 2, WAD, sender=world.liquidator)
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        world.transfer(trader, other_trader, ETH, WAD)
     world.check()
+
+
+def test_penalty_and_accrued_of_markets(world: World, trader: str) -> None:
+    world.trade(trader, ETH, 10 * WAD)
+    world.warp(1_000)
+    assert world.engine.penalty_bps(BTC) == PERP.penalty_bps
+    stored, accrued_now = world.engine.book(ETH), world.engine.accrued(ETH)
+    assert accrued_now[:2] == (10 * WAD, 0)
+    assert accrued_now[2] > stored.index_long
+    world.warp(5_000)  # at the last mark even when that is too old to trade at
+    assert world.engine.accrued(ETH)[2] > accrued_now[2]
+    assert tuple(world.engine.accrued(ETH)) == world.twin.perp_engine.accrued(ETH, world.now)
+    for view in (world.engine.penalty_bps, world.engine.accrued):
+        with reverts("perps: not listed"):
+            view(16)
 
 
 def rounds_recorded(receipt: Receipt) -> list[int]:
@@ -714,15 +901,16 @@ def test_withdraw_synchronises_markets_of_options(world: World, trader: str) -> 
         world.withdraw(trader, 1)
 
 
-def test_liquidate_stale_price_elsewhere_judges_it_at_its_last_mark(world: World, trader: str) -> None:
-    world.trade(trader, ETH, 2_000 * WAD)
-    world.trade(trader, BTC, 20 * WAD)
+def test_close_for_checked_judges_other_markets_at_their_last_marks(world: World, trader: str) -> None:
+    """A price that has gone stale elsewhere stops nobody from closing; what is new there is recorded."""
+    world.trade(trader, ETH, WAD)
+    world.mark_options(trader, BTC)
+    world.warp(10)
+    publish(world, BTC, 60_000 * WAD)
+    assert rounds_recorded(world.close_for(trader, ETH, -WAD // 4, checked=True)) == [BTC]
     world.warp(3_601)
-    world.set_price(ETH, 1_000 * WAD)
-    world.liquidate(trader, ETH)
-    assert world.engine.position(trader, ETH).size == 0
-    with reverts("oracle: stale price"):
-        world.liquidate(trader, BTC)
+    world.set_price(ETH, 2_000 * WAD)
+    world.close_for(trader, ETH, -WAD // 4, checked=True)
 
 
 # ── withdrawals of accounts with positions ──
@@ -910,12 +1098,20 @@ def test_guardian_pauses_and_only_governor_unpauses(world: World, trader: str) -
     assert not world.engine.config(ETH).paused
 
 
-@pytest.mark.parametrize("function", ["list_market", "set_params", "lower_caps", "pause", "unpause"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "list_market", "set_params", "lower_caps", "pause", "unpause", "close_for", "deleverage", "transfer",
+    ],
+)  # fmt: skip
 def test_privileged_function_by_stranger_reverts(world: World, function: str) -> None:
     arguments: tuple[Any, ...] = {
         "list_market": (2, astuple(PERP)),
         "set_params": (ETH, astuple(PERP)),
         "lower_caps": (ETH, 0, 0),
+        "close_for": (world.governor, ETH, 1, False),
+        "deleverage": (world.governor, ETH, 1),
+        "transfer": (world.governor, world.guardian, ETH, 1),
     }.get(function, (ETH,))
     with reverts(NOT_ALLOWED):
         world.engine.send(function, *arguments, sender=world.stranger)

@@ -1,4 +1,4 @@
-"""I1, I2, I4, I9 and I13 of the perp path: random trades, times and prices on contracts and twins together."""
+"""I1, I2, I4 and I13 of the perp path: random trades, times and prices on contracts and twins together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ sizes = st.one_of(
 ).filter(bool)
 steps = st.tuples(
     st.sampled_from(
-        ["trade"] * 6 + ["close", "close", "part", "warp", "price", "price", "sync", "liquidate", "withdraw"]
+        ["trade"] * 6 + ["close", "close", "part", "warp", "price", "price", "sync", "forced", "forced", "withdraw"]
     ),
     st.integers(0, 2),
     st.sampled_from([ETH, ETH, BTC]),
@@ -77,9 +77,8 @@ def play(world: World, step: tuple[str, int, int, int, int]) -> None:
         world.set_price(market, max(price * (85 * 10**4 + x * 3 // 10) // 10**6, WAD))
     elif kind == "sync":
         world.sync(market)
-    elif kind == "liquidate":
-        for account in world.traders:
-            liquidate(world, account)
+    elif kind == "forced" and held:
+        force(world, who, market, held * x // 10**6 or held, x % 4)
     elif kind == "withdraw":
         units = max(world.cash(trader), 0) * x // 10**6 // 10**12
         if units == 0:
@@ -91,19 +90,26 @@ def play(world: World, step: tuple[str, int, int, int, int]) -> None:
                 raise
 
 
-def liquidate(world: World, account: str) -> None:
-    """Every position of an account below maintenance, as long as it is; otherwise the attempt is refused."""
-    for market in (ETH, BTC):
-        size = world.position(account, market).size
-        if size == 0:
-            continue
-        health = world.margin.health(account)
-        if health.equity < health.maintenance:
-            world.liquidate(account, market)
-            assert world.position(account, market).size == 0
-        else:
-            with reverts("perps: account is healthy"):
-                world.liquidate(account, market)
+def force(world: World, who: int, market: int, part: int, kind: int) -> None:
+    """A part of a position is closed for its owner, at the quote or at mark, or moved to one not on the other side."""
+    account, taker = world.traders[who], world.traders[(who + 1) % 3]
+    if kind == 0:
+        quoted = world.engine.quote(account, market, -part)
+        assert world.close_for(account, market, -part).value == quoted
+    elif kind == 1:
+        assert world.deleverage(account, market, -part).value.charge == 0
+    elif world.position(taker, market).size * part < 0:
+        with reverts("perps: taker is on the other side"):
+            world.transfer(account, taker, market, part)
+    else:
+        world.sync(market)
+        risk, reserve = world.inventory.market(market), world.clearinghouse.vault_ledger()[1]
+        potential, interest = world.inventory.state().potential, world.engine.accrued(market)
+        world.transfer(account, taker, market, part)
+        assert (world.inventory.market(market), world.clearinghouse.vault_ledger()[1]) == (risk, reserve)
+        assert (world.inventory.state().potential, world.engine.accrued(market)) == (potential, interest)
+    state, (_, reserve) = world.inventory.state(), world.clearinghouse.vault_ledger()
+    assert state.coverage * state.potential // WAD <= reserve
 
 
 @pytest.mark.fuzz

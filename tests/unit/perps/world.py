@@ -59,7 +59,7 @@ class TwinOptions:
 
 @dataclass(slots=True)
 class World:
-    """Every contract and its twin. ``do`` acts on both and compares how they end."""
+    """Every contract and its twin. ``do`` acts on both and compares how they end. The liquidator is CLOSER by hand."""
 
     chain: Chain
     governor: str
@@ -113,6 +113,7 @@ class World:
         clearinghouse.grant_role.send(inventory, Role.INVENTORY)
         clearinghouse.grant_role.send(operation, Role.VAULT)
         engine.grant_role.send(guardian, Role.GUARDIAN)
+        engine.grant_role.send(liquidator, Role.CLOSER)
 
         twin_oracle = PriceOracle()
         twin_clearinghouse = Clearinghouse(10 ** (18 - decimals))
@@ -206,10 +207,22 @@ class World:
     def close(self, account: str, market: int) -> Receipt:
         return self.trade(account, market, -self.position(account, market).size)
 
-    def liquidate(self, account: str, market: int) -> Receipt:
+    def close_for(self, account: str, market: int, size_delta: int, checked: bool = False) -> Receipt:
         return self.do(
-            lambda: self.engine.liquidate.send(account, market, sender=self.liquidator),
-            lambda twin: twin.perp_engine.liquidate(account, market, self.liquidator, self.now),
+            lambda: self.engine.close_for.send(account, market, size_delta, checked, sender=self.liquidator),
+            lambda twin: twin.perp_engine.close_for(account, market, size_delta, checked, self.now),
+        )
+
+    def deleverage(self, account: str, market: int, size_delta: int) -> Receipt:
+        return self.do(
+            lambda: self.engine.deleverage.send(account, market, size_delta, sender=self.liquidator),
+            lambda twin: twin.perp_engine.deleverage(account, market, size_delta, self.now),
+        )
+
+    def transfer(self, giver: str, taker: str, market: int, size: int) -> Receipt:
+        return self.do(
+            lambda: self.engine.transfer.send(giver, taker, market, size, sender=self.liquidator),
+            lambda twin: twin.perp_engine.transfer(giver, taker, market, size, self.now),
         )
 
     def sync(self, market: int) -> Receipt:
@@ -299,6 +312,7 @@ class World:
         assert self.token.balanceOf(self.clearinghouse) == twin.clearinghouse.total_units
         for market in range(len(self.feeds)):
             assert tuple(self.engine.book(market)) == astuple(twin.perp_engine.book(market))
+            assert tuple(self.engine.accrued(market)) == twin.perp_engine.accrued(market, self.now)
             assert twin.perp_engine.disagreement(market) == (0, 0, 0)
             for account in self.traders:
                 assert tuple(self.position(account, market)) == astuple(twin.perp_engine.position(account, market))
