@@ -78,7 +78,7 @@ BPS_WAD = 10**14
 class Ledger(Protocol):
     """What Margin asks of the Clearinghouse."""
 
-    running: bool
+    def in_progress(self) -> bool: ...
 
     def account(self, owner: str) -> tuple[int, int]:
         """Cash and mask."""
@@ -187,7 +187,7 @@ class Margin:
         require(after.maintenance <= before.maintenance, "margin: below maintenance")
 
     def _idle_health(self, account: str, mode: int, now: int) -> Health:
-        require(not self.clearinghouse.running, "clearing: in progress")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
         cash, mask = self.clearinghouse.account(account)
         return self._assess(account, cash, mask, self._held(account, mask, now), now, mode=mode)
 

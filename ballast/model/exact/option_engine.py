@@ -129,7 +129,7 @@ class Inventory(Protocol):
 class Ledger(Protocol):
     """What the engine asks of the Clearinghouse."""
 
-    running: bool
+    def in_progress(self) -> bool: ...
 
     def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
 
@@ -302,7 +302,7 @@ class OptionEngine:
 
     def quote(self, account: str, orders: Sequence[Order], now: int) -> OptionOutcome:
         """What ``trade`` would do for the account in this block; margin and limit aside."""
-        require(not self.clearinghouse.running, "clearing: in progress")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
         key = _check_orders(orders)
         market = market_of(key)
         self._params(market)
@@ -416,7 +416,7 @@ class OptionEngine:
 
     def _settle_vault(self, release: int, reward: int, payables: int, keeper: str) -> None:
         if release == 0 and reward == 0 and payables == 0:
-            require(not self.clearinghouse.running, "clearing: in progress")
+            require(not self.clearinghouse.in_progress(), "clearing: in progress")
             return
         settlement = Settlement(cash=reward, reserve=-release, payables=payables)
         self.clearinghouse.settle(keeper if reward != 0 else None, settlement, by_engine=True)

@@ -251,7 +251,7 @@ NO_LIMIT = 2**256 - 1
 class Ledger(Protocol):
     """What PerpEngine asks of the Clearinghouse."""
 
-    running: bool
+    def in_progress(self) -> bool: ...
 
     def settle(self, account: str | None, settlement: Settlement, *, by_engine: bool = False) -> tuple[int, int]: ...
 
@@ -402,7 +402,7 @@ class PerpEngine:
 
     def quote(self, account: str, market: int, size_delta: int, now: int) -> Outcome:
         """What ``trade`` would do now."""
-        require(not self.clearinghouse.running, "clearing: in progress")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
         mark = self.oracle.peek(market, now)
         plan = self._plan(account, market, size_delta, mark, now)
         return self._conclude(plan.touch, plan.params, mark.price, self.inventory.quote(market, mark, plan.change, now))

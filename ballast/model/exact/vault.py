@@ -51,8 +51,7 @@ class Clearinghouse(Protocol):
 
     @property
     def scale(self) -> int: ...
-    @property
-    def running(self) -> bool: ...
+    def in_progress(self) -> bool: ...
     def begin(self) -> None: ...
     def end(self) -> None: ...
     def receive_deposit(self, units: int) -> None: ...
@@ -554,7 +553,7 @@ class Vault:
         return self._funds(self._survey(now), 0, now)
 
     def _check_idle(self) -> None:
-        require(not self.clearinghouse.running, "clearing: in progress")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
 
     def _ask(self, funds: Funds, potential: int) -> int:
         return ask_nav(funds.nav, funds.v.spread, funds.v.reserve, potential)
@@ -600,7 +599,7 @@ class Vault:
         return min(cash, sub_floor(funds.nav, div_up(funds.v.stressed_loss, self.params.u_redeem)))
 
     def _room(self, now: int) -> tuple[int, Funds | None]:
-        if self.paused or self.clearinghouse.running:
+        if self.paused or self.clearinghouse.in_progress():
             return 0, None
         survey = self._survey(now)
         funds = self._funds(survey, 0, now)
