@@ -35,7 +35,8 @@ YEAR = 365 * 86_400
 NOBODY = "0x" + "00" * 19 + "01"  # who asks without an account: somebody new
 
 HINTS = {
-    "oracle: stale price": "The feed has no fresh round. Wait for one; on a devnet: python -m ballast.devnet push",
+    "oracle: stale price": "The feed has no fresh round. Wait for one; a close can wait by itself: trade queue request."
+    " On a devnet: python -m ballast.devnet push",
     "vault: stale mark": "A feed has no fresh round, or a board of options waits for a refresh or for settlement.",
     "margin: below initial": "Equity would fall below the initial margin. Add margin (trade deposit) or do less.",
     "margin: below maintenance": "This is a hedge of what would be left. Close that first or with it, or add margin.",
@@ -88,10 +89,26 @@ HINTS = {
     "options: not expired": "The board is not over. trade option close closes positions before.",
     "options: already settled": "The price is fixed: trade option settle pays accounts out.",
     "options: not settled": "The price is not fixed yet: trade option settle does that first.",
-    "options: account is healthy": "Its equity is above the maintenance margin.",
     "margin: settle first": "An option that was sold is over but not settled: trade option settle.",
     "oracle: no round after": "The feed has no round after that time yet. Wait for one.",
-    "clearing: in progress": "The contract was read inside another operation. Try again.",
+    "clearing: in progress": "The system was ended, or is inside an operation: trade settlement show, or try again.",
+    "clearing: frozen": "The system was ended: trade settlement show says how far it is and what is due.",
+    "clearing: not final": "Accounts are still valued: trade settlement show says what is left.",
+    "liquidation: account is healthy": "Its equity is at or above the maintenance margin.",
+    "liquidation: requirement would not fall": "It hedges something else, which has to go first.",
+    "queue: price is fresh: trade": "It can be traded now: trade close, or trade option close.",
+    "queue: a round has come": "The close can be carried out now: trade queue execute.",
+    "queue: no new round": "There is no new price since the request. Wait for one.",
+    "queue: no request": "trade queue show lists what there is; options have a request of their own: --options.",
+    "settlement: vault is solvent": "The vault has what it owes, and every market had a price within a day.",
+    "settlement: stale price": "What the vault is worth is not known: wait for a price, or until it is out for a day.",
+    "settlement: refresh boards first": "Boards of options are due: trade option refresh, or settle.",
+    "settlement: triggered": "It was before: trade settlement show.",
+    "settlement: not triggered": "Nothing has ended: trade settlement show.",
+    "settlement: accounts left": "keeper --once values those it knows; one by one: trade settlement crystallise.",
+    "settlement: recall hedges first": "Cash is at venues: keeper --once sells hedges back. After a week it goes on.",
+    "settlement: final": "It was before: trade settlement claim, lp redeem.",
+    "settlement: not final": "Accounts are still valued: trade settlement show says what is left.",
 }
 
 Function = TypeVar("Function", bound=Callable[..., Any])

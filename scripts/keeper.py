@@ -1,4 +1,4 @@
-"""The keeper: hedges, liquidates, settles options, processes redemptions; anybody may run one and is paid."""
+"""The keeper: hedges, liquidates, closes, settles, processes redemptions; anybody may run one and is paid."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ GWEI = 10**9
     help="what it has done, kept over restarts  [default: beside the manifest]",
 )  # fmt: skip
 @click.option("--no-hedge", is_flag=True, help="liquidate and keep house only")
+@click.option("--take", default=0.0, metavar="QUOTE", help="take over positions of liquidated accounts, up to so much")
+@click.option("--take-cost", default=0.002, show_default=True, help="what getting rid of them costs, of their notional")
+@click.option("--wind-down", is_flag=True, help="trigger global settlement when that is possible; it cannot be undone")
 @click.option("--price-of-risk", type=click.FloatRange(0, 1), help="most to spend per unit of U  [default: phi]")
 @click.option("--min-saving", default=1.0, show_default=True, help="least saving worth a hedge, in quote")
 @click.option("--min-profit", default=0.0, show_default=True, help="least profit of its own, gas paid, in quote")
@@ -41,6 +44,9 @@ def cli(
     interval: float,
     journal_path: Path | None,
     no_hedge: bool,
+    take: float,
+    take_cost: float,
+    wind_down: bool,
     price_of_risk: float | None,
     min_saving: float,
     min_profit: float,
@@ -57,7 +63,15 @@ def cli(
       ape run keeper --network ethereum:sepolia:node --account keeper1 --yes
       python -m scripts.keeper --rpc http://127.0.0.1:8545 --unlocked 3 --once
     """
-    policy = Policy(price_of_risk=price_of_risk, min_saving=min_saving, min_profit=min_profit, hedge=not no_hedge)
+    policy = Policy(
+        price_of_risk=price_of_risk,
+        min_saving=min_saving,
+        min_profit=min_profit,
+        hedge=not no_hedge,
+        wind_down=wind_down,
+        take=take,
+        take_cost=take_cost,
+    )
     if dry_run:
         _show_plan(session, policy)
         return
@@ -90,7 +104,10 @@ def _journal_of(session: Session) -> Path:
 
 
 def _show_plan(session: Session, policy: Policy) -> None:
-    observer = Observer(session.chain, session.system, Book({}, session.manifest.first_block - 1))
+    book = Book({}, session.manifest.first_block - 1)
+    observer = Observer(
+        session.chain, session.system, book, sender=session.sender, take=policy.take, wind_down=policy.wind_down
+    )
     state = observer.observe()
     actions = decide(state, policy)
     names = [market.name for market in session.system.markets]

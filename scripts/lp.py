@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ballast.chain import Receipt
+from ballast.clearing_cli import settlement_rows
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
 from ballast.model.exact.option_book import key_of
 from ballast.options import Board
@@ -39,6 +41,9 @@ def position(session: Session, owner: str | None) -> None:
     """
     account = session.account(owner)
     system, chain = session.system, session.chain
+    if system.clearinghouse.call("frozen"):
+        _show_ended(session, account)
+        return
     vault, lp = system.lens.call("vault"), system.lens.call("lp", account)
     room = system.vault.call("maxDeposit", account)
     place, symbol, scale = lp.position, session.symbol, 10 ** (18 - system.decimals)
@@ -198,6 +203,68 @@ def claim(session: Session, amount: str | None, receiver: str | None, controller
     done = receipt.one("Withdraw", vault)
     rows = [("paid", session.amount(done.assets)), ("to", done.receiver), ("transaction", receipt.tx_hash)]
     session.show("Claimed", rows, {"tx": receipt.tx_hash, "assets": str(done.assets), "receiver": done.receiver})
+
+
+@cli.command()
+@click.argument("shares")
+@click.option("--receiver", help="who is paid  [default: the sender]")
+@connected
+def redeem(session: Session, shares: str, receiver: str | None) -> None:
+    """After global settlement: give SHARES in, or `all`, for their part of what the vault has left.
+
+    Venues may pay something back later: then the same command pays the rest, `lp redeem 0`.
+
+    \b
+      ape run lp redeem all --account provider --network ethereum:sepolia:node
+    """
+    vault, settlement = session.system.vault, session.system.global_settlement
+    held = int(vault.call("balanceOf", session.me))
+    wanted = held if shares == "all" else 0 if shares == "0" else int(positive(shares, "shares") * WAD)
+    if wanted > held or (wanted == 0 and shares != "0"):
+        raise Failure(f"{session.me} has {size(held)} shares", "Shares in the queue are paid by lp pay-request.")
+    if not settlement.call("is_final"):
+        raise Failure("global settlement is not final", "trade settlement show says how far it is. Before: lp request.")
+    session.confirm(f"Give {figure(wanted, 4)} shares in?")
+    session.allow(vault, settlement, wanted)
+    receipt = session.send(settlement, "redeem", wanted, session.account(receiver))
+    _show_paid(session, receipt)
+
+
+@cli.command("pay-request")
+@click.argument("controller", required=False)
+@connected
+def pay_request(session: Session, controller: str | None) -> None:
+    """After global settlement: pay for shares that wait for redemption, yours or those of CONTROLLER.
+
+    \b
+      ape run lp pay-request --account provider --network ethereum:sepolia:node
+    """
+    settlement, owner = session.system.global_settlement, session.account(controller)
+    session.confirm(f"Pay what is due to {owner}?")
+    _show_paid(session, session.send(settlement, "pay_request", owner))
+
+
+def _show_paid(session: Session, receipt: Receipt) -> None:
+    found = receipt.find("Redeemed", session.system.global_settlement)
+    if not found:
+        session.show("Nothing was due", [("transaction", receipt.tx_hash)], {"tx": receipt.tx_hash, "units": "0"})
+        return
+    (done,) = found
+    rows = [("paid", session.amount(done.units)), ("to", done.receiver), ("transaction", receipt.tx_hash)]
+    session.show("Paid", rows, {"tx": receipt.tx_hash} | as_json(done))
+
+
+def _show_ended(session: Session, account: str) -> None:
+    """An LP's shares and requests once the system was ended: nothing is quoted any more."""
+    vault = session.system.vault
+    shares, place = int(vault.call("balanceOf", account)), vault.call("position", account)
+    rows, document = settlement_rows(session, None)
+    own: list[tuple[str, object]] = [
+        ("shares", f"{figure(shares, 4)}: lp redeem all, once it is final"),
+        ("waiting for redemption", f"{figure(place.pending + place.late, 4)} shares: lp pay-request"),
+        ("claimable", f"{figure(place.claimable_assets)} {session.symbol}: lp claim"),
+    ]
+    session.show(f"LP {account}", [*own, *rows], document | {"shares": str(shares), "position": as_json(place)})
 
 
 def _room(room: int, vault: Any, session: Session) -> str:

@@ -1,4 +1,4 @@
-"""For traders: margin, quotes, positions."""
+"""For traders: margin, quotes, positions, closes that wait; and what there is to do about others' accounts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ballast.clearing_cli import liquidate, queue, settlement
 from ballast.cli import (
     NOBODY,
     WAD,
@@ -46,7 +47,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(option)
+for command in (option, queue, liquidate, settlement):
+    cli.add_command(command)
 
 
 @cli.command()

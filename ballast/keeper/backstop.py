@@ -7,7 +7,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ballast.chain import Contract, Reverted, Tx
-from ballast.keeper.state import Account, Closing, Deleveraging, Ending, ExecuteClose, Nomination, QueuedClose
+from ballast.keeper.state import (
+    Account,
+    Closing,
+    Deleveraging,
+    Ending,
+    ExecuteClose,
+    Nomination,
+    OptionLeg,
+    QueuedClose,
+)
 from ballast.model.exact.option_book import LOT
 from ballast.model.exact.option_engine import MAX_ORDERS
 
@@ -38,10 +47,12 @@ class System(Protocol):
 
 def liquidation(system: System, account: str, closing: Closing, sender: str | None) -> Tx:
     """What asks the Liquidator for a closing."""
-    verb = "take" if closing.taken else "liquidate"
-    if closing.expiry:
-        return system.liquidator.tx(f"{verb}_options", account, closing.orders, sender=sender)
-    return system.liquidator.tx(f"{verb}_perp", account, closing.market, abs(closing.size_wad), sender=sender)
+    contract, size, orders = system.liquidator, abs(closing.size_wad), closing.orders
+    if not closing.taken:
+        return contract.tx("liquidate", account, closing.market, size, orders, sender=sender)
+    if orders:
+        return contract.tx("take_options", account, orders, sender=sender)
+    return contract.tx("take_perp", account, closing.market, size, sender=sender)
 
 
 def is_weak(account: Account) -> bool:
@@ -98,36 +109,49 @@ def with_closings(
 
 
 def candidates(account: Account, marks: Sequence[Any], now: int, room: float) -> Iterator[Closing]:
-    """Every perpetual of an account, and of every board what it has sold, and all of it; by the vault, and taken over.
+    """In every market: the perpetual, of each board what is sold, and all of it, and everything together.
 
-    What is taken over comes to `room` [quote] at most. What has no fresh mark, or is expired, cannot be closed.
+    By the vault; and all but the last taken over, `room` [quote] at most. What has no fresh mark, or is expired, cannot
+    be closed.
     """
-    for leg in account.legs:
-        if marks[leg.market].fresh:
-            yield from _routes(leg.market, 0, -leg.size_wad, (), marks, room)
-    for market, expiry in sorted({(option.market, option.expiry) for option in account.options}):
-        if expiry <= now or not marks[market].fresh:
+    for market in sorted({leg.market for leg in account.legs} | {option.market for option in account.options}):
+        if not marks[market].fresh:
             continue
-        held = [o for o in account.options if (o.market, o.expiry) == (market, expiry)]
-        held.sort(key=lambda option: (option.size_wad > 0, -abs(option.size_wad)))
-        chosen = held[:MAX_ORDERS]
-        sold = [option for option in chosen if option.size_wad < 0]
-        for part in (sold, chosen) if 0 < len(sold) < len(chosen) else (chosen,):
-            orders = tuple(sorted((option.series, -option.size_wad) for option in part))
-            yield from _routes(market, expiry, 0, orders, marks, room)
+        price = marks[market].price / WAD
+        size = -sum(leg.size_wad for leg in account.legs if leg.market == market)
+        live = [option for option in account.options if option.market == market and option.expiry > now]
+        parts: list[tuple[int, Sequence[OptionLeg]]] = [(size, ())] if size else []
+        expiries = {option.expiry for option in live}
+        for expiry in sorted(expiries):
+            held = [option for option in live if option.expiry == expiry]
+            held.sort(key=lambda option: (option.size_wad > 0, -abs(option.size_wad)))
+            sold = [option for option in held if option.size_wad < 0][:MAX_ORDERS]
+            parts += [(0, sold)] if 0 < len(sold) < len(held) else []
+            parts.append((0, held[:MAX_ORDERS]))
+        for part, options in parts:
+            closing = _closing(market, part, options, price)
+            yield closing
+            yield from _taken(closing, room)
+        if len(expiries) + (size != 0) > 1:
+            yield _closing(market, size, live, price)
 
 
-def _routes(
-    market: int, expiry: int, size: int, orders: tuple[tuple[int, int], ...], marks: Sequence[Any], room: float
-) -> Iterator[Closing]:
-    notional = (abs(size) + sum(abs(change) for _, change in orders)) / WAD * marks[market].price / WAD
-    yield Closing(market, expiry, size, orders, taken=False, relief=0.0, notional=notional, reward=0.0)
-    part = min(1.0, room / notional)
+def _closing(market: int, size: int, options: Sequence[OptionLeg], price: float) -> Closing:
+    """All of it, by the vault."""
+    orders = tuple(sorted((option.series, -option.size_wad) for option in options))
+    notional = (abs(size) + sum(abs(change) for _, change in orders)) / WAD * price
+    return Closing(market, size, orders, taken=False, notional=notional)
+
+
+def _taken(closing: Closing, room: float) -> Iterator[Closing]:
+    """The same taken over, as much of it as there is room for [quote]."""
+    part = min(1.0, room / closing.notional)
+    size, orders = closing.size_wad, closing.orders
     if part < 1.0:
-        size, notional = int(part * size), part * notional
+        size = int(part * size)
         orders = tuple((series, lots) for series, change in orders if (lots := int(part * change / LOT) * LOT))
-    if size or orders:
-        yield Closing(market, expiry, size, orders, taken=True, relief=0.0, notional=notional, reward=0.0)
+    if room > 0.0 and (size or orders):
+        yield replace(closing, size_wad=size, orders=orders, taken=True, notional=part * closing.notional)
 
 
 def notional_of(account: Account, marks: Sequence[Any]) -> float:

@@ -51,13 +51,13 @@ from ballast.keeper.state import (
     Trigger,
     Venue,
 )
+from ballast.model.exact.deleverager import GRACE, WINDOW
 
 _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 12  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
 _REFINE = 24  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
-WINDOW, GRACE = 60, 600  # [s] contracts/clearing/Deleverager.vy
 _MARGIN = 1e-6  # [fraction] by which a nomination is outbid at least: scores here are floats
 _MOST = 1e6  # of a factor of a score, contracts/clearing/Deleverager.vy
 _BATCH = 32  # accounts in one transaction: OptionEngine takes 64, GlobalSettlement as many as these
@@ -141,30 +141,29 @@ def cushion(state: State, account: Account) -> float:
 
 
 def _choose(account: Account, room: float, policy: Policy) -> Closing | None:
-    """What takes away most of the requirement; into the keeper's own account only where that pays more, all told."""
-    by_vault = max((closing for closing in account.closings if not closing.taken), key=_relief, default=None)
-    least = by_vault.reward if by_vault else 0.0
+    """The best closing; into the keeper's own account where that pays more for each unit, all told."""
+    by_vault = max((closing for closing in account.closings if not closing.taken), key=closing_rank, default=None)
+    rate = policy.take_cost + (by_vault.reward / by_vault.notional if by_vault else 0.0)
     worth_it = (
         closing
         for closing in account.closings
-        if closing.taken and closing.notional <= room and closing.reward - policy.take_cost * closing.notional > least
+        if closing.taken and closing.notional <= room and closing.reward > rate * closing.notional
     )
-    return max(worth_it, key=_relief, default=by_vault)
+    return max(worth_it, key=closing_rank, default=by_vault)
 
 
-def _relief(closing: Closing) -> tuple[float, int]:
-    """More is better; of two alike the one with fewer orders."""
-    return closing.relief, -len(closing.orders)
+def closing_rank(closing: Closing) -> tuple[bool, float]:
+    """More is better: the smallest that is enough, as closing costs by size; else what takes away most requirement."""
+    return closing.enough, -closing.notional if closing.enough else closing.relief
 
 
 def _liquidate(account: Account, closing: Closing) -> Liquidate:
-    """The action; its occasion is the position as it stands, so that what a partial one leaves is another."""
-    market, expiry = closing.market, closing.expiry
-    if expiry:
-        held = [f"{o.series}:{o.size_wad}" for o in account.options if (o.market, o.expiry) == (market, expiry)]
-    else:
-        held = [f"{leg.size_wad}:{leg.cost_wad}" for leg in account.legs if leg.market == market]
-    return Liquidate(account.address, closing, f"liquidate:{account.address}:{market}:{expiry}:{','.join(held)}")
+    """The action; its occasion is what is held in the market, so that what a partial one leaves is another."""
+    perps = [f"{leg.size_wad}:{leg.cost_wad}" for leg in account.legs if leg.market == closing.market]
+    options = [f"{option.series}:{option.size_wad}" for option in account.options if option.market == closing.market]
+    return Liquidate(
+        account.address, closing, f"liquidate:{account.address}:{closing.market}:{','.join(perps + options)}"
+    )
 
 
 # ---- deleveraging

@@ -23,6 +23,7 @@ from ballast.keeper.state import (
     SettleAccounts,
     State,
 )
+from ballast.model.exact.option_book import board_of, expiry_of
 from ballast.options import day_name
 
 
@@ -75,7 +76,7 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
                 f"{action.expected_reward:,.2f}",
             ]
         case Liquidate(account, closing):
-            of = _board(closing, names) if closing.expiry else names[closing.market]
+            of = closing_name(closing, names)
             verb = "take over" if closing.taken else "liquidate"
             return [verb, f"{account}, {of}", f"{closing.notional:,.2f}", "", "", f"{closing.reward:,.2f}"]
         case Nominate(account, market):
@@ -101,6 +102,13 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             return [action.kind, "", "", "", "", ""]
 
 
+def closing_name(closing: Closing, names: Sequence[str]) -> str:
+    """ETH, ETH-26DEC25, both, or the options of several days."""
+    keys = sorted({board_of(series) for series, _ in closing.orders}, key=expiry_of)
+    perps = [names[closing.market]] if closing.size_wad else []
+    return " and ".join(perps + [f"{names[closing.market]}-{day_name(expiry_of(key))}" for key in keys])
+
+
 def _deleveraging(state: State) -> str:
     found = state.deleveraging
     if found is None:
@@ -124,7 +132,7 @@ def _boards(state: State) -> str:
     return f"{len(state.boards)}, {len(held)} with positions, {due} of them due; {over} expired"
 
 
-def _board(action: Closing | Refresh | Settle | SettleAccounts | Clear, names: Sequence[str]) -> str:
+def _board(action: Refresh | Settle | SettleAccounts | Clear, names: Sequence[str]) -> str:
     return f"{names[action.market]}-{day_name(action.expiry)}"
 
 

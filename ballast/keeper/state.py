@@ -109,13 +109,13 @@ class Closing:
     """A liquidation that a simulation at the observed block has carried out."""
 
     market: int
-    expiry: int  # [s] of the board; 0: the perpetual
     size_wad: int  # [base, WAD] change of the perpetual, at most
     orders: tuple[tuple[int, int], ...]  # of options, at most: series, change [base, WAD]
     taken: bool  # into the keeper's own account, else by the vault
-    relief: float  # [quote] of maintenance, were all of it closed
-    notional: float  # [quote] of what would be closed
-    reward: float  # [quote] to the keeper
+    enough: bool = False  # a part of it brings the account back to its initial requirement
+    relief: float = 0.0  # [quote] of maintenance, were all of it closed
+    notional: float = 0.0  # [quote] of what would be closed
+    reward: float = 0.0  # [quote] to the keeper
 
 
 @dataclass(frozen=True, slots=True)

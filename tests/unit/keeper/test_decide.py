@@ -317,7 +317,7 @@ def weak(equity, name, *closings, size=1.0, **changes):
 def test_decide_liquidates_whom_the_liquidator_would_and_nobody_else():
     poor, rich = weak(49.9, 1), account(49.9, leg(0))
     action = only(decide(state(accounts=(rich, poor), **FLAT), POLICY))
-    assert action == Liquidate(poor.address, closing(), f"liquidate:{poor.address}:0:0:{10**18}:{2_000 * 10**18}")
+    assert action == Liquidate(poor.address, closing(), f"liquidate:{poor.address}:0:{10**18}:{2_000 * 10**18}")
 
 
 def test_decide_liquidates_nearest_to_bad_debt_first():
@@ -336,16 +336,24 @@ def test_cushion_is_equity_after_the_cost_of_leaving_in_deviations_of_what_is_at
     assert cushion(world, replace(held, legs=())) == inf
 
 
-def test_decide_liquidates_what_relieves_most_and_of_two_alike_the_fewer_orders():
-    least, most = closing(relief=1.0), closing(1, relief=2.0)
-    case = account(0.0, leg(0), leg(1), closings=(least, most))
+def test_decide_liquidates_the_least_that_is_enough_else_what_relieves_most():
+    dear, cheap = closing(enough=True, notional=5_000.0), closing(1, enough=True, notional=4_000.0, relief=1.0)
+    short = closing(relief=99.0)
     both = (market(delta=0.0), market(id=1, delta=0.0))
-    assert only(decide(state(accounts=(case,), markets=both), POLICY)).closing == most
-    sold = closing(expiry=NOW + 60, orders=((7, 10**18),), size_wad=0)
-    board = replace(sold, orders=((7, 10**18), (8, -(10**18))))
-    case = writer(0.0, NOW + 60, closings=(board, sold))
-    action = only(decide(state(accounts=(case,), **FLAT), POLICY))
-    assert (action.closing, action.key) == (sold, f"liquidate:{case.address}:0:{NOW + 60}:7:{-(10**18)}")
+
+    def chosen(*closings):
+        case = account(0.0, leg(0), leg(1), closings=closings)
+        return only(decide(state(accounts=(case,), markets=both), POLICY)).closing
+
+    assert chosen(short, dear, cheap) == cheap
+    assert chosen(short, replace(short, relief=98.0)) == short
+
+
+def test_decide_liquidation_is_of_everything_held_in_the_market():
+    case = replace(writer(0.0, NOW + 60, closings=(closing(),)), legs=(leg(0), leg(1, cost_wad=1)))
+    key = f"liquidate:{case.address}:0:{10**18}:{2_000 * 10**18},7:{-(10**18)}"
+    both = (market(delta=0.0), market(id=1, delta=0.0))
+    assert only(decide(state(accounts=(case,), markets=both), POLICY)).key == key
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from ballast import boards
 from ballast.chain import RevmChain
 from ballast.keeper import Keeper, Policy
 from ballast.keeper.act import Actor
+from ballast.keeper.decide import score
 from ballast.keeper.journal import Journal
 from ballast.keeper.service import Metrics, Step
-from ballast.keeper.state import Liquidate, ProcessEpoch, Rebalance, Recall
+from ballast.keeper.state import Deleverage, ExecuteClose, Liquidate, Nominate, ProcessEpoch, Rebalance, Recall
 from ballast.options import Board, orders
 from ballast.system import deploy_system
 
@@ -103,21 +104,156 @@ def test_step_sells_the_hedge_when_traders_leave(sandbox, trader, keeper):
     assert result.action.size_wad < 0
 
 
-def test_step_liquidates_below_maintenance(sandbox, keeper):
-    weak = sandbox.chain.accounts[4]
-    sandbox.add_margin(weak, 12_000)
-    sandbox.trade(weak, "ETH", 100)
+@pytest.fixture
+def weak(sandbox):
+    """Long 100 ETH with margin of 12,000, at a price that leaves less than maintenance."""
+    account = sandbox.chain.accounts[4]
+    sandbox.add_margin(account, 12_000)
+    sandbox.trade(account, "ETH", 100)
+    return account
+
+
+def fall(sandbox, price):
     sandbox.warp(60, refresh=False)
-    sandbox.move("ETH", 1_950)
+    sandbox.move("ETH", price)
     sandbox.push("BTC")
-    assert [a.kind for a in keeper.step().actions if isinstance(a, Liquidate)] == []
-    sandbox.warp(60, refresh=False)
-    sandbox.move("ETH", 1_920)
-    sandbox.push("BTC")
-    results = [r for r in keeper.step().results if isinstance(r.action, Liquidate)]
-    assert [r.ending for r in results] == ["done"]
-    assert sandbox.perp_engine.call("position", weak, 0).size == 0
-    assert sandbox.clearinghouse.call("account", keeper.actor.sender)[0] > 0
+
+
+def liquidations(step):
+    return [result for result in step.results if isinstance(result.action, Liquidate)]
+
+
+def test_step_liquidates_below_maintenance_as_much_as_is_enough(sandbox, keeper, weak):
+    fall(sandbox, 1_950)
+    assert liquidations(keeper.step()) == []
+    fall(sandbox, 1_920)
+    (result,) = liquidations(keeper.step())
+    assert result.ending == "done"
+    done = result.receipt.one("Liquidated", sandbox.liquidator)
+    assert (done.account, done.market, done.taken) == (weak, 0, False)
+    # what was simulated is what happened
+    assert done.reward / WAD == pytest.approx(result.action.closing.reward)
+    closed = 100 - sandbox.perp_engine.call("position", weak, 0).size / WAD
+    assert closed * 1_920 == pytest.approx(result.action.closing.notional)
+    assert 0 < closed < 100
+    health = sandbox.margin.call("preview", weak)
+    assert health.maintenance < health.equity < 1.001 * health.initial
+    assert liquidations(keeper.step()) == []
+
+
+def test_step_liquidates_who_is_past_bad_debt_before_who_is_near_it(sandbox, keeper, weak):
+    poor, poorer = sandbox.chain.accounts[5:7]
+    for account, margin in ((poor, 11_500), (poorer, 11_000)):
+        sandbox.add_margin(account, margin)
+        sandbox.trade(account, "ETH", 100)
+    fall(sandbox, 1_888)
+    results = liquidations(keeper.step())
+    assert [result.action.account for result in results] == [poorer, poor, weak]
+    assert {result.ending for result in results} == {"done"}
+    assert results[0].receipt.find("BadDebtCovered")
+
+
+def test_step_takes_over_what_its_account_can_carry(sandbox, weak):
+    taker = sandbox.chain.accounts[3]
+    sandbox.add_margin(taker, 50_000)
+    keeper = Keeper(sandbox.chain, sandbox, taker, policy=Policy(take=40_000.0, take_cost=0.001))
+    fall(sandbox, 1_920)
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, result.action.closing.taken) == ("done", True)
+    position = sandbox.perp_engine.call("position", taker, 0)
+    assert position.size / WAD * 1_920 == pytest.approx(40_000)
+    assert sandbox.clearinghouse.call("account", taker)[0] / WAD == pytest.approx(
+        50_000 + result.action.closing.reward, abs=1e-6
+    )
+    # its account is full: the rest goes to the vault
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, result.action.closing.taken) == ("done", False)
+    assert sandbox.perp_engine.call("position", taker, 0).size == position.size
+
+
+def test_step_leaves_to_the_vault_what_its_account_cannot_carry(sandbox, weak):
+    keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(take=1e6, take_cost=0.0))
+    fall(sandbox, 1_920)
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, result.action.closing.taken) == ("done", False)
+
+
+def test_step_a_stale_market_does_not_shield_another(sandbox, keeper, weak):
+    sandbox.trade(weak, "BTC", 0.1)
+    # only ETH has a round
+    sandbox.warp(86_400, refresh=False)
+    sandbox.move("ETH", 1_900)
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, result.action.closing.market) == ("done", 0)
+
+
+def test_step_deleverages_the_one_that_is_ahead_by_most():
+    small = deploy_system(RevmChain(keep_logs=True))
+    small.deposit(small.chain.accounts[1], 200_000)
+    winner, other = small.chain.accounts[2], small.chain.accounts[4]
+    keeper = Keeper(small.chain, small, small.chain.accounts[3])
+    for account, size, margin in ((winner, 60, 20_000), (other, 20, 20_000)):
+        small.add_margin(account, margin)
+        small.trade(account, "ETH", size)
+    small.warp(60, refresh=False)
+    small.push("ETH", 3_200)
+    small.push("BTC")
+    assert small.deleverager.call("status").armed
+    (result,) = [r for r in keeper.step().results if isinstance(r.action, Nominate)]
+    assert (result.ending, result.action.account) == ("done", winner)
+    assert score_of(keeper, winner) == pytest.approx(small.deleverager.call("nomination", 0).score / WAD)
+    assert [a for a in keeper.step().actions if isinstance(a, Nominate | Deleverage)] == []
+    small.warp(60)
+    (result,) = [r for r in keeper.step().results if isinstance(r.action, Deleverage)]
+    assert result.ending == "done"
+    assert result.receipt.one("Deleveraged").account == winner
+    assert not small.deleverager.call("status").armed
+    assert keeper.observe().deleveraging is None
+
+
+def score_of(keeper, address):
+    state = keeper.observe()
+    return score(state, next(account for account in state.accounts if account.address == address), 0)
+
+
+def test_step_executes_closes_once_there_is_a_price(sandbox, trader, keeper):
+    sandbox.trade(trader, "ETH", 10)
+    sandbox.warp(86_400, refresh=False)
+    sandbox.close_queue.send("request_perp", 0, -4 * WAD, sender=trader)
+    (waiting,) = keeper.observe().closes
+    assert (waiting.account, waiting.market, waiting.options, waiting.reward) == (trader, 0, False, None)
+    assert [a for a in keeper.step().actions if isinstance(a, ExecuteClose)] == []
+    fall(sandbox, 1_900)
+    (result,) = [r for r in keeper.step().results if isinstance(r.action, ExecuteClose)]
+    assert result.ending == "done"
+    done = result.receipt.one("PerpExecuted")
+    assert (done.size_delta, done.fee / WAD) == (-4 * WAD, result.action.expected_reward)
+    assert keeper.observe().closes == ()
+    assert sandbox.perp_engine.call("position", trader, 0).size == 6 * WAD
+
+
+def test_step_brings_the_system_to_its_end(sandbox, trader, weak):
+    sandbox.trade(trader, "ETH", -50)
+    keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3])
+    careful = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(wind_down=True))
+    fall(sandbox, 1_990)
+    assert [a.kind for a in careful.plan(careful.observe()) if a.kind == "trigger"] == []
+    sandbox.warp(86_400 + 3 * 3_600, refresh=False)
+    assert "trigger" not in {action.kind for action in keeper.step().actions}
+    assert "trigger" in {result.action.kind for result in careful.step().results if result.ending == "done"}
+    assert sandbox.clearinghouse.call("frozen")
+    kinds = []
+    for _ in range(3):
+        sandbox.warp(1, refresh=False)
+        results = keeper.step().results
+        assert {result.ending for result in results} == {"done"}
+        kinds += [result.action.kind for result in results]
+    assert kinds == ["crystallise", "finalise", "claim"]
+    assert keeper.step().actions == ()
+    state = keeper.observe()
+    assert (state.accounts, state.ending.final, state.ending.owed) == ((), True, ())
+    # the winner of the two has its profit
+    assert sandbox.clearinghouse.call("account", trader)[0] / WAD > 1_000_400
 
 
 def test_step_processes_the_epoch_once(sandbox, keeper):
@@ -277,7 +413,7 @@ def settled_accounts(sandbox):
 
 
 def test_step_liquidates_a_writer_of_options(sandbox, keeper, expiry):
-    weak = sandbox.chain.accounts[4]
+    weak = sandbox.chain.accounts[5]
     sandbox.add_margin(weak, 3_500)
     option_trade(sandbox, weak, expiry, {"2000-C": -10})
     sandbox.warp(60)
@@ -285,9 +421,10 @@ def test_step_liquidates_a_writer_of_options(sandbox, keeper, expiry):
     sandbox.warp(60, refresh=False)
     sandbox.move("ETH", 2_350)
     sandbox.push("BTC")
-    results = [r for r in keeper.step().results if r.action.kind == "liquidate_options"]
-    assert [r.ending for r in results] == ["done"]
-    assert sandbox.option_book.call("legs", weak) == []
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, len(result.action.closing.orders)) == ("done", 1)
+    (left,) = sandbox.option_book.call("legs", weak)
+    assert -10 * WAD < left.size < 0
     assert sandbox.clearinghouse.call("account", keeper.actor.sender)[0] > 0
 
 
