@@ -10,7 +10,7 @@ from ballast.reports import fuzz_speed, versus_foundry
 
 @click.command()
 @click.argument(
-    "what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin"])
+    "what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin", "stress"])
 )
 @click.option("--earlier", help="fuzz-speed: a commit to measure beside this tree.")
 def cli(what: str, earlier: str | None) -> None:
@@ -23,7 +23,8 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report kernel   gas and error of the option kernel
       python -m scripts.report fuzz-speed   actions per CPU second, and where the time goes
       python -m scripts.report taylor   how far NAV is off between renewals of the option book
-      python -m scripts.report margin   the picture of an example portfolio's requirement
+      python -m scripts.report margin   pictures: what an example portfolio requires, and who pays when it falls short
+      python -m scripts.report stress   liquidation and bad debt through every recorded crash
     """
     try:
         if what == "size":
@@ -50,9 +51,17 @@ def cli(what: str, earlier: str | None) -> None:
             kernel.report(measured)
             click.echo("\n".join(kernel.lines(measured)))
         elif what == "margin":
-            from ballast.reports import margin  # matplotlib is a development dependency
+            from ballast.reports import margin, waterfall  # matplotlib is a development dependency
 
             click.echo(margin.report())
+            click.echo(waterfall.report())
+        elif what == "stress":
+            from ballast.reports import stress  # matplotlib is a development dependency
+
+            replayed = stress.measure()
+            stress.report(replayed)
+            click.echo("\n".join(stress.lines(replayed)))
+            stress.compare(replayed)
         elif what == "taylor":
             from ballast.reports import taylor  # scipy is a development dependency
 
