@@ -9,7 +9,7 @@ from typing import Any
 
 from ballast.chain import Contract, Receipt
 from ballast.model.exact.liquidator import Liquidator, Result
-from ballast.model.exact.option_book import Order, board_of, expiry_of
+from ballast.model.exact.option_book import Order, board_of, expiry_of, market_of
 from ballast.model.exact.oracle import FixedFeed
 from ballast.model.exact.structs import Settlement
 from ballast.model.exact.system import System
@@ -55,7 +55,7 @@ class LiquidationWorld(OptionWorld):
     @contextmanager
     def undone(self) -> Iterator[None]:
         """Forget on both sides what happens inside."""
-        twin, round_id = self.twin.fork(), self.round_id
+        twin, round_id, frozen = self.twin.fork(), self.round_id, set(self.twin_surface.frozen)
         feeds = [feed for feed in (market.feed for market in twin.oracle.markets) if isinstance(feed, FixedFeed)]
         rounds = [(feed.round, dict(feed.rounds)) for feed in feeds]
         with self.chain.undone():  # type: ignore[attr-defined]
@@ -63,6 +63,7 @@ class LiquidationWorld(OptionWorld):
                 yield
             finally:
                 self.twin, self.round_id = twin, round_id
+                self.twin_surface.frozen = frozen
                 for feed, (latest, known) in zip(feeds, rounds, strict=True):
                     feed.round, feed.rounds = latest, known
 
@@ -77,13 +78,21 @@ class LiquidationWorld(OptionWorld):
     def liquidate_options(self, account: str, orders: Sequence[Order], by: str = "") -> Liquidated:  # type: ignore[override]
         return self._liquidate("liquidate_options", account, orders, by=by)
 
+    def liquidate(  # type: ignore[override]
+        self, account: str, market: int, size: int, orders: Sequence[Order], by: str = ""
+    ) -> Liquidated:
+        return self._liquidate("liquidate", account, market, size, orders, by=by)
+
     def take_options(self, account: str, orders: Sequence[Order], by: str = "") -> Liquidated:
         return self._liquidate("take_options", account, orders, by=by)
 
     def _liquidate(self, fn: str, account: str, *wanted: Any, by: str) -> Liquidated:
         """The same from contract and twin; what the event says is checked."""
         caller = by or self.liquidator
-        health = self.twin.margin.preview(account, self.now)
+        synced = self.twin.fork()
+        for known in range(len(self.feeds)):
+            synced.oracle.sync(known, self.now)
+        health = synced.margin.health(account, self.now)
         plain = [[astuple(order) for order in x] if isinstance(x, Sequence) else x for x in wanted]
         receipt = self.do(
             lambda: self.closer.send(fn, account, *plain, sender=caller),
@@ -91,9 +100,10 @@ class LiquidationWorld(OptionWorld):
         )
         result = Result(*receipt.value)
         event = receipt.one("Liquidated", self.closer)
-        expiry = 0 if fn.endswith("perp") else expiry_of(board_of(wanted[0][0].series))
-        market = wanted[0] if fn.endswith("perp") else wanted[0][0].series >> 8 & 255
-        assert (event.account, event.liquidator, event.market, event.expiry) == (account, caller, market, expiry)
+        orders = wanted[-1] if isinstance(wanted[-1], Sequence) else []
+        market = wanted[0] if isinstance(wanted[0], int) else market_of(board_of(orders[0].series))
+        assert (event.account, event.liquidator, event.market) == (account, caller, market)
+        assert event.expiry in ({expiry_of(board_of(order.series)) for order in orders} or {0})
         assert (event.taken, event.equity, event.maintenance) == (
             fn.startswith("take"), health.equity, health.maintenance,
         )  # fmt: skip
