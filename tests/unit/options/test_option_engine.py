@@ -669,110 +669,208 @@ def test_pause_ends_where_governance_ends_it(world: OptionWorld, trader: str) ->
     world.option(trader, {"2000C": 1})
 
 
-# ── liquidation ──
+# ── positions of others ──
 
 
-def test_liquidate_refuses_a_healthy_account(world: OptionWorld, trader: str) -> None:
-    world.option(trader, {"2000C": -10})
-    with reverts("options: account is healthy"):
-        world.liquidate_options(trader, ETH, WEEK)
-
-
-def test_liquidate_closes_a_short_below_maintenance_and_pays(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 2_600 * 10**6)
-    world.option(trader, {"2000C": -10, "2400C": 5})
-    world.set_price(ETH, 2_250 * WAD)
-    health = world.health(trader)
-    assert 0 < health.equity < health.maintenance
-    with reverts("options: no position"):
-        world.liquidate_options(trader, ETH, FORTNIGHT)
-    before, cash, insurance = world.cash(world.liquidator), world.cash(trader), world.clearinghouse.buckets().insurance
-    paid = world.liquidate_options(trader, ETH, WEEK).value
-    assert world.held(trader) == {}
-    assert paid == 10 * 2_250 * WAD // 100  # 1 % of the notional of the short
-    assert world.cash(world.liquidator) - before == paid // 2
-    assert world.clearinghouse.buckets().insurance - insurance == paid - paid // 2
-    assert cash > world.cash(trader) >= 0
+def test_close_for_refuses_what_does_not_shrink(world: OptionWorld, trader: str) -> None:
+    world.option(trader, {"2000C": 5, "2200P": -5})
+    for legs, reason in (
+        ({"2000C": 1}, "options: not closing"),
+        ({"2200P": -1}, "options: not closing"),
+        ({"2400C": -1}, "options: not closing"),
+        ({"2000C": -6}, "options: not closing"),
+        ({"2000C": -1, "2200P": -1}, "options: not closing"),
+        ({"2000C": -5.000001}, "options: below minimum size"),
+    ):
+        with reverts(reason):
+            world.close_for_options(trader, world.orders(legs))
+    with reverts("options: no orders"):
+        world.close_for_options(trader, [])
+    with reverts("options: series order"):
+        world.close_for_options(trader, world.orders({"2000C": -1, "2200P": 1})[::-1])
+    world.pause_options()
+    with reverts("options: paused"):
+        world.close_for_options(trader, world.orders({"2000C": 1}))
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        world.close_for_options(trader, world.orders({"2000C": -1}))
     world.check()
 
 
-def test_liquidate_takes_no_more_than_the_account_is_left_with(world: OptionWorld, trader: str) -> None:
-    """One per cent of notional would be 225 quote; closing leaves less."""
-    to_cash(world, trader, 4_000 * 10**6)
-    world.option(trader, {"2000C": -10})
-    price = 2_250
-    while world.health(trader).equity > 120 * WAD:
-        price += 5
-        world.set_price(ETH, price * WAD)
-    before, equity = world.cash(world.liquidator), world.health(trader).equity
-    assert equity > 60 * WAD
-    receipt = world.liquidate_options(trader, ETH, WEEK)
-    trade = receipt.one("Trade", world.options)
-    assert receipt.value == equity - trade.half_spread - trade.charge > 0
+def test_close_for_is_the_trade_of_the_account(world: OptionWorld, trader: str) -> None:
+    """At the vault's quote, whatever is paused, frozen or closed; a part first, then all."""
+    world.option(trader, {"2000C": 5, "2200P": -5})
+    world.warp(300)
+    world.set_price(ETH, 2_030 * WAD)
+    world.pause_options()
+    world.freeze_surface(ETH)
+    world.close_board(ETH, WEEK)
+    for legs in ({"2000C": -2, "2200P": 1}, {"2000C": -3, "2200P": 4}):
+        orders = world.orders(legs)
+        quoted, before = world.quote(trader, orders), world.cash(trader)
+        receipt = world.close_for_options(trader, orders)
+        assert receipt.value == quoted
+        assert quoted.half_spread > 0
+        assert world.cash(trader) - before == quoted.cash
+        trade = receipt.one("Trade", world.options)
+        assert (trade.account, [tuple(o) for o in trade.orders]) == (trader, [astuple(o) for o in orders])
+        world.check()
     assert world.clearinghouse.account(trader)[1] == 0
-    assert 0 <= world.cash(trader) <= 2  # what premiums were rounded by
-    assert world.cash(world.liquidator) - before == receipt.value // 2
+
+
+def test_close_for_renews_a_board_that_is_due(world: OptionWorld, trader: str) -> None:
+    world.option(trader, {"2000C": 5})
+    world.warp(1_801)
+    world.renew_rounds()
+    world.close_for_options(trader, world.orders({"2000C": -5})).one("Refreshed")
     world.check()
 
 
-def test_liquidate_closes_eight_positions_at_a_time(world: OptionWorld, trader: str) -> None:
-    names = ["1900C", "2000C", "2100C", "2200C", "2400C", "1900P", "2000P", "2100P", "1800P", "2200P"]
-    world.option(trader, dict.fromkeys(names[:5], -1))
-    world.option(trader, dict.fromkeys(names[5:], -1))
-    free = world.health(trader).equity - world.health(trader).initial
-    world.withdraw(trader, free // 10**12 - 1)
-    world.set_price(ETH, 2_500 * WAD)
-    assert world.health(trader).equity < world.health(trader).maintenance
-    kept = set(list(world.held(trader))[8:])
-    world.liquidate_options(trader, ETH, WEEK)
-    assert set(world.held(trader)) == kept
+def test_close_for_checked_asks_margin_what_trade_would(world: OptionWorld, trader: str) -> None:
+    """The bought leg of a spread: unchecked it can be closed, checked as little as by its owner."""
+    world.option(trader, {"2000C": -100, "2100C": 100})
     health = world.health(trader)
-    if health.equity >= health.maintenance:
-        with reverts("options: account is healthy"):
-            world.liquidate_options(trader, ETH, WEEK)
-    else:
-        world.liquidate_options(trader, ETH, WEEK)
-        assert world.held(trader) == {}
-    world.check()
-
-
-def test_liquidate_judges_by_all_markets_and_closes_on_one_board(world: OptionWorld, trader: str) -> None:
-    """A perpetual that has lost makes the options liquidatable, even while the perpetual's own price is stale."""
-    world.trade(trader, BTC, 2 * WAD)
-    world.option(trader, {"2000C": -5, "2200C": 2})
-    to_cash(world, trader, 24_700 * 10**6)
-    world.set_price(BTC, 50_500 * WAD)
-    world.warp(3_000)
-    world.set_price(ETH, 2_000 * WAD)
-    world.warp(700)
-    assert not world.oracle.peek(BTC).fresh
+    world.withdraw(trader, (health.equity - health.initial) // 10**12)
+    hedge = world.orders({"2100C": -100})
+    with reverts("margin: below maintenance"):
+        world.send(trader, hedge)
+    with reverts("margin: below maintenance"):
+        world.close_for_options(trader, hedge, checked=True)
+    world.close_for_options(trader, world.orders({"2000C": 1}), checked=True)
+    world.close_for_options(trader, hedge)
     assert world.health(trader).equity < world.health(trader).maintenance
-    world.liquidate_options(trader, ETH, WEEK)
-    assert world.held(trader) == {}
-    assert world.clearinghouse.account(trader)[1] == 1 << BTC
+    world.close_for_options(trader, world.orders({"2000C": 1}), checked=True)  # lowers what is required
     world.check()
 
 
-def test_liquidate_insolvent_short_leaves_its_debt_to_insurance_and_lps(world: OptionWorld, trader: str) -> None:
+def test_close_for_an_insolvent_short_leaves_its_debt(world: OptionWorld, trader: str) -> None:
     to_cash(world, trader, 4_000 * 10**6)
     world.option(trader, {"2000C": -10})
     world.set_price(ETH, 2_800 * WAD)
-    assert world.health(trader).equity < 0
-    assert world.liquidate_options(trader, ETH, WEEK).value == 0
+    world.close_for_options(trader, world.orders({"2000C": 10})).one("BadDebtCovered")
     assert world.clearinghouse.account(trader) == (0, 0)
     world.check()
 
 
-def test_liquidate_works_when_everything_is_paused(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 2_600 * 10**6)
-    world.option(trader, {"2000C": -10})
-    world.set_price(ETH, 2_250 * WAD)
+# ── transfer ──
+
+
+MOVED = [
+    ({"2000C": 5}, {}),
+    ({"2000C": 2, "2200P": -3, "2100C": -1.234567}, {"2000C": 1, "2200P": -1}),
+    ({"2000C": 5, "2200P": -5, "2100C": -4}, {"2400C": 1}),
+]
+
+
+@pytest.mark.parametrize(("moved", "held"), MOVED, ids=["all of one", "parts, added", "all of three"])
+def test_transfer_moves_positions_at_mark(
+    world: OptionWorld, trader: str, other: str, moved: dict[str, int | float], held: dict[str, int | float]
+) -> None:
+    """What the taker pays the giver gets; nobody else, and no total of the vault, notices."""
+    world.option(trader, {"2000C": 5, "2200P": -5, "2100C": -4})
+    if held:
+        world.option(other, held)
+    world.warp(300)
+    world.set_price(ETH, 2_077 * WAD + 12_345)
+    world.sync(ETH)
+    orders, key = world.orders(moved), key_of(ETH, WEEK)
+    before = [world.cash(account) for account in (trader, other)]
+    buckets, potential = world.clearinghouse.buckets(), world.inventory.state().potential
+    inventory, board = world.inventory.market(ETH), world.book.board(ETH, WEEK)
+    mark = world.twin_book.preview(other, orders, world.twin.oracle.last(ETH, world.now), world.now).premium
+    receipt = world.transfer_options(trader, other, orders)
+    paid = before[1] - world.cash(other)
+    assert paid == world.cash(trader) - before[0]
+    assert mark - len(orders) <= paid <= mark  # the giver's rounding, not the taker's
+    assert world.clearinghouse.buckets() == buckets
+    assert (world.inventory.market(ETH), world.inventory.state().potential) == (inventory, potential)
+    after = world.book.board(ETH, WEEK)
+    assert after._replace(legs=board.legs) == board
+    assert world.held(other) == {
+        series: round((moved.get(name, 0) + held.get(name, 0)) * 10**6)
+        for name in {**moved, **held}
+        for series in [world.series(name)]
+    }
+    assert tuple(receipt.one("Transferred")) == (
+        trader, other, ETH, WEEK, [astuple(o) for o in orders], 2_077 * WAD + 12_345, paid,
+    )  # fmt: skip
+    assert not receipt.find("ExposureChanged")
+    assert world.twin_book.recomputed(key).value == after.value
+    world.check()
+
+
+def test_transfer_is_accepted_where_nothing_can_be_opened(world: OptionWorld, trader: str, other: str) -> None:
+    """Nets stay as they are: pause, caps, minimum size, cut-off, a stale surface, a board that is due do not count."""
+    world.option(trader, {"2000C": 5})
     world.pause_options()
     world.freeze_surface(ETH)
     world.close_board(ETH, WEEK)
-    world.liquidate_options(trader, ETH, WEEK)
+    world.configure_options(cap_series=0, cap_expiry=0, cap_market=0, min_size=100 * WAD, cutoff=7 * DAY)
+    world.warp(8 * 3_600)
+    world.renew_rounds()
+    assert world.book.is_due(key_of(ETH, WEEK), 2_000 * WAD)
+    world.transfer_options(trader, other, world.orders({"2000C": 0.000001}))
+    world.transfer_options(trader, other, world.orders({"2000C": 4.999999}))
     assert world.held(trader) == {}
+    assert world.clearinghouse.account(trader)[1] == 0
     world.check()
+
+
+def test_transfer_of_an_insolvent_short_leaves_its_debt(world: OptionWorld, trader: str, other: str) -> None:
+    to_cash(world, trader, 4_000 * 10**6)
+    world.option(trader, {"2000C": -10})
+    world.set_price(ETH, 2_800 * WAD)
+    lp, cash = world.clearinghouse.buckets().lp, world.cash(other)
+    receipt = world.transfer_options(trader, other, world.orders({"2000C": -10}))
+    debt = receipt.one("BadDebtCovered")
+    assert world.clearinghouse.account(trader) == (0, 0)
+    assert world.cash(other) - cash == -receipt.one("Transferred").premium > 0
+    assert world.clearinghouse.buckets().lp == lp - debt.by_lp
+    world.check()
+
+
+def test_transfer_refuses_what_it_cannot_move(world: OptionWorld, trader: str, other: str) -> None:
+    world.option(trader, {"2000C": 5, "2200P": -5})
+    world.option(other, {"2000C": -1})
+    third = world.traders[2]
+    for giver, taker, legs, reason in (
+        (trader, trader, {"2000C": 1}, "options: same account"),
+        (trader, third, {"2000C": -1}, "options: not closing"),
+        (trader, third, {"2000C": 6}, "options: not closing"),
+        (trader, third, {"2400C": 1}, "options: not closing"),
+        (trader, third, {"2000C": 1, "2200P": 1}, "options: not closing"),
+        (trader, other, {"2000C": 0.5}, "options: taker is on the other side"),
+        (trader, other, {"2000C": 3}, "options: taker is on the other side"),
+        (other, trader, {"2000C": -1}, "options: taker is on the other side"),
+    ):
+        with reverts(reason):
+            world.transfer_options(giver, taker, world.orders(legs))
+    for orders, reason in (
+        ([], "options: no orders"),
+        ([Order(world.series("2000C"), 0)], "options: zero size"),
+        ([Order(world.series("2000C"), -(2**62 + 1) * LOT)], "options: size range"),
+        (world.orders({"2000C": 1}) * 2, "options: duplicate series"),
+        ([Order(1, LOT)], "options: expired"),
+        ([Order(2 << 8, LOT)], "options: not listed"),
+    ):
+        with reverts(reason):
+            world.transfer_options(trader, third, orders)
+    names = ["1900C", "2100C", "2400C", "2600C", "2800C", "1900P", "2100P", "2000P"]
+    world.option(third, dict.fromkeys(names, 1))
+    world.option(third, dict.fromkeys(["1600C", "1800C", "2200C", "3000C", "1600P", "1800P", "2400P", "3000P"], 1))
+    with reverts("options: too many legs"):
+        world.transfer_options(trader, third, world.orders({"2000C": 1}))
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        world.transfer_options(trader, other, world.orders({"2200P": -1}))
+    world.check()
+
+
+def test_penalty_of_markets(world: OptionWorld) -> None:
+    assert world.options.penalty_bps(ETH) == OPTIONS.penalty_bps
+    for market in (2, 16):
+        with reverts("options: not listed"):
+            world.options.penalty_bps(market)
 
 
 # ── governance ──
@@ -963,26 +1061,18 @@ def test_every_act_is_logged(world: OptionWorld, trader: str) -> None:
     assert tuple(lowered.params) == astuple(replace(OPTIONS, cap_series=WAD, cap_expiry=WAD, cap_market=WAD))
 
 
-def test_liquidation_is_logged_with_what_it_was_judged_by(world: OptionWorld, trader: str) -> None:
-    to_cash(world, trader, 2_600 * 10**6)
-    world.option(trader, {"2000C": -10})
-    world.set_price(ETH, 2_250 * WAD)
-    health = world.health(trader)
-    receipt = world.liquidate_options(trader, ETH, WEEK)
-    assert tuple(receipt.one("Liquidated", world.options)) == (
-        trader, ETH, WEEK, world.liquidator, health.equity, health.maintenance, receipt.value,
-    )  # fmt: skip
-    trade = receipt.one("Trade", world.options)
-    assert (trade.account, [tuple(o) for o in trade.orders]) == (trader, [(world.series("2000C"), 10 * WAD)])
-
-
-def test_operation_under_way_refuses_trades_and_quotes(world: OptionWorld, trader: str) -> None:
-    orders = [astuple(o) for o in world.orders({"2000C": 1})]
+def test_operation_under_way_refuses_trades_and_quotes(world: OptionWorld, trader: str, other: str) -> None:
+    orders, closing, moved = (
+        [astuple(o) for o in world.orders(x)] for x in ({"2000C": 1}, {"2200C": -1}, {"2200C": 1})
+    )
     world.option(trader, {"2200C": 1})
     calls = (
         world.options.tx("quote", trader, orders),
         world.options.tx("trade", orders, 2**255 - 1, world.now),
+        world.options.tx("close_for", trader, closing, False),
+        world.options.tx("transfer", trader, other, moved),
     )
+    world.options.grant_role.send(world.operation, Role.CLOSER, sender=world.governor)
     for call in calls:
         with reverts("clearing: in progress"):
             world.operation.run.send(

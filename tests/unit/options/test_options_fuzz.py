@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ballast.chain import Reverted, reverts
-from ballast.model.exact.option_book import LOT, Order, board_of, expiry_of, is_put, key_of, strike_of
+from ballast.model.exact.option_book import LOT, Order, board_of, is_put, key_of, strike_of
 from tests.unit.options.world import BTC, ETH, FORTNIGHT, STRIKES, WAD, WEEK, OptionWorld
 
 SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
@@ -41,7 +41,7 @@ steps = st.tuples(
     st.sampled_from(
         ["option"] * 9
         + ["close", "close", "price", "price", "price", "surface", "wait", "refresh", "perp", "perp"]
-        + ["liquidate", "liquidate", "withdraw", "day", "settle", "settle", "pause", "freeze"]
+        + ["force", "force", "force", "withdraw", "day", "settle", "settle", "pause", "freeze"]
     ),
     st.integers(0, 2),
     st.sampled_from([0, 0, 0, 1, 2]),
@@ -93,8 +93,8 @@ class Play:
                 attempt(lambda each=each: world.post(each, 0.6), SURFACE)  # type: ignore[misc]
         elif kind == "refresh":
             attempt(lambda: world.refresh(market, expiry), WAITING | {"options: not due", "options: not listed"})
-        elif kind == "liquidate":
-            self.liquidate()
+        elif kind == "force":
+            self.force(who, market, expiry, x)
         elif kind == "withdraw":
             units = max(world.cash(trader), 0) * x // 10**18
             if units:
@@ -151,20 +151,34 @@ class Play:
         if orders:
             attempt(lambda: world.execute(trader, orders), {"oracle: stale price"})
 
-    def liquidate(self) -> None:
-        """I9: what is below maintenance can be liquidated, what is not cannot."""
-        world = self.world
-        for account in world.traders:
-            for key in {board_of(series) for series in world.held(account)}:
-                market, expiry = key & 255, expiry_of(key)
-                if world.now >= expiry or not world.oracle.peek(market).fresh:
-                    continue
-                health = world.margin.health(account)
-                if health.equity < health.maintenance:
-                    world.liquidate_options(account, market, expiry)
-                else:
-                    with reverts("options: account is healthy"):
-                        world.liquidate_options(account, market, expiry)
+    def force(self, who: int, market: int, expiry: int, x: int) -> None:
+        """A part of a board is closed for its owner, or moved to who is not on the other side of any of it."""
+        world, key = self.world, key_of(market, expiry)
+        account, taker = world.traders[who], world.traders[(who + 1) % 3]
+        legs = sorted((series, lots) for series, lots in world.held(account).items() if board_of(series) == key)
+        orders = [Order(series, (lots * x // 10**6 or lots) * LOT) for series, lots in legs][:8]
+        if not orders or world.now >= expiry or not world.oracle.peek(market).fresh:
+            return
+        if x % 3 == 0:
+            closing = [Order(order.series, -order.size) for order in orders]
+            attempt(lambda: world.close_for_options(account, closing, x % 2 == 0), {"margin: below maintenance"})
+            return
+        has = world.held(taker)
+        if any(has.get(order.series, 0) * order.size < 0 for order in orders):
+            with reverts("options: taker is on the other side"):
+                world.transfer_options(account, taker, orders)
+            return
+        inventory, buckets = world.inventory.market(market), world.clearinghouse.buckets()
+        cash = world.cash(account) + world.cash(taker)
+        receipt = attempt(lambda: world.transfer_options(account, taker, orders), {"options: too many legs"})
+        if receipt is None:
+            return
+        assert world.inventory.market(market) == inventory
+        debt = sum(event.by_insurance + event.by_lp for event in receipt.find("BadDebtCovered"))
+        assert world.cash(account) + world.cash(taker) == cash + debt
+        after = world.clearinghouse.buckets()
+        assert buckets.lp + buckets.insurance - debt == after.lp + after.insurance
+        assert (after.reserve, after.fees, after.payables) == (buckets.reserve, buckets.fees, buckets.payables)
 
     def settle(self, market: int, expiry: int, first: int) -> None:
         """The board if it can be, then accounts from the first on."""

@@ -318,7 +318,9 @@ def test_settle_is_refused_before_expiry_and_twice(world: OptionWorld, trader: s
     with reverts("options: expired"):
         world.send(trader, world.orders({"2000C": -3}))
     with reverts("options: expired"):
-        world.liquidate_options(trader, ETH, WEEK)
+        world.close_for_options(trader, world.orders({"2000C": -3}))
+    with reverts("options: expired"):
+        world.transfer_options(trader, world.traders[1], world.orders({"2000C": 3}))
     world.check()
 
 

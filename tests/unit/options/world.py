@@ -86,6 +86,7 @@ class OptionWorld(World):
             contract.grant_role.send(world.options, Role.ENGINE)
         for contract in (world.surface, world.options):
             contract.grant_role.send(world.guardian, Role.GUARDIAN)
+        world.options.grant_role.send(world.liquidator, Role.CLOSER)
         world.surface.set_signer.send(Account.from_key(FEEDER).address, True)
         world.surface.set_threshold.send(1)
         twin, surface = world.twin, VolSurface()
@@ -283,10 +284,19 @@ class OptionWorld(World):
         for start in range(0, len(legs), 8):
             self.send(account, [Order(series, lots * LOT) for series, lots in legs[start : start + 8]])
 
-    def liquidate_options(self, account: str, market: int, expiry: int) -> Receipt:
+    def close_for_options(self, account: str, orders: Sequence[Order], checked: bool = False) -> Receipt:
+        plain = [astuple(order) for order in orders]
         return self.do(
-            lambda: self.options.liquidate.send(account, market, expiry, sender=self.liquidator),
-            lambda twin: _engine(twin).liquidate(account, market, expiry, self.liquidator, self.now),
+            lambda: self.options.close_for.send(account, plain, checked, sender=self.liquidator),
+            lambda twin: _engine(twin).close_for(account, orders, checked, self.now),
+        )
+
+    def transfer_options(self, giver: str, taker: str, orders: Sequence[Order]) -> Receipt:
+        """Orders are the taker's."""
+        plain = [astuple(order) for order in orders]
+        return self.do(
+            lambda: self.options.transfer.send(giver, taker, plain, sender=self.liquidator),
+            lambda twin: _engine(twin).transfer(giver, taker, orders, self.now),
         )
 
     # ── keeping ──
@@ -362,6 +372,7 @@ class OptionWorld(World):
             held.theta, list(held.stress), held.interest, held.legs + settled.legs, point.strikes, settled.price,
             settled.owed, point.closing_only,
         )  # fmt: skip
+        assert tuple(self.book.smile(market, expiry)) == astuple(book.smile(market, expiry))
         strikes = [tuple(strike) for strike in self.book.strikes(market, expiry)]
         assert strikes == [(s.strike * STRIKE_UNIT, s.calls, s.puts) for s in book.strikes[key]]
         legs = [
