@@ -1,6 +1,6 @@
 """Who pays when an account's margin does not last -> docs/reports/waterfall.svg.
 
-The rules are those of docs/mechanism.md §12-§14 with the parameters of networks/local.yaml, which are read from it.
+The rules are those of docs/mechanism.md §12, §13 and §15 with the parameters of networks/local.yaml, which are read from it.
 `python -m scripts.report margin` writes it.
 """
 
