@@ -16,6 +16,7 @@ from ballast.model.exact.structs import Health
 from tests.unit.clearing.world import ALL, BTC, ETH, FORTNIGHT, WAD, WEEK, LiquidationWorld
 
 BPS = 10_000
+BARE = 2  # a market without options
 PENALTY_BPS = 100  # of both engines
 PORTFOLIOS = int(96 * float(os.environ.get("BALLAST_FUZZ_SCALE", "1")))
 DUST = 10**6  # [WAD] roundings of a few orders
@@ -23,12 +24,12 @@ DUST = 10**6  # [WAD] roundings of a few orders
 
 @pytest.fixture(scope="module")
 def deployed() -> LiquidationWorld:
-    return LiquidationWorld.create()
+    return LiquidationWorld.create(prices=(2_000 * WAD, 60_000 * WAD, 10 * WAD))
 
 
 @pytest.fixture
 def world(deployed: LiquidationWorld) -> Iterator[LiquidationWorld]:
-    """Two markets, three boards, three traders with a million each, ten million of LPs."""
+    """Two markets with three boards, one without; three traders with a million each, ten million of LPs."""
     with deployed.undone():
         yield deployed
 
@@ -147,7 +148,7 @@ def test_liquidate_refuses_what_the_account_does_not_have(world: LiquidationWorl
     with reverts("liquidation: no position"):
         world.liquidate(weak, BTC, 0, world.orders({"2000C": 5}))
     with reverts("oracle: not listed"):
-        world.liquidate_perp(weak, 2)
+        world.liquidate_perp(weak, BARE + 1)
     world.check()
 
 
@@ -310,6 +311,20 @@ def test_liquidate_options_that_ask_for_nothing_go_where_more_is_owed_than_there
     world.check()
 
 
+def test_closing_where_no_options_are_listed_is_not_refused_below_maintenance(
+    world: LiquidationWorld, weak: str
+) -> None:
+    """I9: by hand and by a liquidation, of an account that has options elsewhere."""
+    world.option(weak, {"2000C": -10})
+    world.trade(weak, BARE, 1_000 * WAD)
+    world.leave(weak, -700 * WAD)
+    with world.undone():
+        world.trade(weak, BARE, -500 * WAD)
+        world.check()
+    world.liquidate_perp(weak, BARE)
+    world.check()
+
+
 # ── penalty and reward ──
 
 
@@ -434,7 +449,7 @@ def test_take_discount_grows_as_the_account_falls(world: LiquidationWorld, weak:
     world.trade(weak, ETH, 100 * WAD)
     maintenance = world.health(weak).maintenance
     rewards = []
-    for spare in (1, maintenance // 4, maintenance // 2, maintenance * 3 // 4, maintenance - 1):
+    for spare in (1, -(-maintenance // 4), -(-maintenance // 2), -(-maintenance * 3 // 4), maintenance - 1):
         with world.undone():
             world.leave(weak, -spare)
             liquidated = world.take_perp(weak, size=WAD, by=taker)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import astuple, replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from ballast.chain import reverts
 from ballast.model.analytic import margin
 from ballast.model.exact.fixed import Reverted as TwinReverted
-from ballast.model.exact.option_book import OptionLeg, Order, key_of, pack
+from ballast.model.exact.option_book import OptionLeg, Order, expiry_of, is_put, key_of, pack, strike_of
 from ballast.model.exact.structs import Health
 from ballast.model.exact.vol_surface import Smile
 from tests.unit.perps.world import BTC, ETH, PERP, WAD, World
@@ -303,16 +304,6 @@ def test_withdraw_keeps_what_options_ask(world: World) -> None:
     world.withdraw(account, free)
 
 
-def test_liquidate_of_a_perpetual_counts_short_options(world: World) -> None:
-    account = world.traders[2]
-    world.trade(account, ETH, 10 * WAD)
-    with reverts("perps: account is healthy"):
-        world.liquidate(account, ETH)
-    world.hold_options(account, leg(world, -10_000 * WAD))
-    world.liquidate(account, ETH)
-    assert world.position(account).size == 0
-
-
 def test_check_initial_holds_down_to_the_requirement(world: World, trader: str) -> None:
     world.hold_options(trader, leg(world, -WAD))
     cash, mask = world.clearinghouse.account(trader)
@@ -397,6 +388,53 @@ def test_check_close_puts_back_what_was_closed(world: World, trader: str) -> Non
     judge(False, 5 * WAD)  # a long perpetual covered the call
     judge(True, -5 * WAD)
     judge(True, 5 * WAD, (call, 15 * WAD))
+
+
+# ── as it would be after a trade ──
+
+
+def test_assess_change_asks_what_the_account_would_be_asked_after_it(world: World, trader: str) -> None:
+    """Equity stays; requirements are those of the account once it has what it would have, to the wei."""
+    key = key_of(ETH, (world.now // DAY + 30) * DAY + 8 * 3_600)
+    world.set_smile(ETH, expiry_of(key), smile(world, rho=-3 * WAD // 10, eta=WAD))
+    rng = np.random.default_rng(5)
+    ids = [
+        pack(strike * 10**8, i, key, put)
+        for i, strike in enumerate((1_800, 2_000, 2_100, 2_500)) for put in (False, True)
+    ]  # fmt: skip
+
+    def held(sizes: list[int]) -> list[OptionLeg]:
+        return [
+            OptionLeg(id, ETH, expiry_of(key), strike_of(id) * 10**10, is_put(id), size * 10**12, 0)
+            for id, size in zip(ids, sizes, strict=True) if size
+        ]  # fmt: skip
+
+    for _ in range(8):
+        before, after = ([int(x) for x in rng.integers(-(10**8), 10**8, 8) * rng.integers(0, 2, 8)] for _ in range(2))
+        if not any(before):
+            continue
+        world.hold_options(trader, *held(before))
+        cash, mask = world.clearinghouse.account(trader)
+        size = int(rng.integers(-100, 100)) * WAD
+        orders = [Order(id, (y - x) * 10**12) for id, x, y in zip(ids, before, after, strict=True) if x != y]
+        now = world.health(trader)
+        changed = Health(*world.margin.assess_change(trader, cash, mask, ETH, size, [astuple(o) for o in orders]))
+        assert changed == world.twin.margin.assess_change(trader, cash, mask, ETH, size, orders, world.now)
+        assert changed.equity == now.equity
+        if size:
+            world.trade(trader, ETH, size)
+        world.hold_options(trader, *held(after))
+        then = world.health(trader)
+        assert (changed.initial, changed.maintenance) == (then.initial, then.maintenance)
+    assert world.position(trader).size != 0
+
+
+def test_assess_change_of_nothing_is_assess(world: World, trader: str) -> None:
+    world.trade(trader, BTC, WAD)
+    cash, mask = world.clearinghouse.account(trader)
+    assert Health(*world.margin.assess_change(trader, cash, mask, BTC, 0, [])) == world.health(trader)
+    less = Health(*world.margin.assess_change(trader, cash, mask, BTC, -WAD, []))
+    assert less == Health(world.health(trader).equity, 0, 0)
 
 
 # ── random portfolios ──
