@@ -19,10 +19,11 @@
 
         Invariants: nothing happens unless every listed market's mark is fresh, options are valued and profit is above
         the trigger, at the nomination and at the closing. Trades cannot bring that about: who opens has no profit,
-        and his costs add to NAV. Closing takes open profit to the target or, if the position is not enough, as near
-        as it goes; below it by rounding, and by the funding that the position is owed, which is paid out whatever
-        part is closed. The account pays no spread and no charge: NAV changes by the charge that LPs bear instead, or
-        by the rebate that they get. The reward is at most a hundredth of the profit closed.
+        his costs add to NAV, and who closes at a loss only stops hiding what others have won. Closing takes open
+        profit to the target or, if the position is not enough, as near as it goes; below it by rounding, and by the
+        funding that the position is owed, which is paid out whatever part is closed. The account pays no spread and
+        no charge: NAV changes by the charge that LPs bear instead, or by the rebate that they get. The reward is at
+        most a hundredth of the profit closed.
 @dev    A nominee that is no longer in profit is dropped; nobody is paid for that. A nomination left alone for GRACE
         makes room. Margin is not checked: an account that loses a hedge this way may be liquidated, as after any
         other price. Options are not closed: what their holders paid is not kept by account. Twin:
