@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ballast.chain import Reverted
 from ballast.fuzz.desk import NO_STRESS
-from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, Outcome, World
+from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
 from ballast.model.analytic import margin
 from ballast.model.exact.fixed import BPS, MARKETS, OPTION_BIT, WAD, YEAR
 from ballast.model.exact.fixed import require as demand
@@ -126,7 +126,7 @@ def deposit_margin(w: World, who: str, units: int, to: str, permit: bool = False
     else:
         args = ("deposit", units, account)
     outcome = w.do(w.system.clearinghouse, *args, sender=who, twin=add, touches=_accounts(to))
-    if not outcome.ok and not outcome.meddled and 0 < units <= WEALTH and to != NOBODY:
+    if not outcome.ok and not outcome.meddled and 0 < units <= WEALTH and to != NOBODY and not w.frozen:
         raise Broken("i14_margin_can_always_be_added", f"{who} is told {outcome.reason!r}")
 
 
@@ -134,8 +134,7 @@ def deposit_margin(w: World, who: str, units: int, to: str, permit: bool = False
 def withdraw_margin(w: World, who: str, units: int, of: str = "", to: str = "") -> None:
     """Of an account to a receiver; both are the caller unless named."""
     of, to = of or who, to or who
-    cash, mask = w.twin.clearinghouse.account(w.address(of))
-    free = 0 if mask else cash
+    free = withdrawable(w, w.address(of))
 
     allowed = of == who or ("clearinghouse", of, who) in w.operators
     good = to not in (NOBODY, "clearinghouse")
@@ -155,6 +154,16 @@ def withdraw_margin(w: World, who: str, units: int, of: str = "", to: str = "") 
     owed = allowed and good and 0 < units * w.scale <= free
     if owed and not outcome.meddled and outcome.reason != TOKENS_AT_VENUES:
         raise Broken("i14_cash_without_positions_is_free", f"{who} is told {outcome.reason!r}")
+
+
+def withdrawable(w: World, account: str) -> int:
+    """Cash that nothing holds back [quote, WAD]: none beside positions, none between freeze and settlement, and a part
+    after it where accounts own more than there is."""
+    ledger = w.twin.clearinghouse
+    cash, mask = ledger.account(account)
+    if mask or (w.frozen and not ledger.finalised):
+        return 0
+    return cash if ledger.lp >= 0 or not w.frozen else max(cash * ledger.cash_ratio() // WAD - 1, 0)
 
 
 @action("{owner} lets {operator} act at {contract}: {on}")
@@ -195,39 +204,14 @@ def trade(w: World, who: str, market: int, size: int, limit: int | None = None, 
         sender=who, twin=lambda t: t.perp_engine.trade(account, market, size, worst, deadline, w.now),
     )  # fmt: skip
     hedges = outcome.reason == BARES and w.twin.clearinghouse.account(account)[1] >> OPTION_BIT != 0
-    if closes and limit is None and not late and not outcome.ok and not outcome.meddled and not hedges:
+    spoilt = outcome.meddled or hedges or w.frozen
+    if closes and limit is None and not late and not outcome.ok and not spoilt:
         raise Broken("i9_closing_is_never_refused", f"{who} holds {held} and is told {outcome.reason!r}")
 
 
 @action("{who} closes {market:market}")
 def close(w: World, who: str, market: int) -> None:
     trade(w, who, market, -w.twin.perp_engine.position(w.address(who), market).size)
-
-
-@action("{who} liquidates {victim} in {market:market}")
-def liquidate(w: World, who: str, victim: str, market: int) -> None:
-    account, liquidator = w.address(victim), w.address(who)
-    before = standing(w, account)
-    outcome = w.do(
-        w.system.perp_engine, "liquidate", account, market,
-        sender=who, twin=lambda t: t.perp_engine.liquidate(account, market, liquidator, w.now), touches=(victim,),
-    )  # fmt: skip
-    told_liquidatable(outcome, before, "perps: account is healthy")
-    if outcome.ok and who != victim:
-        after, quote = standing(w, account), w.quotes[-1]
-        left = before.equity - quote.half_spread - quote.charge
-        # what it is left with after the closing trade is the most that the penalty takes; bad debt is forgiven
-        if after.equity < min(left, Fraction(0)) - before.slack or after.equity < left - outcome.value - before.slack:
-            told = f"{before} and {outcome}, left {float(left):.3f}, {after}"
-            raise Broken("i9_penalty_is_at_most_the_equity_left", told)
-
-
-def told_liquidatable(outcome: Outcome, before: Standing, healthy: str) -> None:
-    """Raise Broken unless a liquidation went through, or was refused as `healthy`, as the account's standing says."""
-    short = before.maintenance - before.equity
-    refused = outcome.reason == healthy
-    if not outcome.meddled and ((outcome.ok and short < -before.slack) or (refused and short > before.slack)):
-        raise Broken("i9_liquidatable_iff_below_maintenance", f"{before}, {outcome}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +395,7 @@ def request(w: World, who: str, shares: int, to: str, of: str = "") -> None:
         sender=who, twin=ask, touches=_accounts(to, of),
     )  # fmt: skip
     if outcome.ok and spends:
-        _spend(w, of, who, shares)
+        spend(w, of, who, shares)
 
 
 @action("{who} processes the epoch")
@@ -468,7 +452,7 @@ def send_shares(w: World, who: str, shares: int, to: str, of: str = "") -> None:
 
     args = (w.address(of), w.address(to), shares)
     if w.do(w.system.vault, "transferFrom", *args, sender=who, twin=move, touches=touches).ok:
-        _spend(w, of, who, shares)
+        spend(w, of, who, shares)
 
 
 @action("{who} lets {spender} spend {shares:wad} shares")
@@ -490,7 +474,7 @@ def forge_permit(w: World, who: str, owner: str, spender: str, shares: int) -> N
     w.do(w.system.vault, "permit", w.address(owner), w.address(spender), shares, *signed, sender=who, twin=refuse)
 
 
-def _spend(w: World, owner: str, spender: str, shares: int) -> None:
+def spend(w: World, owner: str, spender: str, shares: int) -> None:
     """An allowance without limit stays."""
     if w.allowances[owner, spender] != MAX_UINT:
         w.allowances[owner, spender] -= shares
@@ -688,7 +672,7 @@ def pause_market(w: World, market: int, on: bool) -> None:
 def halt(w: World, market: int, on: bool) -> None:
     w.do(
         w.system.oracle, "halt" if on else "resume", market,
-        sender="governor", twin=lambda t: t.oracle.set_halted(market, on),
+        sender="governor", twin=lambda t: t.oracle.set_halted(market, on, w.now),
     )  # fmt: skip
 
 

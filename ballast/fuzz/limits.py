@@ -49,6 +49,7 @@ class Limits:
                 system.clearinghouse.call("insurance_share_bps"),
                 system.clearinghouse.call("liquidator_share_bps"),
                 system.clearinghouse.call("lp_share_bps"),
+                system.clearinghouse.call("lp_share_bps"),
                 system.clearinghouse.call("margin"),
                 *(tuple(sorted((who, int(held)) for who, held in table.held.items())) for table in w.roles.values()),
             ),

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from ballast.chain import Reverted as ChainReverted
-from ballast.fuzz.actions import ACTIONS, BARES, Step, action, standing, told_liquidatable
+from ballast.fuzz.actions import ACTIONS, BARES, Step, action
 from ballast.fuzz.surfaces import fresh_update
 from ballast.fuzz.world import ACTORS, TRADERS, Broken, Fault, World, plain
 from ballast.model.exact.fixed import WAD, Reverted
@@ -51,7 +51,7 @@ def trade_options(w: World, who: str, orders: Legs, most: int | None = None, lat
     account, deadline = w.address(who), w.now - late
     limit = NO_LIMIT if most is None else most
     listed = [Order(series, size) for series, size in orders]
-    told, closes = _quoted(w, account, listed), _only_shrinks(w, account, listed)
+    told, closes = _quoted(w, account, listed), only_shrinks(w, account, listed)
     held, w.was_due = w.book.legs_of.get(account, {}), told == "options: refresh first"
     outcome = w.do(
         w.system.option_engine, "trade", [tuple(order) for order in orders], limit, deadline,
@@ -67,7 +67,7 @@ def trade_options(w: World, who: str, orders: Legs, most: int | None = None, lat
         fair = outcome.value == told if outcome.ok else outcome.reason in ONLY_OF_TRADES
     if not fair:
         raise Broken("i8_a_quote_is_what_a_trade_does", f"quoted {told}, {outcome}")
-    if closes and most is None and late <= 0 and not outcome.ok and outcome.reason not in CLOSES:
+    if closes and most is None and late <= 0 and not outcome.ok and outcome.reason not in CLOSES and not w.frozen:
         raise Broken("i14_closing_options_is_never_refused", f"{who} is told {outcome.reason!r}")
 
 
@@ -86,7 +86,7 @@ def _quoted(w: World, account: str, orders: list[Order]) -> OptionOutcome | str:
     return expected
 
 
-def _only_shrinks(w: World, account: str, orders: list[Order]) -> bool:
+def only_shrinks(w: World, account: str, orders: list[Order]) -> bool:
     """Whether these are orders, and every one takes a part of a position on one board."""
     held = w.book.legs_of.get(account, {})
     series = [order.series for order in orders]
@@ -98,17 +98,6 @@ def _only_shrinks(w: World, account: str, orders: list[Order]) -> bool:
         if rest or not 0 < lots <= abs(before) or (order.size > 0) == (before > 0):
             return False
     return True
-
-
-@action("{who} liquidates the options of {victim} in {market:market} to {expiry}")
-def liquidate_options(w: World, who: str, victim: str, market: int, expiry: int) -> None:
-    account, liquidator = w.address(victim), w.address(who)
-    before = standing(w, account)
-    outcome = w.do(
-        w.system.option_engine, "liquidate", account, market, expiry,
-        sender=who, twin=lambda t: _engine(t).liquidate(account, market, expiry, liquidator, w.now), touches=(victim,),
-    )  # fmt: skip
-    told_liquidatable(outcome, before, "options: account is healthy")
 
 
 # ---- boards
@@ -136,7 +125,7 @@ def settle_board(w: World, who: str, market: int, expiry: int, off: int = 0) -> 
     )  # fmt: skip
     if len(unique) > 1:
         raise Broken("i14_one_price_settles", f"any of {sorted(unique)} can be proved")
-    if provable and not outcome.ok and not outcome.meddled and outcome.reason != WAITS:
+    if provable and not outcome.ok and not outcome.meddled and outcome.reason != WAITS and not w.frozen:
         raise Broken("i14_what_is_over_can_be_settled", f"by round {round_id}: {outcome.reason!r}")
 
 
@@ -148,7 +137,7 @@ def settle_accounts(w: World, who: str, market: int, expiry: int, accounts: list
         sender=who, twin=lambda t: _engine(t).settle_accounts(market, expiry, owners),
         touches=tuple(name for name in accounts if name in w.actors),
     )  # fmt: skip
-    if settled and not outcome.ok and not outcome.meddled:
+    if settled and not outcome.ok and not outcome.meddled and not w.frozen:
         raise Broken("i14_settled_accounts_are_paid", f"{outcome.reason!r}")
 
 
@@ -159,7 +148,7 @@ def clear_board(w: World, who: str, market: int, expiry: int) -> None:
         w.system.option_engine, "clear", market, expiry,
         sender=who, twin=lambda t: _engine(t).clear(market, expiry),
     )  # fmt: skip
-    if done is not None and done.legs == 0 and not outcome.ok and not outcome.meddled:
+    if done is not None and done.legs == 0 and not outcome.ok and not outcome.meddled and not w.frozen:
         raise Broken("i14_what_is_settled_can_be_cleared", f"{outcome.reason!r}")
 
 
@@ -478,24 +467,3 @@ def boards(w: World, rng: Random) -> list[Step]:
     if market < len(w.feeds) and rng.random() < 0.3:
         between.append(["set_parameter", interval | {"number": market}])
     return [pause, *between, lift]
-
-
-def liquidations(w: World, rng: Random) -> list[Step]:
-    """Whoever is below maintenance, or near it; often after a move against whoever is short."""
-    owners = {w.address(name): name for name in ACTORS}
-    short = [(owner, series) for owner, legs in w.book.legs_of.items() for series, lots in legs.items() if lots < 0]
-    short = [each for each in short if each[0] in owners]
-    if not short:
-        return []
-    weak: dict[str, float] = {}
-    for owner in {owner for owner, _ in short}:
-        health = w.twin.margin.health(owner, w.now)
-        weak[owner] = health.equity / max(health.maintenance, 1)
-    owner, series = min(short, key=lambda each: weak[each[0]]) if rng.random() < 0.8 else rng.choice(short)
-    market, expiry = market_of(board_of(series)), expiry_of(board_of(series))
-    step: Step = ["liquidate_options", {"who": "keeper", "victim": owners[owner], "market": market, "expiry": expiry}]
-    if weak[owner] < 1 or rng.random() < 0.1:
-        return [step]
-    factor = 1 + (-1 if series & 1 else 1) * rng.choice((0.1, 0.2, 0.4, 0.6))
-    answer = max(int(w.newest[market].answer * factor), 1)
-    return [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}], step]

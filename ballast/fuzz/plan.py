@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.grammar import TupleType
 
 from ballast.chain.codec import Function
-from ballast.fuzz import options
+from ballast.fuzz import closes, ending, liquidations, options
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -64,6 +64,12 @@ class Planner:
             (proposal, _), *_ = self.rng.choices(self.proposals, self.weights)
             self.waiting += proposal(self)
         return self.waiting.pop(0)
+
+    def end(self) -> None:
+        """From now on global settlement, and whatever else may be tried then."""
+        self.waiting = ending.prelude(self.world, self.rng)
+        self.proposals = (*self.proposals, (last_payments, 1))
+        self.weights.append(sum(self.weights))
 
     # ---- draws
 
@@ -139,7 +145,7 @@ def margin_out(p: Planner) -> list[Step]:
     """Up to all cash, or all that margin does not hold back."""
     who = p.who(*TRADERS, "keeper")
     cash = p.world.twin.clearinghouse.account(p.world.key(who))[0]
-    if p.rng.random() < 0.2:
+    if p.rng.random() < 0.2 and not p.world.frozen:
         health = p.world.twin.margin.health(p.world.key(who), p.world.now)
         cash = min(cash, health.equity - health.initial)
     return [["withdraw_margin", {"who": who, "units": p.part(max(cash, 0) // p.world.scale)}]]
@@ -192,31 +198,14 @@ def trade_held(p: Planner) -> list[Step]:
 
 
 def liquidate(p: Planner) -> list[Step]:
-    """Whoever is below maintenance at the newest prices, sometimes somebody who is near or far from it."""
-    twin = p.world.twin.fork()
-    held = [(account, market) for (account, market), position in twin.perp_engine.positions.items() if position.size]
-    if not held:
-        return []
-    for market in range(len(p.world.feeds)):
-        twin.oracle.sync(market, p.world.now)
-    health = {account: twin.margin.health(account, p.world.now) for account, _ in held}
-    weak = [leg for leg in held if health[leg[0]].equity < health[leg[0]].maintenance]
-    near = [leg for leg in held if leg not in weak and health[leg[0]].equity < health[leg[0]].initial]
-    if near and p.rng.random() < 0.3:
-        weak = near
-    if not weak and p.rng.random() < 0.9:
-        return []
-    account, market = p.rng.choice(weak or held)
-    victim = next(name for name in ACTORS if p.world.actors[name] == account)
-    who = victim if p.rng.random() < 0.1 else p.who("keeper")
-    return [["liquidate", {"who": who, "victim": victim, "market": market}]]
+    return liquidations.liquidations(p.world, p.rng)
 
 
 def squeeze(p: Planner) -> list[Step]:
     """The price goes where somebody's equity is just above maintenance, or below; then he is liquidated."""
     twin = p.world.twin
     held = [(key, position.size) for key, position in twin.perp_engine.positions.items() if position.size]
-    if not held:
+    if not held or p.world.frozen:
         return []
     (account, market), size = p.rng.choice(held)
     health = twin.margin.health(account, p.world.now)
@@ -226,10 +215,25 @@ def squeeze(p: Planner) -> list[Step]:
         return []
     answer = int(twin.oracle.markets[market].mark.price // 10**10 * (1 + (change if size > 0 else -change)))
     victim = next(name for name in p.world.actors if p.world.actors[name] == account)
-    who = victim if p.rng.random() < 0.15 else p.who("keeper")
     steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 12, 60))}]]
     steps.append(["push", {"market": market, "answer": max(answer, 1)}])
-    return [*steps, ["liquidate", {"who": who, "victim": victim, "market": market}]]
+    return [*steps, *liquidations.on_anything(p.world, p.rng, victim)]
+
+
+def collapse(p: Planner) -> list[Step]:
+    return liquidations.collapse(p.world, p.rng)
+
+
+def deleveraging(p: Planner) -> list[Step]:
+    return liquidations.deleveraging(p.world, p.rng)
+
+
+def outage(p: Planner) -> list[Step]:
+    return closes.outage(p.world, p.rng)
+
+
+def waiting_closes(p: Planner) -> list[Step]:
+    return closes.leftovers(p.world, p.rng)
 
 
 def round_of_prices(p: Planner) -> list[Step]:
@@ -543,8 +547,8 @@ def option_boards(p: Planner) -> list[Step]:
     return options.boards(p.world, p.rng) if p.world.setup.options else []
 
 
-def option_liquidations(p: Planner) -> list[Step]:
-    return options.liquidations(p.world, p.rng) if p.world.setup.options else []
+def last_payments(p: Planner) -> list[Step]:
+    return ending.payments(p.world, p.rng)
 
 
 PROPOSALS: tuple[tuple[Proposal, int], ...] = (
@@ -554,6 +558,10 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (trade_held, 160),
     (liquidate, 80),
     (squeeze, 40),
+    (collapse, 12),
+    (deleveraging, 10),
+    (outage, 10),
+    (waiting_closes, 12),
     (round_of_prices, 140),
     (gap, 24),
     (odd_round, 12),
@@ -575,7 +583,6 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (option_keeping, 100),
     (option_expiry, 24),
     (option_boards, 40),
-    (option_liquidations, 40),
 )
 
 
@@ -697,6 +704,12 @@ def _call_inside(p: Planner) -> Step:
         ("clearinghouse", "absorb_donation", []),
         *[("perp_engine", "trade", [p.market(), size, MAX_UINT if size > 0 else 0, MAX_UINT])] * 4,
         ("perp_engine", "sync", [p.market()]),
+        ("liquidator", "liquidate_perp", [p.who(*TRADERS), p.market(), WAD]),
+        ("liquidator", "take_perp", [p.who(*TRADERS), p.market(), WAD]),
+        ("deleverager", "nominate", [p.who(*TRADERS), p.market()]),
+        ("deleverager", "deleverage", [p.market()]),
+        ("close_queue", "execute_perp", [p.who(*TRADERS), p.market()]),
+        ("global_settlement", "trigger", []),
         ("inventory", "sync", [p.market()]),
         ("inventory", "sync_all", []),
         ("oracle", "sync", [p.market()]),
@@ -715,7 +728,9 @@ def _call_inside(p: Planner) -> Step:
             ("option_engine", "quote", ["token", orders]),
             ("option_engine", "refresh", [market, expiry]),
             ("option_engine", "settle_accounts", [market, expiry, list(TRADERS)]),
-            ("option_engine", "liquidate", [p.who(*TRADERS), market, expiry]),
+            ("liquidator", "liquidate_options", [p.who(*TRADERS), orders]),
+            ("liquidator", "take_options", [p.who(*TRADERS), orders]),
+            ("close_queue", "execute_options", [p.who(*TRADERS), market]),
         ]
     if p.rng.random() < 0.6:
         contract, fn, args = p.rng.choice(able)
@@ -759,12 +774,12 @@ def _argument(p: Planner, kind: Any) -> Any:
 
 def intrusion(p: Planner) -> list[Step]:
     """A function that is somebody else's, called by whoever."""
-    contract = p.rng.choice([name for name in p.world.contracts if name not in ("margin", "pricer")])
+    contract = p.rng.choice(list(p.world.contracts))
     target = p.world.contracts[contract]
-    if target.artifact.name in ("HedgeVenueDouble", "OptionEngineDouble"):  # obey anybody
-        return []
     known = (*PUBLIC.get(target.artifact.name, ()), *OF_ROLES)
     closed = [function for function in functions(target) if function.name not in known]
+    if not closed or target.artifact.name in ("HedgeVenueDouble", "OptionEngineDouble"):  # obey anybody
+        return []
     function = p.rng.choice(closed)
     who = p.rng.choice((*ACTORS, "guardian", "guardian", "governor", "governor"))
     return [["intrude", {"who": who, "contract": contract, "fn": function.signature, "args": arguments(p, function)}]]

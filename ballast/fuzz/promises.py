@@ -26,9 +26,12 @@ TRADES = {"trade", "close"}
 ENTRIES = {"lp_deposit", "lp_mint"}
 # What may happen at a price that can be traded on only, and in which markets: one that is named, or all of them.
 PRICED = {
-    "trade", "close", "liquidate", "perp_sync", "rebalance", "lp_deposit", "lp_mint", "process_epoch", "trade_options",
-    "liquidate_options", "refresh_board",
+    "trade", "close", "liquidate", "liquidate_perp", "take_perp", "perp_sync", "rebalance", "lp_deposit", "lp_mint",
+    "process_epoch", "trade_options", "liquidate_options", "take_options", "refresh_board", "execute_request",
+    "nominate", "deleverage",
 }  # fmt: skip
+OF_OPTIONS = {"trade_options", "liquidate_options", "take_options"}  # the first order says which market
+CLOSED = {"liquidate_perp": "victim", "execute_request": "of"}  # who is closed at the vault's quote
 SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
 LATER = 3_600  # [s]
 MOST_BORROW = 0.65535  # [1/year] that the engine stores, whatever Inventory asks
@@ -64,13 +67,13 @@ def before(w: World, step: Step) -> Before:
     if name in TRADES:
         state.position = w.twin.perp_engine.position(w.address(arguments["who"]), arguments["market"])
         state.size = abs(arguments.get("size", state.position.size))
-    elif name == "liquidate":
-        state.size = abs(w.twin.perp_engine.position(w.address(arguments["victim"]), arguments["market"]).size)
+    elif name in CLOSED:
+        state.size = abs(w.twin.perp_engine.position(w.address(arguments[CLOSED[name]]), arguments["market"]).size)
     elif name == "trade_options":
         legs = w.book.legs_of.get(w.address(arguments["who"]), {})
         orders = [(legs.get(series, 0) * LOT, size) for series, size in arguments["orders"]]
         state.opens = any(not _reduces(held, held + size) or held == 0 for held, size in orders)
-    elif name in ENTRIES:
+    elif name in ENTRIES and not w.frozen:
         state.entry = ask(w), w.vault.supply
     return state
 
@@ -127,8 +130,10 @@ def fresh_prices_only(w: World, b: Before) -> None:
         return
     if b.name == "process_epoch" and w.outcomes[-1].value[0] == 0:
         return
-    named = b.arguments.get("market")
-    if b.name == "trade_options":
+    if b.name == "execute_request" and not w.quotes:  # nothing was left to close
+        return
+    named = b.arguments.get("market") if b.name not in ("nominate", "deleverage") else None
+    if b.name in OF_OPTIONS:
         named = market_of(board_of(b.arguments["orders"][0][0]))
     for market in range(len(w.feeds)) if named is None else (named,):
         recorded, newest = w.twin.oracle.markets[market], w.newest[market]
@@ -233,9 +238,9 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
 def i4_no_debt_without_a_position(w: World, b: Before) -> None:
     """What an account without positions cannot pay is covered at once, by insurance and then by LPs: nobody's balance
     is a claim on somebody who has left."""
-    if b.position is None and b.name not in ("liquidate", "liquidate_options", "trade_options"):
+    if b.position is None and b.name not in {*OF_OPTIONS, *CLOSED, "liquidate", "take_perp", "deleverage"}:
         return
-    who = b.arguments.get("victim") or b.arguments["who"]
+    who = b.arguments.get("victim") or b.arguments.get("of") or b.arguments["who"]
     cash, mask = w.twin.clearinghouse.account(w.address(who))
     keep(cash >= 0 or mask != 0, "i4_no_debt_without_a_position", f"{who} has {_plain(cash)}")
 
@@ -254,7 +259,7 @@ def _reduces(old: int, new: int) -> bool:
 def half_spreads_follow_the_definition(w: World, b: Before) -> None:
     """N base + |dD| s_spot + |dV| s_vol, recomputed in floats from docs/mechanism.md §6: what a trader pays for what he
     may know and the feed, or the surface, does not say yet."""
-    if b.name not in ("trade", "close", "liquidate", "trade_greeks") or not w.quotes:
+    if b.name not in {"trade", "close", "trade_greeks", *CLOSED} or not w.quotes or b.arguments.get("options"):
         return
     market, quote = b.arguments["market"], w.quotes[-1]
     mark, p = w.twin.oracle.last(market, w.now), w.inventory.market_params[market]
@@ -263,7 +268,10 @@ def half_spreads_follow_the_definition(w: World, b: Before) -> None:
         notional, delta = b.arguments.get("notional", 0), abs(b.arguments.get("delta", 0)) / WAD
         vega, age = abs(b.arguments.get("vega", 0)) / WAD, b.arguments.get("vol_age", 0)
     else:
-        delta, vega, age = b.size / WAD, 0.0, 0
+        left = 0
+        if b.name in CLOSED:
+            left = abs(w.twin.perp_engine.position(w.address(b.arguments[CLOSED[b.name]]), market).size)
+        delta, vega, age = (b.size - left) / WAD, 0.0, 0
         notional = delta * price * WAD
     spread, vol_spread = spreads(w, market, age)
     expected = notional / WAD * p.base / WAD + delta * price * spread + vega * vol_spread
@@ -304,7 +312,7 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     """Funding is the slope of I, paid by the side that makes the vault's exposure larger; borrowing follows utilization
     without steps, as far as the engine's word goes (65.535 % a year). Both are recomputed here in floats from
     docs/mechanism.md §1 and §6. Where I has a kink, any slope between those of its two sides will do."""
-    if b.name not in ("trade", "close", "liquidate", "perp_sync") or w.inventory.book.capital == 0:
+    if b.name not in {"trade", "close", "liquidate_perp", "take_perp", "perp_sync"} or w.inventory.book.capital == 0:
         return
     market, inventory = b.arguments["market"], w.inventory
     book, stored, p = w.twin.perp_engine.book(market), inventory.book, inventory.params

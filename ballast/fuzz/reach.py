@@ -14,7 +14,11 @@ from ballast.model.exact.inventory import COVERAGE_UNIT, linear_loss, vector_los
 EXPECTED = (
     "rebate paid", "reserve released", "coverage below one", "utilization above u*", "longs pay funding",
     "shorts pay funding",
-    "flip", "liquidation", "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
+    "flip", "liquidation", "liquidation in part", "no penalty", "reward from insurance", "perpetual taken over",
+    "liquidation of a market", "options taken over", "deleveraged", "perpetual closed on request",
+    "options closed on request", "request taken back", "triggered by ruin", "triggered by silence",
+    "profit paid in part", "cash cut", "everybody paid out",
+    "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
     "vega held", "gamma held", "stress vector binds", "option rebate", "revalued at a block's start",
     "revalued between trades",
@@ -23,6 +27,12 @@ EXPECTED = (
     "board refreshed", "board paid for", "traded on a due board", "options liquidated", "board settled",
     "empty board settled", "longs paid", "shorts charged", "options traded back", "calendar compared",
 )  # fmt: skip
+
+LIQUIDATIONS = {
+    "liquidate_perp": "liquidation", "liquidate": "liquidation of a market", "take_perp": "perpetual taken over",
+    "liquidate_options": "options liquidated", "take_options": "options taken over",
+}  # fmt: skip
+ENDS = ("trigger", "wind_up")
 
 # The same for profile "all".
 EXPECTED_OF_ALL = (
@@ -52,8 +62,18 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "utilization above u*"
     if ledger.lp < 0:
         yield "LP cash negative"
-    if name in ("trade", "close", "liquidate"):
+    if name in ("trade", "close", "liquidate_perp", "take_perp"):
         yield from _traded(w, name, before)
+    if name in LIQUIDATIONS:
+        yield from _liquidated(w, name, before)
+    elif name in ENDS:
+        yield from _ended(w, name)
+    elif name == "deleverage" and w.quotes:
+        yield "deleveraged"
+    elif name == "execute_request" and w.quotes:
+        yield "options closed on request" if w.changes[-1].options else "perpetual closed on request"
+    elif name == "cancel_request":
+        yield "request taken back"
     elif name == "process_epoch" and outcome.value[0] > 0:
         yield "epoch filled in part" if w.vault.epochs.pool.pending > 0 else "epoch filled whole"
     elif name == "rebalance":
@@ -70,6 +90,32 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "gift absorbed"
     elif name in OF_OPTIONS:
         yield from _of_boards(w, name, before)
+
+
+def _liquidated(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
+    value = w.outcomes[-1].value
+    yield LIQUIDATIONS[name]
+    if value.share < WAD:
+        yield "liquidation in part"
+    if value.penalty == 0:
+        yield "no penalty"
+    if w.twin.clearinghouse.insurance < before.insurance:
+        yield "reward from insurance"
+
+
+def _ended(w: World, name: str) -> Iterator[str]:
+    ledger = w.twin.clearinghouse
+    if name == "trigger":
+        silent = any(not w.twin.oracle.peek(market, w.now).fresh for market in range(len(w.feeds)))
+        yield "triggered by silence" if silent else "triggered by ruin"
+    elif name == "wind_up" and w.frozen:
+        yield "everybody paid out"
+        if ledger.lp < 0 or ledger.cash_ratio() < WAD:
+            yield "cash cut"
+        if any(claim.paid < claim.amount for claim in w.settlement.profit_of.values()):
+            yield "profit paid in part"
+        if any(venue.state.exposure for venue in w.manager.venues):
+            yield "hedges left at venues"
 
 
 def _optioned(w: World) -> Iterator[str]:
@@ -108,8 +154,6 @@ def _of_boards(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
                 yield "traded on a due board"
         case "refresh_board":
             yield "board paid for" if value else "board refreshed"
-        case "liquidate_options":
-            yield "options liquidated"
         case "settle_board":
             yield "board settled" if ledger.payables != before.payables else "empty board settled"
         case "settle_accounts":
@@ -165,8 +209,6 @@ def _traded(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
             yield "shorts pay funding" if book.funding_rate > 0 else "longs pay funding"
         if name == "close" and engine.config(market).paused:
             yield "close while paused"
-    if name == "liquidate":
-        yield "liquidation"
     for actor in w.touched:
         account = w.key(actor)
         cash, mask = ledger.account(account)

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from ballast.chain import Chain, RevmChain, artifacts
-from ballast.fuzz import invariants, option_checks, promises
+from ballast.fuzz import closes, ending, invariants, liquidations, option_checks, promises
 from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import BEYOND, OF_LPS, every_view_answers, i13_prices_equal_the_twin, owned, stayers
 from ballast.fuzz.plan import Planner
@@ -23,8 +23,13 @@ from ballast.fuzz.world import PURPOSES, Broken, Clock, Setup, World, deploy
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.system import Sandbox
 
-EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP)
-THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH)
+WATERFALL = (
+    liquidations.i13_nominations_equal_the_twin,
+    closes.i13_requests_equal_the_twin,
+    ending.i13_settlement_equals_the_twin,
+)
+EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP, *WATERFALL)
+THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH, *WATERFALL)
 EXPERIMENTS = (*invariants.EXPERIMENTS, *option_checks.EXPERIMENTS)
 EXPERIMENTS_BEYOND = (*invariants.EXPERIMENTS_BEYOND, *option_checks.EXPERIMENTS_BEYOND)
 PROMISES = (*promises.PROMISES, *option_checks.PROMISES)
@@ -35,6 +40,8 @@ EXPERIMENT_EVERY = 12  # steps between what-if experiments
 STANDARDS_EVERY = 100  # steps between questions about ERC-4626 and ERC-7540
 QUESTIONS = 4  # properties of theirs that are asked about then
 ATTEMPTS = 5  # to find at the end of a replay, where it was, what one of them saw
+ENDINGS = 1 / 3  # of the episodes that end with global settlement
+LAST = 40  # steps of them that are about that
 WORLDLY = {"warp", "push", "break_feed", "arbitrage"}  # nothing of ours changes until somebody calls
 
 
@@ -132,7 +139,7 @@ class Driver:
         world, name = self.world, step[0]
         world.last = name
         with world.clock.on("checks"):
-            world.stayers = stayers(world) if name in OF_LPS else None
+            world.stayers = stayers(world) if name in OF_LPS and not world.frozen else None
         world.actions += 1
         ledger = world.twin.clearinghouse  # a transaction replaces it
         with world.clock.on("beyond"):
@@ -158,7 +165,7 @@ class Driver:
         world, number = self.world, self.world.actions
         refused = bool(world.outcomes) and not any(outcome.ok for outcome in world.outcomes)
         idle = refused or name in WORLDLY
-        experimental = self.thorough or number % EXPERIMENT_EVERY == 0
+        experimental = (self.thorough or number % EXPERIMENT_EVERY == 0) and not world.frozen
         rng = Random(f"{number} {world.now}") if experimental else None  # the same when the sequence is replayed
         with world.clock.on("checks"):
             if not idle or self.thorough:
@@ -181,7 +188,7 @@ class Driver:
             i13_prices_equal_the_twin(world)
         if self.thorough or number % THOROUGH_EVERY == 0:
             self._compare()
-        if number % STANDARDS_EVERY == 0:
+        if number % STANDARDS_EVERY == 0 and not world.frozen:
             with world.clock.on("standards"):
                 rng = Random(f"{number} {world.now}")
                 examine(world, rng, rng.sample(PROPERTIES, QUESTIONS))
@@ -200,11 +207,13 @@ def episode(
 ) -> Stats:
     """One random sequence of `length` steps, in a drawn world if none is given; raises Failure.
 
-    It begins with `start`, if given; `watch` is told every step after it has been done and checked.
+    It begins with `start`, if given; `watch` is told every step after it has been done and checked. One in three ends
+    with global settlement, and with everybody paid.
     """
     stats = stats or Stats()
     rng = Random(seed)
     setup = setup or Setup.draw(rng, profile)
+    last = LAST if rng.random() < ENDINGS and length > 2 * LAST else 0
     steps: list[Step] = []
     clock = stats.clock
     with ExitStack() as stack:
@@ -218,7 +227,12 @@ def episode(
         try:
             for number in range(length):
                 with clock.on("planning"):
-                    steps.append(start[number] if number < len(start) else planner.next())
+                    if last and number == length - last:
+                        planner.end()
+                    if last and number == length - 1:
+                        steps.append(["wind_up", {"seed": seed}])
+                    else:
+                        steps.append(start[number] if number < len(start) else planner.next())
                 driver.step(steps[-1])
                 if watch:
                     watch(world, steps[-1])

@@ -36,8 +36,8 @@ from ballast.model.exact.vault import Params as VaultParams
 if TYPE_CHECKING:
     from ballast.fuzz.world import World
 
-U8, U16, U24, U32, U40, U48, U56, U64, U72, U80, U92, U96, U128 = (
-    2**bits - 1 for bits in (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 92, 96, 128)
+U8, U16, U24, U32, U40, U48, U56, U63, U64, U72, U80, U92, U96, U128 = (
+    2**bits - 1 for bits in (8, 16, 24, 32, 40, 48, 56, 63, 64, 72, 80, 92, 96, 128)
 )
 
 
@@ -262,6 +262,10 @@ def _buckets(vault: int, backing: int, claims: int, total_units: int, payables: 
         _signed(vault >> 160, 96), (vault >> 64) & U96, (vault & U64 >> 1) * MICRO, backing >> 128, backing & U128,
         claims, total_units, _signed(payables, 256),
     )  # fmt: skip
+
+
+def _is_frozen(vault: int) -> bool:
+    return (vault >> 63) & 1 == 1
 
 
 def _account(word: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from enum import Flag, auto
 from functools import cache
 from operator import attrgetter
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eth_account import Account
 
@@ -28,8 +28,11 @@ from ballast.fuzz.limits import Limits
 from ballast.fuzz.storage import Storage, hashed, slot_of
 from ballast.model.exact import hedge
 from ballast.model.exact.clearing import Clearinghouse
+from ballast.model.exact.close_queue import CloseQueue
+from ballast.model.exact.deleverager import Deleverager
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.fixed import Reverted as TwinReverted
+from ballast.model.exact.global_settlement import GlobalSettlement
 from ballast.model.exact.hedge import Rule, VenueParams
 from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Venue
 from ballast.model.exact.inventory import Fall, Inventory
@@ -45,6 +48,9 @@ from ballast.model.exact.vault import Params as VaultParams
 from ballast.model.exact.vol_surface import Drift, Update, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
+
+if TYPE_CHECKING:
+    from ballast.fuzz.ending import Due
 
 TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
@@ -429,6 +435,10 @@ class World:
             "pricer": self.system.pricer,
             "option_book": self.system.option_book,
             "option_engine": self.system.option_engine,
+            "liquidator": self.system.liquidator,
+            "deleverager": self.system.deleverager,
+            "close_queue": self.system.close_queue,
+            "global_settlement": self.system.global_settlement,
             **{f"venue{i}": venue for market in self.system.markets for i, venue in _venues(market)},
         }
         self.donated: Counter[str] = Counter()  # quote token units that each contract was sent without a call
@@ -465,6 +475,8 @@ class World:
         self.calendars = 0  # pairs of expiries whose prices were compared
         self.posted: dict[int, list[Update]] = defaultdict(list)  # the last updates of each surface
         self.listed: dict[tuple[int, int], None] = {}  # market and expiry of every board there ever was
+        self.asked: dict[tuple[str, str, int], int] = {}  # time of the round that each request to close knew [s]
+        self.due: dict[str, Due] = {}  # what accounts with positions owned when the system was frozen, by address
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
         if self.setup.desk:
@@ -536,6 +548,26 @@ class World:
     def changes(self) -> list[Change]:
         """What Inventory was told by the trades of the last action."""
         return self.inventory.changes
+
+    @property
+    def frozen(self) -> bool:
+        """Whether global settlement has begun: nothing has a price any more."""
+        return self.twin.clearinghouse.frozen
+
+    @property
+    def deleverager(self) -> Deleverager:
+        assert self.twin.deleverager is not None
+        return self.twin.deleverager
+
+    @property
+    def queue(self) -> CloseQueue:
+        assert self.twin.close_queue is not None
+        return self.twin.close_queue
+
+    @property
+    def settlement(self) -> GlobalSettlement:
+        assert self.twin.global_settlement is not None
+        return self.twin.global_settlement
 
     def double(self, venue: int) -> Double:
         """The twin of a venue that behaves as it is told."""

@@ -287,7 +287,7 @@ def test_no_gas_limit_liquidates_at_a_price_that_is_over(world: World) -> None:
     """A position that was weak at the recorded price of its other market and is not at the newest: the liquidator would
     have to starve the other market's feed, and has nothing left then."""
     assert isinstance(world.chain, RevmChain)
-    trader, engine = world.address("trader1"), world.system.perp_engine
+    trader, engine, liquidator = world.address("trader1"), world.system.perp_engine, world.system.liquidator
     with world.chain.undone():
         engine.send("trade", 1, WAD, MAX_UINT, MAX_UINT, sender=trader)
         health = world.system.margin.call("health", trader)
@@ -296,11 +296,11 @@ def test_no_gas_limit_liquidates_at_a_price_that_is_over(world: World) -> None:
         _push(world, ANSWERS[0], ANSWERS[1] * 3 // 4)
         world.system.oracle.send("sync", 1)
         with world.chain.undone():
-            engine.send("liquidate", trader, 0, sender=world.address("keeper"))  # weak now
+            liquidator.send("liquidate_perp", trader, 0, WAD, sender=world.address("keeper"))  # weak now
         _push(world, *ANSWERS)
-        for gas in range(60_000, 800_000, 700):
+        for gas in range(60_000, 900_000, 700):
             with pytest.raises(Reverted):
-                engine.send("liquidate", trader, 0, sender=world.address("keeper"), gas=gas)
+                liquidator.send("liquidate_perp", trader, 0, WAD, sender=world.address("keeper"), gas=gas)
 
 
 def _push(world: World, *answers: int) -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from ballast.fuzz.runner import Driver, Stats
 from ballast.fuzz.world import LPS, TRADERS, Setup, World
 from ballast.model.exact.fixed import WAD
+from ballast.model.exact.perps import MAX_SIZE
 
 SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
 
@@ -55,7 +56,24 @@ class SystemMachine(RuleBasedStateMachine):
 
     @rule(victim=traders, market=markets)
     def liquidate(self, victim: str, market: int) -> None:
-        self.do("liquidate", who="keeper", victim=victim, market=market)
+        self.do("liquidate_perp", who="keeper", victim=victim, market=market, amount=MAX_SIZE)
+
+    @rule(who=traders, victim=traders, market=markets)
+    def take(self, who: str, victim: str, market: int) -> None:
+        self.do("take_perp", who=who, victim=victim, market=market, amount=MAX_SIZE)
+
+    @rule(market=markets, silent=st.sampled_from(("", "REVERT")))
+    def feed(self, market: int, silent: str) -> None:
+        self.do("break_feed", market=market, fault=silent)
+
+    @rule(who=traders, market=markets)
+    def ask_to_be_closed(self, who: str, market: int) -> None:
+        size = self.world.twin.perp_engine.position(self.world.address(who), market).size
+        self.do("request_perp", who=who, market=market, size=-size)
+
+    @rule(of=traders, market=markets)
+    def carry_out(self, of: str, market: int) -> None:
+        self.do("execute_request", who="keeper", of=of, market=market, options=False)
 
     @rule(who=traders, units=quote)
     def withdraw_margin(self, who: str, units: int) -> None:
@@ -97,7 +115,13 @@ class SystemMachine(RuleBasedStateMachine):
         self.do("poke", who="stranger", venue=venue)
 
     def teardown(self) -> None:
+        """Now and then by global settlement, with everybody paid."""
         if hasattr(self, "driver"):
+            if self.world.actions % 4 == 0:
+                self.do("break_feed", market=0, fault="REVERT")
+                self.do("warp", seconds=2 * 86_400)
+                self.do("trigger", who="keeper")
+                self.do("wind_up", seed=self.world.actions)
             self.driver.finish()
 
 

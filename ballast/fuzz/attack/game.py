@@ -26,8 +26,9 @@ from ballast.model.exact.fixed import WAD, Reverted, mul_down, sub_floor
 from ballast.model.exact.hedge import Outcome as Hedged
 from ballast.model.exact.hedge_manager import HedgeManager
 from ballast.model.exact.inventory import Inventory, spot_spread
+from ballast.model.exact.liquidator import Liquidator
 from ballast.model.exact.oracle import ChainlinkFeed, Response
-from ballast.model.exact.perps import NO_LIMIT
+from ballast.model.exact.perps import MAX_SIZE, NO_LIMIT
 from ballast.model.exact.system import System
 from ballast.model.exact.vault import Vault
 from ballast.system import deploy_system
@@ -313,10 +314,11 @@ class Game:
         self.trade(who, market, int(_inventory(self.twin).markets[market].delta * part))
 
     def liquidate(self, who: str, victim: str, market: int) -> None:
-        account, liquidator = self.start.addresses[victim], self.start.addresses[who]
+        """The whole position, at the vault's quote."""
+        account, caller = self.start.addresses[victim], self.start.addresses[who]
         self._do(
-            ["liquidate", {"who": who, "victim": victim, "market": market}],
-            lambda t: t.perp_engine.liquidate(account, market, liquidator, self.now),
+            ["liquidate_perp", {"who": who, "victim": victim, "market": market, "amount": MAX_SIZE}],
+            lambda t: _liquidator(t).liquidate_perp(account, market, MAX_SIZE, caller, self.now),
         )
 
     def withdraw_margin(self, who: str, part: float) -> None:
@@ -538,6 +540,11 @@ class Game:
         if until > self.now:
             self.steps.append(["warp", {"seconds": until - self.now}])
             self.now = until
+
+
+def _liquidator(twin: System) -> Liquidator:
+    assert twin.liquidator is not None
+    return twin.liquidator
 
 
 def _inventory(twin: System) -> Inventory:
