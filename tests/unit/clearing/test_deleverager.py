@@ -497,7 +497,7 @@ def test_reward_is_at_most_a_hundredth_of_the_profit_closed(world: WinnersWorld,
 
 
 def test_being_deleveraged_saves_the_spread_and_loses_the_rebate(world: WinnersWorld, big: str) -> None:
-    """Against closing as much by hand in the same block the account gains half-spread and charge, and LPs lose them, less
+    """Against closing as much by hand in that block the account gains half-spread and charge, and LPs lose them, less
     the fees: here 42 bp of spread without 25 bp of rebate, for a winner on the crowded side is paid to leave."""
     world.nominated(big)
     with world.undone():
