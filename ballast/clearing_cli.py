@@ -197,12 +197,12 @@ def _orders_text(session: Session, orders: Sequence[Any]) -> str:
 
 
 @click.command()
-@click.argument("account")
+@click.argument("whose", metavar="ACCOUNT")
 @click.argument("what", required=False)
 @click.option("--take", is_flag=True, help="into the sender's own account at the mark, not to the vault")
 @click.option("--send", is_flag=True, help="do it; without, only show what would be done")
 @connected
-def liquidate(session: Session, account: str, what: str | None, take: bool, send: bool) -> None:
+def liquidate(session: Session, whose: str, what: str | None, take: bool, send: bool) -> None:
     """Show what could be closed of an ACCOUNT below maintenance; with --send, close what is best, or WHAT.
 
     WHAT is as the list names it: a market (ETH), a day of options (ETH-26DEC25), or both. No more is closed than brings
@@ -213,7 +213,7 @@ def liquidate(session: Session, account: str, what: str | None, take: bool, send
       ape run trade liquidate 0x3C44…93BC --network ethereum:local:foundry
       ape run trade liquidate 0x3C44…93BC ETH --send --account keeper1 --network ethereum:sepolia:node
     """
-    system, owner = session.system, session.account(account)
+    system, owner = session.system, session.account(whose)
     cash, mask = system.clearinghouse.call("account", owner)
     if not mask:
         raise Failure(f"{owner} has no positions", f"Its cash is {figure(cash)} {session.symbol}.")

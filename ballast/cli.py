@@ -93,6 +93,7 @@ HINTS = {
     "oracle: no round after": "The feed has no round after that time yet. Wait for one.",
     "clearing: in progress": "The system was ended, or is inside an operation: trade settlement show, or try again.",
     "clearing: frozen": "The system was ended: trade settlement show says how far it is and what is due.",
+    "clearing: positions left": "They are not valued yet: trade settlement crystallise.",
     "clearing: not final": "Accounts are still valued: trade settlement show says what is left.",
     "liquidation: account is healthy": "Its equity is at or above the maintenance margin.",
     "liquidation: requirement would not fall": "It hedges something else, which has to go first.",

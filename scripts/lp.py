@@ -245,11 +245,7 @@ def pay_request(session: Session, controller: str | None) -> None:
 
 
 def _show_paid(session: Session, receipt: Receipt) -> None:
-    found = receipt.find("Redeemed", session.system.global_settlement)
-    if not found:
-        session.show("Nothing was due", [("transaction", receipt.tx_hash)], {"tx": receipt.tx_hash, "units": "0"})
-        return
-    (done,) = found
+    done = receipt.one("Redeemed", session.system.global_settlement)
     rows = [("paid", session.amount(done.units)), ("to", done.receiver), ("transaction", receipt.tx_hash)]
     session.show("Paid", rows, {"tx": receipt.tx_hash} | as_json(done))
 

@@ -225,7 +225,8 @@ def withdraw(session: Session, amount: str, receiver: str | None, owner: str | N
     """
     ledger, account = session.system.clearinghouse, session.account(owner)
     cash, mask = ledger.call("account", account)
-    units = max(cash, 0) // 10 ** (18 - session.system.decimals) if amount == "all" else session.units(amount)
+    worth = max(cash, 0) * int(ledger.call("cash_ratio")) // WAD  # all of it, but after some global settlements
+    units = worth // 10 ** (18 - session.system.decimals) if amount == "all" else session.units(amount)
     if amount == "all" and mask:
         raise Failure("there are open positions", "Close them first (trade close), or name an amount.")
     if units == 0:

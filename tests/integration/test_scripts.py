@@ -101,6 +101,9 @@ def test_help_every_local_example_works(net: Net) -> None:
         "trade option boards ETH",
         "trade option boards ETH --size 10 --json",
         "trade option positions --unlocked 2",
+        "trade queue show --unlocked 2",
+        "trade settlement show",
+        "trade settlement show --unlocked 2",
         "trade withdraw 5_000 --unlocked 2",
         "trade withdraw all --unlocked 2",
         "lp position --unlocked 1",
@@ -112,7 +115,7 @@ def test_help_every_local_example_works(net: Net) -> None:
     for line in story:
         if line == "lp process --unlocked 3":
             net.sandbox.warp(86_400)
-        looks = ("markets", "quote", "positions", "option boards", "option positions")
+        looks = ("markets", "quote", "positions", "option boards", "option positions", "queue", "settlement")
         reading = line.startswith(("verify", "lp position", *(f"trade {look}" for look in looks)))
         net.run(line if reading or line.endswith("--yes") else f"{line} --yes")
     shown = {typed(line) for line in examples() if "local" in line or "127.0.0.1" in line}
@@ -177,6 +180,14 @@ def test_lp_request_after_the_end_of_an_epoch_says_which_one_it_waits_for(net: N
         ("trade open ETH buy 30_000 --unlocked 2 --yes", "perps: base cap", "the other way"),
         ("trade open ETH buy 0.0000000000000000001 --unlocked 2 --yes", "more than 18 decimals", ""),
         ("trade close ETH --unlocked 2 --yes", "has no position in ETH", "trade positions"),
+        ("trade queue request ETH --unlocked 2 --yes", "no position in ETH", "trade positions"),
+        ("trade queue cancel ETH --unlocked 2 --yes", "queue: no request", "--options"),
+        ("trade queue execute ETH --unlocked 2 --yes", "queue: no request", "trade queue show"),
+        ("trade liquidate {lp}", "has no positions", "Its cash is 0.00 TUSD"),
+        ("trade settlement trigger --unlocked 2 --yes", "settlement: vault is solvent", "a price within a day"),
+        ("trade settlement claim --unlocked 2 --yes", "settlement: not final", "Accounts are still valued"),
+        ("lp redeem all --unlocked 1 --yes", "global settlement is not final", "lp request"),
+        ("lp redeem all --unlocked 3 --yes", "has 0 shares", "pay-request"),
         ("trade withdraw 5 --unlocked 2 --yes", "clearing: insufficient cash", "close first"),
         ("trade withdraw all --unlocked 2 --yes", "there is no cash", ""),
         ("trade withdraw 5 --owner {lp} --unlocked 2 --yes", "clearing: not operator", "operator"),
@@ -268,6 +279,103 @@ def test_trade_deposit_for_somebody_else(net: Net) -> None:
     friend = net.chain.accounts[5]
     net.run(f"trade deposit 100 --for {friend} --unlocked 2 --yes")
     assert net.sandbox.clearinghouse.call("account", friend)[0] == 100 * 10**18
+
+
+# ---- closes that wait, liquidation, the end
+
+
+def test_trade_queue_request_is_carried_out_at_the_next_price(net: Net) -> None:
+    net.run("trade deposit 50_000 --unlocked 2 --yes")
+    net.run("trade open ETH buy 10 --unlocked 2 --yes")
+    fresh = net.run("trade queue request ETH --unlocked 2 --yes", ok=False).output
+    assert "ETH has a fresh price" in fresh
+    assert "trade close" in fresh
+    net.sandbox.warp(7_200, refresh=False)
+    assert "trade queue request" in net.run("trade close ETH --unlocked 2 --yes", ok=False).output
+    assert "A request only closes" in net.run("trade queue request ETH 11 --unlocked 2 --yes", ok=False).output
+    net.run("trade queue request ETH --unlocked 2 --yes")
+    net.run("trade queue cancel ETH --unlocked 2 --yes")
+    assert "has asked for nothing" in net.run("trade queue show --unlocked 2").output
+    net.run("trade queue request ETH 4 --unlocked 2 --yes")
+    assert "waits: queue: no new round" in net.run("trade queue show --unlocked 2").output
+    net.sandbox.push("ETH", 1_990)
+    assert "a round has come" in net.run("trade queue cancel ETH --unlocked 2 --yes", ok=False).output
+    assert "can be carried out, pays 1.00 TUSD" in net.run("trade queue show --unlocked 2").output
+    owner = net.chain.accounts[2]
+    done = net.answer(f"trade queue execute ETH {owner} --unlocked 3 --yes")
+    assert (int(done["size_delta"]), int(done["fee"])) == (-4 * 10**18, 10**18)
+    assert net.sandbox.perp_engine.call("position", owner, 0).size == 6 * 10**18
+
+
+def test_trade_queue_request_of_options_closes_a_day_or_one(net: Net) -> None:
+    days = sorted(net.sandbox.option_book.call("expiries", 0))
+    board = Board(0, days[-1]).name(net.sandbox)
+    net.run("trade deposit 50_000 --unlocked 2 --yes")
+    net.run(f"trade option trade {board}-2000-C=2 {board}-1900-P=-1 --unlocked 2 --yes")
+    net.sandbox.warp(7_200, refresh=False)
+    assert f"-0.5 {board}-2000-C" in net.run(f"trade queue request {board}-2000-C 0.5 --unlocked 2 --yes").output
+    net.run(f"trade queue request {board} --unlocked 2 --yes")  # takes its place
+    net.sandbox.refresh()
+    shown = net.run("trade queue execute ETH --options --unlocked 2 --yes").output
+    assert f"+1 {board}-1900-P, -2 {board}-2000-C" in shown
+    assert net.sandbox.option_book.call("legs", net.chain.accounts[2]) == []
+
+
+def test_trade_liquidate_shows_what_would_be_closed_and_sends_when_told(net: Net) -> None:
+    weak = net.chain.accounts[2]
+    net.run("trade deposit 11_000 --unlocked 2 --yes")
+    net.run("trade open ETH buy 100 --unlocked 2 --yes")
+    assert "is healthy" in net.run(f"trade liquidate {weak}", ok=False).output
+    net.sandbox.warp(60)
+    net.sandbox.push("ETH", 1_930)
+    shown = net.run(f"trade liquidate {weak}").output
+    assert "the vault" in shown
+    assert "nothing was sent" in shown
+    assert net.sandbox.perp_engine.call("position", weak, 0).size == 100 * 10**18
+    refused = net.run(f"trade liquidate {weak} --take --send --unlocked 3 --yes", ok=False).output
+    assert "your account cannot carry it" in refused
+    assert "what can be closed: ETH" in net.run(f"trade liquidate {weak} BTC", ok=False).output
+    (closing,) = net.answer(f"trade liquidate {weak}")["closings"]
+    done = net.answer(f"trade liquidate {weak} ETH --send --unlocked 3 --yes")
+    assert 0 < int(done["share"]) < 10**18
+    assert int(done["reward"]) / 1e18 == pytest.approx(closing["reward"], rel=0.01)
+    net.run("trade deposit 50_000 --unlocked 3 --yes")
+    net.sandbox.push("ETH", 1_900)
+    taken = net.answer(f"trade liquidate {weak} --take --send --unlocked 3 --yes")
+    assert taken["taken"]
+    assert net.sandbox.perp_engine.call("position", net.chain.accounts[3], 0).size > 0
+
+
+def test_trade_and_lp_commands_lead_to_the_end_and_out(net: Net) -> None:
+    trader, loser = net.chain.accounts[2:4]
+    for number, side, amount in ((2, "sell", 60), (3, "buy", 20)):
+        net.run(f"trade deposit 50_000 --unlocked {number} --yes")
+        net.run(f"trade open ETH {side} {amount} --unlocked {number} --yes")
+    net.run("lp deposit 1_000 --unlocked 4 --yes")
+    net.run("lp request 400 --unlocked 4 --yes")
+    net.sandbox.warp(60)
+    net.sandbox.push("ETH", 1_900)
+    net.sandbox.oracle.send("sync", 0)
+    net.sandbox.warp(90_000, refresh=False)
+    assert "ETH without a price for" in net.run("trade settlement show").output
+    net.run("trade settlement trigger --unlocked 5 --yes")
+    assert "accounts are valued" in net.run("trade settlement show").output
+    for line in ("trade deposit 1 --unlocked 2 --yes", "trade close ETH --unlocked 2 --yes"):
+        assert "trade settlement show" in net.run(line, ok=False).output
+    assert "settlement crystallise" in net.run("trade withdraw 1 --unlocked 2 --yes", ok=False).output
+    assert "not valued yet" in net.run("trade settlement show --unlocked 2").output
+    assert "trade settlement crystallise" in net.run("trade settlement finalise --unlocked 5 --yes", ok=False).output
+    assert "Crystallised" in net.run(f"trade settlement crystallise {trader} {loser} --unlocked 5 --yes").output
+    net.run("trade settlement finalise --unlocked 5 --yes")
+    before = net.sandbox.quote.call("balanceOf", trader)
+    net.run("trade settlement claim --unlocked 2 --yes")
+    net.run("trade withdraw all --unlocked 2 --yes")
+    assert net.sandbox.quote.call("balanceOf", trader) - before == pytest.approx(56_000 * 10**6, rel=0.002)
+    assert "lp redeem all" in net.run("lp position --unlocked 4").output
+    paid = net.answer("lp redeem all --unlocked 4 --yes")
+    assert int(paid["units"]) == pytest.approx(600 * 10**6, rel=0.01)
+    assert int(net.answer("lp redeem 0 --unlocked 4 --yes")["units"]) == 0
+    assert int(net.answer("lp pay-request --unlocked 4 --yes")["units"]) == pytest.approx(400 * 10**6, rel=0.01)
 
 
 # ---- verify, connection
