@@ -1,4 +1,4 @@
-"""A Clearinghouse whose engine, hedger, vault and inventory are played by one Operation contract."""
+"""A Clearinghouse whose engine, hedger, vault, inventory, closer and settler are played by one Operation contract."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def clearinghouse(
     lp: str,
 ) -> Contract:
     clearinghouse = chain.deploy("Clearinghouse", governor, setup, token, oracle)
-    roles = Role.ENGINE | Role.HEDGER | Role.VAULT | Role.INVENTORY
+    roles = Role.ENGINE | Role.HEDGER | Role.VAULT | Role.INVENTORY | Role.CLOSER | Role.SETTLER
     clearinghouse.grant_role.send(operation, roles, sender=setup)
     for owner in (trader, other_trader, lp):
         token.approve.send(clearinghouse, 2**256 - 1, sender=owner)

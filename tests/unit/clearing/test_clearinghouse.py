@@ -39,6 +39,10 @@ def test_init_reads_asset(clearinghouse: Contract, token: Contract, oracle: Cont
     assert clearinghouse.oracle() == oracle.address
     assert clearinghouse.insurance_share_bps() == 5_000
     assert clearinghouse.liquidator_share_bps() == 5_000
+    assert clearinghouse.lp_share_bps() == 1_000
+    assert not clearinghouse.frozen()
+    assert not clearinghouse.finalised()
+    assert clearinghouse.cash_ratio() == WAD
 
 
 def test_init_more_than_18_decimals_reverts(chain: RevmChain, governor: str, setup: str, oracle: Contract) -> None:
@@ -285,11 +289,18 @@ def test_operation_function_without_begin_or_role_reverts(
         clearinghouse.send(function, *arguments, sender=stranger)
 
 
-@pytest.mark.parametrize("function", ["settle", "settle_liquidation"])
-def test_settle_by_engine_inside_an_operation_reverts(
-    clearinghouse: Contract, run: Run, stranger: str, function: str
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("settle", (ZERO, astuple(Settlement()))),
+        ("pay_penalty", (ZERO, 0, ZERO, 0)),
+        ("pay_reward", (ZERO, 0)),
+        ("freeze", ()),
+    ],
+)
+def test_engine_closer_or_settler_inside_an_operation_reverts(
+    clearinghouse: Contract, run: Run, stranger: str, function: str, arguments: tuple[object, ...]
 ) -> None:
-    arguments = (ZERO, astuple(Settlement())) if function == "settle" else (ZERO, astuple(Settlement()), 0, ZERO)
     run((clearinghouse, function, *arguments))
     with reverts(IN_PROGRESS):
         run((clearinghouse, "begin"), (clearinghouse, function, *arguments))
@@ -324,7 +335,9 @@ def test_begin_and_release_without_role_revert(clearinghouse: Contract, stranger
 @pytest.mark.parametrize(
     ("role", "allowed"),
     [
-        (Role.ENGINE, {"settle", "settle_liquidation"}),
+        (Role.ENGINE, {"settle"}),
+        (Role.CLOSER, {"pay_penalty", "pay_reward"}),
+        (Role.SETTLER, {"freeze", "crystallise", "finalise", "pay_promise", "pay_lp"}),
         (Role.HEDGER, {"begin", "settle", "end", "fund", "collect"}),
         (Role.VAULT, {"begin", "settle", "end", "receive_deposit", "earmark_claims", "pay_claim"}),
         (Role.INVENTORY, {"release"}),
@@ -339,7 +352,13 @@ def test_privileged_functions_are_each_roles_own(
         "begin": (),
         "end": (),
         "settle": (ZERO, astuple(Settlement())),
-        "settle_liquidation": (stranger, astuple(Settlement()), 0, stranger),
+        "pay_penalty": (stranger, 0, stranger, 0),
+        "pay_reward": (stranger, 0),
+        "freeze": (),
+        "crystallise": (stranger, 0, 0),
+        "finalise": (),
+        "pay_promise": (stranger, 0),
+        "pay_lp": (venue, 0),
         "release": (0,),
         "fund": (venue, 0),
         "collect": (0,),
@@ -348,7 +367,7 @@ def test_privileged_functions_are_each_roles_own(
         "pay_claim": (venue, 0),
         "withdraw_protocol": (0, venue),
         "set_margin": (venue,),
-        "set_shares": (5_000, 5_000),
+        "set_shares": (5_000, 5_000, 1_000),
     }
     clearinghouse.grant_role.send(stranger, role, sender=governor)
     refused = set()
@@ -358,7 +377,7 @@ def test_privileged_functions_are_each_roles_own(
         except Reverted as error:
             if error.reason == NOT_ALLOWED:
                 refused.add(function)
-            elif error.reason != NOT_BEGUN:
+            elif error.reason not in (NOT_BEGUN, "clearing: not frozen"):
                 raise
     assert refused == set(arguments) - allowed
 
@@ -490,7 +509,7 @@ def test_settle_to_nothing_is_no_bad_debt(settle: Settle, trader: str) -> None:
         (Settlement(cash=-(2**127)), "clearing: cash range"),
         (Settlement(cash=2**95), "clearing: LP cash range"),
         (Settlement(cash=-(2**96), reserve=2**96), "clearing: reserve range"),
-        (Settlement(cash=-(2**64) * MICRO, fees=2**64 * MICRO), "clearing: fees range"),
+        (Settlement(cash=-(2**63) * MICRO, fees=2**63 * MICRO), "clearing: fees range"),
     ],
 )
 def test_settle_out_of_range_reverts(
@@ -511,65 +530,89 @@ def test_settle_answers_cash_and_mask_and_leaves_margin_to_the_engine(
     assert decode(["int256", "uint256"], receipt.value[0]) == (-3 * WAD, 0b101)
 
 
-# ── liquidation ──
+# ── penalties and rewards ──
 
 
-def test_settle_liquidation_splits_penalty(
+def test_pay_penalty_splits_it_between_liquidator_lps_and_insurance(
     clearinghouse: Contract, run: Run, trader: str, liquidator: str, unit: int
 ) -> None:
-    clearinghouse.deposit.send(50 * unit, trader, sender=trader)
-    receipt = run(
-        (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=-30 * WAD)), 5 * WAD + 1, liquidator),
-    )
-    reward = (5 * WAD + 1) // 2
-    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, reward, reward + 1)
-    assert cash(clearinghouse, trader) == 15 * WAD - 1
+    clearinghouse.deposit.send(20 * unit, trader, sender=trader)
+    penalty = 5 * WAD + 3
+    receipt = run((clearinghouse, "pay_penalty", trader, penalty, liquidator, 5_000))
+    reward, to_lp = penalty // 2, penalty // 10
+    insurance = penalty - reward - to_lp
+    assert decode(["uint256"], receipt.value[0]) == (penalty,)
+    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, reward, to_lp, insurance)
+    assert cash(clearinghouse, trader) == 20 * WAD - penalty
     assert cash(clearinghouse, liquidator) == reward
-    assert clearinghouse.buckets().insurance == reward + 1
-    assert clearinghouse.vault_ledger()[0] == 30 * WAD
+    assert clearinghouse.buckets().insurance == insurance
+    assert clearinghouse.vault_ledger()[0] == to_lp
 
 
-def test_settle_liquidation_takes_no_more_than_cash(
+def test_pay_penalty_to_the_liquidator_alone_leaves_nothing_for_others(
     clearinghouse: Contract, run: Run, trader: str, liquidator: str, unit: int
 ) -> None:
     clearinghouse.deposit.send(2 * unit, trader, sender=trader)
-    run(
-        (clearinghouse, "settle_liquidation", trader, astuple(Settlement()), 5 * WAD, liquidator),
-    )
-    assert cash(clearinghouse, trader) == 0
-    assert cash(clearinghouse, liquidator) == WAD
+    receipt = run((clearinghouse, "pay_penalty", trader, WAD, liquidator, 10_000))
+    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, WAD, 0, 0)
+    receipt = run((clearinghouse, "pay_penalty", trader, WAD // 2, liquidator, 9_500))
+    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, WAD * 95 // 200, WAD // 40, 0)
+    with reverts("clearing: liquidator share"):
+        run((clearinghouse, "pay_penalty", trader, WAD, liquidator, 10_001))
 
 
-def test_settle_liquidation_takes_the_last_wei(
-    clearinghouse: Contract, run: Run, trader: str, liquidator: str, unit: int
+def test_pay_penalty_takes_no_more_than_cash_to_the_last_wei(
+    clearinghouse: Contract, run: Run, settle: Settle, trader: str, liquidator: str
 ) -> None:
-    clearinghouse.deposit.send(2 * unit, trader, sender=trader)
-    receipt = run(
-        (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=1 - 2 * WAD)), 5 * WAD, liquidator),
-    )
-    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, 0, 1)
+    settle(trader, Settlement(cash=1))
+    receipt = run((clearinghouse, "pay_penalty", trader, 5 * WAD, liquidator, 5_000))
+    assert tuple(receipt.one("LiquidationPaid")) == (trader, liquidator, 0, 0, 1)
     assert (cash(clearinghouse, trader), clearinghouse.buckets().insurance) == (0, 1)
 
 
-def test_settle_liquidation_of_bad_debt_pays_no_penalty(
-    clearinghouse: Contract, run: Run, trader: str, liquidator: str
+@pytest.mark.parametrize(("held", "penalty"), [(-WAD, WAD), (0, WAD), (WAD, 0)])
+def test_pay_penalty_of_nothing_changes_nothing(
+    clearinghouse: Contract, run: Run, settle: Settle, trader: str, liquidator: str, held: int, penalty: int
 ) -> None:
-    receipt = run(
-        (clearinghouse, "settle_liquidation", trader, astuple(Settlement(cash=-WAD)), 5 * WAD, liquidator),
-    )
+    settle(trader, Settlement(cash=held, opened=1))
+    before = clearinghouse.buckets()
+    receipt = run((clearinghouse, "pay_penalty", trader, penalty, liquidator, 5_000))
+    assert decode(["uint256"], receipt.value[0]) == (0,)
     assert receipt.find("LiquidationPaid") == []
-    assert tuple(receipt.one("BadDebtCovered")) == (trader, 0, WAD)
+    assert tuple(clearinghouse.account(trader)) == (held, 1)
+    assert clearinghouse.buckets() == before
 
 
-def test_settle_liquidation_of_oneself_only_costs_insurance(
+def test_pay_penalty_to_oneself_costs_what_others_get(
     clearinghouse: Contract, run: Run, trader: str, unit: int
 ) -> None:
     clearinghouse.deposit.send(50 * unit, trader, sender=trader)
-    run(
-        (clearinghouse, "settle_liquidation", trader, astuple(Settlement()), 4 * WAD, trader),
-    )
+    run((clearinghouse, "pay_penalty", trader, 4 * WAD, trader, 5_000))
     assert cash(clearinghouse, trader) == 48 * WAD
-    assert clearinghouse.buckets().insurance == 2 * WAD
+    assert clearinghouse.buckets().insurance == 16 * WAD // 10
+
+
+def test_pay_reward_comes_out_of_insurance(
+    clearinghouse: Contract, run: Run, lp: str, liquidator: str, unit: int
+) -> None:
+    clearinghouse.fund_insurance.send(20 * unit, sender=lp)
+    receipt = run((clearinghouse, "pay_reward", liquidator, 3 * WAD))
+    assert decode(["uint256"], receipt.value[0]) == (3 * WAD,)
+    assert tuple(receipt.one("RewardPaid")) == (liquidator, 3 * WAD, 17 * WAD)
+    assert cash(clearinghouse, liquidator) == 3 * WAD
+    assert clearinghouse.buckets().insurance == 17 * WAD
+
+
+def test_pay_reward_pays_at_most_ten_and_at_most_what_insurance_has(
+    clearinghouse: Contract, run: Run, lp: str, liquidator: str, unit: int
+) -> None:
+    clearinghouse.fund_insurance.send(13 * unit, sender=lp)
+    assert run((clearinghouse, "pay_reward", liquidator, 11 * WAD)).one("RewardPaid").amount == 10 * WAD
+    assert run((clearinghouse, "pay_reward", liquidator, 4 * WAD)).one("RewardPaid").amount == 3 * WAD
+    receipt = run((clearinghouse, "pay_reward", liquidator, WAD))
+    assert decode(["uint256"], receipt.value[0]) == (0,)
+    assert receipt.find("RewardPaid") == []
+    assert cash(clearinghouse, liquidator) == 13 * WAD
 
 
 # ── LP cash ──
@@ -643,7 +686,7 @@ def test_claims_are_earmarked_in_whole_units_and_paid(
 def test_collect_fees_splits_rounding_for_insurance(
     clearinghouse: Contract, token: Contract, settle: Settle, governor: str, trader: str, stranger: str, unit: int
 ) -> None:
-    clearinghouse.set_shares.send(3_333, 5_000, sender=governor)
+    clearinghouse.set_shares.send(3_333, 5_000, 0, sender=governor)
     clearinghouse.deposit.send(9 * unit, trader, sender=trader)
     fees = 3 * WAD + MICRO
     settle(trader, Settlement(cash=-9 * WAD, fees=fees))
@@ -690,28 +733,32 @@ def test_absorb_donation_moves_surplus_to_insurance(
 
 
 @pytest.mark.parametrize(
-    ("insurance", "liquidator", "reason"),
+    ("shares", "reason"),
     [
-        (1_999, 5_000, "clearing: insurance share"),
-        (10_001, 5_000, "clearing: insurance share"),
-        (5_000, 1_999, "clearing: liquidator share"),
-        (5_000, 8_001, "clearing: liquidator share"),
+        ((1_999, 5_000, 0), "clearing: insurance share"),
+        ((10_001, 5_000, 0), "clearing: insurance share"),
+        ((5_000, 1_999, 0), "clearing: liquidator share"),
+        ((5_000, 8_001, 0), "clearing: liquidator share"),
+        ((5_000, 5_000, 4_001), "clearing: LP share"),
+        ((5_000, 8_000, 2_001), "clearing: LP share"),
     ],
 )
 def test_set_shares_out_of_bounds_reverts(
-    clearinghouse: Contract, governor: str, insurance: int, liquidator: int, reason: str
+    clearinghouse: Contract, governor: str, shares: tuple[int, int, int], reason: str
 ) -> None:
     with reverts(reason):
-        clearinghouse.set_shares.send(insurance, liquidator, sender=governor)
+        clearinghouse.set_shares.send(*shares, sender=governor)
 
 
-def test_set_shares_by_governor_and_setup(clearinghouse: Contract, governor: str, setup: str, stranger: str) -> None:
-    receipt = clearinghouse.set_shares.send(10_000, 2_000, sender=setup)
-    assert tuple(receipt.one("SharesSet")) == (10_000, 2_000)
+def test_set_shares_by_governor_and_setup(clearinghouse: Contract, governor: str, setup: str) -> None:
+    receipt = clearinghouse.set_shares.send(10_000, 2_000, 4_000, sender=setup)
+    assert tuple(receipt.one("SharesSet")) == (10_000, 2_000, 4_000)
     clearinghouse.renounce_setup.send(sender=setup)
     with reverts(NOT_ALLOWED):
-        clearinghouse.set_shares.send(5_000, 5_000, sender=setup)
-    clearinghouse.set_shares.send(2_000, 8_000, sender=governor)
+        clearinghouse.set_shares.send(5_000, 5_000, 0, sender=setup)
+    clearinghouse.set_shares.send(2_000, 8_000, 2_000, sender=governor)
+    names = "insurance_share_bps", "liquidator_share_bps", "lp_share_bps"
+    assert [clearinghouse.call(name) for name in names] == [2_000, 8_000, 2_000]
 
 
 def test_set_margin_names_the_checker(clearinghouse: Contract, setup: str, venue: str) -> None:
@@ -729,3 +776,253 @@ def test_fund_and_earmark_of_nothing_pass_while_lp_cash_is_negative(
     run((clearinghouse, "begin"), (clearinghouse, "fund", venue, 0), (clearinghouse, "earmark_claims", 0))
     with reverts("clearing: LP cash too low"):
         run((clearinghouse, "begin"), (clearinghouse, "earmark_claims", WAD))
+
+
+# ── global settlement ──
+
+
+@pytest.fixture
+def frozen(
+    clearinghouse: Contract, run: Run, fund_lp: FundLp, settle: Settle, lp: str, trader: str, governor: str, unit: int
+) -> Contract:
+    """LP cash of 100, of which a venue has 40, claims of 10 beside it; the trader has 50 and a position in market 0."""
+    fund_lp(110 * unit)
+    clearinghouse.deposit.send(70 * unit, trader, sender=trader)
+    clearinghouse.fund_insurance.send(2 * unit, sender=lp)
+    settle(trader, Settlement(cash=-20 * WAD, reserve=3 * WAD, fees=2 * WAD, opened=0b101))
+    clearinghouse.collect_fees.send()
+    settle(ZERO, Settlement(fees=WAD))
+    run(
+        (clearinghouse, "begin"), (clearinghouse, "earmark_claims", 10 * WAD),
+        (clearinghouse, "fund", governor, 40 * unit), (clearinghouse, "end"),
+    )  # fmt: skip
+    run((clearinghouse, "freeze"))
+    return clearinghouse
+
+
+def everything(clearinghouse: Contract, *accounts: str) -> tuple[object, ...]:
+    return clearinghouse.buckets(), *(clearinghouse.account(account) for account in accounts)
+
+
+def test_freeze_makes_everything_but_accounts_and_claims_lp_cash(
+    clearinghouse: Contract, run: Run, fund_lp: FundLp, settle: Settle, lp: str, trader: str, unit: int
+) -> None:
+    fund_lp(10 * unit)
+    clearinghouse.fund_insurance.send(2 * unit, sender=lp)
+    clearinghouse.deposit.send(70 * unit, trader, sender=trader)
+    settle(trader, Settlement(cash=-20 * WAD, reserve=3 * WAD, fees=2 * WAD, opened=1))
+    clearinghouse.collect_fees.send()
+    settle(ZERO, Settlement(fees=WAD, payables=4 * WAD))
+    receipt = run((clearinghouse, "freeze"))
+    assert tuple(receipt.one("Frozen")) == (28 * WAD,)
+    buckets = clearinghouse.buckets()
+    assert tuple(buckets) == (28 * WAD, 0, 0, 0, 0, 0, 82 * unit, 4 * WAD)
+    assert tuple(clearinghouse.account(trader)) == (50 * WAD, 1)
+    assert clearinghouse.frozen()
+    assert clearinghouse.in_progress()
+    with reverts("clearing: frozen"):
+        run((clearinghouse, "freeze"))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("deposit", (1, "trader")),
+        ("fund_insurance", (1,)),
+        ("absorb_donation", ()),
+        ("collect_fees", ()),
+        ("settle", ("trader", astuple(Settlement(cash=1)))),
+        ("pay_penalty", ("trader", 1, "lp", 0)),
+        ("pay_reward", ("lp", 1)),
+    ],
+)
+def test_frozen_refuses_what_moves_value(
+    frozen: Contract, token: Contract, run: Run, trader: str, lp: str, function: str, arguments: tuple[object, ...]
+) -> None:
+    token.transfer.send(frozen, 1, sender=lp)
+    names = {"trader": trader, "lp": lp}
+    values = [names[value] if isinstance(value, str) else value for value in arguments]
+    before = everything(frozen, trader, lp)
+    with reverts("clearing: frozen"):
+        run((frozen, function, *values))
+    assert everything(frozen, trader, lp) == before
+
+
+def test_frozen_refuses_the_protocol_s_part(frozen: Contract, governor: str) -> None:
+    with reverts("clearing: frozen"):
+        frozen.withdraw_protocol.send(0, governor, sender=governor)
+
+
+def test_frozen_operation_pays_claims_and_books_what_venues_pay_back(
+    frozen: Contract, token: Contract, run: Run, lp: str, venue: str, governor: str, unit: int
+) -> None:
+    run((frozen, "begin"), (frozen, "pay_claim", lp, 10 * unit), (frozen, "end"))
+    before = frozen.vault_ledger()[0]
+    token.transfer.send(frozen, 40 * unit, sender=governor)
+    run((frozen, "begin"), (frozen, "collect", 40 * unit), (frozen, "release", 0), (frozen, "end"))
+    assert frozen.vault_ledger()[0] == before + 40 * WAD
+    token.transfer.send(frozen, unit, sender=lp)
+    for call in (("fund", venue, unit), ("receive_deposit", unit), ("earmark_claims", WAD)):
+        with reverts("clearing: frozen"):
+            run((frozen, "begin"), (frozen, *call), (frozen, "end"))
+
+
+def test_frozen_ledger_is_nobodys_to_settle_but_by_the_settler(
+    chain: RevmChain, frozen: Contract, governor: str
+) -> None:
+    for role in (Role.HEDGER, Role.VAULT):
+        other = chain.deploy("Operation")
+        frozen.grant_role.send(other, role, sender=governor)
+        calls = [frozen.tx("begin").data, frozen.tx("settle", ZERO, astuple(Settlement())).data]
+        with reverts("clearing: frozen"):
+            other.run.send([(frozen.address, data) for data in calls])
+
+
+def test_frozen_withdrawal_waits_until_all_is_final(frozen: Contract, run: Run, trader: str) -> None:
+    with reverts("clearing: positions left"):
+        frozen.withdraw.send(1, trader, trader, sender=trader)
+    run((frozen, "crystallise", trader, 0, 0))
+    with reverts("clearing: not final"):
+        frozen.withdraw.send(1, trader, trader, sender=trader)
+    run((frozen, "finalise"))
+    frozen.withdraw.send(1, trader, trader, sender=trader)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [("crystallise", (ZERO, 0, 0)), ("finalise", ()), ("pay_promise", (ZERO, 0)), ("pay_lp", (ZERO, 0))],
+)
+def test_settler_does_nothing_before_it_freezes_nor_inside_an_operation(
+    clearinghouse: Contract, run: Run, function: str, arguments: tuple[object, ...]
+) -> None:
+    with reverts("clearing: not frozen"):
+        run((clearinghouse, function, *arguments))
+    run((clearinghouse, "freeze"))
+    with reverts(IN_PROGRESS):
+        run((clearinghouse, "begin"), (clearinghouse, function, *arguments))
+
+
+def test_settler_crystallises_before_and_pays_after_all_is_final(frozen: Contract, run: Run, trader: str) -> None:
+    for call in (("pay_promise", trader, 0), ("pay_lp", trader, 0)):
+        with reverts("clearing: not final"):
+            run((frozen, *call))
+    run((frozen, "finalise"))
+    for call in (("crystallise", trader, 0, 0), ("finalise",)):
+        with reverts("clearing: final"):
+            run((frozen, *call))
+
+
+def test_crystallise_empties_the_mask_and_lp_cash_takes_the_other_side(frozen: Contract, run: Run, trader: str) -> None:
+    lp = frozen.vault_ledger()[0]
+    receipt = run((frozen, "crystallise", trader, 7 * WAD, -5 * WAD))
+    assert tuple(receipt.one("Settled")) == (trader, 7 * WAD, 57 * WAD, 0, lp - 2 * WAD, 0)
+    assert tuple(receipt.one("PayablesChanged")) == (-5 * WAD, -5 * WAD)
+    assert tuple(frozen.account(trader)) == (57 * WAD, 0)
+
+
+def test_crystallise_below_zero_is_borne_by_lp_cash(frozen: Contract, run: Run, trader: str) -> None:
+    lp = frozen.vault_ledger()[0]
+    receipt = run((frozen, "crystallise", trader, -57 * WAD, 0))
+    assert tuple(receipt.one("BadDebtCovered")) == (trader, 0, 7 * WAD)
+    assert tuple(frozen.account(trader)) == (0, 0)
+    assert frozen.vault_ledger()[0] == lp + 50 * WAD
+
+
+def test_finalise_makes_the_dust_of_payables_lp_cash(frozen: Contract, run: Run, trader: str) -> None:
+    run((frozen, "crystallise", trader, -7, 5))
+    lp = frozen.vault_ledger()[0]
+    receipt = run((frozen, "finalise"))
+    assert tuple(receipt.one("PayablesChanged")) == (-5, 0)
+    assert tuple(receipt.one("Finalised")) == (lp + 5,)
+    assert (frozen.buckets().lp, frozen.buckets().payables) == (lp + 5, 0)
+    assert frozen.finalised()
+
+
+def test_promises_and_shares_are_paid_from_lp_cash_and_no_further(
+    frozen: Contract, token: Contract, run: Run, trader: str, stranger: str, unit: int
+) -> None:
+    run((frozen, "crystallise", trader, 0, 0), (frozen, "finalise"))
+    cash_of_lps = frozen.vault_ledger()[0]
+    receipt = run((frozen, "pay_promise", trader, 5 * WAD))
+    assert tuple(receipt.one("PromisePaid")) == (trader, 5 * WAD, 55 * WAD, cash_of_lps - 5 * WAD)
+    receipt = run((frozen, "pay_lp", stranger, 6 * unit))
+    assert tuple(receipt.one("LpPaid")) == (stranger, 6 * unit, cash_of_lps - 11 * WAD)
+    assert token.balanceOf(stranger) == 6 * unit
+    left = cash_of_lps - 11 * WAD
+    with reverts("clearing: LP cash too low"):
+        run((frozen, "pay_promise", trader, left + 1))
+    with reverts("clearing: LP cash too low"):
+        run((frozen, "pay_lp", stranger, left * unit // WAD + 1))
+    for receiver in (ZERO, frozen.address):
+        with reverts("clearing: bad receiver"):
+            run((frozen, "pay_lp", receiver, 1))
+    run((frozen, "pay_promise", trader, left))
+    frozen.withdraw.send(55 * unit, trader, trader, sender=trader)
+    assert frozen.cash_ratio() == WAD
+
+
+@pytest.fixture
+def short_of_tokens(
+    clearinghouse: Contract, run: Run, fund_lp: FundLp, settle: Settle, trader: str, other_trader: str, lp: str,
+    venue: str, unit: int,
+) -> Contract:  # fmt: skip
+    """Traders own 60 and 30, a redeemed LP 5, but a venue has 30 of the 95 tokens: LP cash is -30."""
+    fund_lp(35 * unit)
+    for account, units in ((trader, 40), (other_trader, 20)):
+        clearinghouse.deposit.send(units * unit, account, sender=account)
+    run(
+        (clearinghouse, "begin"), (clearinghouse, "earmark_claims", 5 * WAD),
+        (clearinghouse, "fund", venue, 30 * unit), (clearinghouse, "end"),
+    )  # fmt: skip
+    settle(trader, Settlement(cash=20 * WAD))
+    settle(other_trader, Settlement(cash=10 * WAD))
+    run((clearinghouse, "freeze"), (clearinghouse, "finalise"))
+    assert clearinghouse.vault_ledger()[0] == -30 * WAD
+    return clearinghouse
+
+
+def test_withdraw_of_negative_lp_cash_cuts_everybody_alike_whoever_comes_first(
+    short_of_tokens: Contract, run: Run, token: Contract, trader: str, other_trader: str, lp: str, unit: int
+) -> None:
+    """60 tokens are there for 90 of cash: two thirds, rounded against who withdraws."""
+    ledger = short_of_tokens
+    assert ledger.cash_ratio() == 2 * WAD // 3
+    with reverts("clearing: insufficient cash"):
+        ledger.withdraw.send(40 * unit + 1, trader, trader, sender=trader)
+    receipt = ledger.withdraw.send(unit, trader, trader, sender=trader)
+    assert receipt.one("Withdrawn").cash == cash(ledger, trader) == 60 * WAD - 3 * WAD // 2
+    ledger.withdraw.send(39 * unit, trader, trader, sender=trader)
+    assert cash(ledger, trader) == 0
+    assert ledger.vault_ledger()[0] == -10 * WAD
+    ledger.withdraw.send(20 * unit, other_trader, other_trader, sender=other_trader)
+    assert (cash(ledger, other_trader), ledger.vault_ledger()[0]) == (0, 0)
+    run((ledger, "begin"), (ledger, "pay_claim", lp, 5 * unit), (ledger, "end"))
+    assert token.balanceOf(ledger) == ledger.buckets().total_units == 0
+
+
+def test_withdraw_of_negative_lp_cash_pays_more_once_a_venue_has_paid(
+    short_of_tokens: Contract, run: Run, token: Contract, trader: str, other_trader: str, venue: str, unit: int
+) -> None:
+    ledger = short_of_tokens
+    ledger.withdraw.send(40 * unit, trader, trader, sender=trader)
+    for units, ratio in ((5, 25 * WAD // 30), (25, WAD)):
+        token.transfer.send(ledger, units * unit, sender=venue)
+        run((ledger, "begin"), (ledger, "collect", units * unit), (ledger, "end"))
+        assert ledger.cash_ratio() == ratio
+    ledger.withdraw.send(30 * unit, other_trader, other_trader, sender=other_trader)
+    assert ledger.vault_ledger()[0] == 20 * WAD
+
+
+def test_withdraw_of_no_tokens_at_all_says_where_they_are(
+    clearinghouse: Contract, run: Run, fund_lp: FundLp, settle: Settle, trader: str, lp: str, venue: str, unit: int
+) -> None:
+    fund_lp(30 * unit)
+    run((clearinghouse, "begin"), (clearinghouse, "fund", venue, 30 * unit), (clearinghouse, "end"))
+    settle(trader, Settlement(cash=20 * WAD))
+    run((clearinghouse, "freeze"), (clearinghouse, "finalise"))
+    assert clearinghouse.cash_ratio() == 0
+    with reverts("clearing: tokens at venues"):
+        clearinghouse.withdraw.send(1, trader, trader, sender=trader)
+    for call in (("pay_promise", trader, 1), ("pay_lp", lp, 1)):
+        with reverts("clearing: LP cash too low"):
+            run((clearinghouse, *call))

@@ -9,7 +9,7 @@ import pytest
 from ballast.chain import Contract, RevmChain, reverts
 
 MICRO = 10**12
-I128, I96, U96, U64, U128 = 2**127 - 1, 2**95 - 1, 2**96 - 1, 2**64 - 1, 2**128 - 1
+I128, I96, U96, U63, U128 = 2**127 - 1, 2**95 - 1, 2**96 - 1, 2**63 - 1, 2**128 - 1
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +34,24 @@ def test_accounts_do_not_share_a_word(harness: Contract) -> None:
 
 
 def test_vault_keeps_every_field(harness: Contract) -> None:
-    for lp, reserve, fees in product((-I96, -1, 0, 1, I96), (0, 1, U96 - 1, U96), (0, 1, U64 - 1, U64)):
-        vault = (lp, reserve, fees * MICRO)
+    words = product((-I96, -1, 0, 1, I96), (0, 1, U96 - 1, U96), (False, True), (0, 1, U63 - 1, U63))
+    for lp, reserve, frozen, fees in words:
+        vault = (lp, reserve, frozen, fees * MICRO)
         assert tuple(harness.call("store_vault", vault)) == vault
 
 
 @pytest.mark.parametrize(
     ("vault", "reason"),
     [
-        ((I96 + 1, 0, 0), "clearing: LP cash range"),
-        ((-I96 - 1, 0, 0), "clearing: LP cash range"),
-        ((0, U96 + 1, 0), "clearing: reserve range"),
-        ((0, 0, (U64 + 1) * MICRO), "clearing: fees range"),
+        ((I96 + 1, 0, False, 0), "clearing: LP cash range"),
+        ((-I96 - 1, 0, False, 0), "clearing: LP cash range"),
+        ((0, U96 + 1, False, 0), "clearing: reserve range"),
+        ((0, 0, False, (U63 + 1) * MICRO), "clearing: fees range"),
     ],
 )
-def test_vault_field_that_does_not_fit_is_refused(harness: Contract, vault: tuple[int, int, int], reason: str) -> None:
+def test_vault_field_that_does_not_fit_is_refused(
+    harness: Contract, vault: tuple[int, int, bool, int], reason: str
+) -> None:
     with reverts(reason):
         harness.call("store_vault", vault)
 
@@ -62,11 +65,11 @@ def test_backing_keeps_both_fields(harness: Contract) -> None:
 
 
 def test_settlement_moves_all_three_and_stops_at_no_reserve(harness: Contract) -> None:
-    for reserve, lp, fees in product((-7, -1, 0, 1), (-9, 0, 9), (0, MICRO)):
-        found = harness.settle_vault((-4, 7, 2 * MICRO), reserve, lp, fees)
-        assert tuple(found) == (-4 + lp, 7 + reserve, 2 * MICRO + fees)
+    for reserve, lp, fees, frozen in product((-7, -1, 0, 1), (-9, 0, 9), (0, MICRO), (False, True)):
+        found = harness.settle_vault((-4, 7, frozen, 2 * MICRO), reserve, lp, fees)
+        assert tuple(found) == (-4 + lp, 7 + reserve, frozen, 2 * MICRO + fees)
     with reverts("clearing: reserve exhausted"):
-        harness.settle_vault((0, 7, 0), -8, 0, 0)
+        harness.settle_vault((0, 7, False, 0), -8, 0, 0)
 
 
 def test_buckets_add_up(harness: Contract) -> None:
