@@ -349,27 +349,27 @@ SELF_LIQUIDATION = Bug(
     (
         Edit(
             CLEARINGHOUSE,
-            "        state.cash -= convert(paid, int256)\n",
-            "        gainer: ledger.Account = ledger._load_account(liquidator)\n"
-            "        state.cash -= convert(paid, int256)\n",
+            "    state.cash -= convert(paid, int256)\n",
+            "    gainer: ledger.Account = ledger._load_account(liquidator)\n"
+            "    state.cash -= convert(paid, int256)\n",
         ),
         Edit(
             CLEARINGHOUSE,
-            "        # loaded after the account was saved: the liquidator may be the account itself\n"
-            "        gainer: ledger.Account = ledger._load_account(liquidator)\n",
+            "    # loaded after the account was saved: the liquidator may be the account itself\n"
+            "    gainer: ledger.Account = ledger._load_account(liquidator)\n",
             "",
         ),
     ),
     (
         Edit(
             CLEARING_TWIN,
-            "            state.cash -= paid\n",
-            "            gainer = self._load_account(liquidator)\n            state.cash -= paid\n",
+            "        state.cash -= paid\n",
+            "        gainer = self._load_account(liquidator)\n        state.cash -= paid\n",
         ),
         Edit(
             CLEARING_TWIN,
-            "            gainer = self._load_account(liquidator)\n            gainer.cash += reward\n",
-            "            gainer.cash += reward\n",
+            "        gainer = self._load_account(liquidator)\n        gainer.cash += reward\n",
+            "        gainer.cash += reward\n",
         ),
     ),
     "Perennial, 2023 (audit, medium): liquidating oneself went around the limits",
@@ -553,8 +553,8 @@ GIFT_IN_NAV = Bug(
         ),
         Edit(
             CLEARINGHOUSE,
-            "lp: int256 = ledger._add_lp(convert(units * SCALE, int256))",
-            "lp: int256 = ledger._add_lp(convert(found * SCALE, int256))",
+            "vault: ledger.VaultLedger = ledger._add_lp(convert(units * SCALE, int256))",
+            "vault: ledger.VaultLedger = ledger._add_lp(convert(found * SCALE, int256))",
         ),
     ),
     mirrors="no single incident: accounting by balance",

@@ -146,21 +146,6 @@ class Clearinghouse:
         state = self._settle(account, settlement)
         return state.cash, state.mask
 
-    def settle_liquidation(self, account: str, settlement: Settlement, penalty: int, liquidator: str) -> int:
-        """An engine's ``settle``, then a penalty for liquidator and insurance, at most the cash that is left."""
-        self._check_open()
-        state = self._settle(account, settlement)
-        paid = min(penalty, max(state.cash, 0))
-        if paid > 0:
-            state.cash -= paid
-            self._save_account(account, state)
-            reward = paid * self.liquidator_share_bps // BPS
-            gainer = self._load_account(liquidator)
-            gainer.cash += reward
-            self._save_account(liquidator, gainer)
-            self._save_backing(self.insurance + paid - reward, self.protocol)
-        return paid
-
     def pay_penalty(self, account: str, penalty: int, liquidator: str, liquidator_share_bps: int) -> int:
         """A penalty, at most the cash there is: liquidator's and LPs' parts rounded down, the rest is insurance."""
         self._check_open()
