@@ -175,10 +175,12 @@ def test_liquidate_leaves_out_what_is_not_there_and_takes_the_rest(world: Liquid
 
 
 def test_liquidate_takes_what_is_enough_and_no_more(world: LiquidationWorld, weak: str) -> None:
-    """Back at the initial requirement but for what closing costs; a wei less would not be enough."""
+    """Back at the initial requirement but for what closing costs, by the chord of the requirement, rounded up."""
     world.trade(weak, ETH, -400 * WAD)
-    world.leave(weak, -3_000 * WAD)
+    world.leave(weak, -3_000 * WAD - 1)
     before, liquidated = world.health(weak), world.liquidate_perp(weak)
+    relief = before.initial - mul_up(400 * WAD, 2_000 * WAD) * PENALTY_BPS // BPS  # flat, it needs 0
+    assert (liquidated.share - 1) * relief < (before.initial - before.equity) * WAD < liquidated.share * relief
     after, (_, cost) = world.health(weak), cost_of(world, liquidated.receipt)
     closed = 400 * WAD + world.position(weak).size
     assert closed == mul_up(400 * WAD, liquidated.share) < 400 * WAD
