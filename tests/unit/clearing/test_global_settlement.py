@@ -383,8 +383,8 @@ def test_negative_nav_with_nothing_open_ends_it_too(world: EndWorld) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_crystallise_leaves_everybody_what_margin_says(world: EndWorld, stage: Callable[[EndWorld], None]) -> None:
     """
-    To the wei. Of an expired board that is not settled margin counts nothing to who is long; and a surface that no board
-    has been brought to since prices ended does not count.
+    To the wei. Of an expired board that is not settled margin counts nothing to who is long; and a surface that no
+    board has been brought to since prices ended does not count.
     """
     stage(world)
     equity = {account: int(world.margin.health(account).equity) for account in world.accounts}
