@@ -5,24 +5,27 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  OptionEngine: European options of every market against the vault
-@notice Boards of one expiry and up to 24 strikes. Every order is valued at Black-76 on the posted surface at the oracle's mark;
-        the orders of one trade net before Inventory prices them. On top of the mark the trader pays the half-spread and
-        the charge, or receives the rebate. Options are settled in cash at the price in force at expiry, proved by round ids.
-        Positions and totals are at OptionBook; here are the rules, and the money goes through the Clearinghouse.
+@notice Boards of one expiry and up to 24 strikes. Every order is valued at Black-76 on the posted surface at the
+        oracle's mark; the orders of one trade net before Inventory prices them. On top of the mark the trader pays
+        the half-spread and the charge, or receives the rebate. Options are settled in cash at the price in force at
+        expiry, proved by round ids. Positions and totals are at OptionBook; here are the rules, and the money goes
+        through the Clearinghouse.
 
         Actors: a trader trades its own account; anyone refreshes, settles and clears, paid for the first two; CLOSER
         (Liquidator, CloseQueue) closes and moves positions of others, by rules of its own; governor and deployer list
         markets and strikes; the guardian pauses markets, closes boards and lowers caps.
 
-        Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike, selling
-        never costs, the charge aside. I14 a trade that only shrinks positions is refused for a stale price, or by Margin
-        if what it hedged is kept and equity is below maintenance. CLOSER can shrink a position, and move it to an account
-        that has none on the other side. Settlement: payables = what settled accounts are still owed, plus dust that goes
-        to LPs; the price does not depend on who settles when. `quote` and `trade` run the same code.
-@dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, settle, log, margin. Whatever is
-        refused after something was written reverts it. A refresh changes the inventory, which no view can foresee, so
-        `quote` refuses on a board that is due: `refresh` first, by anyone. In a block in which somebody has been paid for a fall
-        of the potential Inventory stands still, boards too: what closes is booked at the point that is there, what opens waits.
+        Invariants: I8 no order crosses its static bounds: a call costs at most spot, a put at most its strike,
+        selling never costs, the charge aside. I14 a trade that only shrinks positions is refused for a stale price,
+        or by Margin if what it hedged is kept and equity is below maintenance. CLOSER can shrink a position, and move
+        it to an account that has none on the other side. Settlement: payables = what settled accounts are still owed,
+        plus dust that goes to LPs; the price does not depend on who settles when. `quote` and `trade` run the same
+        code.
+@dev    Order of a trade: checks, mark, refresh if the board is due, book, rules, Inventory, log, settle, margin.
+        Whatever is refused after something was written reverts it. A refresh changes the inventory, which no view can
+        foresee, so `quote` refuses on a board that is due: `refresh` first, by anyone. In a block in which somebody
+        has been paid for a fall of the potential Inventory stands still, boards too: what closes is booked at the
+        point that is there, what opens waits.
 @custom:kill The guardian pauses a market: positions can then only shrink, and settle.
 """
 
@@ -228,11 +231,11 @@ def close_for(
 @external
 def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
     """
-    @notice Moves positions of one account on one board to another at the mark value: the taker pays what the giver gets.
-    @dev    Nets over all accounts stay as they are, so the board's totals do, which are a function of them: Inventory has
-            nothing to learn, there is neither spread nor charge, and caps, minimum size, cut-off and pause do not apply.
-            What rounding takes, less than a wei an order, the giver pays to the taker. Margin of both accounts is the
-            caller's to check.
+    @notice Moves positions of one account on one board to another at mark value: the taker pays what the giver gets.
+    @dev    Nets over all accounts stay as they are, so the board's totals do, which are a function of them: Inventory
+            has nothing to learn, there is neither spread nor charge, and caps, minimum size, cut-off and pause do not
+            apply. What rounding takes, less than a wei an order, the giver pays to the taker. Margin of both accounts
+            is the caller's to check.
     @param orders the taker's, by ascending series; the giver gets the opposite
     """
     roles._check(roles.Role.CLOSER)
@@ -526,7 +529,8 @@ def _apply(
 @internal
 def _execute(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> Done:
     """
-    @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log, settle.
+    @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log,
+            settle.
     """
     key: uint256 = 0
     rules: uint256 = 0

@@ -9,18 +9,19 @@
         Inventory quotes, or receives its rebate. Funding and borrow fee accrue per unit of base and side. Profit is
         realised into the account's cash at the Clearinghouse when a position shrinks; cost is averaged when it grows.
 
-        Actors: a trader trades its own account; anyone synchronises a market; CLOSER (Liquidator, Deleverager, CloseQueue)
-        closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers caps; governor
-        and deployer list markets and set their parameters.
+        Actors: a trader trades its own account; anyone synchronises a market; CLOSER (Liquidator, Deleverager,
+        CloseQueue) closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers
+        caps; governor and deployer list markets and set their parameters.
 
-        Invariants: I2 open interest and claims equal the sums over positions exactly. I9 a trade that strictly reduces a
-        position without flipping it is never refused for caps, size or pause, nor for margin unless options that it
-        hedged are kept. CLOSER can shrink a position, and move it to an account that has none on the other side; it
-        cannot flip one, nor open one otherwise. `quote` and `trade` run the same code, so they agree to the wei.
-@dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle, margin. Inside
-        another operation the Clearinghouse refuses to settle; before that nobody is called but the contracts named here.
-        All state is written and settled before margin is checked: here if the account has no other position, else by
-        Margin, which reads `legs` back while this contract is locked.
+        Invariants: I2 open interest and claims equal the sums over positions exactly. I9 a trade that strictly
+        reduces a position without flipping it is never refused for caps, size or pause, nor for margin unless options
+        that it hedged are kept. CLOSER can shrink a position, and move it to an account that has none on the other
+        side; it cannot flip one, nor open one otherwise. `quote` and `trade` run the same code, so they agree to the
+        wei.
+@dev    Order of a trade: checks, mark, accrue and realise (`_plan`), inventory, `_conclude`, save, log, settle,
+        margin. Inside another operation the Clearinghouse refuses to settle; before that nobody is called but the
+        contracts named here. All state is written and settled before margin is checked: here if the account has no
+        other position, else by Margin, which reads `legs` back while this contract is locked.
 @custom:kill The guardian pauses a market: positions can then only shrink. Nothing stops closing but a stale oracle.
 """
 

@@ -799,6 +799,21 @@ def test_transfer_moves_positions_at_mark(
     world.check()
 
 
+def test_a_perpetual_moves_beside_options_of_its_market(world: OptionWorld, trader: str, other: str) -> None:
+    """The market's stress vector and greeks are summed again, and come out the same: no charge."""
+    world.option(other, {"2000C": 40, "2200P": -30})
+    world.trade(trader, ETH, -30 * WAD)
+    world.trade(other, ETH, -WAD)
+    world.warp(300)
+    world.set_price(ETH, 2_077 * WAD + 12_345)
+    world.sync(ETH)
+    inventory, potential = world.inventory.market(ETH), world.inventory.state().potential
+    world.transfer(trader, other, ETH, -10 * WAD - 1)
+    assert (world.inventory.market(ETH), world.inventory.state().potential) == (inventory, potential)
+    assert world.position(other).size == -11 * WAD - 1
+    world.check()
+
+
 def test_transfer_is_accepted_where_nothing_can_be_opened(world: OptionWorld, trader: str, other: str) -> None:
     """Nets stay as they are: pause, caps, minimum size, cut-off, a stale surface, a board that is due do not count."""
     world.option(trader, {"2000C": 5})
