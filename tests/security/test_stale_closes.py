@@ -265,6 +265,22 @@ def test_queue_gives_matched_options_no_option(vault_only: Sandbox) -> None:
         assert lps == lps_by_hand
 
 
+def test_request_is_void_once_everything_is_settled(matched: Sandbox) -> None:
+    """A day without a price ends the system at the last mark: prices that come later execute nothing."""
+    system = matched
+    long, executor = system.chain.accounts[2], system.chain.accounts[4]
+    request_close(system, long)
+    system.warp(25 * HOUR, refresh=False)
+    system.push("BTC")
+    system.global_settlement.trigger.send(sender=executor)
+    system.push("ETH", 2_500)
+    with reverts("clearing: frozen"):
+        system.close_queue.execute_perp.send(long, ETH, sender=executor)
+    cash = system.clearinghouse.account(long)[0]
+    system.global_settlement.crystallise.send([long], sender=executor)
+    assert system.clearinghouse.account(long) == (cash, 0)
+
+
 def test_queue_may_close_only_what_was_asked_of_it(matched: Sandbox) -> None:
     """Its power at the engines is that of closing anybody's position; nobody else's request reaches a position."""
     system = matched

@@ -368,6 +368,23 @@ def test_fee_is_at_most_cash_and_equity_of_what_is_left(stale: QueueWorld, equit
     assert world.health(world.short).equity == equity - fee
 
 
+def test_fee_is_at_most_cash_of_who_has_not_realised_his_profit(stale: QueueWorld) -> None:
+    world = stale
+    world.end(2_000 * WAD)
+    world.trade(world.short, BTC, WAD)
+    world.stale()
+    world.act("request_perp", world.short, ETH, SIZE)
+    world.push_price(ETH, 2_000 * WAD)
+    world.set_price(BTC, 61_000 * WAD)
+    close = world.engine.quote(world.short, ETH, SIZE)
+    world.give(world.short, FEE // 3 - close.cash - world.cash(world.short))
+    left = world.cash(world.short) + world.engine.quote(world.short, ETH, SIZE).cash
+    assert 0 < left < FEE
+    assert world.carry_out("execute_perp", world.short).value == left
+    assert world.cash(world.short) == 0
+    assert world.health(world.short).equity > FEE
+
+
 def test_fee_to_oneself_changes_nothing(stale: QueueWorld) -> None:
     world = stale
     world.act("request_perp", world.long, ETH, -SIZE)
