@@ -449,3 +449,4 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     yield Read("surface", "signer_count", (), len(config.surface.signers) if config.surface else 0, "switch")
     yield Read("hedge_manager", "venue_count", (), sum(len(market.venues) for market in config.markets), "switch")
     yield Read("vault", "deposits_paused", (), False, "switch")
+    yield Read("clearinghouse", "frozen", (), False, "switch")

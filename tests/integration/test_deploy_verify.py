@@ -126,6 +126,11 @@ def list_third_market(world: World) -> None:
     as_governor("oracle", "list_market", world.manifest.addresses["feed/ETH"], params)(world)
 
 
+def freeze(world: World) -> None:
+    as_governor("clearinghouse", "grant_role", world.manifest.governor, int(Role.SETTLER))(world)
+    as_governor("clearinghouse", "freeze")(world)
+
+
 def change_params(world: World) -> None:
     params = replace(world.manifest.parsed_config().inventory.params(), aversion=9 * 10**18)
     as_governor("inventory", "set_params", params.pack())(world)
@@ -164,17 +169,27 @@ SPOILS: dict[str, tuple[Spoil, str, str]] = {
         )(world),
         "roles", "clearinghouse: perp_engine",
     ),
+    "liquidator without its role": (
+        lambda world: as_governor(
+            "option_engine", "revoke_role", world.manifest.addresses["liquidator"], int(Role.CLOSER)
+        )(world),
+        "roles", "option_engine: liquidator",
+    ),
+    "close queue of another fee": (
+        lambda world: set_code(world, "close_queue", flip(-1)), "code", "close_queue: immutable FEE",
+    ),
     "office on offer": (as_governor("vault", "offer_admin", STRANGER), "wiring", "vault.pending_admin()"),
     "other margin contract": (replace_margin, "wiring", "clearinghouse.margin()"),
     "other feed": (replace_feed, "parameter", "oracle.config(0)"),
     "third market": (list_third_market, "switch", "oracle.market_count()"),
     "inventory parameter": (change_params, "parameter", "inventory.params()"),
-    "fee split": (as_governor("clearinghouse", "set_shares", 6_000, 5_000), "parameter", "insurance_share_bps"),
+    "fee split": (as_governor("clearinghouse", "set_shares", 6_000, 5_000, 1_000), "parameter", "insurance_share_bps"),
     "vault cap": (as_guardian("vault", "lower_deposit_cap", 1), "parameter", "vault.params()"),
     "perps caps": (as_guardian("perp_engine", "lower_caps", 1, 10**18, 10**18), "parameter", "perp_engine.config(1)"),
     "paused market": (as_guardian("perp_engine", "pause", 0), "parameter", "perp_engine.config(0)"),
     "halted oracle": (as_governor("oracle", "halt", 1), "parameter", "oracle.config(1)"),
     "paused venue": (as_guardian("hedge_manager", "pause_venue", 0), "parameter", "hedge_manager.venue(0)"),
+    "frozen": (freeze, "switch", "clearinghouse.frozen()"),
     "paused deposits": (as_guardian("vault", "pause_deposits"), "switch", "vault.deposits_paused()"),
 }  # fmt: skip
 

@@ -23,6 +23,9 @@ def test_load_local_numbers_are_exact(local_config: Config) -> None:
     assert local_config.markets[0].inventory.params().base == 10**14
     assert local_config.markets[0].perps.params()[:4] == (500, 300, 2_000, 100)
     assert local_config.vault.epoch_length == 86_400
+    assert local_config.clearing.shares() == (5_000, 5_000, 1_000)
+    assert local_config.deleveraging.params() == (6_000, 5_000, 10**18)
+    assert local_config.close_queue.params() == (10**18,)
 
 
 def test_load_unknown_network_names_those_there_are() -> None:
