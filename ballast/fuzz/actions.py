@@ -629,6 +629,7 @@ def absorb(w: World, who: str) -> None:
     surplus = w.donated["clearinghouse"]
 
     def absorb_donation(t: Twin) -> None:
+        demand(not t.clearinghouse.frozen, "clearing: frozen")
         demand(surplus > 0, "clearing: nothing to absorb")
         t.clearinghouse.fund_insurance(surplus)
 

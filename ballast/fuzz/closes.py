@@ -137,9 +137,9 @@ def outage(w: World, rng: Random, hours: float | None = None) -> list[Step]:
     every = list(range(len(w.feeds)))
     markets = every if rng.random() < 0.4 else [rng.choice(every)]
     how = rng.choice((*SILENCES, "halt", "silence"))
-    steps = [each for market in markets for each in _silence(market, how)]
+    steps = [each for market in markets for each in silence(market, how)]
     steps.append(["warp", {"seconds": int(HOUR * (hours or rng.choice((1.1, 3, 6, 20))))}])
-    asked = _requests(w, rng, markets)
+    asked = requests(w, rng, markets)
     between: list[Step] = [
         ["deposit_margin", {"who": who, "units": int(10 ** rng.uniform(0, 5)) * w.unit, "to": who}]
         for who in TRADERS
@@ -159,7 +159,7 @@ def outage(w: World, rng: Random, hours: float | None = None) -> list[Step]:
     return [*steps, *_executions(w, rng, asked, markets)]
 
 
-def _silence(market: int, how: str) -> list[Step]:
+def silence(market: int, how: str) -> list[Step]:
     if how in SILENCES:
         return [["break_feed", {"market": market, "fault": how}]]
     return [["halt", {"market": market, "on": True}]] if how == "halt" else []
@@ -176,7 +176,7 @@ def _again(w: World, rng: Random, market: int, how: str) -> list[Step]:
     return steps
 
 
-def _requests(w: World, rng: Random, markets: list[int]) -> list[Step]:
+def requests(w: World, rng: Random, markets: list[int]) -> list[Step]:
     """By most of those who hold something there; some ask twice, or for nonsense."""
     steps: list[Step] = []
     for name, market, size in held_perps(w):

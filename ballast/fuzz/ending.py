@@ -25,14 +25,14 @@ from ballast.fuzz.actions import (
     withdraw_margin,
     withdrawable,
 )
-from ballast.fuzz.closes import HOUR, outage
+from ballast.fuzz.closes import HOUR, SILENCES, requests, silence
 from ballast.fuzz.invariants import same, same_view
 from ballast.fuzz.liquidations import with_positions
 from ballast.fuzz.option_checks import black
 from ballast.fuzz.world import ACTORS, Broken, World, plain
 from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD, Reverted
 from ballast.model.exact.global_settlement import NO_CLAIM, OUTAGE, PATIENCE
-from ballast.model.exact.option_book import OptionLeg, board_of
+from ballast.model.exact.option_book import OptionLeg, board_of, expiry_of, market_of
 from ballast.model.exact.system import System as Twin
 
 SETTLEMENT = "global_settlement"
@@ -285,21 +285,40 @@ def _unpaid(w: World, owner: str) -> int:
 
 
 def prelude(w: World, rng: Random) -> list[Step]:
-    """Ruin or silence, and the trigger."""
-    if rng.random() < 0.5 and with_positions(w):
-        fall = [["warp", {"seconds": 60}]]
-        for market in range(len(w.feeds)):
-            factor = 10 ** (rng.uniform(0.2, 1) * (1 if w.inventory.markets[market].delta < 0 else -1))
-            answer = max(int(w.newest[market].answer * factor), 1)
-            fall.append(["break_feed", {"market": market, "fault": ""}])
-            fall.append(["push", {"market": market, "answer": answer}])
-        return [*fall, ["trigger", {"who": "stranger"}]]
-    return [*_silence_for_good(w, rng), ["trigger", {"who": "stranger"}]]
+    """Ruin, where some price brings it, or silence; then the trigger, twice."""
+    steps = _ruin(w, rng) if rng.random() < 0.5 else []
+    if not steps:
+        steps = _silence(w, rng)
+    return [*steps, ["trigger", {"who": "stranger"}], ["trigger", {"who": "keeper"}]]
 
 
-def _silence_for_good(w: World, rng: Random) -> list[Step]:
-    """The outage that ends it, with requests that nobody carries out."""
-    return [*outage(w, rng, 26)[:8], ["warp", {"seconds": OUTAGE + HOUR}]]
+def _ruin(w: World, rng: Random) -> list[Step]:
+    """A price at which LPs have lost more than they have, and boards of now."""
+    nav = w.vault.valuation(w.now).nav
+    for market in rng.sample(range(len(w.feeds)), len(w.feeds)):
+        book, price = w.twin.perp_engine.book(market), max(w.newest[market].answer, 1) * 10**10
+        net = (book.long - book.short) * price // WAD
+        move = max(nav, 0) * rng.choice((1.3, 2, 5)) / net if net else 0.0
+        if net and -0.99 < move < 15:
+            steps: list[Step] = [["warp", {"seconds": 60}]]
+            for each, newest in enumerate(w.newest):
+                answer = max(int(newest.answer * (1 + (move if each == market else 0))), 1)
+                steps += [["break_feed", {"market": each, "fault": ""}], ["halt", {"market": each, "on": False}]]
+                steps.append(["push", {"market": each, "answer": answer}])
+            for key in w.book.points:
+                board = {"market": market_of(key), "expiry": expiry_of(key)}
+                steps.append(["refresh_board", {"who": "keeper", **board}])
+            return steps
+    return []
+
+
+def _silence(w: World, rng: Random) -> list[Step]:
+    """A day without a price, or longer, and requests that nobody will carry out."""
+    how, markets = rng.choice((*SILENCES, "halt", "silence")), range(len(w.feeds))
+    steps = [each for market in markets for each in silence(market, how)]
+    steps.append(["warp", {"seconds": 2 * HOUR}])
+    asked = requests(w, rng, list(markets))
+    return [*steps, *asked, ["warp", {"seconds": rng.choice((OUTAGE, OUTAGE + HOUR, 10 * OUTAGE))}]]
 
 
 def payments(w: World, rng: Random) -> list[Step]:

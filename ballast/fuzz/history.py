@@ -16,6 +16,7 @@ import click
 
 from ballast.chain import Chain
 from ballast.chain.artifacts import ROOT
+from ballast.fuzz import backstop_bugs
 from ballast.fuzz.planted import Bug, Edit, Found, chain_with, in_twin, search
 from ballast.fuzz.runner import Failure, replay
 from ballast.fuzz.shrink import reduce, shrink, words
@@ -91,20 +92,20 @@ SKEW_OVERWRITTEN = Bug(
     (
         Edit(
             ENGINE,
-            "    fill: Fill = self._fill(account, market, -size, mark)\n",
-            "    fill: Fill = self._fill(account, market, -size, mark)\n"
+            '    assert fill.closing, "perps: not closing"\n    cash:',
+            '    assert fill.closing, "perps: not closing"\n'
             "    skew: funding.Book = funding._load(market)\n"
             "    skew.long = 0\n"
             "    skew.short = 0\n"
-            "    funding._save(market, skew)\n",
+            "    funding._save(market, skew)\n    cash:",
         ),
     ),
     (
         Edit(
             PERPS_TWIN,
-            "        fill = self._fill(account, market, -size, mark, now)\n",
-            "        fill = self._fill(account, market, -size, mark, now)\n"
-            "        self.books[market] = replace(self.books[market], long=0, short=0)\n",
+            '        require(fill.closing, "perps: not closing")\n        cash,',
+            '        require(fill.closing, "perps: not closing")\n'
+            "        self.books[market] = replace(self.books[market], long=0, short=0)\n        cash,",
         ),
     ),
     "Zaros, 2024 (audit, high): a liquidation wrote skew = 0",
@@ -184,8 +185,20 @@ CLOSING_IS_FREE = Bug(
 REBATE_FROM_LP_CASH = Bug(
     "rebates are paid out of LP cash instead of the reserve",
     "PerpEngine",
-    (Edit(ENGINE, "reserve=answer.charge - convert(", "reserve=max(answer.charge, 0) - convert("),),
-    (Edit(PERPS_TWIN, "reserve=answer.charge - answer.release", "reserve=max(answer.charge, 0) - answer.release"),),
+    (
+        Edit(
+            ENGINE,
+            "reserve: int256 = answer.charge - convert(",
+            "reserve: int256 = max(answer.charge, 0) - convert(",
+        ),
+    ),
+    (
+        Edit(
+            PERPS_TWIN,
+            "        reserve = answer.charge - answer.release",
+            "        reserve = max(answer.charge, 0) - answer.release",
+        ),
+    ),
     "GMX v2: LPs lend the impact pool what it pays out",
 )
 REBATE_UNFUNDED = Bug(
@@ -330,28 +343,15 @@ PENDING_FEES_IGNORED = Bug(
     ),
     "Perennial, 2024 (audit, high): pending fees had no collateral",
 )
-HEALTHY_LIQUIDATED = Bug(
-    "accounts are liquidated below initial margin",
-    "PerpEngine",
-    (
-        Edit(
-            ENGINE,
-            "assert health.equity < convert(health.maintenance, int256)",
-            "assert health.equity < convert(health.initial, int256)",
-        ),
-    ),
-    (Edit(PERPS_TWIN, "require(health.equity < health.maintenance", "require(health.equity < health.initial"),),
-    "no single incident: liquidation of the healthy",
-)
 SELF_LIQUIDATION = Bug(
     "a liquidator who liquidates himself keeps what he had",
     "Clearinghouse",
     (
         Edit(
             CLEARINGHOUSE,
-            "    state.cash -= convert(paid, int256)\n",
+            "    state.cash -= convert(paid, int256)\n    ledger._save_account(account, state)\n    reward:",
             "    gainer: ledger.Account = ledger._load_account(liquidator)\n"
-            "    state.cash -= convert(paid, int256)\n",
+            "    state.cash -= convert(paid, int256)\n    ledger._save_account(account, state)\n    reward:",
         ),
         Edit(
             CLEARINGHOUSE,
@@ -363,8 +363,9 @@ SELF_LIQUIDATION = Bug(
     (
         Edit(
             CLEARING_TWIN,
-            "        state.cash -= paid\n",
-            "        gainer = self._load_account(liquidator)\n        state.cash -= paid\n",
+            "        state.cash -= paid\n        self._save_account(account, state)\n        reward =",
+            "        gainer = self._load_account(liquidator)\n"
+            "        state.cash -= paid\n        self._save_account(account, state)\n        reward =",
         ),
         Edit(
             CLEARING_TWIN,
@@ -703,7 +704,7 @@ WRITERS_UNSECURED = Bug(
     "no single incident: naked options",
 )
 
-BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))
+BUGS: tuple[Bug, ...] = (*(bug for bug in globals().copy().values() if isinstance(bug, Bug)), *backstop_bugs.BUGS)
 
 
 # ---- the report

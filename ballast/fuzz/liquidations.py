@@ -98,6 +98,7 @@ def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], 
     if penalty > 0:
         _check_ratio(before, after, told)
     _check_enough(w, account, before, outcome, told)
+    _check_relief(before, after, told)
     gain = w.twin.clearinghouse.account(caller)[0] - cash
     share = penalty * w.twin.clearinghouse.liquidator_share_bps // BPS
     if gain > max(share, min(half_spread, MAX_REWARD)):
@@ -120,6 +121,7 @@ def _take(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin:
         raise Broken("i9_a_taker_gets_a_part_of_the_penalty", told)
     _check_ratio(before, after, told)
     _check_enough(w, account, before, outcome, told)
+    _check_relief(before, after, told)
     equity, initial, doubt = health(w, taker)
     mask = w.twin.clearinghouse.account(taker)[1]
     markets = [market for market in range(len(w.feeds)) if (mask | mask >> OPTION_BIT) >> market & 1]
@@ -154,6 +156,12 @@ def _check_enough(w: World, account: str, before: Standing, outcome: Outcome, to
         raise Broken("i9_a_part_restores_initial_margin", f"{initial} needed, {told}")
 
 
+def _check_relief(before: Standing, after: Standing, told: str) -> None:
+    """Whatever is closed, the requirement does not rise: what hedges the rest stays."""
+    if after.maintenance > before.maintenance + before.slack + after.slack:
+        raise Broken("i9_a_liquidation_never_raises_the_requirement", told)
+
+
 def _nav(w: World) -> int:
     return w.vault.valuation(w.now).nav
 
@@ -167,11 +175,14 @@ def _liquidator(twin: Twin) -> Any:
 
 @action("{who} nominates {victim} to be deleveraged in {market:market}")
 def nominate(w: World, who: str, victim: str, market: int) -> None:
-    account = w.address(victim)
-    w.do(
+    account, before = w.address(victim), w.deleverager.nominations.get(market, Nomination())
+    outcome = w.do(
         w.system.deleverager, "nominate", account, market,
         sender=who, twin=lambda t: _deleverager(t).nominate(account, market, w.now),
     )  # fmt: skip
+    after = w.deleverager.nominations.get(market, Nomination())
+    if outcome.ok and after.opened_at == before.opened_at and after.score <= before.score:
+        raise Broken("i9_the_highest_score_stays_nominated", f"{before} -> {after}")
 
 
 @action("{who} has the nominee of {market:market} deleveraged")
@@ -179,25 +190,28 @@ def deleverage(w: World, who: str, market: int) -> None:
     """What it closes is closed at the mark, at the expense of LPs alone, and no further than the target."""
     keeper, nominee = w.address(who), w.deleverager.nominations.get(market, Nomination()).account
     names = [name for name in ACTORS if w.actors[name] == nominee]
-    size = 0 if nominee is None else w.twin.perp_engine.position(nominee, market).size
+    held = w.twin.perp_engine.position(nominee or keeper, market)
     before, profit, nav = standing(w, nominee or keeper), _profit(w), 0 if w.frozen else _nav(w)
     cash = w.twin.clearinghouse.account(keeper)[0]
     outcome = w.do(
         w.system.deleverager, "deleverage", market,
         sender=who, twin=lambda t: _deleverager(t).deleverage(market, keeper, w.now), touches=tuple(names),
     )  # fmt: skip
-    if not outcome.ok or nominee is None or (left := w.twin.perp_engine.position(nominee, market).size) == size:
+    if not outcome.ok or nominee is None or (left := w.twin.perp_engine.position(nominee, market).size) == held.size:
         return
     after, now_open = standing(w, nominee), _profit(w)
-    told = f"open profit {profit} -> {now_open} of NAV {nav}, {size} -> {left}, {before} -> {after}"
+    told = f"open profit {profit} -> {now_open} of NAV {nav}, {held.size} -> {left}, {before} -> {after}"
     if profit * BPS < max(nav, 0) * w.deleverager.trigger_bps:
         raise Broken("i9_nobody_is_deleveraged_while_lps_can_pay", told)
     if nominee != keeper:
         reward = w.twin.clearinghouse.account(keeper)[0] - cash
         if abs(after.equity - before.equity) > before.slack + DUST or not 0 <= reward <= MAX_REWARD:
             raise Broken("i4_deleveraging_is_at_mark_and_free", f"reward {reward}, {told}")
-    target, unit = max(nav, 0) * w.deleverager.target_bps // BPS, w.twin.oracle.last(market, w.now).price // WAD
-    if abs(left) >= abs(size) or now_open < target - unit - DUST or (left != 0 and now_open > target + unit + DUST):
+    target = max(nav, 0) * w.deleverager.target_bps // BPS
+    # a wei of base more or less: that much of value and of cost
+    slack = DUST + 2 * (w.twin.oracle.last(market, w.now).price // WAD + abs(held.cost // held.size))
+    exact = target - slack <= now_open and (left == 0 or now_open <= target + slack)
+    if abs(left) >= abs(held.size) or not exact:
         raise Broken("i9_deleveraging_ends_at_its_target", f"target {target}, {told}")
 
 

@@ -223,7 +223,7 @@ def i9_margin_is_there_where_risk_is_added(w: World, b: Before) -> None:
         who = b.arguments["who"]
     elif b.name == "trade_options" and b.opens:
         who = b.arguments["who"]
-    elif b.name == "withdraw_margin":
+    elif b.name == "withdraw_margin" and not w.frozen:
         who = b.arguments.get("of") or b.arguments["who"]
     else:
         return
