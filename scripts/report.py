@@ -59,7 +59,7 @@ def cli(what: str, earlier: str | None) -> None:
             from ballast.reports import stress  # matplotlib is a development dependency
 
             replayed = stress.measure()
-            stress.report(replayed)
+            stress.report(replayed, stress.pictured())
             click.echo("\n".join(stress.lines(replayed)))
             stress.compare(replayed)
         elif what == "taylor":

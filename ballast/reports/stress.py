@@ -33,6 +33,10 @@ from ballast.reports import stress_replay as replay
 from ballast.reports.stress_replay import BLOCK, LEVERAGES, MIXES, PATHS, SLOW, Liquidation, Run
 
 SEED = 1
+PICTURED: tuple[str, replay.Mix] = "2021-05_crash", "mixed"  # the window and mix whose course is drawn
+COURSE_TEXT = "One run from the first minute to the last:"
+COURSE = "long", "short", "insurance", "reserve", "nav", "profit"
+INK = "#1b2631"
 COLOURS = "#2471a3", "#17a589", "#d68910", "#c0392b", "#7d3c98"
 
 
@@ -115,13 +119,14 @@ def measure(windows: Iterable[str] | None = None, seed: int = SEED, accounts: in
         if windows is None or name in windows:
             for case in CASES:
                 tape = replay.tape(name, bars, case.path)
-                runs = []
-                for mix in MIXES:
-                    plan = replay.plans(tape, mix, seed, accounts)
-                    world = replay.Replay.start(tape, plan, hedged=case.hedged)
-                    runs.append(world.run(mix, case.path, case.delay))
-                rows.append(summary(case, runs))
+                rows.append(summary(case, [run(tape, mix, case, seed, accounts) for mix in MIXES]))
     return rows
+
+
+def run(tape: replay.Tape, mix: replay.Mix, case: Case, seed: int = SEED, accounts: int = replay.ACCOUNTS) -> Run:
+    """One replay."""
+    plan = replay.plans(tape, mix, seed, accounts)
+    return replay.Replay.start(tape, plan, hedged=case.hedged).run(mix, case.path, case.delay)
 
 
 def summary(case: Case, runs: Sequence[Run]) -> Row:
@@ -185,13 +190,15 @@ def _accounts(found: Sequence[Liquidation]) -> int:
 # ---- what is written
 
 
-def report(rows: Sequence[Row], folder: Path = REPORTS) -> None:
-    """Write stress.json, stress.md and stress.svg."""
+def report(rows: Sequence[Row], course: Run, folder: Path = REPORTS) -> None:
+    """Write stress.json, stress.md, stress.svg and, of one run, stress-course.svg."""
     (folder / "stress.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     text = ["# Liquidation through recorded crashes", "", *(__doc__ or "").splitlines()[2:], "", *lines(rows)]
     (folder / "stress.md").write_text("\n".join(text) + "\n")
     with rc_context({"svg.hashsalt": "ballast"}):
         draw(rows).savefig(folder / "stress.svg", format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "ballast"}):
+        draw_course(course).savefig(folder / "stress-course.svg", format="svg", metadata={"Date": None})
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
@@ -255,7 +262,18 @@ def lines(rows: Sequence[Row]) -> list[str]:
             [r.classes[number].achieved for r in base], weights=[r.classes[number].accounts for r in base]
         )
         text.append(f"| {leverage} (mean {achieved:.1f} of equity) | " + " | ".join(cells) + " |")
-    text += ["", "## Ledger", "", *(f"- {line}" for line in ledger(rows)), "", "![bad debt by leverage](stress.svg)"]
+    text += [
+        "",
+        "## Ledger",
+        "",
+        *(f"- {line}" for line in ledger(rows)),
+        "",
+        "![bad debt by leverage](stress.svg)",
+        "",
+        COURSE_TEXT,
+        "",
+        "![the course of one run](stress-course.svg)",
+    ]
     return text
 
 
@@ -297,6 +315,48 @@ def draw(rows: Sequence[Row]) -> Figure:
         axis.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def pictured() -> Run:
+    """The run whose course is drawn."""
+    window, mix = PICTURED
+    return run(replay.tape(window, dict(replay.windows())[window], CASES[0].path), mix, CASES[0])
+
+
+def draw_course(run: Run) -> Figure:
+    """Prices, open interest and what was liquidated, who stands behind it, and how much traders have won."""
+    figure = Figure(figsize=(11, 8.4), layout="constrained")
+    prices, interest, behind, ahead = figure.subplots(4, 1, sharex=True, height_ratios=(1, 1.2, 1.2, 1))
+    days = np.array([(moment.time - run.course[0].time) / 86_400 for moment in run.course])
+    found = {name: np.array([getattr(moment, name) for moment in run.course]) / 1e6 for name in COURSE}
+    price = np.array([moment.price for moment in run.course])
+    for asset, row, colour in zip(run.assets, (price / price[0]).T * 100, COLOURS, strict=False):
+        prices.plot(days, row, color=colour, lw=1, label=asset)
+    prices.set_ylabel("price, % of first")
+    interest.fill_between(days, found["long"], color=COLOURS[1], alpha=0.4, lw=0, label="long")
+    interest.fill_between(days, -found["short"], color=COLOURS[3], alpha=0.4, lw=0, label="short")
+    at = [(each.time - run.course[0].time) / 86_400 for each in run.liquidations]
+    gone = np.cumsum([each.notional for each in run.liquidations]) / 1e6
+    debt, missing = (
+        np.cumsum([getattr(each, name) for each in run.liquidations]) / 1e6 for name in ("debt", "missing")
+    )
+    interest.set_ylabel("open interest, m")
+    behind.plot(days, found["reserve"], color=COLOURS[0], lw=1.2, label="reserve")
+    behind.plot(days, found["insurance"], color=COLOURS[2], lw=1.2, label="insurance")
+    behind.step(at, debt, where="post", color=COLOURS[3], lw=1.2, label="bad debt, all so far")
+    behind.step(at, missing, where="post", color=INK, lw=1.2, ls="--", label="of it missing at the mark")
+    behind.set_ylabel("m")
+    ahead.plot(days, found["nav"], color=COLOURS[0], lw=1.2, label="NAV")
+    ahead.plot(days, found["profit"], color=COLOURS[3], lw=1.2, label="traders' open profit")
+    ahead.plot(days, found["nav"] * 0.6, color="0.5", lw=0.8, ls="--", label="above this winners are closed")
+    ahead.set_ylabel("m")
+    ahead.set_xlabel("days")
+    for axis in (prices, interest, behind, ahead):
+        axis.legend(frameon=False, fontsize=8, ncols=4, loc="upper left", bbox_to_anchor=(0, 1.16), borderaxespad=0.1)
+    figure.suptitle(
+        f"{run.window}, {run.mix}, {CASES[0].name}: {len(at)} liquidations of {gone[-1] if at else 0:.1f}m", fontsize=10
+    )
     return figure
 
 

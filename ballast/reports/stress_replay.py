@@ -65,7 +65,7 @@ SIDES: dict[Mix, tuple[float, float]] = {"longs": (0.8, 0.1), "mixed": (0.4, 0.4
 OPENED_BY = 0.9  # part of the window by which the last account has opened
 LESS = 0.985  # a refused size is tried again at this part of it ...
 TRIES = 40  # ... this often
-DUST = 1.0  # [quote] notional that the keeper does not bother about
+DUST = 10.0  # [quote] notional that the keeper does not bother about
 SLOW = 300  # [s] between the turns of a slow keeper
 HEDGE_FEE = 500  # [1e-6] of the outside market in which LPs hedge
 HEDGE_FROM = 50_000.0  # [quote] least hedge
@@ -102,9 +102,24 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """The system after a turn of the keeper; amounts in quote."""
+
+    time: int  # [s]
+    price: tuple[float, ...]  # [quote/base] of the rounds
+    long: float  # open interest
+    short: float
+    insurance: float
+    reserve: float
+    nav: float
+    profit: float  # traders', open
+
+
+@dataclass(frozen=True, slots=True)
 class Liquidation:
     """An account's way from below maintenance back above it, or to its end, in one or more steps of one turn."""
 
+    time: int  # [s]
     account: int
     leverage: int
     equity: float  # [quote] before
@@ -133,6 +148,7 @@ class Run:
     """One replay."""
 
     window: str
+    assets: tuple[Asset, ...]
     path: Path
     delay: int  # [s] the keeper's: BLOCK after a round, or SLOW between turns
     mix: Mix
@@ -144,7 +160,7 @@ class Run:
     rounds: int
     opened: dict[int, tuple[tuple[float, float], ...]]  # of each account by leverage asked for: see Replay.opened
     refused: int  # accounts that the vault had no room for
-    interest: float  # [quote] open interest of both sides, the highest
+    course: tuple[Moment, ...]
     liquidations: tuple[Liquidation, ...]
     later: float  # [quote] bad debt of accounts above maintenance that closed at the end
     by_insurance: float  # [quote] of all bad debt
@@ -155,9 +171,22 @@ class Run:
     uncovered: int  # [wei] largest difference between all ledger buckets and the tokens held
     unpaid: int  # accounts that could not close or take out their cash at the end
     insurance: float  # [quote] at the end
-    insurance_low: float  # at its lowest
     lps: float  # [quote] NAV and reserve at the end, everybody gone, less what they brought
-    profit: float  # traders' open profit / NAV, the highest
+
+    @property
+    def interest(self) -> float:
+        """Open interest of both sides at its highest [quote]."""
+        return max(moment.long + moment.short for moment in self.course)
+
+    @property
+    def insurance_low(self) -> float:
+        """Insurance at its lowest [quote]."""
+        return min(self.insurance, *(moment.insurance for moment in self.course))
+
+    @property
+    def profit(self) -> float:
+        """Traders' open profit over NAV at its highest."""
+        return max(moment.profit / moment.nav if moment.nav > 0 else float("inf") for moment in self.course)
 
 
 @dataclass(slots=True)
@@ -345,10 +374,8 @@ class Replay:
     liquidations: list[Liquidation] = field(default_factory=list)
     stuck: set[int] = field(default_factory=set)
     stuck_for: int = 0
-    interest: float = 0.0
-    profit: float = 0.0
+    course: list[Moment] = field(default_factory=list)
     uncovered: int = 0
-    insurance_low: float = float(INSURANCE)
     deleveraged: int = 0
 
     @classmethod
@@ -437,14 +464,25 @@ class Replay:
         self._deleverage(now)
         if self.hedged:
             self._hedge(now)
-        ledger, engine = self.system.clearinghouse, self.system.perp_engine
+        self.uncovered = max(self.uncovered, abs(self.system.clearinghouse.imbalance()))
+        self._record(now)
+
+    def _record(self, now: int) -> None:
+        ledger, prices = self.system.clearinghouse, [feed.round.price for feed in self.feeds]
         assert self.system.vault is not None
-        nav = self.system.vault.valuation(now).nav
-        profit = -engine.book_value([feed.round.price for feed in self.feeds], now)
-        self.profit = max(self.profit, profit / nav if nav > 0 else float("inf"))
-        self.interest = max(self.interest, float(self._notionals().sum()))
-        self.uncovered = max(self.uncovered, abs(ledger.imbalance()))
-        self.insurance_low = min(self.insurance_low, ledger.insurance / WAD)
+        held = self.size * [price / WAD for price in prices]
+        self.course.append(
+            Moment(
+                now,
+                tuple(price / WAD for price in prices),
+                float(np.maximum(held, 0).sum()),
+                float(np.maximum(-held, 0).sum()),
+                ledger.insurance / WAD,
+                ledger.reserve / WAD,
+                self.system.vault.valuation(now).nav / WAD,
+                -self.system.perp_engine.book_value(prices, now) / WAD,
+            )
+        )
 
     def _liquidate(self, number: int, now: int) -> None:
         """As far as the Liquidator goes, the position that asks for most first."""
@@ -465,6 +503,7 @@ class Replay:
             after = _debts(self.system)
             self.liquidations.append(
                 Liquidation(
+                    now,
                     number,
                     account.leverage,
                     before.equity / WAD,
@@ -568,6 +607,7 @@ class Replay:
         tape = self.tape
         return Run(
             window=tape.name,
+            assets=tape.assets,
             path=path,
             delay=delay,
             mix=mix,
@@ -579,7 +619,7 @@ class Replay:
             rounds=sum(len(posted) for posted in tape.rounds),
             opened={leverage: tuple(found) for leverage, found in self.opened.items()},
             refused=self.refused,
-            interest=self.interest,
+            course=tuple(self.course),
             liquidations=tuple(self.liquidations),
             later=(sum(later) - sum(before)) / WAD,
             by_insurance=later[0] / WAD,
@@ -590,9 +630,7 @@ class Replay:
             uncovered=self.uncovered,
             unpaid=unpaid,
             insurance=ledger.insurance / WAD,
-            insurance_low=self.insurance_low,
             lps=(self.system.vault.valuation(now).nav + ledger.reserve) / WAD - LP_EQUITY,
-            profit=self.profit,
         )
 
     # ---- mirrors

@@ -1,6 +1,6 @@
 """Who pays when an account's margin does not last -> docs/reports/waterfall.svg.
 
-The rules are those of docs/mechanism.md §12, §13 and §15 with the parameters of networks/local.yaml, which are read from it.
+The rules are those of docs/mechanism.md §12, §13 and §15, with the parameters of networks/local.yaml.
 `python -m scripts.report margin` writes it.
 """
 
@@ -76,7 +76,7 @@ def stages() -> list[Stage]:
             "what he would have won on: the position with\nthe highest profit × leverage is closed at mark,\n"
             f"until open profit is {winners.target:.0%} of NAV",
             "he, his profit so far, without spread or charge;\nLPs bear the charge, insurance a small reward",
-            "NAV ≤ 0, or no price for a day",
+            "NAV < 0, or no price for a day",
         ),
         Stage(
             "5  everybody",

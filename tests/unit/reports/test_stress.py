@@ -126,11 +126,12 @@ def test_run_refused_liquidations_are_stuck_accounts(monkeypatch: pytest.MonkeyP
 
 
 def test_report_has_every_case_of_a_window_and_its_picture(tmp_path: Path) -> None:
-    row = stress.summary(stress.CASES[0], [replace(run(0.12), mix=mix) for mix in MIXES])
+    found = run(0.12)
+    row = stress.summary(stress.CASES[0], [replace(found, mix=mix) for mix in MIXES])
     rows = [replace(row, case=case.name) for case in stress.CASES]
-    stress.report(rows, tmp_path)
+    stress.report(rows, found, tmp_path)
     text = (tmp_path / "stress.md").read_text()
     assert text.count("| crash |") == 1 + len(stress.CASES)
     assert f"{3 * len(rows)} runs" in text
-    assert "<svg" in (tmp_path / "stress.svg").read_text()
+    assert all("<svg" in (tmp_path / name).read_text() for name in ("stress.svg", "stress-course.svg"))
     stress.compare(rows)
