@@ -34,7 +34,6 @@ from ballast.reports.stress_replay import BLOCK, LEVERAGES, MIXES, PATHS, SLOW, 
 
 SEED = 1
 PICTURED: tuple[str, replay.Mix] = "2021-05_crash", "mixed"  # the window and mix whose course is drawn
-COURSE_TEXT = "One run from the first minute to the last:"
 COURSE = "long", "short", "insurance", "reserve", "nav", "profit"
 INK = "#1b2631"
 COLOURS = "#2471a3", "#17a589", "#d68910", "#c0392b", "#7d3c98"
@@ -268,9 +267,11 @@ def lines(rows: Sequence[Row]) -> list[str]:
         "",
         *(f"- {line}" for line in ledger(rows)),
         "",
+        "Bad debt over what was opened, by leverage: solid what was missing at the mark, pale what closing cost.",
+        "",
         "![bad debt by leverage](stress.svg)",
         "",
-        COURSE_TEXT,
+        "One run from its first minute to its last:",
         "",
         "![the course of one run](stress-course.svg)",
     ]
@@ -279,6 +280,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
 
 def ledger(rows: Sequence[Row]) -> list[str]:
     """What must hold in every run."""
+    debt, missing = sum(r.debt for r in rows), sum(r.missing for r in rows)
     worst, best = (each(gain for r in rows for gain in r.lps) / replay.LP_EQUITY for each in (min, max))
     return [
         f"{len(rows) * len(MIXES)} runs. The sum of accounts and ledger buckets was off the tokens held by"
@@ -286,6 +288,8 @@ def ledger(rows: Sequence[Row]) -> list[str]:
         "Accounts below maintenance of which the Liquidator refused every position:"
         f" {sum(r.stuck for r in rows)}, the longest for {max(r.stuck_for for r in rows)} s.",
         f"Accounts that could not close, or take out all their cash, at the end: {sum(r.unpaid for r in rows)}.",
+        f"Bad debt of all runs: {debt:,.0f}, of which {missing:,.0f} ({missing / (debt or 1.0):.1%}) was missing at the"
+        " mark; the rest is what closing cost.",
         f"Insurance was {min(r.insurance_low for r in rows):,.0f} at its lowest; LPs ended between {worst:+.1%} and"
         f" {best:+.1%}.",
     ]
@@ -371,6 +375,9 @@ def _panel(axis: Axes, rows: Sequence[Row]) -> None:
         colour = COLOURS[number % len(COLOURS)]
         axis.bar(at, debt, width, color=colour, alpha=0.35)
         axis.bar(at, missing, width, color=colour, label=row.case)
+    if not any(each.debt for row in rows for each in row.classes):
+        axis.text(0.5, 0.5, "none", transform=axis.transAxes, ha="center", color="0.5")
+        axis.set_yticks([])
     axis.set_xticks(range(len(rows[0].classes)), [f"{each.leverage}×" for each in rows[0].classes])
     axis.set_title(f"{rows[0].window}\n−{rows[0].fall:.0%}, +{rows[0].rise:.0%}", fontsize=9)
     axis.set_ylabel("bp", fontsize=8)
