@@ -133,7 +133,7 @@ def assess(account: address, cash: int256, mask: uint256) -> IMargin.Health:
     @notice `health` for a caller inside an operation, which brings the ledger's words along.
     @param cash [quote, WAD]
     """
-    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, [], INITIAL | MAINTENANCE)
+    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, INITIAL | MAINTENANCE)
 
 
 @external
@@ -152,9 +152,15 @@ def assess_change(
     @param size [base, WAD] added to the perpetual in `market`
     @param orders filled on boards of the market; sizes are believed to be ones of an engine
     """
-    held: DynArray[IOptionBook.Leg, MAX_HELD] = self._with(self._held(account, mask), market, orders)
+    held: DynArray[IOptionBook.Leg, MAX_HELD] = self._held(account, mask)
+    changed: DynArray[IOptionBook.Leg, MAX_HELD] = self._changed(held, market, orders)
     touched: uint256 = mask | self._touched(market, orders)
-    return self._assess(account, cash, touched, held, market, size, orders, INITIAL | MAINTENANCE)
+    health: IMargin.Health = self._assess(
+        account, cash, touched, changed, market, size, INITIAL | MAINTENANCE
+    )
+    if len(orders) != 0:
+        health.equity = self._assess(account, cash, mask, held, 0, 0, 0).equity
+    return health
 
 
 @external
@@ -165,7 +171,7 @@ def check_initial(account: address, cash: int256, mask: uint256) -> bool:
     @return whether equity is at or above the initial requirement
     """
     health: IMargin.Health = self._assess(
-        account, cash, mask, self._held(account, mask), 0, 0, [], INITIAL
+        account, cash, mask, self._held(account, mask), 0, 0, INITIAL
     )
     return health.equity >= convert(health.initial, int256)
 
@@ -189,15 +195,15 @@ def check_close(
     @return True, unless it reverts: the reason is here, where there is room for it
     """
     held: DynArray[IOptionBook.Leg, MAX_HELD] = self._held(account, mask)
-    after: IMargin.Health = self._assess(account, cash, mask, held, 0, 0, [], MAINTENANCE)
+    after: IMargin.Health = self._assess(account, cash, mask, held, 0, 0, MAINTENANCE)
     if after.equity >= convert(after.maintenance, int256):
         return True
     undone: DynArray[IOptionBook.Order, 8] = []
     for order: IOptionBook.Order in orders:
         undone.append(IOptionBook.Order(series=order.series, size=-order.size))
-    held = self._with(held, market, undone)
+    held = self._changed(held, market, undone)
     touched: uint256 = mask | self._touched(market, undone)
-    before: IMargin.Health = self._assess(account, cash, touched, held, market, size, undone, MAINTENANCE)
+    before: IMargin.Health = self._assess(account, cash, touched, held, market, size, MAINTENANCE)
     assert after.maintenance <= before.maintenance, "margin: below maintenance"
     return True
 
@@ -254,7 +260,7 @@ def _idle_health(account: address, mode: uint256) -> IMargin.Health:
     cash: int256 = 0
     mask: uint256 = 0
     cash, mask = staticcall CLEARINGHOUSE.account(account)
-    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, [], mode)
+    return self._assess(account, cash, mask, self._held(account, mask), 0, 0, mode)
 
 
 @internal
@@ -268,32 +274,38 @@ def _held(account: address, mask: uint256) -> DynArray[IOptionBook.Leg, MAX_HELD
 
 @internal
 @pure
-def _with(
+def _changed(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
     orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
 ) -> DynArray[IOptionBook.Leg, MAX_HELD]:
-    """@return the legs, and one of size 0 for every order of a series that is not among them"""
+    """@return the legs as they would be after orders in the market"""
     legs: DynArray[IOptionBook.Leg, MAX_HELD] = held
     for order: IOptionBook.Order in orders:
         found: bool = False
-        for leg: IOptionBook.Leg in held:
-            if leg.series == order.series:
+        for i: uint256 in range(len(held), bound=MAX_HELD):
+            if held[i].series == order.series:
+                legs[i].size += order.size
                 found = True
                 break
         if not found:
+            key: uint256 = series._board_of(order.series)
             legs.append(
                 IOptionBook.Leg(
                     series=order.series,
                     market=market,
-                    expiry=series._expiry_of(series._board_of(order.series)),
+                    expiry=series._expiry_of(key),
                     strike=series._strike_of(order.series) * series.STRIKE_UNIT,
                     is_put=series._is_put(order.series),
-                    size=0,
+                    size=order.size,
                     settlement=0,
                 )
             )
-    return legs
+    left: DynArray[IOptionBook.Leg, MAX_HELD] = []
+    for leg: IOptionBook.Leg in legs:
+        if leg.size != 0:
+            left.append(leg)
+    return left
 
 
 @internal
@@ -314,12 +326,10 @@ def _assess(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
     change: int256,
-    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
     mode: uint256,
 ) -> IMargin.Health:
     """
     @param change [base, WAD] added to the perpetual in `market` for the requirement, not for equity
-    @param orders the same for options, each of a series in `held`
     @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be known, since
            the price of now is not the one they will be settled at. What was not asked for may be answered 0.
     """
@@ -346,7 +356,7 @@ def _assess(
             health.maintenance += requirement._required(size, mark.price, leg.maintenance_bps)
         else:
             added: IMargin.Health = self._scenarios(
-                held, orders, leg.market, size, mark.price, leg.initial_bps, leg.maintenance_bps, mode
+                held, leg.market, size, mark.price, leg.initial_bps, leg.maintenance_bps, mode
             )
             health.equity += added.equity
             health.initial += added.initial
@@ -361,7 +371,6 @@ def _assess(
 @view
 def _scenarios(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
-    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
     market: uint256,
     size: int256,
     spot: uint256,
@@ -370,7 +379,6 @@ def _scenarios(
     mode: uint256,
 ) -> IMargin.Health:
     """
-    @param orders added to the options for the requirement, not for their value
     @param size [base, WAD] of the perpetual
     @param initial_bps Of the perpetual; 0 if there is none, then an option's delta is charged like the rest of it.
     @return value of the market's options, requirement of all that the account has there
@@ -382,8 +390,7 @@ def _scenarios(
     range_bps, floor_bps, share_bps = staticcall OPTION_ENGINE.margin_bps(market)
     lines: DynArray[Line, MAX_HELD] = []
     board: Board = empty(Board)
-    owned: int256 = 0               # [quote, WAD**2] value of what is not settled
-    exact: int256 = 0               # the same with the orders
+    exact: int256 = 0               # [quote, WAD**2] value of what is not settled
     shorts: uint256 = 0             # [base, WAD]
     for leg: IOptionBook.Leg in held:
         if leg.market != market:
@@ -412,20 +419,13 @@ def _scenarios(
         if leg.is_put:
             delta -= c.SWAD
             unit = option.put
-        owned += leg.size * convert(unit, int256)
-        after: int256 = leg.size
-        for order: IOptionBook.Order in orders:
-            if order.series == leg.series:
-                after += order.size
-        if after == 0:
-            continue
-        exact += after * convert(unit, int256)
-        if after < 0:
-            shorts += convert(-after, uint256)
+        exact += leg.size * convert(unit, int256)
+        if leg.size < 0:
+            shorts += convert(-leg.size, uint256)
         v: uint256 = unsafe_div(unsafe_mul(min(vol, black76.MAX_VOL), board.root), c.WAD)
         lines.append(
             Line(
-                size=after,
+                size=leg.size,
                 is_put=leg.is_put,
                 kd=convert(kd, int256),
                 delta=delta,
@@ -435,7 +435,7 @@ def _scenarios(
             )
         )
     worth: int256 = signed.floor_div(exact, c.SWAD)
-    result.equity += signed.floor_div(owned, c.SWAD)
+    result.equity += worth
     tail: uint256 = wad.mul_div_up(shorts * spot, floor_bps, c.WAD * c.BPS)
     if mode & INITIAL != 0:
         least: int256 = self._least(lines, size, spot, initial_bps, range_bps, c.BPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ballast.model.exact import black76, scenarios, ssvi
@@ -162,9 +162,11 @@ class Margin:
         self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
     ) -> Health:
         """``assess`` with the requirements of the account as it would be after a trade; equity is that of now."""
-        held = _with(self._held(account, mask, now), market, orders)
-        mask |= _touched(market, orders)
-        return self._assess(account, cash, mask, held, now, change=(market, size), orders=orders)
+        held = self._held(account, mask, now)
+        changed, touched = _changed(held, market, orders), mask | _touched(market, orders)
+        after = self._assess(account, cash, touched, changed, now, change=(market, size))
+        equity = self._assess(account, cash, mask, held, now, mode=0).equity if orders else after.equity
+        return Health(equity, after.initial, after.maintenance)
 
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:
         """Whether equity is at or above the initial requirement."""
@@ -180,10 +182,8 @@ class Margin:
         if after.equity >= after.maintenance:
             return
         undone = [Order(order.series, -order.size) for order in orders]
-        held, mask = _with(held, market, undone), mask | _touched(market, undone)
-        before = self._assess(
-            account, cash, mask, held, now, change=(market, size), orders=undone, mode=MAINTENANCE
-        )  # fmt: skip
+        held, mask = _changed(held, market, undone), mask | _touched(market, undone)
+        before = self._assess(account, cash, mask, held, now, change=(market, size), mode=MAINTENANCE)
         require(after.maintenance <= before.maintenance, "margin: below maintenance")
 
     def _idle_health(self, account: str, mode: int, now: int) -> Health:
@@ -206,11 +206,9 @@ class Margin:
         now: int,
         *,
         change: tuple[int, int] = (0, 0),
-        orders: Sequence[Order] = (),
         mode: int = INITIAL | MAINTENANCE,
     ) -> Health:
-        """``change`` is (market, size [base, WAD]) added to a perpetual, ``orders`` to options, for the requirement;
-        ``mode`` as in the contract."""
+        """``change`` is (market, size [base, WAD]) added to a perpetual for the requirement."""
         equity, initial, maintenance = cash, 0, 0
         optioned = mask >> OPTION_BIT
         both = (mask | optioned) & MARKETS
@@ -220,7 +218,7 @@ class Margin:
             size = leg.size + (change[1] if leg.market == change[0] else 0)
             cost = exit_cost(size, mark.price, mark.sigma, leg.cap_quote)
             if optioned >> leg.market & 1:
-                added = self._scenarios(held, orders, leg, size, mark.price, mode, now)
+                added = self._scenarios(held, leg, size, mark.price, mode, now)
                 equity += added.equity
                 initial += added.initial + cost
                 maintenance += added.maintenance + cost
@@ -229,13 +227,11 @@ class Margin:
                 maintenance += required(size, mark.price, leg.maintenance_bps) + cost
         return Health(equity, initial, maintenance)
 
-    def _scenarios(
-        self, held: list[OptionLeg], orders: Sequence[Order], perp: Leg, size: int, spot: int, mode: int, now: int
-    ) -> Health:
+    def _scenarios(self, held: list[OptionLeg], perp: Leg, size: int, spot: int, mode: int, now: int) -> Health:
         """Value of the market's options, requirement of all that the account has there."""
         assert self.option_engine is not None
         range_bps, floor_bps, share_bps = self.option_engine.margin_bps(perp.market)
-        lines, settled, owned, exact, shorts = [], 0, 0, 0, 0
+        lines, settled, exact, shorts = [], 0, 0, 0
         for leg in held:
             if leg.market != perp.market:
                 continue
@@ -247,13 +243,9 @@ class Margin:
                     continue
                 require(mode != INITIAL, "margin: settle first")
             line, unit = self._line(leg, spot, now)
-            owned += leg.size * unit
-            line.size += sum(order.size for order in orders if order.series == leg.series)
-            if line.size == 0:
-                continue
             lines.append(line)
-            exact += line.size * unit
-            shorts += max(-line.size, 0)
+            exact += leg.size * unit
+            shorts += max(-leg.size, 0)
         total = floor_div(exact, WAD)
         tail = mul_div_up(shorts * spot, floor_bps, WAD * BPS)
         initial = maintenance = 0
@@ -262,7 +254,7 @@ class Margin:
         if mode & MAINTENANCE:
             least = _least(lines, size, spot, perp.maintenance_bps, range_bps * share_bps // BPS, share_bps)
             maintenance = max(total - least, 0) + mul_div_up(tail, share_bps, BPS)
-        return Health(settled + floor_div(owned, WAD), initial, maintenance)
+        return Health(settled + total, initial, maintenance)
 
     def _line(self, leg: OptionLeg, spot: int, now: int) -> tuple[_Line, int]:
         """The option in scenarios, and its Black-76 price on the smile [quote per unit of base, WAD]."""
@@ -285,16 +277,18 @@ class Margin:
         return _Line(leg.size, leg.is_put, kd, delta, v, -k, swing), unit
 
 
-def _with(held: list[OptionLeg], market: int, orders: Sequence[Order]) -> list[OptionLeg]:
-    """The legs, and one of size 0 for every order of a series that is not among them."""
-    known = {leg.series for leg in held}
-    return held + [
-        OptionLeg(
-            order.series, market, expiry_of(board_of(order.series)), strike_of(order.series) * STRIKE_UNIT,
-            is_put(order.series), 0, 0,
-        )
-        for order in orders if order.series not in known
-    ]  # fmt: skip
+def _changed(held: list[OptionLeg], market: int, orders: Sequence[Order]) -> list[OptionLeg]:
+    """The legs as they would be after orders in the market."""
+    legs = list(held)
+    for order in orders:
+        for i, leg in enumerate(held):
+            if leg.series == order.series:
+                legs[i] = replace(legs[i], size=legs[i].size + order.size)
+                break
+        else:
+            expiry, strike = expiry_of(board_of(order.series)), strike_of(order.series) * STRIKE_UNIT
+            legs.append(OptionLeg(order.series, market, expiry, strike, is_put(order.series), order.size, 0))
+    return [leg for leg in legs if leg.size != 0]
 
 
 def _touched(market: int, orders: Sequence[Order]) -> int:
