@@ -29,7 +29,8 @@ GWEI = 10**9
 )  # fmt: skip
 @click.option("--no-hedge", is_flag=True, help="liquidate and keep house only")
 @click.option("--take", default=0.0, metavar="QUOTE", help="take over positions of liquidated accounts, up to so much")
-@click.option("--take-cost", default=0.002, show_default=True, help="what getting rid of them costs, of their notional")
+@click.option("--take-cost", default=0.001, show_default=True, help="what getting rid of them costs, of their notional")
+@click.option("--take-time", default=60.0, show_default=True, help="seconds that it may take")
 @click.option("--wind-down", is_flag=True, help="trigger global settlement when that is possible; it cannot be undone")
 @click.option("--price-of-risk", type=click.FloatRange(0, 1), help="most to spend per unit of U  [default: phi]")
 @click.option("--min-saving", default=1.0, show_default=True, help="least saving worth a hedge, in quote")
@@ -46,6 +47,7 @@ def cli(
     no_hedge: bool,
     take: float,
     take_cost: float,
+    take_time: float,
     wind_down: bool,
     price_of_risk: float | None,
     min_saving: float,
@@ -71,6 +73,7 @@ def cli(
         wind_down=wind_down,
         take=take,
         take_cost=take_cost,
+        take_time=take_time,
     )
     if dry_run:
         _show_plan(session, policy)

@@ -100,7 +100,7 @@ def with_closings(
             continue
         relief = 0.0  # Margin's, at the marks of the last sync: to compare closings of an account with
         if not isinstance(before, Reverted) and not isinstance(after, Reverted):
-            relief = (before.maintenance - after.maintenance) / WAD
+            relief = (before.maintenance - after[1]) / WAD
         done = replace(
             closing, relief=relief, notional=closing.notional * result.share / WAD, reward=result.reward / WAD
         )

@@ -53,6 +53,7 @@ from ballast.keeper.state import (
 )
 from ballast.model.exact.deleverager import GRACE, WINDOW
 
+YEAR = 365 * 86_400  # [s]
 _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 12  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
@@ -79,7 +80,8 @@ class Policy:
     hedge: bool = True
     wind_down: bool = False  # trigger global settlement when that is possible
     take: float = 0.0  # [quote] most that positions in the keeper's own account may come to; 0: it takes none over
-    take_cost: float = 0.002  # [fraction of notional] that getting rid of them is reckoned to cost
+    take_cost: float = 0.001  # [fraction of notional] that getting rid of them is reckoned to cost
+    take_time: float = 60.0  # [s] that it may take; a standard deviation over it is to be earned
 
 
 def decide(state: State, policy: Policy) -> list[Action]:
@@ -116,15 +118,23 @@ def decide(state: State, policy: Policy) -> list[Action]:
 
 
 def _liquidations(state: State, policy: Policy) -> list[Liquidate]:
-    """One closing of every account that can be liquidated, nearest to insolvency first; the rest is judged again."""
+    """What to close of every account that can be liquidated, nearest to insolvency first; the rest is judged again.
+
+    One closing that is enough; where none is, one in every market.
+    """
     weak = sorted((account for account in state.accounts if account.closings), key=lambda a: cushion(state, a))
     room = policy.take - state.own
     actions: list[Liquidate] = []
     for account in weak:
-        closing = _choose(account, room, policy)
-        if closing is not None:
-            room -= closing.notional if closing.taken else 0.0
-            actions.append(_liquidate(account, closing))
+        groups = [[closing for closing in account.closings if closing.enough]]
+        if not groups[0]:
+            markets = dict.fromkeys(closing.market for closing in account.closings)
+            groups = [[closing for closing in account.closings if closing.market == market] for market in markets]
+        for group in groups:
+            closing = _choose(state, group, room, policy)
+            if closing is not None:
+                room -= closing.notional if closing.taken else 0.0
+                actions.append(_liquidate(account, closing))
     return actions
 
 
@@ -140,16 +150,18 @@ def cushion(state: State, account: Account) -> float:
     return left / at_risk if at_risk > 0.0 else copysign(inf, left)
 
 
-def _choose(account: Account, room: float, policy: Policy) -> Closing | None:
+def _choose(state: State, closings: Sequence[Closing], room: float, policy: Policy) -> Closing | None:
     """The best closing; into the keeper's own account where that pays more for each unit, all told."""
-    by_vault = max((closing for closing in account.closings if not closing.taken), key=closing_rank, default=None)
-    rate = policy.take_cost + (by_vault.reward / by_vault.notional if by_vault else 0.0)
-    worth_it = (
-        closing
-        for closing in account.closings
-        if closing.taken and closing.notional <= room and closing.reward > rate * closing.notional
-    )
-    return max(worth_it, key=closing_rank, default=by_vault)
+    by_vault = max((closing for closing in closings if not closing.taken), key=closing_rank, default=None)
+    rate = by_vault.reward / by_vault.notional if by_vault else 0.0
+
+    def pays(closing: Closing) -> bool:
+        sigma = next(market.sigma for market in state.markets if market.id == closing.market)
+        risk = sigma * sqrt(policy.take_time / YEAR)
+        return closing.reward > (rate + policy.take_cost + risk) * closing.notional
+
+    taken = (closing for closing in closings if closing.taken and closing.notional <= room and pays(closing))
+    return max(taken, key=closing_rank, default=by_vault)
 
 
 def closing_rank(closing: Closing) -> tuple[bool, float]:

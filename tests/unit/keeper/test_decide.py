@@ -338,7 +338,7 @@ def test_cushion_is_equity_after_the_cost_of_leaving_in_deviations_of_what_is_at
 
 def test_decide_liquidates_the_least_that_is_enough_else_what_relieves_most():
     dear, cheap = closing(enough=True, notional=5_000.0), closing(1, enough=True, notional=4_000.0, relief=1.0)
-    short = closing(relief=99.0)
+    short = closing(relief=99.0)  # is not enough
     both = (market(delta=0.0), market(id=1, delta=0.0))
 
     def chosen(*closings):
@@ -347,6 +347,14 @@ def test_decide_liquidates_the_least_that_is_enough_else_what_relieves_most():
 
     assert chosen(short, dear, cheap) == cheap
     assert chosen(short, replace(short, relief=98.0)) == short
+
+
+def test_decide_liquidates_in_every_market_where_nothing_is_enough():
+    both = (market(delta=0.0), market(id=1, delta=0.0))
+    case = account(0.0, leg(0), leg(1), closings=(closing(), closing(1, relief=2.0), closing(1, relief=1.0)))
+    actions = decide(state(accounts=(case,), markets=both), POLICY)
+    assert [action.closing for action in actions] == [closing(), closing(1, relief=2.0)]
+    assert len({action.key for action in actions}) == 2
 
 
 def test_decide_liquidation_is_of_everything_held_in_the_market():
@@ -359,10 +367,12 @@ def test_decide_liquidation_is_of_everything_held_in_the_market():
 @pytest.mark.parametrize(
     ("reward", "notional", "own", "takes"),
     [
-        (9.1, 2_000.0, 0.0, True),  # 4 for getting rid of it, and 5 the vault's way
-        (8.9, 2_000.0, 0.0, False),
-        (9.1, 2_000.0, 8_000.0, True),
-        (9.1, 2_000.0, 8_000.1, False),  # more than it wants to hold
+        # 4 for getting rid of it, 5 the vault's way, and 1.66 for a minute's risk
+        (10.7, 2_000.0, 0.0, True),
+        (10.6, 2_000.0, 0.0, False),
+        (5.4, 1_000.0, 0.0, True),  # half of it
+        (10.7, 2_000.0, 8_000.0, True),
+        (10.7, 2_000.0, 8_000.1, False),  # more than it wants to hold
     ],
 )
 def test_decide_takes_over_what_pays_more_and_fits(reward, notional, own, takes):
@@ -381,7 +391,7 @@ def test_decide_takes_over_no_more_in_one_turn_than_fits():
 
 
 def test_decide_leaves_what_nobody_can_close_but_at_a_loss_of_its_own():
-    world = state(accounts=(weak(1.0, 1, closing(taken=True, reward=3.9)),), **FLAT)
+    world = state(accounts=(weak(1.0, 1, closing(taken=True, reward=3.6)),), **FLAT)
     assert decide(world, replace(POLICY, take=10_000.0)) == []
 
 

@@ -156,7 +156,7 @@ def test_step_liquidates_who_is_past_bad_debt_before_who_is_near_it(sandbox, kee
 def test_step_takes_over_what_its_account_can_carry(sandbox, weak):
     taker = sandbox.chain.accounts[3]
     sandbox.add_margin(taker, 50_000)
-    keeper = Keeper(sandbox.chain, sandbox, taker, policy=Policy(take=40_000.0, take_cost=0.001))
+    keeper = Keeper(sandbox.chain, sandbox, taker, policy=Policy(take=40_000.0, take_time=0.0))
     fall(sandbox, 1_920)
     (result,) = liquidations(keeper.step())
     assert (result.ending, result.action.closing.taken) == ("done", True)
@@ -172,7 +172,9 @@ def test_step_takes_over_what_its_account_can_carry(sandbox, weak):
 
 
 def test_step_leaves_to_the_vault_what_its_account_cannot_carry(sandbox, weak):
-    keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(take=1e6, take_cost=0.0))
+    keeper = Keeper(
+        sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(take=1e6, take_cost=0.0, take_time=0.0)
+    )
     fall(sandbox, 1_920)
     (result,) = liquidations(keeper.step())
     assert (result.ending, result.action.closing.taken) == ("done", False)
