@@ -51,7 +51,8 @@ struct Case:                # an account below maintenance and what is to go
     part: int256            # [base, WAD] of its perpetual, in the position's sign
     orders: DynArray[IOptionBook.Order, series.MAX_LEGS]    # its options, as changes
     before: IMargin.Health
-    after: IMargin.Health   # as if the whole request had been carried out, costs aside
+    initial: uint256        # [quote, WAD] required if the whole request were carried out
+    maintenance: uint256    # [quote, WAD] the same
     share: uint256          # [WAD] of the request that is enough; part, orders and penalty are of that share
     penalty: uint256        # [quote, WAD] if equity allows
 
@@ -197,9 +198,11 @@ def _judge(
             notional: uint256 = wad.mul_up(bought, mark.price)
             case.penalty += wad.mul_div_up(notional, staticcall OPTION_ENGINE.penalty_bps(market), c.BPS)
     assert case.part != 0 or len(case.orders) != 0, "liquidation: no position"
-    case.after = staticcall margin.assess_change(account, cash, mask, market, -case.part, case.orders)
+    case.initial, case.maintenance = staticcall margin.assess_change(
+        account, cash, mask, market, -case.part, case.orders
+    )
     assert (
-        case.after.maintenance < case.before.maintenance or case.before.maintenance == 0
+        case.maintenance < case.before.maintenance or case.before.maintenance == 0
     ), "liquidation: requirement would not fall"
     return self._scaled(case)
 
@@ -244,7 +247,7 @@ def _scaled(request: Case) -> Case:
     case: Case = request
     case.share = c.WAD
     missing: uint256 = convert(convert(case.before.initial, int256) - case.before.equity, uint256)
-    used: uint256 = case.after.initial + case.penalty
+    used: uint256 = case.initial + case.penalty
     if case.before.initial <= used or missing >= case.before.initial - used:
         return case
     case.share = wad.div_up(missing, case.before.initial - used)
@@ -357,7 +360,7 @@ def _affordable(case: Case, cost: int256) -> uint256:
     if case.before.equity <= 0:
         return 0
     maintenance: uint256 = case.before.maintenance
-    left: uint256 = maintenance - wad.mul_down(maintenance - case.after.maintenance, case.share)
+    left: uint256 = maintenance - wad.mul_down(maintenance - case.maintenance, case.share)
     kept: uint256 = wad.mul_div_up(convert(case.before.equity, uint256), left, maintenance)
     return convert(max(case.before.equity - cost - convert(kept, int256), 0), uint256)
 

@@ -145,22 +145,18 @@ def assess_change(
     market: uint256,
     size: int256,
     orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
-) -> IMargin.Health:
+) -> (uint256, uint256):
     """
-    @notice `assess` with the requirements of the account as it would be after a trade; equity is that of now.
+    @notice Requirements of the account as it would be after a trade. What the trade does to equity is not said: that is its price.
     @param cash [quote, WAD]
     @param size [base, WAD] added to the perpetual in `market`
     @param orders filled on boards of the market; sizes are believed to be ones of an engine
+    @return [quote, WAD] initial, maintenance
     """
-    held: DynArray[IOptionBook.Leg, MAX_HELD] = self._held(account, mask)
-    changed: DynArray[IOptionBook.Leg, MAX_HELD] = self._changed(held, market, orders)
+    held: DynArray[IOptionBook.Leg, MAX_HELD] = self._changed(self._held(account, mask), market, orders)
     touched: uint256 = mask | self._touched(market, orders)
-    health: IMargin.Health = self._assess(
-        account, cash, touched, changed, market, size, INITIAL | MAINTENANCE
-    )
-    if len(orders) != 0:
-        health.equity = self._assess(account, cash, mask, held, 0, 0, 0).equity
-    return health
+    after: IMargin.Health = self._assess(account, cash, touched, held, market, size, INITIAL | MAINTENANCE)
+    return after.initial, after.maintenance
 
 
 @external

@@ -49,7 +49,8 @@ class Case:
     part: int
     orders: list[Order]
     before: Health
-    after: Health
+    initial: int
+    maintenance: int
     share: int
     penalty: int
 
@@ -60,7 +61,7 @@ class Margin(Protocol):
     def assess(self, account: str, cash: int, mask: int, now: int) -> Health: ...
     def assess_change(
         self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
-    ) -> Health: ...
+    ) -> tuple[int, int]: ...
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool: ...
 
 
@@ -183,10 +184,10 @@ class Liquidator:
                 assert self.option_engine is not None
                 penalty += mul_div_up(mul_up(bought, mark.price), self.option_engine.penalty_bps(market), BPS)
         require(part != 0 or len(parts) != 0, "liquidation: no position")
-        after = self.margin.assess_change(account, cash, mask, market, -part, parts, now)
-        falls = after.maintenance < before.maintenance or before.maintenance == 0
+        initial, maintenance = self.margin.assess_change(account, cash, mask, market, -part, parts, now)
+        falls = maintenance < before.maintenance or before.maintenance == 0
         require(falls, "liquidation: requirement would not fall")
-        return _scaled(Case(account, market, part, parts, before, after, WAD, penalty))
+        return _scaled(Case(account, market, part, parts, before, initial, maintenance, WAD, penalty))
 
     def _held(self, account: str, market: int, orders: Sequence[Order], now: int) -> list[Order]:
         """What the account has of orders, in whole lots, without those that would grow a position."""
@@ -230,14 +231,14 @@ def _shrinking(order: int, held: int) -> int:
 def _scaled(case: Case) -> Case:
     """As much of a request as is enough; ``case`` has part, orders and penalty of all of it."""
     missing = case.before.initial - case.before.equity
-    relief = case.before.initial - case.after.initial - case.penalty
+    relief = case.before.initial - case.initial - case.penalty
     if missing >= relief:
         return case
     share = div_up(missing, relief)
     orders = [Order(order.series, _times_up(order.size, share, LOT)) for order in case.orders]
     return Case(
-        case.account, case.market, _times_up(case.part, share, 1), orders, case.before, case.after, share,
-        mul_up(case.penalty, share),
+        case.account, case.market, _times_up(case.part, share, 1), orders, case.before, case.initial, case.maintenance,
+        share, mul_up(case.penalty, share),
     )  # fmt: skip
 
 
@@ -252,5 +253,5 @@ def _affordable(case: Case, cost: int) -> int:
     equity, maintenance = case.before.equity, case.before.maintenance
     if equity <= 0:
         return 0
-    left = maintenance - mul_down(maintenance - case.after.maintenance, case.share)
+    left = maintenance - mul_down(maintenance - case.maintenance, case.share)
     return max(equity - cost - mul_div_up(equity, left, maintenance), 0)

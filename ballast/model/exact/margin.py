@@ -160,13 +160,11 @@ class Margin:
 
     def assess_change(
         self, account: str, cash: int, mask: int, market: int, size: int, orders: Sequence[Order], now: int
-    ) -> Health:
-        """``assess`` with the requirements of the account as it would be after a trade; equity is that of now."""
-        held = self._held(account, mask, now)
-        changed, touched = _changed(held, market, orders), mask | _touched(market, orders)
-        after = self._assess(account, cash, touched, changed, now, change=(market, size))
-        equity = self._assess(account, cash, mask, held, now, mode=0).equity if orders else after.equity
-        return Health(equity, after.initial, after.maintenance)
+    ) -> tuple[int, int]:
+        """Requirements of the account as it would be after a trade: initial, maintenance."""
+        held = _changed(self._held(account, mask, now), market, orders)
+        after = self._assess(account, cash, mask | _touched(market, orders), held, now, change=(market, size))
+        return after.initial, after.maintenance
 
     def check_initial(self, account: str, cash: int, mask: int, now: int) -> bool:
         """Whether equity is at or above the initial requirement."""

@@ -613,12 +613,12 @@ def attempt(world: LiquidationWorld, account: str, market: int, size: int, order
     before = world.health(account)
     cash, mask = world.clearinghouse.account(account)
     closed = -size if world.position(account, market).size > 0 else size
-    after = world.twin.margin.assess_change(account, cash, mask, market, closed, orders, world.now)
+    _, maintenance = world.twin.margin.assess_change(account, cash, mask, market, closed, orders, world.now)
     held = {leg.series: leg.size for leg in world.book.legs(account)}
     whole = size in (0, abs(world.position(account, market).size)) and all(
         order.size == -held[order.series] for order in orders
     )
-    if whole and after.maintenance >= before.maintenance:
+    if whole and maintenance >= before.maintenance:
         with reverts("liquidation: requirement would not fall"):
             world.liquidate(account, market, size, orders)
         return

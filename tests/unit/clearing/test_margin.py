@@ -394,7 +394,7 @@ def test_check_close_puts_back_what_was_closed(world: World, trader: str) -> Non
 
 
 def test_assess_change_asks_what_the_account_would_be_asked_after_it(world: World, trader: str) -> None:
-    """Equity stays; requirements are those of the account once it has what it would have, to the wei."""
+    """The requirements of the account once it has what it would have, to the wei."""
     key = key_of(ETH, (world.now // DAY + 30) * DAY + 8 * 3_600)
     world.set_smile(ETH, expiry_of(key), smile(world, rho=-3 * WAD // 10, eta=WAD))
     rng = np.random.default_rng(5)
@@ -417,24 +417,22 @@ def test_assess_change_asks_what_the_account_would_be_asked_after_it(world: Worl
         cash, mask = world.clearinghouse.account(trader)
         size = int(rng.integers(-100, 100)) * WAD
         orders = [Order(id, (y - x) * 10**12) for id, x, y in zip(ids, before, after, strict=True) if x != y]
-        now = world.health(trader)
-        changed = Health(*world.margin.assess_change(trader, cash, mask, ETH, size, [astuple(o) for o in orders]))
-        assert changed == world.twin.margin.assess_change(trader, cash, mask, ETH, size, orders, world.now)
-        assert changed.equity == now.equity
+        changed = world.margin.assess_change(trader, cash, mask, ETH, size, [astuple(o) for o in orders])
+        assert tuple(changed) == world.twin.margin.assess_change(trader, cash, mask, ETH, size, orders, world.now)
         if size:
             world.trade(trader, ETH, size)
         world.hold_options(trader, *held(after))
         then = world.health(trader)
-        assert (changed.initial, changed.maintenance) == (then.initial, then.maintenance)
+        assert tuple(changed) == (then.initial, then.maintenance)
     assert world.position(trader).size != 0
 
 
-def test_assess_change_of_nothing_is_assess(world: World, trader: str) -> None:
+def test_assess_change_of_nothing_changes_nothing(world: World, trader: str) -> None:
     world.trade(trader, BTC, WAD)
     cash, mask = world.clearinghouse.account(trader)
-    assert Health(*world.margin.assess_change(trader, cash, mask, BTC, 0, [])) == world.health(trader)
-    less = Health(*world.margin.assess_change(trader, cash, mask, BTC, -WAD, []))
-    assert less == Health(world.health(trader).equity, 0, 0)
+    health = world.health(trader)
+    assert tuple(world.margin.assess_change(trader, cash, mask, BTC, 0, [])) == (health.initial, health.maintenance)
+    assert tuple(world.margin.assess_change(trader, cash, mask, BTC, -WAD, [])) == (0, 0)
 
 
 # ── random portfolios ──
