@@ -51,7 +51,7 @@ PENALTY_LOWERS_THE_RATIO = Bug(
 SHARE_ROUNDED_DOWN = Bug(
     "the share of a request that is enough is rounded down",
     "Liquidator",
-    (Edit(LIQUIDATOR, "case.share = wad.div_up(missing,", "case.share = wad.div_down(missing,"),),
+    (Edit(LIQUIDATOR, "case.share = wad.div_up(missing,", "case.share = wad.mul_div_down(missing, c.WAD,"),),
     mirrors=f"{NOBODYS}: not quite enough is closed",
     unseen="what is missing then is less than the roundings of the account itself",
 )

@@ -207,7 +207,7 @@ def _executions(w: World, rng: Random, asked: list[Step], markets: list[int]) ->
         who = rng.choice(("keeper", "keeper", "stranger", arguments["who"]))
         steps.append(["execute_request", {"who": who, "of": arguments["who"], "market": market, "options": options}])
     for victim in with_positions(w):
-        if rng.random() < 0.2:
+        if rng.random() < 0.1:
             steps += on_anything(w, rng, victim)
     rng.shuffle(steps)
     return steps

@@ -19,7 +19,7 @@ from ballast.fuzz.promises import health
 from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Outcome, World, plain
 from ballast.model.exact.deleverager import GRACE, WINDOW, Nomination
 from ballast.model.exact.fixed import BPS, MAX_REWARD, OPTION_BIT, WAD, Reverted
-from ballast.model.exact.option_book import LOT, Order, board_of, market_of
+from ballast.model.exact.option_book import LOT, Order, board_of, is_put, market_of
 from ballast.model.exact.perps import MAX_SIZE
 from ballast.model.exact.system import System as Twin
 
@@ -273,7 +273,7 @@ def _by_whom(w: World, rng: Random, victim: str, kind: str, what: dict[str, Any]
         who = victim if rng.random() < 0.1 else rng.choice(("keeper", "keeper", "stranger", *TRADERS))
         return [[f"liquidate_{kind}", {"who": who, **what}]]
     who = rng.choice((*TRADERS, "keeper"))
-    units = int(10 ** rng.uniform(3, 6.5)) * w.unit
+    units = int(10 ** rng.uniform(2, 6.5)) * w.unit
     margin: list[Step] = [["deposit_margin", {"who": who, "units": units, "to": who}]] if rng.random() < 0.5 else []
     return [*margin, [f"take_{kind}", {"who": who, **what}]]
 
@@ -308,26 +308,47 @@ def with_positions(w: World) -> list[str]:
     return [name for name in ACTORS if w.twin.clearinghouse.account(w.address(name))[1]]
 
 
-def weak(w: World) -> list[tuple[str, float]]:
-    """Actors that hold anything and their equity over maintenance at the newest marks, the weakest first."""
+def weak(w: World) -> list[tuple[str, float, float]]:
+    """Actors that hold anything, with equity over maintenance and over initial requirement at the newest marks, the
+    weakest first."""
     twin = w.twin.fork()
     for market in range(len(w.feeds)):
         twin.oracle.sync(market, w.now)
     ratios = []
     for name in with_positions(w):
-        state = twin.margin.assess(w.address(name), *twin.clearinghouse.account(w.address(name)), w.now)
-        ratios.append((name, state.equity / max(state.maintenance, 1)))
+        cash, mask = twin.clearinghouse.account(w.address(name))
+        state = twin.margin.assess(w.address(name), cash, mask, w.now)
+        ratios.append((name, state.equity / max(state.maintenance, 1), state.equity / max(state.initial, 1)))
     return sorted(ratios, key=lambda each: each[1])
 
 
 def liquidations(w: World, rng: Random) -> list[Step]:
     """Of who is below maintenance, sometimes of who is near or far from it."""
     ratios = weak(w)
-    below = [name for name, ratio in ratios if ratio < 1]
+    below = [name for name, ratio, _ in ratios if ratio < 1]
+    near = [name for name, ratio, initial in ratios if ratio >= 1 > initial]
+    if near and rng.random() < 0.3:
+        below = near
     if not below and (not ratios or rng.random() < 0.9):
         return []
-    victim = rng.choice(below) if below and rng.random() < 0.8 else ratios[0][0]
+    victim = rng.choice(below or [name for name, _, _ in ratios])
     return [step for _ in range(rng.choice((1, 1, 2))) for step in on_anything(w, rng, victim)]
+
+
+def squeeze_writers(w: World, rng: Random) -> list[Step]:
+    """The price goes against somebody who is short of options, usually the weakest; then he is liquidated."""
+    names = {address: name for name, address in w.actors.items()}
+    short = [(names[owner], series) for owner, legs in w.book.legs_of.items() if owner in names
+             for series, lots in legs.items() if lots < 0]  # fmt: skip
+    if not short:
+        return []
+    order = [name for name, _, _ in weak(w)]
+    victim, series = min(short, key=lambda each: order.index(each[0])) if rng.random() < 0.8 else rng.choice(short)
+    market = market_of(board_of(series))
+    steps = on_options(w, rng, victim, board_of(series)) if rng.random() < 0.7 else on_market(w, rng, victim, market)
+    factor = 1 + (-1 if is_put(series) else 1) * rng.choice((0.02, 0.05, 0.1, 0.2, 0.4, 0.6))
+    answer = max(int(w.newest[market].answer * factor), 1)
+    return [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}], *steps]
 
 
 def collapse(w: World, rng: Random) -> list[Step]:
@@ -341,8 +362,7 @@ def collapse(w: World, rng: Random) -> list[Step]:
     victims = with_positions(w)
     rng.shuffle(victims)
     for victim in victims:
-        for _ in range(rng.choice((1, 2))):
-            steps += on_anything(w, rng, victim)
+        steps += on_anything(w, rng, victim)
     return steps
 
 

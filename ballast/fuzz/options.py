@@ -27,7 +27,7 @@ from ballast.model.exact.option_book import (
     market_of,
     pack,
 )
-from ballast.model.exact.option_engine import NO_LIMIT, OptionOutcome
+from ballast.model.exact.option_engine import MAX_ORDERS, NO_LIMIT, OptionOutcome
 from ballast.model.exact.system import System as Twin
 
 Legs = list[list[int]]  # [series, size] of each order
@@ -339,6 +339,7 @@ def _spoil(w: World, rng: Random, arguments: dict[str, Any]) -> None:
     match rng.randrange(12):
         case 0:
             orders[max(i - 1, 0) : i + 1] = [orders[i], list(orders[i])]
+            del orders[MAX_ORDERS:]
         case 1:
             orders.reverse()
         case 2:

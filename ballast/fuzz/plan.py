@@ -217,7 +217,13 @@ def squeeze(p: Planner) -> list[Step]:
     victim = next(name for name in p.world.actors if p.world.actors[name] == account)
     steps: list[Step] = [["warp", {"seconds": p.rng.choice((1, 12, 60))}]]
     steps.append(["push", {"market": market, "answer": max(answer, 1)}])
+    if p.rng.random() < 0.7:
+        return [*steps, *liquidations.on_perp(p.world, p.rng, victim, market)]
     return [*steps, *liquidations.on_anything(p.world, p.rng, victim)]
+
+
+def squeeze_writers(p: Planner) -> list[Step]:
+    return [] if p.world.frozen else liquidations.squeeze_writers(p.world, p.rng)
 
 
 def collapse(p: Planner) -> list[Step]:
@@ -557,7 +563,8 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (trade_new, 200),
     (trade_held, 160),
     (liquidate, 80),
-    (squeeze, 40),
+    (squeeze, 60),
+    (squeeze_writers, 40),
     (collapse, 12),
     (deleveraging, 10),
     (outage, 10),
