@@ -13,7 +13,7 @@ from ballast.model.exact.fixed import WAD
 from ballast.model.exact.option_book import DAY, SETTLEMENT_HOUR, key_of
 from ballast.options import Board
 from ballast.reports import GasRow
-from ballast.system import NO_LIMIT, deploy_system
+from ballast.system import NO_LIMIT, Sandbox, deploy_system
 from ballast.testing.options import BLOCK, post, refresh, trade
 
 BUY, SETTLE_ACCOUNT = 320_000, 90_000  # promised gas
@@ -112,8 +112,17 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     refresh(system, keeper, board)
     chain.warp(BLOCK)
     system.push("ETH", 2_240)
-    spent = system.option_engine.send("liquidate", weak, 0, board.expiry, sender=keeper).gas_used
-    yield GasRow("option: liquidate a short, new round", spent)
+    yield GasRow("option: liquidate a short, new round", liquidate(system, "liquidate_options", weak, keeper))
+    for name, fn, price in (
+        ("liquidate a short", "liquidate_options", 2_330),
+        ("take a short over", "take_options", 2_400),
+    ):
+        system.push("ETH", price)
+        refresh(system, keeper, board)
+        system.warp(BLOCK, refresh=False)
+        yield GasRow(f"option: {name}", liquidate(system, fn, weak, keeper))
+    (left,) = system.option_book.call("legs", weak)
+    system.option_engine.send("trade", [(left.series, -left.size)], 10**30, NO_LIMIT, sender=weak)
 
     trade(system, trader, board, {"2000-C": 10})
     trade(system, short, board, {"2000-C": -5})
@@ -126,7 +135,7 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     yield GasRow(
         "option: settle a board of 10 strikes", engine.send("settle", 0, board.expiry, last, sender=keeper).gas_used
     )
-    engine.send("settle_accounts", 0, board.expiry, [short], sender=keeper)  # the first to be paid writes payables
+    engine.send("settle_accounts", 0, board.expiry, [short, keeper], sender=keeper)  # the first writes payables
     for name, accounts, limit in (
         ("one account, 1 leg", [trader], SETTLE_ACCOUNT),
         ("one account, 2 legs", [spread], SETTLE_ACCOUNT),
@@ -137,6 +146,12 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
         spent = engine.send("settle_accounts", 0, board.expiry, accounts, sender=keeper).gas_used
         yield GasRow(f"option: settle {name}", spent, limit)
     yield GasRow("option: clear a board of 10 strikes", engine.send("clear", 0, board.expiry, sender=keeper).gas_used)
+
+
+def liquidate(system: Sandbox, fn: str, weak: str, keeper: str) -> int:
+    """Gas of a liquidation of all options that an account has."""
+    orders = [(leg.series, -leg.size) for leg in system.option_book.call("legs", weak)]
+    return system.liquidator.send(fn, weak, orders, sender=keeper).gas_used
 
 
 def flat(legs: Mapping[str, float]) -> dict[str, float]:

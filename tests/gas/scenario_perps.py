@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ballast.chain.rpc import RpcChain
+from ballast.model.exact.fixed import WAD
 from ballast.reports import GasRow
 from ballast.system import Sandbox, deploy_system
 
 OPEN, CHANGE, NEW_ROUND = 200_000, 165_000, 20_000  # limits [gas]; the last on top
+LIQUIDATE = 320_000  # limit [gas], new round or not
 BLOCK = 12  # [s]
 LIFE = (("open", 10, OPEN), ("increase", 5, CHANGE), ("reduce", -7, CHANGE), ("close", -8, CHANGE))
 
@@ -52,7 +54,15 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     yield GasRow("perp: sync, new round", system.perp_engine.send("sync", 0, sender=keeper).gas_used)
     chain.warp(BLOCK)
     system.push("ETH", 1_930)
-    yield GasRow("perp: liquidate, new round", system.perp_engine.send("liquidate", weak, 0, sender=keeper).gas_used)
+    liquidator = system.liquidator
+    spent = liquidator.send("liquidate_perp", weak, 0, 400 * WAD, sender=keeper).gas_used
+    yield GasRow("perp: liquidate, new round", spent, LIQUIDATE)
+    for name, fn, price in (("liquidate", "liquidate_perp", 1_880), ("take over", "take_perp", 1_830)):
+        system.push("ETH", price)
+        system.oracle.send("sync", 0)
+        system.warp(BLOCK, refresh=False)
+        spent = liquidator.send(fn, weak, 0, 400 * WAD, sender=keeper).gas_used
+        yield GasRow(f"perp: {name}", spent, LIQUIDATE if name == "liquidate" else None)
 
 
 def trade(system: Sandbox, account: str, market: str, size: int, fresh: bool = False) -> int:
