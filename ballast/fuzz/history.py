@@ -554,8 +554,8 @@ GIFT_IN_NAV = Bug(
         ),
         Edit(
             CLEARINGHOUSE,
-            "vault: ledger.VaultLedger = ledger._add_lp(convert(units * SCALE, int256))",
-            "vault: ledger.VaultLedger = ledger._add_lp(convert(found * SCALE, int256))",
+            "lp: int256 = ledger._add_lp(convert(units * SCALE, int256), frozen)",
+            "lp: int256 = ledger._add_lp(convert(found * SCALE, int256), frozen)",
         ),
     ),
     mirrors="no single incident: accounting by balance",

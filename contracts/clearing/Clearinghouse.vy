@@ -256,10 +256,7 @@ def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, 
         roles._check(roles.Role.HEDGER | roles.Role.VAULT)
         self._check_begun()
         self.running = False
-    state: ledger.Account = empty(ledger.Account)
-    vault: ledger.VaultLedger = empty(ledger.VaultLedger)
-    state, vault = self._settle(account, settlement)
-    self._check_not_frozen(vault)
+    state: ledger.Account = self._settle(account, settlement, False)
     return state.cash, state.mask
 
 
@@ -289,7 +286,7 @@ def pay_penalty(account: address, penalty: uint256, liquidator: address, liquida
     rest: uint256 = paid - reward
     to_lp: uint256 = min(paid * self.lp_share_bps // c.BPS, rest)
     if to_lp > 0:
-        ledger._add_lp(convert(to_lp, int256))
+        ledger._add_lp(convert(to_lp, int256), False)
     if rest > to_lp:
         ledger._add_insurance(rest - to_lp)
     log IClearinghouse.LiquidationPaid(
@@ -330,7 +327,7 @@ def release(amount: uint256):
         return
     change: int256 = convert(amount, int256)
     vault: ledger.VaultLedger = ledger._settle_vault(-change, change, 0)
-    self._check_not_frozen(vault)
+    assert not vault.frozen, "clearing: frozen"
     log IClearinghouse.ReserveReleased(amount=amount, lp=vault.lp, reserve=vault.reserve)
 
 
@@ -343,10 +340,9 @@ def fund(recipient: address, units: uint256):
     """
     roles._check(roles.Role.HEDGER)
     self._check_begun()
-    vault: ledger.VaultLedger = self._spend_lp(units * SCALE)
-    self._check_not_frozen(vault)
+    lp: int256 = self._spend_lp(units * SCALE, False)
     ledger._remove_free_units(units, SCALE)
-    log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=vault.lp)
+    log IClearinghouse.VenueFunded(recipient=recipient, units=units, lp=lp)
     self._send(recipient, units)
 
 
@@ -357,7 +353,7 @@ def collect(units: uint256):
     @param units [token units]
     """
     roles._check(roles.Role.HEDGER)
-    self._receive_lp(units)
+    self._receive_lp(units, True)
 
 
 @external
@@ -367,7 +363,7 @@ def receive_deposit(units: uint256):
     @param units [token units]
     """
     roles._check(roles.Role.VAULT)
-    self._check_not_frozen(self._receive_lp(units))
+    self._receive_lp(units, False)
 
 
 @external
@@ -380,10 +376,9 @@ def earmark_claims(amount: uint256) -> uint256:
     roles._check(roles.Role.VAULT)
     self._check_begun()
     earmarked: uint256 = amount - amount % SCALE
-    vault: ledger.VaultLedger = self._spend_lp(earmarked)
-    self._check_not_frozen(vault)
+    lp: int256 = self._spend_lp(earmarked, False)
     ledger.claims += earmarked
-    log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=vault.lp)
+    log IClearinghouse.ClaimsEarmarked(amount=earmarked, claims=ledger.claims, lp=lp)
     return earmarked
 
 
@@ -439,7 +434,7 @@ def crystallise(account: address, cash_change: int256, payables_change: int256):
     settlement.cash = cash_change
     settlement.closed = max_value(uint256)
     settlement.payables = payables_change
-    self._settle(account, settlement)
+    self._settle(account, settlement, True)
 
 
 @external
@@ -450,7 +445,7 @@ def finalise():
     self._check_settlement(False)
     self.finalised = True
     dust: int256 = ledger.payables
-    lp: int256 = ledger._add_lp(dust).lp
+    lp: int256 = ledger._add_lp(dust, True)
     log IClearinghouse.PayablesChanged(change=-dust, payables=ledger._add_payables(-dust))
     log IClearinghouse.Finalised(lp=lp)
 
@@ -462,7 +457,7 @@ def pay_promise(account: address, amount: uint256):
     @param amount [quote, WAD]
     """
     self._check_settlement(True)
-    lp: int256 = self._spend_lp(amount).lp
+    lp: int256 = self._spend_lp(amount, True)
     state: ledger.Account = ledger._load_account(account)
     state.cash += convert(amount, int256)
     ledger._save_account(account, state)
@@ -477,7 +472,7 @@ def pay_lp(receiver: address, units: uint256):
     """
     self._check_settlement(True)
     self._check_receiver(receiver)
-    lp: int256 = self._spend_lp(units * SCALE).lp
+    lp: int256 = self._spend_lp(units * SCALE, True)
     ledger._remove_free_units(units, SCALE)
     log IClearinghouse.LpPaid(receiver=receiver, units=units, lp=lp)
     self._send(receiver, units)
@@ -650,13 +645,7 @@ def _check_idle():
 def _check_open():
     """@dev Idle and not frozen."""
     self._check_idle()
-    self._check_not_frozen(ledger._load_vault())
-
-
-@internal
-@pure
-def _check_not_frozen(vault: ledger.VaultLedger):
-    assert not vault.frozen, "clearing: frozen"
+    assert not ledger._is_frozen(), "clearing: frozen"
 
 
 @internal
@@ -727,24 +716,25 @@ def _fund_insurance(units: uint256):
 
 
 @internal
-def _receive_lp(units: uint256) -> ledger.VaultLedger:
+def _receive_lp(units: uint256, frozen: bool):
+    """@param frozen whether this may be done while everything is frozen"""
     self._check_begun()
     ledger._add_units(units)
     assert staticcall ASSET.balanceOf(self) >= ledger.total_units, "clearing: tokens not received"
-    vault: ledger.VaultLedger = ledger._add_lp(convert(units * SCALE, int256))
-    log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=vault.lp)
-    return vault
+    lp: int256 = ledger._add_lp(convert(units * SCALE, int256), frozen)
+    log IClearinghouse.LpCollected(source=msg.sender, units=units, lp=lp)
 
 
 @internal
-def _spend_lp(amount: uint256) -> ledger.VaultLedger:
+def _spend_lp(amount: uint256, frozen: bool) -> int256:
     """
     @dev    Spending nothing is always possible: LP cash may be negative while venues hold the money.
-    @return the vault word after
+    @param frozen whether this may be done while everything is frozen
+    @return [quote, WAD] LP cash after
     """
-    vault: ledger.VaultLedger = ledger._add_lp(-convert(amount, int256))
-    assert vault.lp >= 0 or amount == 0, "clearing: LP cash too low"
-    return vault
+    lp: int256 = ledger._add_lp(-convert(amount, int256), frozen)
+    assert lp >= 0 or amount == 0, "clearing: LP cash too low"
+    return lp
 
 
 @internal
@@ -762,7 +752,7 @@ def _work_off(amount: uint256) -> uint256:
     free: uint256 = self._free_cash()
     assert amount <= free, "clearing: tokens at venues"
     taken: uint256 = wad.mul_div_up(amount, free + convert(-lp, uint256), free)
-    ledger._add_lp(convert(taken - amount, int256))
+    ledger._add_lp(convert(taken - amount, int256), True)
     return taken
 
 
@@ -773,8 +763,8 @@ def _free_cash() -> uint256:
 
 
 @internal
-def _settle(account: address, settlement: IClearinghouse.Settlement) -> (ledger.Account, ledger.VaultLedger):
-    """@return the words of account and vault after"""
+def _settle(account: address, settlement: IClearinghouse.Settlement, frozen: bool) -> ledger.Account:
+    """@param frozen whether this may be done while everything is frozen"""
     state: ledger.Account = empty(ledger.Account)
     fees: uint256 = unsafe_sub(settlement.fees, settlement.fees % c.MICRO)      # a remainder is not larger
     lp: int256 = -settlement.cash - settlement.reserve - convert(fees, int256)
@@ -793,6 +783,8 @@ def _settle(account: address, settlement: IClearinghouse.Settlement) -> (ledger.
             state.cash = 0
         ledger._save_account(account, state)
     vault: ledger.VaultLedger = ledger._settle_vault(settlement.reserve, lp, fees)
+    if vault.frozen:
+        assert frozen, "clearing: frozen"
     log IClearinghouse.Settled(
         account=account,
         change=settlement.cash,
@@ -801,7 +793,7 @@ def _settle(account: address, settlement: IClearinghouse.Settlement) -> (ledger.
         lp=vault.lp,
         reserve=vault.reserve,
     )
-    return state, vault
+    return state
 
 
 @internal

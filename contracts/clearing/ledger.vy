@@ -36,6 +36,7 @@ MAX_I96: constant(int256) = 2**95 - 1
 MASK_96: constant(uint256) = 2**96 - 1
 MASK_128: constant(uint256) = 2**128 - 1
 MASK_63: constant(uint256) = 2**63 - 1
+FROZEN: constant(uint256) = 1 << 63      # bit of the vault word
 
 # One word per account: written by every deposit, withdrawal and trade.
 accounts: HashMap[address, uint256]
@@ -72,7 +73,7 @@ def _load_vault() -> VaultLedger:
     return VaultLedger(
         lp=convert(convert(word, bytes32), int256) >> 160,
         reserve=(word >> 64) & MASK_96,
-        frozen=(word >> 63) & 1 == 1,
+        frozen=word & FROZEN != 0,
         fees=unsafe_mul(word & MASK_63, c.MICRO),       # 63 bits times 1e12
     )
 
@@ -94,7 +95,7 @@ def _save_vault(vault: VaultLedger):
 @internal
 @view
 def _is_frozen() -> bool:
-    return (self.vault_word >> 63) & 1 == 1
+    return self.vault_word & FROZEN != 0
 
 
 @internal
@@ -132,12 +133,17 @@ def _remove_free_units(units: uint256, scale: uint256):
 
 
 @internal
-def _add_lp(amount: int256) -> VaultLedger:
-    """@return the vault word after"""
+def _add_lp(amount: int256, frozen: bool) -> int256:
+    """
+    @param frozen whether this may be done while everything is frozen
+    @return LP cash after
+    """
     vault: VaultLedger = self._load_vault()
+    if vault.frozen:
+        assert frozen, "clearing: frozen"
     vault.lp += amount
     self._save_vault(vault)
-    return vault
+    return vault.lp
 
 
 @internal

@@ -49,7 +49,7 @@ def settle_vault(vault: ledger.VaultLedger, reserve: int256, lp: int256, fees: u
 def add(lp: int256, insurance: uint256, units: uint256) -> (int256, uint256, uint256):
     """@return LP cash, insurance and token units after"""
     ledger._add_units(units)
-    return ledger._add_lp(lp).lp, ledger._add_insurance(insurance), ledger.total_units
+    return ledger._add_lp(lp, False), ledger._add_insurance(insurance), ledger.total_units
 
 
 @external
