@@ -11,6 +11,7 @@ from ballast.chain import Reverted, reverts
 from ballast.model.exact.option_book import key_of
 from ballast.system import Sandbox
 from ballast.testing import options as on_sandbox
+from tests.unit.clearing.world import LiquidationWorld
 from tests.unit.options.world import BTC, ETH, FORTNIGHT, STRIKES, WAD, WEEK, OptionWorld
 
 DAY = 86_400
@@ -228,7 +229,8 @@ def test_settlement_waits_for_the_next_block_where_a_rebate_was_paid_and_no_long
 
 def test_gas_of_sixteen_short_positions_on_sixteen_boards(record_property: Callable[[str, object], None]) -> None:
     """The dearest account: every leg's margin is of another surface point. It can be judged and liquidated."""
-    world = stage()
+    world = LiquidationWorld.create()
+    world.refresh()
     days = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 30, 90)
     world.post(ETH, 0.6, days=days)
     expiries = [WEEK + (day - 7) * DAY for day in days]
@@ -243,16 +245,18 @@ def test_gas_of_sixteen_short_positions_on_sixteen_boards(record_property: Calla
     world.withdraw(account, int(world.health(account).equity - world.health(account).initial) // 10**12 - 1)
     world.set_price(ETH, 2_250 * WAD)
     assert world.health(account).equity < world.health(account).maintenance
-    liquidation = world.liquidate_options(account, ETH, WEEK).gas_used
+    liquidation = world.liquidate_options(account, world.orders({"2000C": 1})).receipt.gas_used
     for name, gas in (("sell", dearest), ("withdraw", withdrawal), ("liquidate", liquidation)):
         record_property(name, gas)
-    assert max(dearest, withdrawal, liquidation) < 1_150_000  # 14 scenarios a leg, 28 to liquidate
+    assert max(dearest, withdrawal) < 1_150_000  # 14 scenarios a leg
+    assert liquidation < 3_000_000  # 56 scenarios a leg: both requirements, before and after
     world.check()
 
 
 def test_a_purse_of_two_accounts_gains_from_its_own_bankruptcy_only_beyond_the_margin() -> None:
     """Long in one account, short in the other: while the short is liquidated in time the pair has paid its spreads."""
-    world = stage()
+    world = LiquidationWorld.create()
+    world.refresh()
     long, short, _ = world.traders
     world.withdraw(short, world.cash(short) // 10**12 - 3_200 * 10**6)
     before = world.cash(long) + world.cash(short)
@@ -262,10 +266,10 @@ def test_a_purse_of_two_accounts_gains_from_its_own_bankruptcy_only_beyond_the_m
         world.set_price(ETH, price * WAD)
         health = world.health(short)
         if health.equity < health.maintenance:
-            world.liquidate_options(short, ETH, WEEK)
-            break
-    assert world.held(short) == {}
+            world.liquidate_options(short, world.orders({"2000C": 10}))
+    assert world.clearinghouse.buckets().insurance > 0
     world.close_options(long, ETH, WEEK)
+    world.close_options(short, ETH, WEEK)
     assert world.cash(short) >= 0
     assert world.cash(long) + world.cash(short) < before
     world.check()

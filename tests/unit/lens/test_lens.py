@@ -123,7 +123,7 @@ def test_account_is_liquidatable_before_anybody_syncs(system: Sandbox, lens: Con
     view = lens.account(maker)
     assert view.stored.equity > view.stored.maintenance
     assert view.liquidatable
-    system.perp_engine.liquidate.send(maker, 0)
+    system.liquidator.liquidate_perp.send(maker, 0, 2**128)
 
 
 def test_account_of_a_stranger_is_empty(system: Sandbox, lens: Contract) -> None:
