@@ -336,6 +336,20 @@ def test_execute_of_a_hedge_that_must_stay_is_refused_and_stays(world: QueueWorl
     assert world.held(world.short) == {world.series("2000P"): -30 * WAD // LOT}
 
 
+def test_execute_of_a_perpetual_that_hedges_options_is_refused_and_stays(world: QueueWorld) -> None:
+    world.option(world.long, {"2000C": -25, "1800P": -4, "2200C": 2})
+    world.stale()
+    world.act("request_perp", world.long, ETH, -SIZE)
+    world.end(2_000 * WAD)
+    world.leave(world.long, -WAD)
+    with reverts("margin: below maintenance"):
+        world.carry_out("execute_perp", world.long)
+    assert world.perp_request(world.long)[0] == -SIZE
+    world.give(world.long, 10**6 * WAD)
+    world.carry_out("execute_perp", world.long)
+    assert world.position(world.long).size == 0
+
+
 def test_execute_options_of_a_board_that_is_over_waits_for_its_settlement(stale: QueueWorld) -> None:
     world = stale
     world.act("request_options", world.long, world.orders({"2000C": -5}))

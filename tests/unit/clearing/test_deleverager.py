@@ -182,6 +182,19 @@ def test_armed_exactly_above_the_trigger(world: WinnersWorld, big: str) -> None:
                     world.nominate(big)
 
 
+def test_armed_exactly_above_the_trigger_whatever_the_price(world: WinnersWorld, small: str) -> None:
+    """NAV is brought to where the trigger, rounded up, is open profit to the wei; then below."""
+    world.rise()
+    world.sync()
+    status = world.status()
+    world.give(small, status.nav - status.profit * BPS // TRIGGER_BPS)
+    status = world.status()
+    assert -(-status.nav * TRIGGER_BPS // BPS) == status.profit
+    assert not status.armed
+    world.give(small, 2)
+    assert world.status().armed
+
+
 def test_vault_that_has_nothing_left_is_armed_by_any_profit(world: WinnersWorld, big: str) -> None:
     world.rise(10_000 * WAD)
     status = world.status()
