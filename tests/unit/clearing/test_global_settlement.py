@@ -222,18 +222,21 @@ def silence(world: EndWorld, market: int, seconds: int) -> None:
 
 
 def trade_everything(world: EndWorld) -> None:
-    """Perpetuals on both sides of two markets, options long and short."""
+    """Perpetuals on both sides of two markets, options long and short; one account has only cash, one owes cash."""
     a, b, c = world.traders
-    world.trade(a, ETH, 300 * WAD)
+    world.trade(a, ETH, 300 * WAD + 1)
     world.trade(a, BTC, -2 * WAD)
     world.trade(b, ETH, -50 * WAD)
     world.option(b, {"2200C": -10})
     world.option(c, {"2000C": 8, "1800P": 3})
-    world.option(c, {"2500C": 40, "2000P": -2}, expiry=FORTNIGHT)
     world.option(c, {"60000P": 0.5}, market=BTC)
+    world.option(c, {"2500C": 40, "2000P": -2}, expiry=FORTNIGHT)
     world.deposit(world.liquidator, 5_000 * 10**6 + 1)
     world.deposit(world.stranger, 15_000 * 10**6)
     world.trade(world.stranger, ETH, -60 * WAD)
+    world.give(world.governor, 20_000 * WAD)
+    world.trade(world.governor, ETH, 40 * WAD)
+    world.give(world.governor, -21_000 * WAD)
 
 
 def by_outage(world: EndWorld) -> None:
@@ -358,7 +361,7 @@ def test_trigger_fixes_what_is_known_then(world: EndWorld) -> None:
         assert (event.price, event.index_long, event.index_short) == (price, *accrued[event.market][2:])
     event = receipt.one("Triggered", world.end)
     assert (event.by, event.nav) == (world.stranger, 0)
-    assert tuple(world.end.remaining()) == (event.open_interest, event.option_legs) == ((300 + 50 + 60 + 2) * WAD, 6)
+    assert tuple(world.end.remaining()) == (event.open_interest, event.option_legs) == (452 * WAD + 1, 6)
     after = world.clearinghouse.buckets()
     assert after.lp == buckets.lp + buckets.reserve + buckets.fees + buckets.insurance + buckets.protocol
     assert (after.claims, after.payables) == (buckets.claims, buckets.payables)
@@ -391,7 +394,8 @@ def test_crystallise_leaves_everybody_what_margin_says(world: EndWorld, stage: C
     if stage is by_outage:
         world.post(ETH, 0.64)
         equity[world.traders[2]] += 6_000 * WAD // 2
-        assert equity[world.stranger] < 0
+        assert equity[world.stranger] < 0 < equity[world.governor]
+        assert world.cash(world.governor) < 0
     cash = {account: world.cash(account) for account in world.accounts}
     payoff = dict.fromkeys(world.accounts, 0)
     if stage is by_outage:
@@ -489,7 +493,7 @@ def test_when_all_are_paid_less_than_a_unit_each_is_left(world: EndWorld, stage:
         assert sum(got[lp] for lp in world.lps) == 0  # LPs come last
     else:
         assert all(got[lp] + got["request " + lp] > 0 for lp in world.lps)
-        assert len(got) == 4 + 2 * len(world.lps) + 1  # nothing of the insolvent account, and of who has none
+        assert len(got) == len(world.accounts) - 1 + 2 * len(world.lps) + 1  # nothing of the insolvent account
 
 
 def test_nothing_is_paid_twice(world: EndWorld) -> None:
@@ -611,9 +615,12 @@ def test_steps_out_of_turn_are_refused(world: EndWorld) -> None:
     world.trigger()
     with reverts("settlement: accounts left"):
         world.finalise()
+    for last in (world.stranger, world.traders[2]):  # a perpetual, and nothing but options
+        with world.undone():
+            world.crystallise(*(account for account in world.accounts if account != last))
+            with reverts("settlement: accounts left"):
+                world.finalise()
     world.crystallise(*(account for account in world.accounts if account != world.traders[1]))
-    with reverts("settlement: accounts left"):
-        world.finalise()
     with reverts("settlement: not final"):
         world.claim(a)
     with reverts("clearing: not final"):
