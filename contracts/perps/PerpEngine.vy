@@ -319,7 +319,10 @@ def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
         if (mask >> market) & 1 == 0:
             continue
         position: positions.Position = positions._load(account, market)
-        book: funding.Book = self._book_now(market)
+        book: funding.Book = funding._load(market)
+        if book.time != block.timestamp:
+            mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
+            book = funding._accrue(book, mark.price, block.timestamp)
         config: uint256 = markets._word(market)
         result.append(
             IPerpEngine.Leg(
@@ -385,7 +388,8 @@ def accrued(market: uint256) -> (uint256, uint256, int256, int256):
             now at the last accepted mark
     """
     assert market < c.MAX_MARKETS, "perps: not listed"
-    book: funding.Book = self._book_now(market)
+    mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
+    book: funding.Book = funding._accrue(funding._load(market), mark.price, block.timestamp)
     return book.long, book.short, book.index_long, book.index_short
 
 
@@ -685,17 +689,6 @@ def _settlement(market: uint256, touch: positions.Touch) -> IClearinghouse.Settl
     else:
         settlement.opened = 1 << market
     return settlement
-
-
-@internal
-@view
-def _book_now(market: uint256) -> funding.Book:
-    """@return a market accrued to now at the last accepted mark"""
-    book: funding.Book = funding._load(market)
-    if book.time == block.timestamp:
-        return book
-    mark: IPriceOracle.Mark = staticcall ORACLE.last(market)
-    return funding._accrue(book, mark.price, block.timestamp)
 
 
 @internal
