@@ -14,8 +14,8 @@ ETH = 0
 def test_winner_who_has_himself_deleveraged_saves_less_than_the_half_spread(
     vault_only: Sandbox, size: int, price: int
 ) -> None:
-    """An accomplice names and closes him. What he gains against closing by hand LPs and fees bear, and it is less than the
-    half-spread: here 32 bp of what is closed, without a rebate of 26 or 6 bp. The accomplice gets a quote at most."""
+    """An accomplice names and closes him. What he gains against closing by hand LPs and fees bear, and it is less than
+    the half-spread: here 32 bp of what is closed, without a rebate of 26 or 6. The accomplice gets a quote at most."""
     system = vault_only
     winner, other, accomplice, stranger = system.chain.accounts[2:6]
     for account in (winner, other):
