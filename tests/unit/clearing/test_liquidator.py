@@ -392,12 +392,18 @@ def test_reward_is_the_half_spread_where_there_is_no_penalty(world: LiquidationW
 
 
 def test_penalty_is_the_half_spread_where_only_long_options_go(world: LiquidationWorld, weak: str) -> None:
-    """They have no penalty of their own: the account, which can, pays what the caller gets, not insurance."""
+    """They have no penalty of their own: the account, which can, pays what the caller gets, not insurance.
+
+    So who is both has not closed for less than by hand."""
     fund_insurance(world, 100 * 10**6)
     world.option(weak, {"2000C": 3})
     world.trade(weak, ETH, 10 * WAD)
     world.leave(weak, -100 * WAD)
+    with world.undone():
+        world.option(weak, {"2000C": -3})
+        by_hand = world.health(weak).equity
     liquidated = world.liquidate_options(weak, world.orders({"2000C": -3}))
+    assert world.health(weak).equity + world.cash(world.liquidator) == by_hand
     spread, _ = cost_of(world, liquidated.receipt)
     assert liquidated.penalty == liquidated.reward == spread < MAX_REWARD
     lp = world.clearinghouse.lp_share_bps() * spread // BPS
