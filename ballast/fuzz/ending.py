@@ -27,12 +27,12 @@ from ballast.fuzz.actions import (
 )
 from ballast.fuzz.closes import HOUR, SILENCES, requests, silence
 from ballast.fuzz.invariants import same, same_view
-from ballast.fuzz.liquidations import with_positions
+from ballast.fuzz.liquidations import ruinous, with_positions
 from ballast.fuzz.option_checks import black
 from ballast.fuzz.world import ACTORS, Broken, World, plain
 from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD, Reverted
 from ballast.model.exact.global_settlement import NO_CLAIM, OUTAGE, PATIENCE
-from ballast.model.exact.option_book import OptionLeg, board_of, expiry_of, market_of
+from ballast.model.exact.option_book import OptionLeg, board_of
 from ballast.model.exact.system import System as Twin
 
 SETTLEMENT = "global_settlement"
@@ -286,30 +286,12 @@ def _unpaid(w: World, owner: str) -> int:
 
 def prelude(w: World, rng: Random) -> list[Step]:
     """Ruin, where some price brings it, or silence; then the trigger, twice."""
-    steps = _ruin(w, rng) if rng.random() < 0.5 else []
+    steps: list[Step] = []
+    for market in rng.sample(range(len(w.feeds)), len(w.feeds)) if rng.random() < 0.5 else ():
+        steps = steps or ruinous(w, market, rng.choice((1.3, 2, 5)))
     if not steps:
         steps = _silence(w, rng)
     return [*steps, ["trigger", {"who": "stranger"}], ["trigger", {"who": "keeper"}]]
-
-
-def _ruin(w: World, rng: Random) -> list[Step]:
-    """A price at which LPs have lost more than they have, and boards of now."""
-    nav = w.vault.valuation(w.now).nav
-    for market in rng.sample(range(len(w.feeds)), len(w.feeds)):
-        book, price = w.twin.perp_engine.book(market), max(w.newest[market].answer, 1) * 10**10
-        net = (book.long - book.short) * price // WAD
-        move = max(nav, 0) * rng.choice((1.3, 2, 5)) / net if net else 0.0
-        if net and -0.99 < move < 15:
-            steps: list[Step] = [["warp", {"seconds": 60}]]
-            for each, newest in enumerate(w.newest):
-                answer = max(int(newest.answer * (1 + (move if each == market else 0))), 1)
-                steps += [["break_feed", {"market": each, "fault": ""}], ["halt", {"market": each, "on": False}]]
-                steps.append(["push", {"market": each, "answer": answer}])
-            for key in w.book.points:
-                board = {"market": market_of(key), "expiry": expiry_of(key)}
-                steps.append(["refresh_board", {"who": "keeper", **board}])
-            return steps
-    return []
 
 
 def _silence(w: World, rng: Random) -> list[Step]:

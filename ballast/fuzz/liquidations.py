@@ -19,7 +19,7 @@ from ballast.fuzz.promises import health
 from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Outcome, World, plain
 from ballast.model.exact.deleverager import GRACE, WINDOW, Nomination
 from ballast.model.exact.fixed import BPS, MAX_REWARD, OPTION_BIT, WAD, Reverted
-from ballast.model.exact.option_book import LOT, Order, board_of, is_put, market_of
+from ballast.model.exact.option_book import LOT, Order, board_of, expiry_of, is_put, market_of
 from ballast.model.exact.perps import MAX_SIZE
 from ballast.model.exact.system import System as Twin
 
@@ -366,6 +366,24 @@ def collapse(w: World, rng: Random) -> list[Step]:
     return steps
 
 
+def ruinous(w: World, market: int, part: float) -> list[Step]:
+    """A price at which traders of a market win this part of NAV, and boards of now; nothing if there is none."""
+    book, price = w.twin.perp_engine.book(market), max(w.newest[market].answer, 1) * 10**10
+    net = (book.long - book.short) * price // WAD
+    move = max(w.vault.valuation(w.now).nav, WAD) * part / net if net else 0.0
+    if not net or not -0.99 < move < 15:
+        return []
+    steps: list[Step] = [["warp", {"seconds": 60}]]
+    for each, newest in enumerate(w.newest):
+        answer = max(int(newest.answer * (1 + (move if each == market else 0))), 1)
+        steps += [["break_feed", {"market": each, "fault": ""}], ["halt", {"market": each, "on": False}]]
+        steps.append(["push", {"market": each, "answer": answer}])
+    for key in w.book.points:
+        board = {"market": market_of(key), "expiry": expiry_of(key)}
+        steps.append(["refresh_board", {"who": "keeper", **board}])
+    return steps
+
+
 def deleveraging(w: World, rng: Random) -> list[Step]:
     """Winners are nominated while traders' open profit is too much for LPs, after a price that makes it so, if need be;
     somebody outbids; when the window is over the position is closed, or too late."""
@@ -374,18 +392,14 @@ def deleveraging(w: World, rng: Random) -> list[Step]:
         return []
     steps: list[Step] = []
     try:
-        armed = w.twin.deleverager is not None and w.twin.deleverager.status(w.now).armed
+        armed = w.deleverager.status(w.now).armed
     except Reverted:
         armed = False
-    market = rng.choice(held)[1]
+    name, market = rng.choice(held)
     if not armed:
-        if rng.random() < 0.3:
-            name, market = rng.choice(held)
+        steps = [] if w.frozen else ruinous(w, market, rng.choice((0.35, 0.45, 0.6, 0.9)))
+        if not steps or rng.random() < 0.1:
             return [["nominate", {"who": "keeper", "victim": name, "market": market}]]
-        net = sum(size for _, where, size in held_perps(w) if where == market)
-        move = rng.choice((0.2, 0.4, 0.8, 1.5)) if net > 0 else -rng.choice((0.2, 0.4, 0.6))
-        answer = max(int(w.newest[market].answer * (1 + move)), 1)
-        steps = [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}]]
     candidates = [name for name, where in held if where == market]
     rng.shuffle(candidates)
     for name in candidates:

@@ -566,7 +566,7 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (squeeze, 60),
     (squeeze_writers, 40),
     (collapse, 12),
-    (deleveraging, 10),
+    (deleveraging, 16),
     (outage, 10),
     (waiting_closes, 12),
     (round_of_prices, 140),
