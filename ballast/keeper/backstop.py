@@ -102,7 +102,11 @@ def with_closings(
         if not isinstance(before, Reverted) and not isinstance(after, Reverted):
             relief = (before.maintenance - after[1]) / WAD
         done = replace(
-            closing, relief=relief, notional=closing.notional * result.share / WAD, reward=result.reward / WAD
+            closing,
+            enough=result.share < 10**18,
+            relief=relief,
+            notional=closing.notional * result.share / WAD,
+            reward=result.reward / WAD,
         )
         found.setdefault(account.address, []).append(done)
     return tuple(replace(account, closings=tuple(found.get(account.address, ()))) for account in accounts)

@@ -126,8 +126,8 @@ def _liquidations(state: State, policy: Policy) -> list[Liquidate]:
     room = policy.take - state.own
     actions: list[Liquidate] = []
     for account in weak:
-        groups = [[closing for closing in account.closings if closing.enough]]
-        if not groups[0]:
+        groups = [list(account.closings)]
+        if not any(closing.enough for closing in account.closings):
             markets = dict.fromkeys(closing.market for closing in account.closings)
             groups = [[closing for closing in account.closings if closing.market == market] for market in markets]
         for group in groups:

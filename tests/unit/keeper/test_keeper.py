@@ -133,6 +133,7 @@ def test_step_liquidates_below_maintenance_as_much_as_is_enough(sandbox, keeper,
     assert (done.account, done.market, done.taken) == (weak, 0, False)
     # what was simulated is what happened
     assert done.reward / WAD == pytest.approx(result.action.closing.reward)
+    assert result.action.closing.enough
     closed = 100 - sandbox.perp_engine.call("position", weak, 0).size / WAD
     assert closed * 1_920 == pytest.approx(result.action.closing.notional)
     assert 0 < closed < 100
