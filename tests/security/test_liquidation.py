@@ -281,3 +281,27 @@ def test_a_taker_cannot_use_a_stale_leg_of_his_own_as_margin(vault_only: Sandbox
     system.push("BTC", 31_000)  # the whole of his margin, but for a little
     with reverts("margin: below initial"):
         system.liquidator.take_perp.send(weak, 0, ALL, sender=taker)
+
+
+@pytest.mark.xfail(strict=True, reason="a liquidation has no limit price: docs/decisions.md, Open")
+def test_trading_ahead_of_a_large_liquidation_earns_nothing(vault_only: Sandbox) -> None:
+    """3m of notional where LPs have 10m, in a calm market: sell as much, have half of it liquidated, buy back."""
+    system = vault_only
+    victim, attacker, keeper = system.chain.accounts[2:5]
+    system.add_margin(victim, 178_500)
+    system.trade(victim, "ETH", 1_500)
+    system.add_margin(attacker, 3_000_000)
+    price = 2_000.0
+    while not is_weak(system, victim):
+        price *= 1 - 0.0008
+        system.warp(1_800)
+        system.push("ETH", round(price, 2))
+        system.inventory.sync_all.send()
+    system.settle_capital()
+    before = equity(system, attacker)
+    system.trade(attacker, "ETH", -1_500)
+    closed = system.liquidator.liquidate_perp.send(victim, 0, ALL, sender=keeper).one("Trade").size_delta
+    assert 600 * WAD < -closed < 900 * WAD
+    system.close(attacker, "ETH")
+    gain = (equity(system, attacker) - before) / WAD
+    assert gain <= 0, f"{gain:.0f} quote gained"
