@@ -125,7 +125,7 @@ def __init__(
 def trigger():
     """
     @notice Ends the system, for good, if NAV is negative, with every mark fresh and every board at its point, or if a market
-            with positions has had no price for OUTAGE.
+            with positions that wait for a price has had none for OUTAGE.
     """
     assert self.triggered_at == 0, "settlement: triggered"
     prices: DynArray[uint256, c.MAX_MARKETS] = []
@@ -140,15 +140,16 @@ def trigger():
         terms: IGlobalSettlement.Terms = empty(IGlobalSettlement.Terms)
         terms.price = mark.price
         long, short, terms.index_long, terms.index_short = staticcall PERP_ENGINE.accrued(market)
-        held: uint256 = staticcall IUnsettled(OPTION_BOOK.address).unsettled(market)
+        live: uint256 = 0
         for expiry: uint256 in staticcall OPTION_BOOK.expiries(market):
-            held += (staticcall OPTION_BOOK.board(market, expiry)).legs
+            live += (staticcall OPTION_BOOK.board(market, expiry)).legs
         if not mark.fresh:
             fresh = False
-            if long + short + held != 0 and staticcall ORACLE.outage(market) >= OUTAGE:
+            # what is settled needs no price to be paid
+            if long + short + live != 0 and staticcall ORACLE.outage(market) >= OUTAGE:
                 outage = True
         interest += long + short
-        legs += held
+        legs += live + staticcall IUnsettled(OPTION_BOOK.address).unsettled(market)
         prices.append(mark.price)
         self._terms[market] = terms
         log IGlobalSettlement.Fixed(

@@ -134,15 +134,14 @@ class GlobalSettlement:
         for market in range(len(self.oracle.markets)):
             mark = self.oracle.sync(market, now)
             long, short, index_long, index_short = self.perp_engine.accrued(market, now)
-            held = self.option_book.unsettled.get(market, 0)
-            for expiry in self.option_book.expiries(market):
-                key = key_of(market, expiry)
-                held += self.option_book.books[key].legs if key in self.option_book.books else 0
+            books = self.option_book.books
+            keys = [key_of(market, expiry) for expiry in self.option_book.expiries(market)]
+            live = sum(books[key].legs for key in keys if key in books)
             if not mark.fresh:
                 fresh = False
-                outage = outage or (long + short + held != 0 and self.oracle.outage(market, now) >= OUTAGE)
+                outage = outage or (long + short + live != 0 and self.oracle.outage(market, now) >= OUTAGE)
             interest += long + short
-            legs += held
+            legs += live + self.option_book.unsettled.get(market, 0)
             terms.append(Terms(mark.price, index_long, index_short))
         if not outage:
             require(fresh, "settlement: stale price")

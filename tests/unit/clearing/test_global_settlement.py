@@ -351,6 +351,15 @@ def test_trigger_needs_a_day_without_a_price_where_there_are_positions(world: En
     world.check_end()
 
 
+def test_options_that_are_settled_and_not_paid_out_need_no_price(world: EndWorld) -> None:
+    world.option(world.traders[0], {"2000C": 1})
+    world.settle(world.expire(2_300))
+    silence(world, ETH, 3_600 + 2 * OUTAGE)
+    world.set_price(BTC, 60_000 * WAD)
+    with reverts("settlement: stale price"):
+        world.trigger()
+
+
 def test_trigger_fixes_what_is_known_then(world: EndWorld) -> None:
     by_outage(world)
     accrued = {market: world.engine.accrued(market) for market in (ETH, BTC)}
