@@ -35,6 +35,8 @@ from ballast.reports.stress_replay import BLOCK, LEVERAGES, MIXES, PATHS, SLOW, 
 SEED = 1
 PICTURED: tuple[str, replay.Mix] = "2021-05_crash", "mixed"  # the window and mix whose course is drawn
 COURSE = "long", "short", "insurance", "reserve", "nav", "profit"
+WORTH = 1_000.0  # [quote] notional from which equity / maintenance is reported
+POINTS = 1_500  # of a line, about
 INK = "#1b2631"
 COLOURS = "#2471a3", "#17a589", "#d68910", "#c0392b", "#7d3c98"
 
@@ -131,7 +133,7 @@ def run(tape: replay.Tape, mix: replay.Mix, case: Case, seed: int = SEED, accoun
 def summary(case: Case, runs: Sequence[Run]) -> Row:
     """One row of the runs of a case."""
     first, found = runs[0], [each for run in runs for each in run.liquidations]
-    ratios = [each.equity / each.maintenance for each in found] or [float("nan")]
+    ratios = [each.equity / each.maintenance for each in found if each.notional >= WORTH] or [float("nan")]
     return Row(
         window=first.window,
         case=case.name,
@@ -208,8 +210,8 @@ def lines(rows: Sequence[Row]) -> list[str]:
         f"## What happened ({CASES[0].name})",
         "",
         "Fall and rise are the largest of a market in the window, the step is the largest between two rounds. E/M is "
-        "equity over maintenance when a liquidation begins; it takes several transactions where one does not bring the "
-        "account back.",
+        "equity over maintenance when a liquidation begins, of positions from 1,000 on; it takes several transactions "
+        "where one does not bring the account back.",
         "",
         "| window | days | fall | rise | rounds | step | accounts | no room | liquidated | to the end | E/M median "
         "| lowest | most transactions | longest below |",
@@ -332,15 +334,16 @@ def draw_course(run: Run) -> Figure:
     """Prices, open interest and what was liquidated, who stands behind it, and how much traders have won."""
     figure = Figure(figsize=(11, 8.4), layout="constrained")
     prices, interest, behind, ahead = figure.subplots(4, 1, sharex=True, height_ratios=(1, 1.2, 1.2, 1))
-    days = np.array([(moment.time - run.course[0].time) / 86_400 for moment in run.course])
-    found = {name: np.array([getattr(moment, name) for moment in run.course]) / 1e6 for name in COURSE}
-    price = np.array([moment.price for moment in run.course])
+    course = run.course[:: -(-len(run.course) // POINTS)]
+    days = np.array([(moment.time - course[0].time) / 86_400 for moment in course])
+    found = {name: np.array([getattr(moment, name) for moment in course]) / 1e6 for name in COURSE}
+    price = np.array([moment.price for moment in course])
     for asset, row, colour in zip(run.assets, (price / price[0]).T * 100, COLOURS, strict=False):
         prices.plot(days, row, color=colour, lw=1, label=asset)
     prices.set_ylabel("price, % of first")
     interest.fill_between(days, found["long"], color=COLOURS[1], alpha=0.4, lw=0, label="long")
     interest.fill_between(days, -found["short"], color=COLOURS[3], alpha=0.4, lw=0, label="short")
-    at = [(each.time - run.course[0].time) / 86_400 for each in run.liquidations]
+    at = [(each.time - course[0].time) / 86_400 for each in run.liquidations]
     gone = np.cumsum([each.notional for each in run.liquidations]) / 1e6
     debt, missing = (
         np.cumsum([getattr(each, name) for each in run.liquidations]) / 1e6 for name in ("debt", "missing")
