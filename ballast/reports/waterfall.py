@@ -84,7 +84,7 @@ def stages() -> list[Stage]:
             "#f5b7b1",
             "reserve, fees, insurance and the protocol's part\ngo to LP cash first; then LPs lose, then open\nprofit, "
             "all of it by one ratio; cash last",
-            "in this order: redeemed LPs and settled options,\ncash of accounts, open profit, LPs",
+            "in this order: LPs redeemed before, cash of accounts\nand settled options, open profit, LPs",
             "",
         ),
     ]
