@@ -32,6 +32,7 @@ from interfaces import IOptionEngine
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
 from contracts import constants as c
+from contracts.math import signed
 from contracts.options import series
 
 implements: ICloseQueue
@@ -88,7 +89,7 @@ def request_perp(market: uint256, size_delta: int256):
     """
     round_time: uint256 = self._stale_round(market)
     assert size_delta != 0, "queue: zero size"
-    assert self._clip(size_delta, self._size(msg.sender, market)) == size_delta, "queue: not closing"
+    assert signed.shrinking(size_delta, self._size(msg.sender, market)) == size_delta, "queue: not closing"
     self._perps[msg.sender][market] = ICloseQueue.PerpRequest(
         size_delta=size_delta, round_time=round_time
     )
@@ -116,7 +117,7 @@ def request_options(orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
         assert order.series > last, "queue: series order"
         assert order.size != 0, "queue: zero size"
         assert order.size % series.LOT == 0, "queue: not a multiple of the lot"
-        assert self._clip(order.size, self._held(held, order.series)) == order.size, "queue: not closing"
+        assert signed.shrinking(order.size, self._held(held, order.series)) == order.size, "queue: not closing"
         # no larger than what is held: it fits
         stored.legs.append(series._leg(order.series, order.size // series.LOT))
         last = order.series
@@ -159,7 +160,7 @@ def execute_perp(account: address, market: uint256) -> uint256:
     request: ICloseQueue.PerpRequest = self._perps[account][market]
     assert request.size_delta != 0, "queue: no request"
     self._perps[account][market] = empty(ICloseQueue.PerpRequest)
-    size_delta: int256 = self._clip(request.size_delta, self._size(account, market))
+    size_delta: int256 = signed.shrinking(request.size_delta, self._size(account, market))
     fee: uint256 = 0
     if size_delta != 0:
         self._check_round(market, request.round_time)
@@ -184,7 +185,7 @@ def execute_options(account: address, market: uint256) -> uint256:
     asked: DynArray[IOptionBook.Order, MAX_ORDERS] = self._orders(stored.legs)
     orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
     for order: IOptionBook.Order in asked:
-        size: int256 = self._clip(order.size, self._held(held, order.series))
+        size: int256 = signed.shrinking(order.size, self._held(held, order.series))
         if size != 0:
             orders.append(IOptionBook.Order(series=order.series, size=size))
     fee: uint256 = 0
@@ -285,15 +286,6 @@ def _held(legs: DynArray[IOptionBook.Leg, series.MAX_LEGS], id: uint256) -> int2
         if leg.series == id:
             return leg.size
     return 0
-
-
-@internal
-@pure
-def _clip(change: int256, size: int256) -> int256:
-    """@return the part of a change that shrinks a position of this size without flipping it; 0 if it would grow it"""
-    if change < 0:
-        return max(change, min(-size, 0))
-    return min(change, max(-size, 0))
 
 
 @internal

@@ -26,7 +26,7 @@
         nothing: the same spread was paid to open, and to close.
         The penalty counts the requirement after by its chord, which is not below it (but for the exit cost of a position larger
         than its market's cap, and orders rounded up to a lot). What is stale is judged at its last mark, but for the market
-        that is closed in and those of who takes.
+        that is closed in and those of who takes. Options of an expired board are settled, not liquidated.
         Twin: ballast/model/exact/liquidator.py.
 @custom:kill Revoke CLOSER at engines and Clearinghouse: nobody is liquidated then.
 """
@@ -186,10 +186,10 @@ def _judge(
     assert case.before.equity < convert(case.before.maintenance, int256), "liquidation: account is healthy"
     if size != 0 and (mask >> market) & 1 == 1:
         held: int256 = (staticcall PERP_ENGINE.legs(account, 1 << market))[0].size
-        case.part = convert(min(size, convert(abs(held), uint256)), int256)
+        case.part = convert(min(size, signed.magnitude(held)), int256)
         if held < 0:
             case.part = -case.part
-        notional: uint256 = wad.mul_up(convert(abs(case.part), uint256), mark.price)
+        notional: uint256 = wad.mul_up(signed.magnitude(case.part), mark.price)
         case.penalty = wad.mul_div_up(notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
     if len(orders) != 0:
         bought: uint256 = 0     # [base, WAD]
@@ -223,11 +223,7 @@ def _held(
         for leg: IOptionBook.Leg in legs:
             if leg.series != order.series or leg.market != market:
                 continue
-            size: int256 = 0
-            if leg.size < 0:
-                size = min(max(order.size, 0), -leg.size)
-            else:
-                size = max(min(order.size, 0), -leg.size)
+            size: int256 = signed.shrinking(order.size, leg.size)
             size -= size % series.LOT
             if size != 0:
                 parts.append(IOptionBook.Order(series=order.series, size=size))
@@ -264,7 +260,7 @@ def _scaled(request: Case) -> Case:
 @pure
 def _times_up(size: int256, share: uint256, step: int256) -> int256:
     """@return [base, WAD] share of a size, away from zero to a whole number of steps"""
-    part: int256 = convert(wad.mul_up(convert(abs(size), uint256), share), int256)
+    part: int256 = convert(wad.mul_up(signed.magnitude(size), share), int256)
     part = signed.ceil_div(part, step) * step
     if size < 0:
         return -part

@@ -50,3 +50,12 @@ def magnitude(x: int256) -> uint256:
     if x < 0:
         return convert(-x, uint256)
     return convert(x, uint256)
+
+
+@internal
+@pure
+def shrinking(change: int256, size: int256) -> int256:
+    """@notice The part of a change that brings a size toward zero, not past it; 0 if it leads away."""
+    if change < 0:
+        return max(change, min(-size, 0))
+    return min(change, max(-size, 0))

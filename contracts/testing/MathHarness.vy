@@ -59,6 +59,12 @@ def magnitude(x: int256) -> uint256:
 
 @pure
 @external
+def shrinking(change: int256, size: int256) -> int256:
+    return signed.shrinking(change, size)
+
+
+@pure
+@external
 def conversions(amount: uint256, supply: uint256, nav: uint256) -> (uint256, uint256, uint256):
     """@return shares that assets buy, down; assets that shares are worth, down; assets that shares cost, up"""
     return (

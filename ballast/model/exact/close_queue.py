@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, require, shrinking
 from ballast.model.exact.option_book import LOT, OptionLeg, Order, board_of, market_of
 from ballast.model.exact.option_engine import OptionOutcome
 from ballast.model.exact.oracle import Mark
@@ -88,7 +88,7 @@ class CloseQueue:
         """Ask to have a perpetual shrunk."""
         round_time = self._stale_round(market, now)
         require(size_delta != 0, "queue: zero size")
-        require(clip(size_delta, self._size(account, market, now)) == size_delta, "queue: not closing")
+        require(shrinking(size_delta, self._size(account, market, now)) == size_delta, "queue: not closing")
         self.perps[account, market] = PerpRequest(size_delta, round_time)
 
     def request_options(self, account: str, orders: Sequence[Order], now: int) -> None:
@@ -103,7 +103,7 @@ class CloseQueue:
             require(order.series > last, "queue: series order")
             require(order.size != 0, "queue: zero size")
             require(order.size % LOT == 0, "queue: not a multiple of the lot")
-            require(clip(order.size, held.get(order.series, 0)) == order.size, "queue: not closing")
+            require(shrinking(order.size, held.get(order.series, 0)) == order.size, "queue: not closing")
             last = order.series
         self.options[account, market_of(key)] = OptionsRequest(tuple(orders), round_time)
 
@@ -126,7 +126,7 @@ class CloseQueue:
         request = self.perp_request(account, market)
         require(request.size_delta != 0, "queue: no request")
         self.perps[account, market] = PerpRequest()
-        size_delta = clip(request.size_delta, self._size(account, market, now))
+        size_delta = shrinking(request.size_delta, self._size(account, market, now))
         if size_delta == 0:
             return 0
         self._check_round(market, request.round_time, now)
@@ -139,7 +139,7 @@ class CloseQueue:
         require(len(request.orders) != 0, "queue: no request")
         self.options[account, market] = OptionsRequest()
         held = self._held(account, now)
-        clipped = [Order(order.series, clip(order.size, held.get(order.series, 0))) for order in request.orders]
+        clipped = [Order(order.series, shrinking(order.size, held.get(order.series, 0))) for order in request.orders]
         orders = [order for order in clipped if order.size != 0]
         if not orders:
             return 0
@@ -179,8 +179,3 @@ class CloseQueue:
         cash, mask = self.clearinghouse.account(account)
         equity = self.margin.assess(account, cash, mask, now).equity
         return self.clearinghouse.pay_penalty(account, min(self.fee, max(equity, 0)), executor, BPS)
-
-
-def clip(change: int, size: int) -> int:
-    """The part of a change that shrinks a position of this size without flipping it; 0 if it would grow it."""
-    return max(change, min(-size, 0)) if change < 0 else min(change, max(-size, 0))

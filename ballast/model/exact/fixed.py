@@ -106,6 +106,11 @@ def mul_ceil(x: int, y: int) -> int:
     return -(-s256(x * y) // WAD)
 
 
+def shrinking(change: int, size: int) -> int:
+    """The part of a change that brings a size toward zero, not past it; 0 if it leads away."""
+    return max(change, min(-size, 0)) if change < 0 else min(change, max(-size, 0))
+
+
 def root_down(x: int) -> int:
     """sqrt(x), rounded down."""
     return math.isqrt(u256(x * WAD))

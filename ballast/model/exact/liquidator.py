@@ -21,6 +21,7 @@ from ballast.model.exact.fixed import (
     mul_down,
     mul_up,
     require,
+    shrinking,
     tdiv,
 )
 from ballast.model.exact.option_book import LOT, OptionLeg, Order, board_of, market_of
@@ -193,8 +194,9 @@ class Liquidator:
         """What the account has of orders, in whole lots, without those that would grow a position."""
         assert self.option_book is not None
         held = {leg.series: leg.size for leg in self.option_book.legs(account, now) if leg.market == market}
-        wanted = [Order(order.series, _shrinking(order.size, held.get(order.series, 0))) for order in orders]
-        return [order for order in wanted if order.size != 0]
+        sizes = [shrinking(order.size, held.get(order.series, 0)) for order in orders]
+        parts = [Order(order.series, tdiv(size, LOT) * LOT) for order, size in zip(orders, sizes, strict=True)]
+        return [part for part in parts if part.size != 0]
 
     def _sync(self, mask: int, fresh: bool, now: int) -> None:
         markets = mask | mask >> OPTION_BIT
@@ -220,12 +222,6 @@ class Liquidator:
 def _market_of(orders: Sequence[Order]) -> int:
     require(len(orders) != 0, "liquidation: no orders")
     return market_of(board_of(orders[0].series))
-
-
-def _shrinking(order: int, held: int) -> int:
-    """The part of an order that shrinks a position, in whole lots; 0 if it would grow [base, WAD]."""
-    part = min(max(order, 0), -held) if held < 0 else max(min(order, 0), -held)
-    return tdiv(part, LOT) * LOT
 
 
 def _scaled(case: Case) -> Case:

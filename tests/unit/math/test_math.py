@@ -66,6 +66,18 @@ def test_signed_products_round_as_named(harness: Contract) -> None:
         assert tuple(harness.signed_products(x, y)) == (floor(exact), ceil(exact))
 
 
+def test_shrinking(harness: Contract) -> None:
+    """What stays of a change never grows or flips a size, and is all of it that does not."""
+    for size in (-7, -1, 0, 1, 7, 2**200):
+        for change in (-(2**200), -8, -7, -1, 0, 1, 7, 8):
+            part = harness.shrinking(change, size)
+            if size * change >= 0:
+                assert part == 0
+            else:
+                assert abs(part) == min(abs(change), abs(size))
+                assert part * change > 0
+
+
 def test_magnitude(harness: Contract) -> None:
     for x in (0, 1, -1, INT_MAX, -INT_MAX):
         assert harness.magnitude(x) == abs(x)
