@@ -119,10 +119,12 @@ def trade(
         if done.closing:
             self._check_close(msg.sender, orders, done)
         else:
-            assert risky, "margin: below initial"
-            self._sync_mask(done.mask, done.market, True)
-            margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
-            assert staticcall margin.check_initial(msg.sender, done.cash, done.mask), "margin: below initial"
+            enough: bool = False
+            if risky:
+                self._sync_mask(done.mask, done.market, True)
+                margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())
+                enough = staticcall margin.check_initial(msg.sender, done.cash, done.mask)
+            assert enough, "margin: below initial"
     return done.outcome
 
 
@@ -234,8 +236,9 @@ def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order,
     @notice Moves positions of one account on one board to another at mark value: the taker pays what the giver gets.
     @dev    Nets over all accounts stay as they are, so the board's totals do, which are a function of them: Inventory
             has nothing to learn, there is neither spread nor charge, and caps, minimum size, cut-off and pause do not
-            apply. What rounding takes, less than a wei an order, the giver pays to the taker. Margin of both accounts
-            is the caller's to check.
+            apply. A mark on a surface that is old or frozen is nobody's to take: there is no spread to answer for it.
+            What rounding takes, less than a wei an order, the giver pays to the taker. Margin of both accounts is the
+            caller's to check.
     @param orders the taker's, by ascending series; the giver gets the opposite
     """
     roles._check(roles.Role.CLOSER)
@@ -258,6 +261,7 @@ def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order,
             else:
                 # two positions have at most 2^62 lots each
                 assert o.before * (o.after - o.before) >= 0, "options: taker is on the other side"
+        assert gives or fill.is_live, "options: stale surface"
         # what the giver gets, then what the taker pays
         cash = -fill.premium if gives else -cash
         self._settle(account, cash, market, fill.holds, empty(IClearinghouse.Settlement))
@@ -360,7 +364,7 @@ def quote(
     """
     @notice What `trade` would do for this account in this block, to the wei; margin and limit aside.
     """
-    assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
+    self._check_idle()
     key: uint256 = self._check_orders(orders)
     market: uint256 = series._market_of(key)
     rules: uint256 = parameters._rules(market)
@@ -432,6 +436,12 @@ def neighbours() -> (address, address, address, address, address):
 
 
 # ------------------------------------------------------------------ internal: a trade
+
+
+@internal
+@view
+def _check_idle():
+    assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
 
 
 @internal
@@ -659,7 +669,7 @@ def _settle_vault(release: uint256, reward: uint256, payables: int256):
     """@notice Books what concerns the vault, and the caller's reward out of LP cash."""
     if release == 0 and reward == 0 and payables == 0:
         # as the Clearinghouse would: a board changes in the middle of no operation
-        assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
+        self._check_idle()
         return
     keeper: address = empty(address)
     if reward != 0:

@@ -218,6 +218,7 @@ class OptionEngine:
         self._settle(giver, market_of(key), fill.holds, Settlement(cash=cash))
         fill = self.book.apply(taker, orders, mark, now)
         require(all(o.before * (o.after - o.before) >= 0 for o in fill.orders), "options: taker is on the other side")
+        require(fill.is_live, "options: stale surface")
         self._settle(taker, market_of(key), fill.holds, Settlement(cash=-cash))
 
     # ── keeping ──

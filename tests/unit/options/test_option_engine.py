@@ -815,14 +815,14 @@ def test_a_perpetual_moves_beside_options_of_its_market(world: OptionWorld, trad
 
 
 def test_transfer_is_accepted_where_nothing_can_be_opened(world: OptionWorld, trader: str, other: str) -> None:
-    """Nets stay as they are: pause, caps, minimum size, cut-off, a stale surface, a board that is due do not count."""
+    """Nets stay as they are: pause, caps, minimum size, cut-off and a board that is due do not count."""
     world.option(trader, {"2000C": 5})
     world.pause_options()
-    world.freeze_surface(ETH)
     world.close_board(ETH, WEEK)
     world.configure_options(cap_series=0, cap_expiry=0, cap_market=0, min_size=100 * WAD, cutoff=7 * DAY)
     world.warp(8 * 3_600)
     world.renew_rounds()
+    world.post(ETH, 0.6)
     assert world.book.is_due(key_of(ETH, WEEK), 2_000 * WAD)
     world.transfer_options(trader, other, world.orders({"2000C": 0.000001}))
     world.transfer_options(trader, other, world.orders({"2000C": 4.999999}))
@@ -878,6 +878,19 @@ def test_transfer_refuses_what_it_cannot_move(world: OptionWorld, trader: str, o
     world.warp(3_601)
     with reverts("oracle: stale price"):
         world.transfer_options(trader, other, world.orders({"2200P": -1}))
+    world.check()
+
+
+@pytest.mark.parametrize("stop", [stale_surface, lambda w: w.freeze_surface(ETH)], ids=["stale", "frozen"])
+def test_transfer_refuses_a_surface_that_nothing_is_opened_on(
+    world: OptionWorld, trader: str, other: str, stop: Callable[[OptionWorld], object]
+) -> None:
+    """The mark would be the taker's to pick; the vault, whose spread grows with the surface's age, closes it still."""
+    world.option(trader, {"2000C": -5})
+    stop(world)
+    with reverts("options: stale surface"):
+        world.transfer_options(trader, other, world.orders({"2000C": -5}))
+    world.close_for_options(trader, world.orders({"2000C": 5}))
     world.check()
 
 

@@ -170,7 +170,9 @@ class Play:
             return
         inventory, buckets = world.inventory.market(market), world.clearinghouse.buckets()
         cash = world.cash(account) + world.cash(taker)
-        receipt = attempt(lambda: world.transfer_options(account, taker, orders), {"options: too many legs"})
+        receipt = attempt(
+            lambda: world.transfer_options(account, taker, orders), {"options: too many legs", "options: stale surface"}
+        )
         if receipt is None:
             return
         assert world.inventory.market(market) == inventory
