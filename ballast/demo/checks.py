@@ -92,6 +92,7 @@ def ledger_covers_tokens(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
     """I1: tokens held = the sum of all buckets and accounts, to the wei, plus gifts."""
     named = {e.event.args.account for e in events if e.is_of(s.clearinghouse, "Settled", "Deposited")}
     named |= {e.event.args.liquidator for e in events if e.event.name == "LiquidationPaid"}
+    named |= {e.event.args.receiver for e in events if e.event.name == "RewardPaid"}
     accounts = sorted(account for account in named if int(account, 16))
     buckets, held, scale, *cash = stage.reads(
         [
@@ -144,11 +145,10 @@ def options_of(s: Sandbox, events: Sequence[Happened]) -> OptionBook:
                 smile = Smile(point.theta, point.rate, args.rho, args.eta, args.timestamp)
                 posted.smiles[args.market, point.expiry, args.timestamp] = smile
         elif happened.is_of(s.option_engine, "Trade"):
-            legs = book.legs_of.setdefault(args.account, {})
-            for order in args.orders:
-                legs[order.series] = legs.get(order.series, 0) + order.size // LOT
-                if legs[order.series] == 0:
-                    del legs[order.series]
+            _fill(book, args.account, args.orders, 1)
+        elif happened.is_of(s.option_engine, "Transferred"):
+            _fill(book, args.taker, args.orders, 1)
+            _fill(book, args.giver, args.orders, -1)
         elif happened.event.address == s.option_engine.address and hasattr(args, "expiry"):
             key = key_of(args.market, args.expiry)
             match happened.event.name:
@@ -174,6 +174,14 @@ def options_of(s: Sandbox, events: Sequence[Happened]) -> OptionBook:
                         words.pop(key, None)
     _add_up(book)
     return book
+
+
+def _fill(book: OptionBook, account: str, orders: Sequence[Any], sign: int) -> None:
+    legs = book.legs_of.setdefault(account, {})
+    for order in orders:
+        legs[order.series] = legs.get(order.series, 0) + sign * order.size // LOT
+        if legs[order.series] == 0:
+            del legs[order.series]
 
 
 def _add_up(book: OptionBook) -> None:
@@ -244,10 +252,14 @@ def aggregates_are_sums(stage: Stage, s: Sandbox, events: Sequence[Happened]) ->
     sizes, costs, entries = defaultdict(int), defaultdict(int), defaultdict(int)
     for happened in events:
         args = happened.event.args
+        after: list[tuple[str, int, int]] = []  # account, size, cost
         if happened.is_of(s.perp_engine, "Trade"):
-            key = (args.account, args.market)
-            sizes[key], costs[key] = args.size, args.cost
-            entries[key] = args.index_long if args.size > 0 else args.index_short
+            after = [(args.account, args.size, args.cost)]
+        elif happened.is_of(s.perp_engine, "Transferred"):
+            after = [(args.giver, args.giver_size, args.giver_cost), (args.taker, args.taker_size, args.taker_cost)]
+        for account, size, cost in after:
+            sizes[account, args.market], costs[account, args.market] = size, cost
+            entries[account, args.market] = args.index_long if size > 0 else args.index_short
 
     ids = range(len(s.markets))
     venues = [(market.id, venue_id) for market in s.markets for venue_id in market.venue_ids]

@@ -38,7 +38,7 @@ HEARTBEAT = 60  # [minutes]
 OPENING = 30  # [minutes] over which the first day's open interest is opened
 LEAST = 250.0  # [quote] smaller changes wait
 CATCH_UP = 60  # [minutes]
-LEVERAGES = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0)  # of the accounts of one side
+LEVERAGES = (3.0, 5.0, 7.0, 10.0, 15.0, 20.0)  # of the accounts of one side
 
 DEFAULT_MINUTES = 2_160
 _BEFORE_EVENT = 2 / 3  # part of the stretch that precedes the window's wildest hour

@@ -66,8 +66,6 @@ class OptionTally:
     half_spreads: float = 0.0
     charges: float = 0.0
     rebates: float = 0.0
-    liquidations: int = 0
-    penalties: float = 0.0
     surfaces: int = 0
     refused_surfaces: Counter[str] = field(default_factory=Counter)
     refreshes: int = 0
@@ -273,9 +271,6 @@ class OptionFloor:
             tally.half_spreads += args.half_spread / 1e18
             tally.charges += max(0, args.charge) / 1e18
             tally.rebates += max(0, -args.charge) / 1e18
-        elif name == "Liquidated":
-            tally.liquidations += 1
-            tally.penalties += args.penalty / 1e18
         elif name == "Refreshed":
             tally.refreshes += 1
             tally.paid_refreshes += args.reward > 0

@@ -19,11 +19,11 @@ from ballast.chain.uniswap import MAX_UINT, Pool
 from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.demo.flow import MARKETS, Desk, Minute, Order, Scenario
-from ballast.demo.options import EVERY, LIST, POST, SLOTS, OptionFloor, upkeep
+from ballast.demo.options import EVERY, LIST, ORDERS, POST, SLOTS, OptionFloor, upkeep
 from ballast.demo.stage import Stage
 from ballast.keeper import Keeper, Policy, State, Step, no_trade_band
 from ballast.keeper.journal import Journal
-from ballast.keeper.state import Rebalance
+from ballast.keeper.state import Account, Rebalance
 from ballast.system import NO_LIMIT, Sandbox
 
 NETWORK = Path(__file__).with_name("network.yaml")
@@ -35,6 +35,9 @@ WORST = 0.01  # [fraction] of the last recorded price that an opening order acce
 SPARE = 0.1  # [fraction of what an account needs] more than this beyond it is taken out, once an hour
 PROBE = 50_000.0  # [quote] notional whose quote the samples record
 GENESIS_LEAD = 1_800  # [s] between the chain's first block and the scenario's first minute
+KEEPER_MARGIN = 200_000.0  # [quote] of its own, to take positions over with
+TAKE = 1_500_000.0  # [quote] of them at most
+SPREADS = 0.005  # [fraction of notional] brought for what opening costs
 RELEASE = 86_400 + 600  # [s] in which the reserve's excess returns to LPs
 
 LP_SHARES = (0.5, 0.3, 0.2)  # of the first equity
@@ -117,6 +120,7 @@ class Sample:
     utilization: float
     options: float  # [quote] what the vault's options are worth
     payables: float  # [quote]
+    insurance: float  # [quote]
     markets: tuple[Position, ...]
     bands: tuple[tuple[float, float], ...] = ()  # [base] no-trade band of each market's net delta; empty: no keeper
 
@@ -134,7 +138,6 @@ class Done:
     account: int
     market: int
     size_wad: int
-    liquidation: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,24 @@ class DoneOptions:
     orders: tuple[tuple[int, int], ...]  # series, size [base, WAD]
 
 
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """What the Liquidator did about one account."""
+
+    time: int
+    owner: str  # T1, T2 … trade perpetuals, O1, O2 … options; or the keeper
+    market: int
+    options: bool  # else the perpetual alone
+    taken: bool  # into the keeper's account, else by the vault
+    share: float  # of what was asked for
+    closed: float  # [quote] of perpetuals at the mark
+    equity: float  # [quote] before
+    maintenance: float  # [quote] before
+    penalty: float  # [quote]
+    reward: float  # [quote] of the keeper
+    bad_debt: float  # [quote]
+
+
 @dataclass(slots=True)
 class Tally:
     """Sums over the replay [quote]."""
@@ -155,10 +176,17 @@ class Tally:
     half_spreads: float = 0.0
     charges: float = 0.0
     rebates: float = 0.0
-    liquidations: int = 0
     bad_debt: float = 0.0
     bad_debt_lp: float = 0.0
     penalties: float = 0.0
+    penalties_keeper: float = 0.0
+    penalties_lp: float = 0.0
+    rewards: float = 0.0  # out of insurance
+    nominations: int = 0
+    deleveraged: int = 0
+    deleveraged_profit: float = 0.0  # that became cash
+    closes: int = 0  # that had waited for a price
+    longest_weak: int = 0  # [s] that an account could not be brought back above maintenance
     hedges: int = 0
     hedge_volume: float = 0.0
     hedge_cost: float = 0.0
@@ -233,6 +261,7 @@ class Replay:
         self.scenario = scenario
         self.desk = Desk()
         self.actors = Actors.create(len(self.desk.leverages))
+        policy = policy or Policy(take=TAKE)
         self.keeper = Keeper(stage.chain, system, self.actors.keeper, policy=policy, journal=Journal())
         self.tally = Tally()
         self.samples: list[Sample] = []
@@ -240,7 +269,10 @@ class Replay:
         self.done: list[Done | DoneOptions] = []
         self.floor = OptionFloor(stage, system, scenario, self.actors.optioneers, self.actors.feeder)
         self.hedged: list[tuple[int, int, float]] = []  # time, market, size [base]
-        self.liquidated: list[tuple[int, int, float]] = []  # time, market, size [base]
+        self.liquidations: list[Liquidation] = []
+        self.health: list[tuple[int, tuple[float | None, ...]]] = []  # time, equity / maintenance of traders
+        self._own: Account | None = None  # the keeper's
+        self._weak_since: dict[str, int] = {}
         self.now = stage.chain.now
         self._progress = progress
         self._ledgers = [_Ledger() for _ in self.actors.traders]
@@ -266,7 +298,7 @@ class Replay:
             self.stage.chain.set_balance(address, GAS_MONEY)
         spenders = (s.clearinghouse, s.vault)
         txs: list[Tx] = []
-        for owner in (*actors.lps, *actors.traders, *actors.optioneers, actors.stranger):
+        for owner in (*actors.lps, *actors.traders, *actors.optioneers, actors.keeper, actors.stranger):
             txs.append(s.quote.tx("mint", owner, FUNDS * self._unit, sender=owner))
             txs += [s.quote.tx("approve", spender, MAX_UINT, sender=owner) for spender in spenders]
         if s.uniswap is not None:
@@ -280,6 +312,8 @@ class Replay:
             s.vault.tx("deposit", self._units(share * self.scenario.equity), lp, sender=lp)
             for lp, share in zip(actors.lps, LP_SHARES, strict=False)
         ]
+        keeper = actors.keeper
+        entries.append(s.clearinghouse.tx("deposit", self._units(KEEPER_MARGIN), keeper, sender=keeper))
         # the feed's heartbeat counts from the first minute
         self._mine(self.scenario.start.time - 120, [*rounds, *entries])
         for _ in range(2):
@@ -301,6 +335,7 @@ class Replay:
         if minute.index % LIST == LIST - 1:
             txs += self.floor.listing_txs(minute.time, minute.prices)
         txs += self._lp_txs(minute)
+        txs += self._keeper_txs()
         optional = range(len(txs), len(txs))
         if minute.index % EVERY == 2:
             txs += self.floor.trade_txs(minute)
@@ -364,6 +399,7 @@ class Replay:
         self._looked_at = minute.index
         for turn in range(TURNS):
             step = self.look()
+            self._note_health(step.state)
             if turn == 0 and minute.index % SAMPLE == 0:
                 self.states[len(self.samples)] = step.state
             if not any(result.ending == "done" for result in step.results):
@@ -378,6 +414,8 @@ class Replay:
         self.now += LATENCY - 1
         self.stage.tick(self.now)
         state = self.keeper.observe()
+        held = (account for account in state.accounts if account.address == self.keeper.actor.sender)
+        self._own = next(held, None)
         actions = self.keeper.plan(state)
         if actions:
             self.now += 1
@@ -401,46 +439,68 @@ class Replay:
             self._read(receipt)
         return receipts
 
+    def _note_health(self, state: State) -> None:
+        """How far traders are from liquidation, and how long who is below maintenance stays there."""
+        ratios: list[float | None] = [None] * len(self.actors.traders)
+        weak = set()
+        for account in state.accounts:
+            if account.address in self._number and account.maintenance > 0.0:
+                ratios[self._number[account.address]] = account.equity / account.maintenance
+            if account.equity < account.maintenance:
+                weak.add(account.address)
+                since = self._weak_since.setdefault(account.address, state.now)
+                self.tally.longest_weak = max(self.tally.longest_weak, state.now - since)
+        self._weak_since = {address: since for address, since in self._weak_since.items() if address in weak}
+        self.health.append((state.now, tuple(ratios)))
+
     def _read(self, receipt: Receipt) -> None:
         """Book what a transaction did."""
-        tally, market_events = self.tally, ("Trade", "Liquidated")
-        options = (self.system.option_engine.address, self.system.surface.address)
-        liquidations = {
-            (e.args.account, e.args.market)
-            for e in receipt.events
-            if e.name == "Liquidated" and e.address not in options
-        }
+        tally, options = self.tally, (self.system.option_engine.address, self.system.surface.address)
+        closed = bad_debt = 0.0
         for event in receipt.events:
             name, args = event.name, event.args
             if event.address in options:
                 self.floor.read(event)
                 if name == "Trade" and args.account in self._optioneer:
-                    # a liquidation's come in the order of the account's positions
-                    orders = tuple(sorted((int(order.series), int(order.size)) for order in args.orders))
-                    self.done.append(DoneOptions(self._minute, self._optioneer[args.account], orders))
-            elif name in market_events and args.account in self._number:
-                account = self._number[args.account]
-                if name == "Trade":
-                    notional = abs(args.size_delta) * args.price / 1e36
-                    forced = (args.account, args.market) in liquidations
-                    tally.trades += 1
-                    tally.volume += notional
-                    tally.half_spreads += args.half_spread / 1e18
-                    tally.charges += max(0, args.charge) / 1e18
-                    tally.rebates += max(0, -args.charge) / 1e18
-                    self.desk.sizes[account][args.market] = args.size / 1e18
-                    self._ledgers[account].cost[args.market] = args.cost / 1e18
-                    self.done.append(Done(self._minute, account, args.market, args.size_delta, forced))
-                else:
-                    tally.liquidations += 1
-                    tally.penalties += args.penalty / 1e18
-                    self._ledgers[account].cash -= args.penalty / 1e18
-                    self.liquidated.append((self.now, args.market, args.size / 1e18))
-            elif name == "Settled" and args.account in self._number:
-                self._ledgers[self._number[args.account]].cash = args.cash / 1e18
-            elif name in ("Deposited", "Withdrawn") and args.account in self._number:
+                    self._note_options(args.account, [(order.series, order.size) for order in args.orders])
+                elif name == "Transferred" and args.giver in self._optioneer:
+                    self._note_options(args.giver, [(order.series, -order.size) for order in args.orders])
+            elif name == "Trade":
+                notional = abs(args.size_delta) * args.price / 1e36
+                closed += notional
+                tally.trades += 1
+                tally.volume += notional
+                tally.half_spreads += args.half_spread / 1e18
+                tally.charges += max(0, args.charge) / 1e18
+                tally.rebates += max(0, -args.charge) / 1e18
+                if args.account in self._number:
+                    self._note_trade(args.account, args.market, args.size_delta, args.size, args.cost)
+            elif name == "Transferred":
+                closed += abs(args.size) * args.price / 1e36
+                if args.giver in self._number:
+                    self._note_trade(args.giver, args.market, -args.size, args.giver_size, args.giver_cost)
+            elif name == "Liquidated":
+                self.liquidations.append(self._liquidation(args, closed, bad_debt))
+            elif name == "LiquidationPaid":
+                paid = (args.reward + args.lp + args.insurance) / 1e18
+                tally.penalties += paid
+                tally.penalties_keeper += args.reward / 1e18
+                tally.penalties_lp += args.lp / 1e18
+                if args.account in self._number:
+                    self._ledgers[self._number[args.account]].cash -= paid
+            elif name == "RewardPaid":
+                tally.rewards += args.amount / 1e18
+            elif name == "Nominated":
+                tally.nominations += 1
+            elif name == "Deleveraged":
+                tally.deleveraged += 1
+                tally.deleveraged_profit += args.profit / 1e18
+            elif name in ("PerpExecuted", "OptionsExecuted"):
+                tally.closes += 1
+            elif name in ("Settled", "Deposited", "Withdrawn") and args.account in self._number:
                 self._ledgers[self._number[args.account]].cash = args.cash / 1e18
             elif name == "BadDebtCovered":
+                bad_debt += (args.by_insurance + args.by_lp) / 1e18
                 tally.bad_debt += (args.by_insurance + args.by_lp) / 1e18
                 tally.bad_debt_lp += args.by_lp / 1e18
             elif name == "Rebalanced":
@@ -454,6 +514,37 @@ class Replay:
                 tally.released_by_hedges += args.outcome.released / 1e18
             elif name == "EpochProcessed":
                 tally.epochs += 1
+
+    def _note_trade(self, owner: str, market: int, change: int, size: int, cost: int) -> None:
+        """A trader's position after a trade, or after the keeper has taken some of it over."""
+        account = self._number[owner]
+        self.desk.sizes[account][market] = size / 1e18
+        self._ledgers[account].cost[market] = cost / 1e18
+        self.done.append(Done(self._minute, account, market, change))
+
+    def _note_options(self, owner: str, orders: Sequence[tuple[int, int]]) -> None:
+        trade = tuple(sorted((int(series), int(size)) for series, size in orders))
+        self.done.append(DoneOptions(self._minute, self._optioneer[owner], trade))
+
+    def _liquidation(self, args: Any, closed: float, bad_debt: float) -> Liquidation:
+        owner = "keeper"
+        for letter, numbers in (("T", self._number), ("O", self._optioneer)):
+            if args.account in numbers:
+                owner = f"{letter}{numbers[args.account] + 1}"
+        return Liquidation(
+            time=self.now,
+            owner=owner,
+            market=args.market,
+            options=args.expiry != 0,
+            taken=args.taken,
+            share=args.share / 1e18,
+            closed=closed,
+            equity=args.equity / 1e18,
+            maintenance=args.maintenance / 1e18,
+            penalty=args.penalty / 1e18,
+            reward=args.reward / 1e18,
+            bad_debt=bad_debt,
+        )
 
     # ---- transactions
 
@@ -555,6 +646,26 @@ class Replay:
             txs += self.claim_txs()
             txs += self._cash_out_txs(minute.prices)
             txs += self.floor.spare_txs()
+            txs.append(s.clearinghouse.tx("collect_fees", sender=s.governor))
+        return txs
+
+    def _keeper_txs(self) -> list[Tx]:
+        """The keeper closes what it has taken over, at the vault's quote."""
+        s, keeper, own = self.system, self.actors.keeper, self._own
+        if own is None:
+            return []
+        txs = [
+            s.perp_engine.tx(
+                "trade", leg.market, -leg.size_wad, 0 if leg.size_wad > 0 else NO_LIMIT, NO_LIMIT, sender=keeper
+            )
+            for leg in own.legs
+        ]
+        for board in sorted(
+            {(option.market, option.expiry) for option in own.options if option.expiry > self.now + 60}
+        ):
+            held = [option for option in own.options if (option.market, option.expiry) == board][:ORDERS]
+            orders = sorted((option.series, -option.size_wad) for option in held)
+            txs.append(s.option_engine.tx("trade", orders, 2**255 - 1, NO_LIMIT, sender=keeper))
         return txs
 
     def _let_in(self, lp: str, amount: float) -> None:
@@ -609,8 +720,8 @@ class Replay:
         return equity, wanted
 
     def _share(self, account: int) -> float:
-        """Margin per notional that an account keeps; the last part is for what opening costs."""
-        return 1 / self.desk.leverages[account] + 0.02
+        """Margin per notional that an account keeps."""
+        return 1 / self.desk.leverages[account] + SPREADS
 
     def withdraw_txs(self, owners: Sequence[str]) -> list[Tx]:
         """Owners without positions take their cash out, whole token units of it."""
@@ -641,11 +752,12 @@ class Replay:
         """
         minutes = 0
         end, prices = self.scenario.minutes[-1].time, self.scenario.minutes[-1].prices
-        while any(any(sizes) for sizes in self.desk.sizes) or self.floor.closing_txs(end + 86_400):
+        while any(map(any, self.desk.sizes)) or self._own or self.floor.closing_txs(end + 86_400):
             self._minute = len(self.scenario.minutes) + minutes
             rounds = self.last_rounds() if minutes % 60 == 0 else []
             surfaces = self.floor.surface_txs(end + 60 * (minutes + 1), prices) if minutes % POST == 0 else []
-            txs = [*rounds, *surfaces, *self._arbitrage(prices), *self.floor.closing_txs(end + 86_400)]
+            txs = [*rounds, *surfaces, *self._arbitrage(prices), *self._keeper_txs()]
+            txs += self.floor.closing_txs(end + 86_400)
             for market in range(len(MARKETS)):
                 net = sum(sizes[market] for sizes in self.desk.sizes)
                 heavier = [a for a, sizes in enumerate(self.desk.sizes) if sizes[market] * net > 0]
@@ -791,6 +903,7 @@ def take_sample(stage: Stage, s: Sandbox, stranger: str) -> Sample:
         utilization=state.stressed_loss / 1e18 / capital if capital else 0.0,
         options=worth / 1e18,
         payables=buckets.payables / 1e18,
+        insurance=buckets.insurance / 1e18,
         markets=tuple(positions),
     )
 

@@ -6,15 +6,15 @@ import html
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps, rc_context
 from matplotlib import dates as mdates
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console, Group
@@ -24,12 +24,15 @@ from ballast.data import Floats
 from ballast.demo import compare
 from ballast.demo.flow import BTC_SHARE, DAYS, DEVIATION, HEARTBEAT, LEVERAGES, MARKETS
 from ballast.demo.options import POST, SHARE, Smile
-from ballast.demo.replay import LATENCY, PROBE, SAMPLE, WORST, Sample
+from ballast.demo.replay import KEEPER_MARGIN, LATENCY, PROBE, SAMPLE, TAKE, WORST, Liquidation, Sample
 from ballast.demo.run import Result, deposited
 from ballast.demo.tape import Tape
 
 INK, MUTED, GRID, PAPER = "#1d2733", "#66727f", "#e3e7ec", "#ffffff"
 BLUE, ORANGE, GREEN, RED, VIOLET, SAND = "#1f6feb", "#e07b00", "#1a7f5a", "#c83349", "#7a52b3", "#f0dcb8"
+
+
+ROUTES = ((False, "v", RED, "liquidated by the vault"), (True, "D", VIOLET, "taken over by the keeper"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +138,10 @@ def summary(result: Result) -> dict[str, Any]:
             "trades": tally.trades,
             "volume": tally.volume,
             "turned_away": dict(tally.refused),
-            "liquidations": tally.liquidations,
-            "penalties": tally.penalties,
-            "bad_debt": tally.bad_debt,
-            "bad_debt_paid_by_lps": tally.bad_debt_lp,
             "epochs_processed": tally.epochs,
         },
         "options": _options(result),
+        "margin": _margin(result),
         "inventory": {
             "largest_utilization": max(sample.utilization for sample in result.samples),
             "largest_net_of_traders": tally.largest_trader_net,
@@ -194,6 +194,36 @@ def summary(result: Result) -> dict[str, Any]:
     }
 
 
+def _margin(result: Result) -> dict[str, Any]:
+    """Liquidations and what followed, plain."""
+    tally = result.tally
+    return {
+        "leverages": list(LEVERAGES),
+        "liquidations": len(result.liquidations),
+        "of_a_part": sum(_of_a_part(found) for found in result.liquidations),
+        "taken_over": sum(found.taken for found in result.liquidations),
+        "of_options": sum(found.options for found in result.liquidations),
+        "insolvent": sum(found.equity < 0.0 for found in result.liquidations),
+        "penalties": tally.penalties,
+        "penalties_to_keepers": tally.penalties_keeper,
+        "penalties_to_lps": tally.penalties_lp,
+        "rewards_from_insurance": tally.rewards,
+        "bad_debt": tally.bad_debt,
+        "bad_debt_paid_by_lps": tally.bad_debt_lp,
+        "insurance": result.samples[-1].insurance,
+        "longest_below_maintenance_s": tally.longest_weak,
+        "nominations": tally.nominations,
+        "deleveraged": tally.deleveraged,
+        "deleveraged_profit": tally.deleveraged_profit,
+        "closes_that_waited": tally.closes,
+        "list": [asdict(found) for found in result.liquidations],
+    }
+
+
+def _of_a_part(found: Liquidation) -> bool:
+    return found.share < 1.0
+
+
 def _options(result: Result) -> dict[str, Any]:
     """What happened in options, plain."""
     tally = result.options
@@ -207,8 +237,6 @@ def _options(result: Result) -> dict[str, Any]:
         "inventory_charges": tally.charges,
         "rebates": tally.rebates,
         "turned_away": dict(tally.refused),
-        "liquidations": tally.liquidations,
-        "penalties": tally.penalties,
         "surfaces": tally.surfaces,
         "surfaces_refused": dict(tally.refused_surfaces),
         "refreshes": tally.refreshes,
@@ -279,7 +307,7 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
     tally, final = result.tally, result.final
     least, mean = _coverage(result.samples)
     turned_away = ", ".join(f"{count} × {reason}" for reason, count in tally.refused.most_common()) or "none"
-    options = result.options
+    options, forced = result.options, result.liquidations
     options_away = ", ".join(f"{count} × {reason}" for reason, count in options.refused.most_common()) or "none"
     refused = ", ".join(f"{count} × {reason}" for reason, count in options.refused_surfaces.items()) or "none"
     per_volume = tally.hedge_cost / tally.hedge_volume * 1e4 if tally.hedge_volume else 0.0
@@ -299,9 +327,28 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "liquidations",
-            f"{tally.liquidations}, penalties {_money(tally.penalties)}, bad debt {_money(tally.bad_debt)} "
-            f"({_money(tally.bad_debt_lp)} borne by LPs); of options {options.liquidations}, penalties "
-            f"{_money(options.penalties)}",
+            f"{len(forced)} of {len({found.owner for found in forced})} accounts, "
+            f"{sum(_of_a_part(found) for found in forced)} of a part, {sum(found.taken for found in forced)} to the "
+            f"keeper's account, {sum(found.options for found in forced)} of options; nobody was seen below maintenance "
+            f"for longer than {tally.longest_weak} s",
+        ),
+        (
+            "penalties",
+            f"{_money(tally.penalties)}: keeper {_money(tally.penalties_keeper)}, LPs {_money(tally.penalties_lp)}, "
+            f"insurance the rest; out of insurance {_money(tally.rewards)} of rewards",
+        ),
+        (
+            "bad debt",
+            f"{_money(tally.bad_debt)} of {sum(found.bad_debt > 0.0 for found in forced)} accounts, "
+            f"{_money(tally.bad_debt - tally.bad_debt_lp)} paid by insurance, {_money(tally.bad_debt_lp)} by LPs; "
+            f"{_money(result.samples[-1].insurance)} of insurance at the end",
+        ),
+        (
+            "deleveraging",
+            f"{tally.deleveraged} positions, {_money(tally.deleveraged_profit)} of profit paid, {tally.nominations} "
+            "nominations"
+            if tally.nominations
+            else "none: traders' open profit stayed below its share of NAV",
         ),
         (
             "largest inventory",
@@ -346,6 +393,36 @@ def settlement_rows(result: Result) -> list[list[str]]:
     ]
 
 
+def liquidation_rows(result: Result) -> list[list[str]]:
+    """Those of the most notional, in order of time."""
+    largest = sorted(result.liquidations, key=lambda found: -found.maintenance)[:LARGEST]
+    return [
+        [
+            _clock(found.time),
+            _trader(found.owner),
+            MARKETS[found.market] + (" options" if found.options else ""),
+            "keeper" if found.taken else "vault",
+            f"{found.share:.0%}",
+            "" if found.options else _money(found.closed),
+            _money(found.equity),
+            _money(found.maintenance),
+            _money(found.penalty),
+            _money(found.reward),
+            _money(found.bad_debt) if found.bad_debt else "",
+        ]
+        for found in sorted(largest, key=lambda found: found.time)
+    ]
+
+
+def _trader(owner: str) -> str:
+    """T3, 7x long"""
+    if not owner.startswith("T"):
+        return owner
+    number = int(owner[1:]) - 1
+    side = "long" if number < len(LEVERAGES) else "short"
+    return f"{owner}, {LEVERAGES[number % len(LEVERAGES)]:.0f}x {side}"
+
+
 def smile_rows(result: Result) -> list[list[str]]:
     """Posted volatility against recorded quotes."""
     return [
@@ -363,6 +440,11 @@ def smile_rows(result: Result) -> list[list[str]]:
 
 
 SETTLEMENT_HEAD = ("market", "expiry", "price", "LPs paid traders")
+LARGEST = 24  # liquidations that are listed
+LIQUIDATION_HEAD = (
+    "time", "account", "what", "taken by", "part", "closed", "equity before", "maintenance", "penalty", "to the keeper",
+    "bad debt",
+)  # fmt: skip
 SMILE_HEAD = ("market", "posted", "expiry", "chain recorded", "quotes", "median error [vol points]", "inside bid-ask")
 
 
@@ -384,6 +466,7 @@ def tables(result: Result) -> Group:
         comparison.add_row(name, *values)
     details = []
     for title, head, rows in (
+        (f"Liquidations, the {LARGEST} largest [quote]", LIQUIDATION_HEAD, liquidation_rows(result)),
         ("Boards that expired with positions [quote]", SETTLEMENT_HEAD, settlement_rows(result)),
         ("Posted smiles against recorded quotes", SMILE_HEAD, smile_rows(result)),
     ):
@@ -474,14 +557,54 @@ def price_picture(result: Result) -> Figure:
     for side in ("top", "left", "right", "bottom"):
         other.spines[side].set_visible(False)
     lookup = {minute.time // 60: minute.prices[0] for minute in minutes}
-    hit = [time for time, _, _ in result.liquidations if time // 60 in lookup]
-    if hit:
-        heights = [lookup[time // 60] for time in hit]
-        axis.scatter(_dates(hit), heights, marker="v", s=34, color=RED, zorder=5, label="liquidation")
+    for taken, marker, color, label in ROUTES:
+        hit = [found.time for found in result.liquidations if found.taken == taken and found.time // 60 in lookup]
+        if hit:
+            heights = [lookup[time // 60] for time in hit]
+            axis.scatter(_dates(hit), heights, marker=marker, s=34, color=color, zorder=5, label=label)
     handles = [part for a in (axis, other) for part in a.get_legend_handles_labels()[0]]
     axis.yaxis.set_major_formatter("{x:,.0f}")
     other.yaxis.set_major_formatter("{x:,.0f}")
     _legend(axis, handles=handles)
+    return figure
+
+
+def margin_picture(result: Result) -> Figure:
+    """How near every trader came to liquidation, and who paid for what."""
+    figure, axes = _figure(rows=2, height=3.0)
+    axis, money = axes
+    times = _dates([time for time, _ in result.health])
+    colors = colormaps["viridis_r"]
+    for number in range(2 * len(LEVERAGES)):
+        leverage = LEVERAGES[number % len(LEVERAGES)]
+        ratios = np.array([np.nan if (found := row[number]) is None else found for _, row in result.health])
+        shade = colors(LEVERAGES.index(leverage) / (len(LEVERAGES) - 1))
+        label = f"{leverage:.0f}x" if number < len(LEVERAGES) else None
+        axis.plot(times, np.clip(ratios, 0.3, 40.0), color=shade, linewidth=0.9, alpha=0.85, label=label)
+    for taken, marker, color, _ in ROUTES:
+        hit = [found for found in result.liquidations if found.taken == taken and found.maintenance > 0.0]
+        levels = [max(0.3, found.equity / found.maintenance) for found in hit]
+        axis.scatter(_dates([found.time for found in hit]), levels, marker=marker, s=26, color=color, zorder=5)
+    axis.axhline(1.0, color=RED, linewidth=0.9)
+    axis.set_yscale("log")
+    axis.set_ylim(0.28, 42.0)
+    axis.set_yticks([0.5, 1, 2, 5, 10, 20, 40])
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+    axis.set_ylabel("equity / maintenance", fontsize=9, color=INK)
+    _legend(axis, ncols=len(LEVERAGES))
+    when = [result.samples[0].time, *(found.time for found in result.liquidations), result.samples[-1].time]
+    for values, color, label in (
+        ([found.penalty for found in result.liquidations], BLUE, "penalties paid so far"),
+        ([found.bad_debt for found in result.liquidations], RED, "bad debt so far"),
+    ):
+        sums = np.concatenate([[0.0], np.cumsum(values)]) / 1e3
+        money.step(_dates(when), [*sums, sums[-1]], where="post", color=color, linewidth=1.3, label=label)
+    insurance = [sample.insurance / 1e3 for sample in result.samples]
+    money.plot(_times(result.samples), insurance, color=GREEN, linewidth=1.3, label="insurance")
+    money.set_ylim(bottom=0)
+    money.set_ylabel("thousand quote", fontsize=9, color=INK)
+    _legend(money)
     return figure
 
 
@@ -633,7 +756,14 @@ def volatility_picture(result: Result) -> Figure:
 
 
 PICTURES = (
-    ("Price", "One-minute closes of {window}; triangles are liquidations.", price_picture),
+    ("Price", "One-minute closes of {window}, and liquidations.", price_picture),
+    (
+        "Margin",
+        "Equity over maintenance of every trader, by leverage: at 1 somebody else may close. Triangles went to the "
+        "vault at its quote, diamonds to the keeper's own account at the mark. Below: what penalties brought, what "
+        "equity did not cover, and the insurance that pays for it before LPs do.",
+        margin_picture,
+    ),
     (
         "Inventory against its no-trade band",
         "Dashed: what traders left the vault with, in perpetuals and options (violet) together. Blue: what remains "
@@ -716,6 +846,10 @@ def page(result: Result) -> str:
         (f"{result.options.notional / 1e6:,.1f} m", f"of spot in {result.options.orders:,} orders in options"),
         (f"{found[0].profit / deposited(result):+.2%}", "LP return, hedged"),
         (f"{found[0].drawdown:.2%}", f"max drawdown, hedged ({found[1].drawdown:.2%} without)"),
+        (
+            f"{len(result.liquidations)}",
+            f"liquidations; bad debt {_money(result.tally.bad_debt)}, of that LPs {_money(result.tally.bad_debt_lp)}",
+        ),
         (f"{result.tally.hedges}", f"hedges, {_money(result.tally.hedge_cost)} of cost"),
         (
             f"{result.tally.largest_inventory / 1e6:,.2f} m",
@@ -733,6 +867,14 @@ def page(result: Result) -> str:
         "</div>",
         _comparison_card(result),
         _facts_card(result),
+        _table_card(
+            "Liquidations",
+            f"The {LARGEST} with most margin, of {len(result.liquidations)}. What is closed brings the account "
+            "back to its initial margin, closing costs aside, or is all there is. The vault takes it at its quote, the "
+            "keeper at the mark for most of the penalty.",
+            LIQUIDATION_HEAD,
+            liquidation_rows(result),
+        ),
         _table_card(
             "Settlements",
             "Boards that expired with positions, at the price that a round id proved; then account by account is paid.",
@@ -826,6 +968,9 @@ def _method_card(result: Result) -> str:
         f"Deribit's whole open interest in ETH is scaled to {SHARE:g} times our equity, in BTC to "
         f"{SHARE * BTC_SHARE:g}; traded is what falls on our boards, of the next two expiries and two farther away. "
         f"Two of three feeders sign a surface every {POST} minutes.",
+        f"Of accounts below maintenance the keeper takes over up to {TAKE:,.0f} at the mark, with {KEEPER_MARGIN:,.0f} "
+        "of its own, where that pays for the risk, and closes it in the next minute's block. In the other columns the "
+        "account closes by itself at that moment.",
         f"The keeper acts {LATENCY} s after a minute's block. Pools follow the price by arbitrage up to their fee.",
         "A directional result of an unhedged vault is luck of the window: compare drawdown and volatility, not profit "
         "alone.",

@@ -14,7 +14,7 @@ from ballast.demo import checks, compare
 from ballast.demo.checks import Check
 from ballast.demo.flow import DEFAULT_MINUTES, Scenario, build
 from ballast.demo.options import OptionTally, Settlement, Smile
-from ballast.demo.replay import GENESIS_LEAD, LATE_LP, Replay, Sample, Tally, config_for
+from ballast.demo.replay import GENESIS_LEAD, LATE_LP, Liquidation, Replay, Sample, Tally, config_for
 from ballast.demo.stage import AnvilStage
 from ballast.system import deploy_system
 
@@ -25,8 +25,8 @@ STATES = 16  # that the node keeps: nobody looks farther back than a block
 # Largest first, so that two processes share the work evenly.
 CONTRACTS = (
     "OptionBook", "OptionEngine", "Vault", "Inventory", "Lens", "HedgeManager", "PerpEngine", "OptionPricer",
-    "Clearinghouse", "PriceOracle", "UniswapV3Venue", "VolSurface", "Margin", "ChainlinkFeed", "ReplayAggregator",
-    "AggregatorProxy", "TestToken",
+    "Clearinghouse", "GlobalSettlement", "PriceOracle", "UniswapV3Venue", "VolSurface", "Margin", "Liquidator",
+    "CloseQueue", "Deleverager", "ChainlinkFeed", "ReplayAggregator", "AggregatorProxy", "TestToken",
 )  # fmt: skip
 
 Progress = Callable[[str, int, int], None]  # phase, done, of
@@ -68,7 +68,8 @@ class Result:
     smiles: tuple[Smile, ...]
     samples: tuple[Sample, ...]
     hedges: tuple[tuple[int, int, float], ...]  # time, market, size [base]
-    liquidations: tuple[tuple[int, int, float], ...]
+    liquidations: tuple[Liquidation, ...]
+    health: tuple[tuple[int, tuple[float | None, ...]], ...]  # time, equity / maintenance of every trader
     profit: float  # [quote] of all LPs: claimed less deposited
     variants: tuple[compare.Outcome, ...]
     checks: tuple[Check, ...]
@@ -150,6 +151,7 @@ def run(
             progress("checks", 1, 2)
             options = replay.floor.end()
             tally = replay.end()
+            liquidations, health = list(replay.liquidations), list(replay.health)
             epochs = replay.wind_down()
             events = checks.history(stage, system)
             found += [
@@ -182,7 +184,8 @@ def run(
         smiles=tuple(replay.floor.smiles),
         samples=tuple(replay.samples),
         hedges=tuple(replay.hedged),
-        liquidations=tuple(replay.liquidated),
+        liquidations=tuple(liquidations),
+        health=tuple(health),
         profit=profit,
         variants=tuple(variants),
         checks=tuple(sorted(found, key=lambda check: check.id)),
