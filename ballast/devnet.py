@@ -38,6 +38,7 @@ from ballast.verify import Verifier
 
 PORT = 8_545
 PULSE = 15.0  # [s] between rounds of every feed
+SILENCE = 600  # [s] by which a round that is older than it should be was left so on purpose
 FUNDS = 1_000_000  # test dollars for each of the node's accounts
 SEED = 5_000_000  # test dollars that account 1 provides as the first LP
 
@@ -76,15 +77,18 @@ def pulse(sandbox: Sandbox) -> None:
 
 
 def live(chain: RpcChain, sandbox: Sandbox, stop: Event, block_time: float) -> None:
-    """Make blocks and rounds until told to stop."""
-    pulsed = time.monotonic()
+    """Make blocks and rounds until told to stop; who lets time pass in silence begins the next round."""
+    looked = pulsed = time.time()
     while not stop.wait(block_time):
         with suppress(Reverted, RpcError, requests.RequestException):
             chain.request("evm_mine")
-            if time.monotonic() - pulsed >= PULSE:
-                pulsed = time.monotonic()
-                pulse(sandbox)
-                boards.roll(sandbox)
+            if time.time() - looked >= PULSE:
+                looked = time.time()
+                age = chain.now - sandbox.aggregators[0].call("latestRoundData")[3]
+                if age < looked - pulsed + SILENCE:
+                    pulse(sandbox)
+                    boards.roll(sandbox)
+                    pulsed = looked
 
 
 def describe(console: Console, chain: RpcChain, manifest: Manifest, path: Path) -> None:
@@ -181,8 +185,9 @@ def push(rpc: str) -> None:
 
 @main.command()
 @click.argument("duration")
+@click.option("--silent", is_flag=True, help="no feed has a round until the next push")
 @click.option("--rpc", default=f"http://127.0.0.1:{PORT}", envvar="BALLAST_RPC", show_default=True)
-def warp(duration: str, rpc: str) -> None:
+def warp(duration: str, silent: bool, rpc: str) -> None:
     """Let DURATION (30m, 1d, or seconds) pass at once."""
     match = re.fullmatch(r"(\d+)([smhd]?)", duration)
     if match is None:
@@ -190,6 +195,9 @@ def warp(duration: str, rpc: str) -> None:
     with explained(), ExitStack() as stack:
         sandbox = _running(rpc, stack)
         sandbox.chain.warp(int(match[1]) * _UNITS.get(match[2], 1))
+        if silent:
+            click.echo(f"{duration} later, no feed with a round since: python -m ballast.devnet push")
+            return
         pulse(sandbox)
         boards.roll(sandbox)
         click.echo(f"{duration} later, every feed with a fresh round")
