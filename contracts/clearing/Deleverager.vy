@@ -13,7 +13,8 @@
             profit / |cost|  *  notional / max(equity, maintenance)  *  min(1, profit / excess over the target)
 
         that is by the one that is ahead by more, with more leverage, as far as closing it helps: who splits a
-        position, or nominates dust, scores less.
+        position, or nominates dust, scores less. A position whose closing would raise the potential is not the vault's
+        trouble, because it offsets others or is hedged: it stays.
 
         Actors: anyone nominates, and deleverages for a reward out of insurance.
 
@@ -21,8 +22,8 @@
         the trigger, at the nomination and at the closing. Trades cannot bring that about: who opens has no profit,
         his costs add to NAV, and who closes at a loss only stops hiding what others have won. Closing takes open
         profit to the target or, if the position is not enough, as near as it goes; below it by rounding, and by the
-        funding that the position is owed, which is paid out whatever part is closed. The account pays no spread and
-        no charge: NAV changes by the charge that LPs bear instead, or by the rebate that they get. The reward is at
+        funding that the position is owed, which is paid out whatever part is closed. The account pays no spread, and
+        LPs pay nothing: NAV does not fall, and rises by the rebate that the account does not get. The reward is at
         most a hundredth of the profit closed.
 @dev    A nominee that is no longer in profit is dropped; nobody is paid for that. A nomination left alone for GRACE
         makes room. Margin is not checked: an account that loses a hedge this way may be liquidated, as after any
@@ -107,7 +108,11 @@ def nominate(account: address, market: uint256) -> uint256:
     @return [1, WAD] its score, rounded down
     """
     nomination: IDeleverager.Nomination = self._nomination(market)
-    score: uint256 = self._score(account, market, self._sync())
+    excess: uint256 = self._sync()
+    leg: IPerpEngine.Leg = self._leg(account, market)
+    price: uint256 = (staticcall ORACLE.last(market)).price
+    score: uint256 = self._score(account, leg, price, excess)
+    self._check_helps(account, market, self._needed(leg, price, excess))
     if nomination.account == empty(address) or block.timestamp > nomination.opened_at + WINDOW + GRACE:
         nomination.opened_at = block.timestamp
     else:
@@ -141,6 +146,7 @@ def deleverage(market: uint256) -> int256:
         log IDeleverager.NominationDropped(account=nomination.account, market=market)
         return 0
     size_delta: int256 = self._needed(leg, price, excess)
+    self._check_helps(nomination.account, market, size_delta)
     outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.deleverage(nomination.account, market, size_delta)
     profit: int256 = outcome.realised - outcome.owed
     reward: uint256 = min(REWARD, convert(max(profit, 0), uint256) // REWARD_SHARE)
@@ -263,13 +269,11 @@ def _leg(account: address, market: uint256) -> IPerpEngine.Leg:
 
 @internal
 @view
-def _score(account: address, market: uint256, excess: uint256) -> uint256:
+def _score(account: address, leg: IPerpEngine.Leg, price: uint256, excess: uint256) -> uint256:
     """
     @dev    Factors are at most MAX_RATIO, MAX_RATIO and 1: their product fits.
     @return [1, WAD] rounded down
     """
-    leg: IPerpEngine.Leg = self._leg(account, market)
-    price: uint256 = (staticcall ORACLE.last(market)).price
     value: int256 = requirement._value(leg.size, leg.cost, leg.owed, price)
     assert value > 0, "deleverage: not in profit"
     cash: int256 = 0
@@ -284,6 +288,14 @@ def _score(account: address, market: uint256, excess: uint256) -> uint256:
     gain: uint256 = min(wad.mul_div_down(profit, c.WAD, max(signed.magnitude(leg.cost), 1)), MAX_RATIO)
     leverage: uint256 = min(wad.mul_div_down(notional, c.WAD, at_risk), MAX_RATIO)
     return wad.mul_div_down(wad.mul_down(gain, leverage), min(profit, excess), excess)
+
+
+@internal
+@view
+def _check_helps(account: address, market: uint256, size_delta: int256):
+    """@dev The account is not charged, so LPs would be; what is a rebate is theirs."""
+    quoted: IPerpEngine.Outcome = staticcall PERP_ENGINE.quote(account, market, size_delta)
+    assert quoted.charge <= 0, "deleverage: would raise risk"
 
 
 @internal

@@ -49,6 +49,7 @@ class PerpEngine(Protocol):
     def config(self, market: int) -> Config: ...
     def legs(self, account: str, mask: int, now: int) -> list[Leg]: ...
     def book_value(self, prices: Sequence[int], now: int) -> int: ...
+    def quote(self, account: str, market: int, size_delta: int, now: int) -> Outcome: ...
     def deleverage(self, account: str, market: int, size_delta: int, now: int) -> Outcome: ...
 
 
@@ -109,7 +110,11 @@ class Deleverager:
     def nominate(self, account: str, market: int, now: int) -> int:
         """Name the account whose position is to be closed; its score [1, WAD]."""
         nomination = self.nomination(market)
-        score = self._score(account, market, self._sync(now), now)
+        excess = self._sync(now)
+        leg = self._leg(account, market, now)
+        price = self.oracle.last(market, now).price
+        score = self._score(account, leg, price, excess, now)
+        self._check_helps(account, market, needed(leg, price, excess), now)
         opened_at = nomination.opened_at
         if nomination.account is None or now > opened_at + WINDOW + GRACE:
             opened_at = now
@@ -133,7 +138,9 @@ class Deleverager:
         price = self.oracle.last(market, now).price
         if value(leg.size, leg.cost, leg.owed, price) <= 0:
             return 0
-        outcome = self.perp_engine.deleverage(account, market, needed(leg, price, excess), now)
+        size_delta = needed(leg, price, excess)
+        self._check_helps(account, market, size_delta, now)
+        outcome = self.perp_engine.deleverage(account, market, size_delta, now)
         profit = outcome.realised - outcome.owed
         self.clearinghouse.pay_reward(keeper, min(self.reward, max(profit, 0) // REWARD_SHARE))
         return profit
@@ -174,10 +181,8 @@ class Deleverager:
     def _leg(self, account: str, market: int, now: int) -> Leg:
         return self.perp_engine.legs(account, 1 << market, now)[0]
 
-    def _score(self, account: str, market: int, excess: int, now: int) -> int:
+    def _score(self, account: str, leg: Leg, price: int, excess: int, now: int) -> int:
         """profit / |cost| · notional / max(equity, maintenance) · min(1, profit / excess), rounded down [1, WAD]."""
-        leg = self._leg(account, market, now)
-        price = self.oracle.last(market, now).price
         profit = value(leg.size, leg.cost, leg.owed, price)
         require(profit > 0, "deleverage: not in profit")
         health = self.margin.assess(account, *self.clearinghouse.account(account), now)
@@ -186,6 +191,10 @@ class Deleverager:
         gain = min(mul_div_down(profit, WAD, max(abs(leg.cost), 1)), MAX_RATIO)
         leverage = min(mul_div_down(notional, WAD, max(health.equity, health.maintenance)), MAX_RATIO)
         return mul_div_down(mul_down(gain, leverage), min(profit, excess), excess)
+
+    def _check_helps(self, account: str, market: int, size_delta: int, now: int) -> None:
+        quoted = self.perp_engine.quote(account, market, size_delta, now)
+        require(quoted.charge <= 0, "deleverage: would raise risk")
 
 
 def needed(leg: Leg, price: int, excess: int) -> int:

@@ -74,16 +74,15 @@ class WinnersWorld(LiquidationWorld):
         self.push_price(BTC, 60_000 * WAD)
         self.push_price(ETH, price)
 
-    def edge(self, precision: int = 1) -> tuple[int, int]:
-        """Prices of ETH next to each other, the first of which does not arm and the second does."""
-        low, high = 2_000 * WAD, 8_000 * WAD
-        while high - low > precision:
-            middle = (low + high) // 2
+    def edge(self, calm: int = 2_000 * WAD, high: int = 8_000 * WAD, precision: int = 1) -> tuple[int, int]:
+        """Prices of ETH next to each other between these, the first of which does not arm and the second does."""
+        while abs(high - calm) > precision:
+            middle = (calm + high) // 2
             with self.undone():
                 self.rise(middle)
                 armed = winners(self.twin).status(self.now).armed
-            low, high = (low, middle) if armed else (middle, high)
-        return low, high
+            calm, high = (calm, middle) if armed else (middle, high)
+        return calm, high
 
     def sync(self, market: int = ETH) -> Receipt:
         """PerpEngine's, and then all of Inventory's markets."""
@@ -209,7 +208,7 @@ def test_trades_of_a_moment_arm_nothing(world: WinnersWorld, small: str) -> None
     stays where it was, and NAV never falls. It takes a price, that is money that somebody is owed, to arm it."""
     world.close(small, ETH)
     world.trade(world.traders[0], ETH, -SIZE * 2 // 3)
-    world.rise(world.edge(WAD // 10**6)[0])
+    world.rise(world.edge(precision=WAD // 10**6)[0])
     world.sync()
     before = world.status()
     assert 0 < TRIGGER_BPS * before.nav - BPS * before.profit < 10**5 * WAD
@@ -383,7 +382,8 @@ def test_closing_brings_open_profit_to_the_target(world: WinnersWorld, big: str)
     assert trade.price == 3_300 * WAD
     assert trade.half_spread == trade.charge == 0
     assert abs(world.health(big).equity - health.equity) < NOISE
-    # what LPs lose the reserve has got
+    # the rebate is LPs'
+    assert after.nav > before.nav
     assert abs(after.nav - before.nav + left.reserve - buckets.reserve) < NOISE
     assert left.fees == buckets.fees
     assert (event.account, event.market, event.keeper) == (big, ETH, world.liquidator)
@@ -394,33 +394,47 @@ def test_closing_brings_open_profit_to_the_target(world: WinnersWorld, big: str)
         world.nominate(big)
 
 
-def both_sides_in_profit(world: WinnersWorld) -> None:
-    """The longs had bought before the price went up, the short sold at the top: all are in profit, and for 20 days the
-    longs, who are more, have paid the short."""
+def both_sides_in_profit(world: WinnersWorld, short: int, top: int) -> None:
+    """The longs had bought before the price went up, the short sold at the top: all are in profit at 2,600, and for 20
+    days the longs, who are more, have paid the short."""
     world.close(world.traders[2], ETH)
-    world.set_price(ETH, 3_120 * WAD)
-    world.trade(world.traders[2], ETH, -SIZE * 5 // 6)
+    world.give(world.traders[2], 10**6 * WAD)
+    world.set_price(ETH, top)
+    world.trade(world.traders[2], ETH, -short)
     world.set_price(ETH, 2_600 * WAD)
     world.sync()
     world.warp(20 * 86_400)
-
-
-@pytest.mark.parametrize("who", [0, 2])
-def test_closing_counts_funding(world: WinnersWorld, who: int) -> None:
-    """What a position owes, or is owed, is settled whatever part is closed: the target is met all the same."""
-    account = world.traders[who]
-    both_sides_in_profit(world)
     world.rise(2_600 * WAD)
+
+
+def and_the_short_alone_remains(world: WinnersWorld) -> None:
+    """The larger long takes its profit: now the short is on the crowded side, with what it has been paid."""
+    both_sides_in_profit(world, SIZE * 4 // 3, 3_400 * WAD)
+    world.close(world.traders[0], ETH)
+
+
+def check_target(world: WinnersWorld, account: str, pays: bool) -> None:
+    """Nominate and close; open profit ends at the target, whatever has been accrued."""
     world.nominate(account)
     world.warp(WINDOW)
     world.sync()
     before, leg = world.status(), world.engine.legs(account, 1 << ETH)[0]
     assert abs(leg.owed) > 10**3 * WAD
-    assert (leg.owed > 0) == (who == 0)
+    assert (leg.owed > 0) == pays
     world.close_nominee()
     after, target = world.status(), TARGET_BPS * before.nav // BPS
     assert target - NOISE - 2_600 < after.profit <= target + NOISE
     assert 0 < abs(world.position(account).size) < abs(leg.size)
+
+
+def test_closing_counts_funding_that_is_owed(world: WinnersWorld, big: str) -> None:
+    both_sides_in_profit(world, SIZE * 5 // 6, 3_120 * WAD)
+    check_target(world, big, True)
+
+
+def test_closing_counts_funding_that_is_due(world: WinnersWorld) -> None:
+    and_the_short_alone_remains(world)
+    check_target(world, world.traders[2], False)
 
 
 def test_funding_that_is_more_than_the_excess_is_all_that_is_closed(
@@ -432,9 +446,9 @@ def test_funding_that_is_more_than_the_excess_is_all_that_is_closed(
         target.grant_role.send(contract, Role.CLOSER, sender=world.governor)
     monkeypatch.setattr(world, "deleverager", contract)
     winners(world.twin).target_bps = TRIGGER_BPS - 1
+    and_the_short_alone_remains(world)
     short = world.traders[2]
-    both_sides_in_profit(world)
-    world.rise(world.edge(WAD)[1])
+    world.rise(world.edge(3_300 * WAD, 2_600 * WAD, WAD)[1])
     world.nominate(short)
     world.warp(WINDOW)
     world.sync()
@@ -442,7 +456,26 @@ def test_funding_that_is_more_than_the_excess_is_all_that_is_closed(
     assert -leg.owed > before.excess > 0
     receipt = world.close_nominee()
     assert receipt.one("Trade").size_delta == 1
-    assert abs(before.profit - world.status().profit + leg.owed) < NOISE + 2_600
+    assert abs(before.profit - world.status().profit + leg.owed) < NOISE + 3_400
+
+
+def test_position_that_offsets_others_is_left_alone(world: WinnersWorld, big: str) -> None:
+    """Closing a winner on the other side of the crowd would raise U: by hand it costs him the rise, closed for him it would
+    cost LPs as much. Nor is a nominee closed while the crowd is on the other side: it stays named."""
+    both_sides_in_profit(world, SIZE * 5 // 6, 3_120 * WAD)
+    short = world.traders[2]
+    assert world.engine.quote(short, ETH, SIZE // 2).charge > 10**3 * WAD
+    with reverts("deleverage: would raise risk"):
+        world.nominate(short)
+    world.nominate(big)
+    world.warp(WINDOW)
+    with world.undone():
+        world.give(short, 10**6 * WAD)
+        world.trade(short, ETH, -SIZE)
+        with reverts("deleverage: would raise risk"):
+            world.close_nominee()
+        assert world.named().account == big
+    world.close_nominee()
 
 
 def test_position_that_is_not_enough_is_closed_whole(world: WinnersWorld, small: str, big: str) -> None:
