@@ -299,14 +299,15 @@ def pay_all(world: EndWorld, rng: Random, between: Callable[[EndWorld, Random], 
         cash = max(world.cash(account), 0) * int(world.clearinghouse.cash_ratio()) // WAD
         if cash >= UNIT:
             world.withdraw(account, cash // UNIT)
-            got[account] = cash // UNIT
+            got[account] = got.get(account, 0) + cash // UNIT
 
     def shares(lp: str) -> None:
         for part in (world.shares(lp) // rng.randint(2, 9), None):
             got[lp] = got.get(lp, 0) + world.redeem(lp, world.shares(lp) if part is None else part)
 
     def request(lp: str) -> None:
-        got["request " + lp] = world.pay_request(lp)
+        name = "request " + lp
+        got[name] = got.get(name, 0) + world.pay_request(lp)
 
     acts: list[Callable[[], None]] = [lambda account=account: margin(account) for account in world.accounts]  # type: ignore[misc]
     acts += [lambda lp=lp: shares(lp) for lp in world.lps]  # type: ignore[misc]
@@ -479,6 +480,32 @@ def test_order_batches_time_and_meddling_change_nothing(world: EndWorld, stage: 
         slack = 1 if stage is by_loss_of_cash else 0
         assert got.keys() == expected.keys()
         assert all(abs(got[name] - expected[name]) <= slack for name in got), (seed, got, expected)
+
+
+def test_what_venues_pay_back_is_shared_the_same_whenever_it_comes(world: EndWorld) -> None:
+    """Before anybody is paid, or in three parts meanwhile: who comes again has in the end what he would have."""
+    by_ruin(world)
+    end(world)
+    parts = [150_000 * 10**6 + 1, 250_000 * 10**6, 777_777 * 10**6]
+    with world.undone():
+        world.bank(-sum(parts))
+        expected = pay_all(world, Random(0))
+    assert all(expected[lp] > 0 for lp in world.lps)
+    for seed in range(4):
+        with world.undone():
+            rng, coming = Random(seed), list(parts)
+
+            def pay_back(world: EndWorld, rng: Random, coming: list[int] = coming) -> None:
+                if coming:
+                    world.bank(-coming.pop())
+
+            got = pay_all(world, rng, pay_back)
+            while coming:
+                pay_back(world, rng)
+            for name, units in pay_all(world, rng).items():
+                got[name] = got.get(name, 0) + units
+            assert got == expected
+            world.check_end()
 
 
 @pytest.mark.parametrize("stage", STAGES)
