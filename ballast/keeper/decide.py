@@ -207,9 +207,11 @@ def score(state: State, account: Account, market: int) -> float:
     leg = next((leg for leg in account.legs if leg.market == market), None)
     if leg is None or leg.profit <= 0.0 or account.equity <= 0.0 or state.deleveraging is None:
         return 0.0
-    price = next(m.price for m in state.markets if m.id == market)
+    held = next(m for m in state.markets if m.id == market)
+    if leg.size_wad * held.delta > 0:  # it offsets others, or is hedged: closing it would raise the potential
+        return 0.0
     gain = min(leg.profit / max(abs(leg.cost_wad) / 1e18, 1e-18), _MOST)
-    leverage = min(abs(leg.size_wad) / 1e18 * price / max(account.equity, account.maintenance), _MOST)
+    leverage = min(abs(leg.size_wad) / 1e18 * held.price / max(account.equity, account.maintenance), _MOST)
     return gain * leverage * min(1.0, leg.profit / state.deleveraging.excess)
 
 

@@ -460,8 +460,8 @@ def test_funding_that_is_more_than_the_excess_is_all_that_is_closed(
 
 
 def test_position_that_offsets_others_is_left_alone(world: WinnersWorld, big: str) -> None:
-    """Closing a winner on the other side of the crowd would raise U: by hand it costs him the rise, closed for him it would
-    cost LPs as much. Nor is a nominee closed while the crowd is on the other side: it stays named."""
+    """Closing a winner on the other side of the crowd would raise U: by hand it costs him the rise, closed for him it
+    would cost LPs as much. Nor is a nominee closed while the crowd is on the other side: it stays named."""
     both_sides_in_profit(world, SIZE * 5 // 6, 3_120 * WAD)
     short = world.traders[2]
     assert world.engine.quote(short, ETH, SIZE // 2).charge > 10**3 * WAD

@@ -424,6 +424,10 @@ def test_score_is_gain_times_leverage_times_what_closing_helps():
     assert score(world, winner(1_000.0, 1.0, 1), 0) == pytest.approx(1_000 / 19_000 * 20_000 / 50)
     for case in (winner(-1.0, 4_000.0, 1), winner(1_000.0, 0.0, 1), account(1e6, leg(1, profit=5.0))):
         assert score(world, case, 0) == 0.0
+    # nor a long that offsets what the vault is long of
+    for delta, named in ((-50.0, True), (50.0, False)):
+        held = state(deleveraging=armed(), markets=(market(delta=delta),))
+        assert (score(held, winner(1_000.0, 4_000.0, 1), 0) > 0.0) == named
 
 
 def test_decide_names_the_highest_score_only_while_profit_is_above_the_trigger():
