@@ -61,11 +61,19 @@ HEDGES_GO_FIRST = Bug(
     (
         Edit(
             LIQUIDATOR,
-            "case.after.maintenance < case.before.maintenance or case.before.maintenance == 0",
-            "case.after.maintenance < case.before.maintenance or case.before.maintenance < max_value(uint256)",
+            "    assert (\n"
+            "        case.maintenance < case.before.maintenance or case.before.maintenance == 0\n"
+            '    ), "liquidation: requirement would not fall"\n',
+            "    case.maintenance = min(case.maintenance, case.before.maintenance)\n",
         ),
     ),
-    (Edit(LIQUIDATOR_TWIN, 'require(falls, "liquidation: requirement would not fall")', "assert falls or True"),),
+    (
+        Edit(
+            LIQUIDATOR_TWIN,
+            '        require(falls, "liquidation: requirement would not fall")\n',
+            "        maintenance = min(maintenance, before.maintenance)\n",
+        ),
+    ),
     f"{NOBODYS}: the long leg of a spread is sold, the short one stays",
 )
 TAKER_UNSECURED = Bug(

@@ -53,12 +53,25 @@ def liquidate_options(w: World, who: str, victim: str, orders: Legs) -> None:
 
 @action("{who} liquidates up to {amount:base} {market:market} of {victim}, and options: {orders:orders}")
 def liquidate(w: World, who: str, victim: str, market: int, amount: int, orders: Legs) -> None:
-    """Perpetual and options that hedge each other, together, at the vault's quotes."""
+    """Perpetual and options that hedge each other, together, at the vault's quotes. All of a market can always go: it
+    asks for more margin than nothing does."""
     account, caller, listed = w.address(victim), w.address(who), [Order(*order) for order in orders]
-    _liquidate(
+    held, live = w.twin.perp_engine.position(account, market).size, live_options(w, account, market)
+    whole = amount >= abs(held) and orders == live and (held or live)
+    outcome = _liquidate(
         w, who, victim, "liquidate", (account, market, amount, [tuple(order) for order in orders]),
         lambda t: _liquidator(t).liquidate(account, market, amount, listed, caller, w.now),
     )  # fmt: skip
+    spoilt = outcome.ok or outcome.meddled or w.frozen
+    if whole and not spoilt and outcome.reason not in ("oracle: stale price", HEALTHY):
+        raise Broken("i9_nobody_below_maintenance_is_stuck", f"{victim}: {outcome.reason!r}")
+
+
+def live_options(w: World, account: str, market: int) -> Legs:
+    """Orders that close all of an account's options in a market that are not over."""
+    legs = sorted(w.book.legs_of.get(account, {}).items())
+    mine = [(series, lots, board_of(series)) for series, lots in legs]
+    return [[series, -lots * LOT] for series, lots, key in mine if market_of(key) == market and expiry_of(key) > w.now]
 
 
 @action("{who} takes up to {amount:base} {market:market} of {victim} over")
@@ -81,13 +94,13 @@ def take_options(w: World, who: str, victim: str, orders: Legs) -> None:
     )  # fmt: skip
 
 
-def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin: Callable[[Twin], Any]) -> None:
+def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin: Callable[[Twin], Any]) -> Outcome:
     account, caller = w.address(victim), w.address(who)
     before, cash = standing(w, account), w.twin.clearinghouse.account(caller)[0]
     outcome = w.do(w.system.liquidator, fn, *args, sender=who, twin=twin, touches=(victim,))
     told_liquidatable(outcome, before)
     if not outcome.ok or who == victim:
-        return
+        return outcome
     after, penalty = standing(w, account), outcome.value.penalty
     half_spread = sum(quote.half_spread for quote in w.quotes)
     left = before.equity - half_spread - sum(quote.charge for quote in w.quotes)
@@ -103,6 +116,7 @@ def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], 
     share = penalty * w.twin.clearinghouse.liquidator_share_bps // BPS
     if gain > max(share, min(half_spread, MAX_REWARD)):
         raise Broken("i9_a_liquidator_earns_his_share_or_the_spread", f"{gain} of {told}")
+    return outcome
 
 
 def _take(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin: Callable[[Twin], Any]) -> None:
@@ -281,9 +295,7 @@ def _by_whom(w: World, rng: Random, victim: str, kind: str, what: dict[str, Any]
 def on_market(w: World, rng: Random, victim: str, market: int) -> list[Step]:
     """Everything in a market at once, or what hedges each other."""
     address = w.address(victim)
-    held = abs(w.twin.perp_engine.position(address, market).size)
-    legs = w.book.legs_of.get(address, {})
-    mine = [[series, -lots * LOT] for series, lots in sorted(legs.items()) if market_of(board_of(series)) == market]
+    held, mine = abs(w.twin.perp_engine.position(address, market).size), live_options(w, address, market)
     who = rng.choice(("keeper", "stranger"))
     amount = held if rng.random() < 0.8 else held // 2
     return [["liquidate", {"who": who, "victim": victim, "market": market, "amount": amount, "orders": mine}]]

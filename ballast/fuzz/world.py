@@ -799,6 +799,12 @@ class World:
         vault.params = VaultParams(*config.vault.params())
         vault.epochs.pool.ends_at = int(system.vault.call("epoch").ends_at)
         twin.vault = vault
+        twin.wire()
+        assert twin.deleverager is not None
+        assert twin.close_queue is not None
+        winners = twin.deleverager
+        winners.trigger_bps, winners.target_bps, winners.reward = config.deleveraging.params()
+        (twin.close_queue.fee,) = config.close_queue.params()
         return twin
 
     def _adopt_round(self, oracle: PriceOracle, market: int) -> None:
