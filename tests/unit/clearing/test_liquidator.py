@@ -610,6 +610,10 @@ def test_liquidate_any_account_by_any_request(world: LiquidationWorld, weak: str
                 elif wanted:
                     attempt(world, weak, market, 0, part[: rng.integers(1, len(part) + 1)])
             if size or wanted:
+                everything = -int(world.position(weak, market).size), wanted
+                cash, mask = world.clearinghouse.account(weak)
+                _, left = world.twin.margin.assess_change(weak, cash, mask, market, *everything, world.now)
+                assert left <= world.health(weak).maintenance  # of a market that asks for margin, all of it can go
                 attempt(world, weak, market, size, wanted)
                 world.check()
 
@@ -618,12 +622,11 @@ def attempt(world: LiquidationWorld, account: str, market: int, size: int, order
     """Liquidate, or be told that this is a hedge: then it is."""
     before = world.health(account)
     cash, mask = world.clearinghouse.account(account)
-    closed = -size if world.position(account, market).size > 0 else size
+    perp = int(world.position(account, market).size)
+    closed = -min(size, perp) if perp > 0 else min(size, -perp)
     _, maintenance = world.twin.margin.assess_change(account, cash, mask, market, closed, orders, world.now)
     held = {leg.series: leg.size for leg in world.book.legs(account)}
-    whole = size in (0, abs(world.position(account, market).size)) and all(
-        order.size == -held[order.series] for order in orders
-    )
+    whole = size in (0, abs(perp)) and all(order.size == -held[order.series] for order in orders)
     if whole and maintenance >= before.maintenance:
         with reverts("liquidation: requirement would not fall"):
             world.liquidate(account, market, size, orders)
@@ -635,6 +638,11 @@ def attempt(world: LiquidationWorld, account: str, market: int, size: int, order
             raise
         return
     check_outcome(world, account, before, liquidated.receipt, liquidated.penalty)
+    bought = sum(min(order.size, max(-held[order.series], 0)) for order in orders if order.size > 0)
+    notional = mul_up(min(size, abs(perp)) + bought, world.prices()[market])
+    spread, _ = cost_of(world, liquidated.receipt)
+    full = mul_div_up(notional, PENALTY_BPS, BPS) + 2  # rounded up for perpetual and options each
+    assert liquidated.penalty <= max(mul_up(full, liquidated.share), min(spread, MAX_REWARD))
     for series, lots in held.items():
         left = {leg.series: leg.size for leg in world.book.legs(account)}.get(series, 0)
         assert 0 <= (left if lots > 0 else -left) <= abs(lots)
