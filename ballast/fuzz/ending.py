@@ -198,6 +198,7 @@ def wind_up(w: World, seed: int) -> None:
     and withdrawn, each in a random order, and nothing is left but what belongs to contracts that cannot ask for it."""
     if not w.frozen:
         return
+    w.meddling = None  # which would be with the first of many calls
     rng = Random(seed)
     if not w.settlement.is_final:
         _finalise(w, rng)

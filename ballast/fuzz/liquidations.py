@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from ballast.fuzz.actions import Standing, Step, action, standing
-from ballast.fuzz.invariants import same, same_view
+from ballast.fuzz.invariants import owned, same, same_view
 from ballast.fuzz.option_checks import COMPARE_EVERY
 from ballast.fuzz.options import Legs
 from ballast.fuzz.promises import health
@@ -121,10 +121,10 @@ def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], 
 
 def _take(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin: Callable[[Twin], Any]) -> None:
     account, taker = w.address(victim), w.address(who)
-    before, taken, nav = standing(w, account), standing(w, taker), None if w.frozen else _nav(w)
+    before, taken, funds = standing(w, account), standing(w, taker), _funds(w)
     outcome = w.do(w.system.liquidator, fn, *args, sender=who, twin=twin, touches=(victim,))
     told_liquidatable(outcome, before)
-    if not outcome.ok or nav is None:
+    if not outcome.ok:
         return
     after, gain = standing(w, account), standing(w, taker).equity - taken.equity
     penalty, slack = outcome.value.penalty, before.slack + taken.slack + DUST
@@ -141,8 +141,8 @@ def _take(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin:
     markets = [market for market in range(len(w.feeds)) if (mask | mask >> OPTION_BIT) >> market & 1]
     if equity < initial - doubt or not all(w.twin.oracle.peek(market, w.now).fresh for market in markets):
         raise Broken("i9_a_taker_has_his_margin", f"{who} has {equity} of {initial} in {markets}, {told}")
-    if before.equity > slack and _nav(w) < nav - slack:
-        raise Broken("i4_a_taker_costs_lps_nothing", f"NAV {nav} -> {_nav(w)}, {told}")
+    if before.equity > slack and _funds(w) < funds - slack:
+        raise Broken("i4_a_taker_costs_lps_nothing", f"{funds} -> {_funds(w)}, {told}")
 
 
 def told_liquidatable(outcome: Outcome, before: Standing) -> None:
@@ -176,8 +176,9 @@ def _check_relief(before: Standing, after: Standing, told: str) -> None:
         raise Broken("i9_a_liquidation_never_raises_the_requirement", told)
 
 
-def _nav(w: World) -> int:
-    return w.vault.valuation(w.now).nav
+def _funds(w: World) -> int:
+    """All that LPs and the reserve own [quote, WAD]."""
+    return owned(w) + w.book.book_value(w.prices(), w.now)[0]
 
 
 def _liquidator(twin: Twin) -> Any:
@@ -205,7 +206,7 @@ def deleverage(w: World, who: str, market: int) -> None:
     keeper, nominee = w.address(who), w.deleverager.nominations.get(market, Nomination()).account
     names = [name for name in ACTORS if w.actors[name] == nominee]
     held = w.twin.perp_engine.position(nominee or keeper, market)
-    before, profit, nav = standing(w, nominee or keeper), _profit(w), 0 if w.frozen else _nav(w)
+    before, profit, nav = standing(w, nominee or keeper), _profit(w), 0 if w.frozen else w.vault.valuation(w.now).nav
     cash = w.twin.clearinghouse.account(keeper)[0]
     outcome = w.do(
         w.system.deleverager, "deleverage", market,
