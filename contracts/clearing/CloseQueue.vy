@@ -12,11 +12,12 @@
         Actors: a trader requests while the mark is not fresh, and cancels until the next round is there; after it
         anyone executes, for a fee out of the account.
 
-        Invariants: a request is carried out as the vault's quote at the mark of that moment, of a round newer than
-        all that were known when it was made, for at most what is left of the position. So it is a trade that its
-        owner could make then, plus the fee: it is worth nothing to hold one. Who executes and when, whether it is
-        replaced, or closed by hand before, moves no value but the fee. The fee is fixed at deployment, and at most
-        cash and equity of what is left. A request keeps nobody from trading, withdrawing or being liquidated.
+        Invariants: a request is carried out as the vault's quote at the mark of that moment, of a round newer than any
+        that the oracle had when it was made, for at most what is left of the position. So it is a trade that its
+        owner could make then, plus the fee: it is worth nothing to hold one. Against the same trades by hand, who
+        executes, when, and what was replaced or closed before moves no value but the fee. The fee is fixed at
+        deployment, and at most cash and equity of what is left. A request keeps nobody from trading, withdrawing or
+        being liquidated.
 @dev    What the engine refuses (a price that is not fresh, a board that is over, a hedge that must stay) reverts, and
         the request stays. Replacing one is possible whenever the mark is not fresh, whatever rounds have come: it
         binds nobody. Cancelling is not, so that nobody pays for an execution that its owner takes away. Twin:

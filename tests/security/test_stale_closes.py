@@ -168,6 +168,9 @@ def test_round_of_before_a_halt_is_not_what_a_request_waits_for(vault_only: Sand
     assert system.oracle.peek(ETH).fresh
     with reverts("queue: no new round"):
         system.close_queue.execute_perp.send(trader, ETH, sender=executor)
+    with tried(system):
+        system.close_queue.cancel_perp.send(ETH, sender=trader)
+        system.close(trader, "ETH")
     system.push("ETH", 1_900)
     receipt = system.close_queue.execute_perp.send(trader, ETH, sender=executor)
     assert receipt.one("Trade", system.perp_engine).price == 1_900 * WAD
