@@ -32,7 +32,6 @@ from ballast.system import System
 
 WAD = 10**18
 YEAR = 365 * 86_400
-NOBODY = "0x" + "00" * 19 + "01"  # who asks without an account: somebody new
 
 HINTS = {
     "oracle: stale price": "The feed has no fresh round. Wait for one; a close can wait by itself: trade queue request."

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ballast.chain import NOBODY
 from ballast.clearing_cli import liquidate, queue, settlement
 from ballast.cli import (
-    NOBODY,
     WAD,
     Failure,
     Session,

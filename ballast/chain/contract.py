@@ -11,6 +11,8 @@ from typing import Any, Literal
 from ballast.chain.artifacts import Artifact, load
 from ballast.chain.codec import EventType, Function, address_of
 
+NOBODY = "0x" + "00" * 19 + "01"  # who asks without an account: somebody new
+
 FailureKind = Literal["error", "panic", "empty", "custom", "halt"]
 
 _ERROR = bytes.fromhex("08c379a0")  # Error(string)
@@ -230,8 +232,7 @@ class Contract:
         """The result of a view, or of a state-changing function simulated and undone; raises Reverted."""
         function = self._chosen.get((fn, len(args))) or self.function(fn, len(args))
         chain = self.chain
-        caller = chain.accounts[0] if sender is None else address_of(sender)
-        data = chain.read(Tx(self.address, function.encode(args), caller, value, function), block)
+        data = chain.read(Tx(self.address, function.encode(args), chain.caller(sender), value, function), block)
         return function.decode(data)
 
     def send(self, fn: str, *args: Any, sender: Any = None, value: int = 0, gas: int | None = None) -> Receipt:
@@ -241,8 +242,7 @@ class Contract:
     def tx(self, fn: str, *args: Any, sender: Any = None, value: int = 0, gas: int | None = None) -> Tx:
         """The transaction `send` would send, for `Chain.batch`, `Chain.read` and `RpcChain.submit`."""
         function = self._chosen.get((fn, len(args))) or self.function(fn, len(args))
-        caller = self.chain.accounts[0] if sender is None else address_of(sender)
-        return Tx(self.address, function.encode(args), caller, value, function, gas)
+        return Tx(self.address, function.encode(args), self.chain.caller(sender), value, function, gas)
 
     def function(self, fn: str, arity: int) -> Function:
         """The ABI function of a name and a number of arguments, or of a full signature."""
@@ -323,6 +323,12 @@ class Chain(ABC):
 
     # ---- what they share
 
+    def caller(self, sender: Any = None) -> str:
+        """Who sends unless told otherwise: the first account; NOBODY where there is none."""
+        if sender is not None:
+            return address_of(sender)
+        return self.accounts[0] if self.accounts else NOBODY
+
     def warp_to(self, timestamp: int) -> None:
         """Begin a new block at `timestamp`, which must lie in the future."""
         self.warp(timestamp - self.now)
@@ -332,8 +338,8 @@ class Chain(ABC):
         artifact = load(what) if isinstance(what, str) else what
         if not artifact.bytecode:
             raise ValueError(f"{artifact.name} is an interface")
-        caller = self.accounts[0] if sender is None else address_of(sender)
-        receipt = self.transact(Tx(None, artifact.bytecode + artifact.constructor.encode(args), caller, value))
+        initcode = artifact.bytecode + artifact.constructor.encode(args)
+        receipt = self.transact(Tx(None, initcode, self.caller(sender), value))
         assert receipt.contract_address is not None
         return self._register(artifact, receipt.contract_address, receipt)
 

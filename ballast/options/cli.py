@@ -12,10 +12,9 @@ from typing import Any
 
 import click
 
-from ballast.chain import Receipt, Reverted, Tx
+from ballast.chain import NOBODY, Receipt, Reverted, Tx
 from ballast.chain.rpc import RpcError
 from ballast.cli import (
-    NOBODY,
     WAD,
     YEAR,
     Failure,

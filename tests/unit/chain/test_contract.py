@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ballast.chain import Chain, Contract, DecodingError, EncodingError, Reverted, load, reverts
+from ballast.chain import NOBODY, Chain, Contract, DecodingError, EncodingError, Reverted, load, reverts
 
 SERIES = bytes(range(32))
 
@@ -46,6 +46,12 @@ def test_call_state_change_is_simulated_and_undone(chain: Chain, probe: Contract
 def test_call_sender_given_is_the_caller(chain: Chain, probe: Contract) -> None:
     assert probe.caller() == chain.accounts[0]
     assert probe.call("caller", sender=chain.accounts[2]) == chain.accounts[2]
+
+
+def test_call_on_a_node_without_accounts_asks_as_nobody(probe: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public nodes sign for nobody, and can be read all the same."""
+    monkeypatch.setattr(probe.chain, "accounts", [])
+    assert probe.caller() == probe.tx("caller").sender == NOBODY
 
 
 def test_call_overloads_resolve_by_arity_and_by_signature(probe: Contract) -> None:
