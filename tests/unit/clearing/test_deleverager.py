@@ -478,6 +478,22 @@ def test_position_that_offsets_others_is_left_alone(world: WinnersWorld, big: st
     world.close_nominee()
 
 
+def test_fall_of_the_potential_that_earns_no_rebate_is_no_hindrance(
+    world: WinnersWorld, small: str, loser: str
+) -> None:
+    """Somebody has just opened: U is above its low-water mark, and nobody would be paid for bringing it down."""
+    world.close(small, ETH)
+    world.trade(world.traders[0], ETH, -SIZE * 2 // 3)
+    world.close(loser, ETH)
+    world.trade(loser, ETH, WAD)
+    world.rise(6_500 * WAD)
+    world.nominate(loser)
+    world.warp(WINDOW)
+    world.trade(small, ETH, 10 * WAD)
+    assert world.engine.quote(loser, ETH, -WAD).charge == 0
+    assert world.close_nominee().value > 0
+
+
 def test_position_that_is_not_enough_is_closed_whole(world: WinnersWorld, small: str, big: str) -> None:
     """What is left is for the next nomination."""
     world.rise(4_000 * WAD)
