@@ -198,11 +198,15 @@ class Child:
         answer, task = self.answer, self.task
         deployed = record_deployments(self.server.codes)
         tests: dict[str, Any] = {}
+        shared: dict[str, set[str]] = {}  # what was deployed when a fixture of several tests was set up
         for item, following in self.server.chosen(task.tests):
             deployed.clear()
             start = time.process_time()
             failure = self.server.run(item, following)
-            tests[item.nodeid] = [round(time.process_time() - start, 4), sorted(deployed), failure]
+            seconds, used = time.process_time() - start, set(deployed)
+            for fixture in shared_fixtures(item):
+                used |= shared.setdefault(fixture, set(deployed))
+            tests[item.nodeid] = [round(seconds, 4), sorted(used), failure]
         searches: dict[str, Any] = {}
         for seed in task.seeds:
             deployed.clear()
@@ -444,6 +448,12 @@ class Loop:
             answer["message"] = f"ended by {signal.Signals(number).name} at stage {answer['stage']}"
         shutil.rmtree(Path(self.server.settings.work) / child.task.id, ignore_errors=True)
         self.say(answer)
+
+
+def shared_fixtures(item: pytest.Item) -> set[str]:
+    """The fixtures that a test shares with others of its file, which the first of them sets up."""
+    known = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return {f"{item.path}::{name}" for name, found in known.items() if found[-1].scope in ("module", "class")}
 
 
 def needs_a_node(item: pytest.Item) -> bool:

@@ -29,6 +29,23 @@ def search(seed, steps):
     while safe.total() == 0:  # never ends when nothing is added up
         pass
 """
+SHARED = """import pytest
+from ballast.chain import RevmChain
+
+
+@pytest.fixture(scope="module")
+def safe():
+    return RevmChain().deploy("Safe")
+
+
+def test_is_empty(safe):
+    assert safe.total() == 0
+
+
+def test_half_rounds_up(safe):
+    safe.pay.send(3)
+    assert safe.half() == 2
+"""
 Found = dict[tuple[str, str], Result]  # by what was before and after
 
 
@@ -176,6 +193,18 @@ def test_search_kills_what_tests_let_live_and_endless_mutants_time_out(
     assert (noticed.outcome, noticed.stage, noticed.by) == ("killed", "search", "seed 1")
     assert found[limit, "pass"].outcome == "survived"
     assert found[adding, "pass"].outcome == "timeout"
+
+
+def test_tests_that_share_a_deployment_are_all_run(toy: Path, tmp_path: Path) -> None:
+    """The first one deploys, the second one notices."""
+    suite = tmp_path / "suite"
+    suite.mkdir()
+    (suite / "test_shared.py").write_text(SHARED)
+    asked = plan(toy, tmp_path / "out", "weak", tests=(str(suite),), only=("Safe",), operators=("round",))
+    _, found = tried(asked)
+    noticed = found["return rounding.div_up(self.total, SCALE)", "return rounding.div_down(self.total, SCALE)"]
+    assert (noticed.outcome, noticed.stage) == ("killed", "tests")
+    assert noticed.by.endswith("test_half_rounds_up")
 
 
 def test_tests_that_fail_without_a_mutant_are_left_out(toy: Path, tmp_path: Path) -> None:
