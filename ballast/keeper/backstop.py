@@ -21,6 +21,7 @@ from ballast.model.exact.option_book import LOT
 from ballast.model.exact.option_engine import MAX_ORDERS
 
 WAD = 1e18
+LEAST = 100.0  # [quote] that is taken over of a position
 BORDER = 1e-6  # [fraction of maintenance] accounts so close above it are asked about as well
 
 Ask = Callable[..., list[Any]]
@@ -63,16 +64,14 @@ def is_weak(account: Account) -> bool:
 def with_closings(
     ask: Ask,
     system: System,
-    margin: Contract,
     accounts: Sequence[Account],
-    words: Mapping[str, tuple[int, int]],
     marks: Sequence[Any],
     now: int,
     taker: tuple[str | None, float],
 ) -> tuple[Account, ...]:
     """The accounts, those below maintenance with what the Liquidator would do about them.
 
-    `words` are cash and mask at the Clearinghouse; the `taker` asks, and would take over so much [quote].
+    The `taker` asks, and would take over so much [quote].
     """
     sender, room = taker
     asked = [
@@ -81,30 +80,14 @@ def with_closings(
         if is_weak(account)
         for closing in candidates(account, marks, now, 0.0 if account.address == sender else room)
     ]
-    if not asked:
-        return tuple(accounts)
-    txs = []
-    for account, closing in asked:
-        cash, mask = words[account.address]
-        change = (closing.market, closing.size_wad, closing.orders)
-        txs += [
-            liquidation(system, account.address, closing, sender),
-            margin.tx("assess", account.address, cash, mask),
-            margin.tx("assess_change", account.address, cash, mask, *change),
-        ]
-    answers = iter(ask(*txs))
+    results = ask(*(liquidation(system, account.address, closing, sender) for account, closing in asked))
     found: dict[str, list[Closing]] = {}
-    for account, closing in asked:
-        result, before, after = next(answers), next(answers), next(answers)
+    for (account, closing), result in zip(asked, results, strict=True):
         if isinstance(result, Reverted):
             continue
-        relief = 0.0  # Margin's, at the marks of the last sync: to compare closings of an account with
-        if not isinstance(before, Reverted) and not isinstance(after, Reverted):
-            relief = (before.maintenance - after[1]) / WAD
         done = replace(
             closing,
             enough=result.share < 10**18,
-            relief=relief,
             notional=closing.notional * result.share / WAD,
             reward=result.reward / WAD,
         )
@@ -148,13 +131,15 @@ def _closing(market: int, size: int, options: Sequence[OptionLeg], price: float)
 
 
 def _taken(closing: Closing, room: float) -> Iterator[Closing]:
-    """The same taken over, as much of it as there is room for [quote]."""
+    """The same taken over, as much of it as there is room for [quote], if that is worth a position."""
+    if room < LEAST:
+        return
     part = min(1.0, room / closing.notional)
     size, orders = closing.size_wad, closing.orders
     if part < 1.0:
         size = int(part * size)
         orders = tuple((series, lots) for series, change in orders if (lots := int(part * change / LOT) * LOT))
-    if room > 0.0 and (size or orders):
+    if size or orders:
         yield replace(closing, size_wad=size, orders=orders, taken=True, notional=part * closing.notional)
 
 

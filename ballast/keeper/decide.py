@@ -165,8 +165,8 @@ def _choose(state: State, closings: Sequence[Closing], room: float, policy: Poli
 
 
 def closing_rank(closing: Closing) -> tuple[bool, float]:
-    """More is better: the smallest that is enough, as closing costs by size; else what takes away most requirement."""
-    return closing.enough, -closing.notional if closing.enough else closing.relief
+    """More is better: the smallest that is enough, as closing costs by size; else the largest, as all has to go."""
+    return closing.enough, -closing.notional if closing.enough else closing.notional
 
 
 def _liquidate(account: Account, closing: Closing) -> Liquidate:

@@ -353,9 +353,7 @@ class Observer:
                 for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
             ),
             venues=self._venues(head, setup, marks, reported),
-            accounts=accounts
-            if frozen
-            else backstop.with_closings(ask, s, setup.margin, accounts, words, marks, head.now, taker),
+            accounts=accounts if frozen else backstop.with_closings(ask, s, accounts, marks, head.now, taker),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
             weights=setup.weights,
             rule=_rule(setup.terms, head.base_fee, gas_mark),

@@ -113,7 +113,6 @@ class Closing:
     orders: tuple[tuple[int, int], ...]  # of options, at most: series, change [base, WAD]
     taken: bool  # into the keeper's own account, else by the vault
     enough: bool = False  # a part of it brings the account back to its initial requirement
-    relief: float = 0.0  # [quote] of maintenance, were all of it closed
     notional: float = 0.0  # [quote] of what would be closed
     reward: float = 0.0  # [quote] to the keeper
 

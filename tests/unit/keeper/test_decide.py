@@ -336,9 +336,9 @@ def test_cushion_is_equity_after_the_cost_of_leaving_in_deviations_of_what_is_at
     assert cushion(world, replace(held, legs=())) == inf
 
 
-def test_decide_liquidates_the_least_that_is_enough_else_what_relieves_most():
-    dear, cheap = closing(enough=True, notional=5_000.0), closing(1, enough=True, notional=4_000.0, relief=1.0)
-    short = closing(relief=99.0)  # is not enough
+def test_decide_liquidates_the_least_that_is_enough_else_the_most():
+    dear, cheap = closing(enough=True, notional=5_000.0), closing(1, enough=True, notional=4_000.0)
+    short = closing(notional=9_000.0)  # is not enough
     both = (market(delta=0.0), market(id=1, delta=0.0))
 
     def chosen(*closings):
@@ -346,14 +346,14 @@ def test_decide_liquidates_the_least_that_is_enough_else_what_relieves_most():
         return only(decide(state(accounts=(case,), markets=both), POLICY)).closing
 
     assert chosen(short, dear, cheap) == cheap
-    assert chosen(short, replace(short, relief=98.0)) == short
+    assert chosen(replace(short, notional=8_000.0), short) == short
 
 
 def test_decide_liquidates_in_every_market_where_nothing_is_enough():
     both = (market(delta=0.0), market(id=1, delta=0.0))
-    case = account(0.0, leg(0), leg(1), closings=(closing(), closing(1, relief=2.0), closing(1, relief=1.0)))
+    case = account(0.0, leg(0), leg(1), closings=(closing(), closing(1, notional=2.0), closing(1, notional=1.0)))
     actions = decide(state(accounts=(case,), markets=both), POLICY)
-    assert [action.closing for action in actions] == [closing(), closing(1, relief=2.0)]
+    assert [action.closing for action in actions] == [closing(), closing(1, notional=2.0)]
     assert len({action.key for action in actions}) == 2
 
 

@@ -431,6 +431,26 @@ def test_step_liquidates_a_writer_of_options(sandbox, keeper, expiry):
     assert sandbox.clearinghouse.call("account", keeper.actor.sender)[0] > 0
 
 
+def test_step_closes_together_what_hedges_each_other(sandbox, keeper, expiry):
+    """A covered call, nearly worthless: neither half alone brings the account back."""
+    weak = sandbox.chain.accounts[5]
+    sandbox.add_margin(weak, 100_000)
+    option_trade(sandbox, weak, expiry, {"2000-C": -100})
+    sandbox.trade(weak, "ETH", 100)
+    cash = sandbox.clearinghouse.call("account", weak)[0] // 10**12
+    free = (sandbox.margin.call("preview", weak).equity - sandbox.margin.call("preview", weak).initial) // 10**12
+    sandbox.clearinghouse.send("withdraw", min(cash, free - 10), weak, weak, sender=weak)
+    fall(sandbox, 1_700)
+    while sandbox.margin.call("preview", weak).equity >= sandbox.margin.call("preview", weak).maintenance:
+        fall(sandbox, float(sandbox.prices[0]) - 25)
+    (account,) = [found for found in keeper.observe().accounts if found.address == weak]
+    assert not any(closing.enough for closing in account.closings)
+    (result,) = liquidations(keeper.step())
+    assert (result.ending, result.action.closing.size_wad, len(result.action.closing.orders)) == ("done", -100 * WAD, 1)
+    health = sandbox.margin.call("preview", weak)
+    assert health.equity >= health.maintenance
+
+
 def test_journal_keeps_settled_boards(tmp_path, sandbox, trader, expiry):
     option_trade(sandbox, trader, expiry, {"2000-C": 1})
     sandbox.warp(expiry + 60 - sandbox.chain.now)

@@ -68,7 +68,7 @@ def leg(of: int, size: float = 1.0, **changes: Any) -> Leg:
 def closing(of: int = 0, **changes: Any) -> Closing:
     """The Liquidator would have the vault take the perpetual of one base over, for a reward of five."""
     given: dict[str, Any] = {
-        "market": of, "size_wad": -(10**18), "orders": (), "taken": False, "relief": 10.0, "notional": PRICE,
+        "market": of, "size_wad": -(10**18), "orders": (), "taken": False, "notional": PRICE,
         "reward": 5.0,
     }  # fmt: skip
     return Closing(**(given | changes))
