@@ -7,6 +7,7 @@ An account is judged by the definition of equity and requirement (`actions.stand
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -358,10 +359,27 @@ def squeeze_writers(w: World, rng: Random) -> list[Step]:
     order = [name for name, _, _ in weak(w)]
     victim, series = min(short, key=lambda each: order.index(each[0])) if rng.random() < 0.8 else rng.choice(short)
     market = market_of(board_of(series))
-    steps = on_options(w, rng, victim, board_of(series)) if rng.random() < 0.7 else on_market(w, rng, victim, market)
-    factor = 1 + (-1 if is_put(series) else 1) * rng.choice((0.02, 0.05, 0.1, 0.2, 0.4, 0.6))
+    factor = _breaking(w, victim, market, -1 if is_put(series) else 1) if rng.random() < 0.8 else 1.4
     answer = max(int(w.newest[market].answer * factor), 1)
-    return [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}], *steps]
+    steps: list[Step] = [["warp", {"seconds": 12}], ["push", {"market": market, "answer": answer}]]
+    for _ in range(rng.choice((1, 2))):
+        one = rng.random() < 0.8
+        steps += on_options(w, rng, victim, board_of(series)) if one else on_market(w, rng, victim, market)
+    return steps
+
+
+def _breaking(w: World, name: str, market: int, sign: int) -> float:
+    """The smallest of some moves of a market's price that takes an account below maintenance, or the largest."""
+    twin, owner = w.twin.fork(), w.address(name)
+    held, (cash, mask) = twin.oracle.markets[market], twin.clearinghouse.account(owner)
+    mark, factor = held.mark, 1.0
+    for move in (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8):
+        factor = 1 + sign * move
+        held.mark = replace(mark, price=int(mark.price * factor))
+        state = twin.margin.assess(owner, cash, mask, w.now)
+        if state.equity < state.maintenance:
+            break
+    return factor
 
 
 def collapse(w: World, rng: Random) -> list[Step]:
