@@ -288,7 +288,7 @@ def _unpaid(w: World, owner: str) -> int:
 def prelude(w: World, rng: Random) -> list[Step]:
     """Ruin, where some price brings it, or silence; then the trigger, twice."""
     steps: list[Step] = []
-    for market in rng.sample(range(len(w.feeds)), len(w.feeds)) if rng.random() < 0.5 else ():
+    for market in rng.sample(range(len(w.feeds)), len(w.feeds)) if rng.random() < 0.5 and not w.frozen else ():
         steps = steps or ruinous(w, market, rng.choice((1.3, 2, 5)))
     if not steps:
         steps = _silence(w, rng)
