@@ -470,3 +470,17 @@ def test_metrics_count_the_boards_that_wait(sandbox, trader, keeper, expiry):
         sandbox.warp(seconds)
         metrics.take(Step(keeper.observe(), (), ()), 0.1)
         assert metrics.boards._value.get() == waiting
+
+
+def test_metrics_count_weak_accounts_and_those_that_nothing_can_be_closed_of(sandbox, keeper, weak):
+    metrics = Metrics()
+
+    def counted():
+        metrics.take(Step(keeper.observe(), (), ()), 0.1)
+        return metrics.weak._value.get(), metrics.stuck._value.get(), metrics.frozen._value.get()
+
+    assert counted() == (0, 0, 0)
+    fall(sandbox, 1_920)
+    assert counted() == (1, 0, 0)
+    sandbox.warp(7_200, refresh=False)
+    assert counted() == (1, 1, 0)
