@@ -256,6 +256,7 @@ ANYBODY_ENDS_IT = Bug(
         ),
     ),
     f"{NOBODYS}: a switch that anybody can throw",
+    ends=True,
 )
 RESERVE_STAYS_BEHIND = Bug(
     "a freeze leaves the reserve where it is",
@@ -276,6 +277,7 @@ RESERVE_STAYS_BEHIND = Bug(
         ),
     ),
     f"{NOBODYS}: a bucket that nobody can claim",
+    ends=True,
 )
 CRYSTALLISED_AGAIN = Bug(
     "crystallising an account again forgets its profit",
@@ -289,6 +291,7 @@ CRYSTALLISED_AGAIN = Bug(
         ),
     ),
     f"{NOBODYS}: an account that is counted twice",
+    ends=True,
 )
 PRICED_AT_THE_CALL = Bug(
     "options are valued when their account is called, not when the system was frozen",
@@ -302,6 +305,7 @@ PRICED_AT_THE_CALL = Bug(
     ),
     mirrors=f"{NOBODYS}: whoever comes later gets less",
     unseen="the twin of that function is not told what time it is",
+    ends=True,
 )
 PROFITS_PAID_WHOLE = Bug(
     "profits are paid whole while there is not enough for all",
@@ -309,6 +313,7 @@ PROFITS_PAID_WHOLE = Bug(
     (Edit(SETTLEMENT, "wad.mul_div_down(claim.amount, pot, self._profits)", "min(claim.amount, pot)"),),
     (Edit(SETTLEMENT_TWIN, "mul_div_down(claim.amount, pot, self.profits)", "min(claim.amount, pot)"),),
     f"{NOBODYS}: first come, first served",
+    ends=True,
 )
 LPS_BEFORE_TRADERS = Bug(
     "LPs are paid out of what traders are owed",
@@ -316,6 +321,7 @@ LPS_BEFORE_TRADERS = Bug(
     (Edit(SETTLEMENT, "return profits, whole - profits", "return profits, whole"),),
     (Edit(SETTLEMENT_TWIN, "return profits, whole - profits", "return profits, whole"),),
     f"{NOBODYS}: the junior claim first",
+    ends=True,
 )
 REQUESTS_PAID_AGAIN = Bug(
     "shares that wait in the queue are paid as often as somebody asks",
@@ -323,6 +329,7 @@ REQUESTS_PAID_AGAIN = Bug(
     (Edit(SETTLEMENT, "    self.paid_request[controller] = claim.paid\n", ""),),
     (Edit(SETTLEMENT_TWIN, "        self.paid_request[controller] = claim.paid\n", ""),),
     "Opyn, 2020 ($371k), Lyra v1: paid again and again for one claim",
+    ends=True,
 )
 CASH_UNCUT = Bug(
     "cash is paid whole while accounts own more than there is",
@@ -336,6 +343,7 @@ CASH_UNCUT = Bug(
     ),
     (Edit(CLEARING_TWIN, "return ceil_div(amount * (free - self.lp), free)", "return amount"),),
     f"{NOBODYS}: who withdraws last gets nothing",
+    ends=True,
 )
 
 BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))

@@ -56,6 +56,7 @@ class Bug:
     mirrors: str = ""  # which protocol, when, what happened
     unseen: str = ""  # why the invariants alone cannot see it
     profile: str = "perps"  # of the episodes that look for it
+    ends: bool = False  # whether they end with global settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def search(bug: Bug, seed: int = 0, seconds: float = 60.0, *, twin_too: bool = F
     with in_twin(bug.twin if twin_too else ()):
         while (spent := time.process_time() - start) < seconds:
             try:
-                episode(seed, length, stats=stats, make_chain=make_chain, profile=bug.profile)
+                episode(seed, length, stats=stats, make_chain=make_chain, profile=bug.profile, ends=bug.ends)
             except Failure as failure:
                 return Found(failure, time.process_time() - start, stats.calls)
             seed += 1

@@ -204,16 +204,18 @@ def episode(
     profile: str = "perps",
     start: Sequence[Step] = (),
     watch: Callable[[World, Step], None] | None = None,
+    ends: bool | None = None,
 ) -> Stats:
     """One random sequence of `length` steps, in a drawn world if none is given; raises Failure.
 
-    It begins with `start`, if given; `watch` is told every step after it has been done and checked. One in three ends
-    with global settlement, and with everybody paid.
+    It begins with `start`, if given; `watch` is told every step after it has been done and checked. Unless told whether
+    it `ends` with global settlement, and with everybody paid, one in three does.
     """
     stats = stats or Stats()
     rng = Random(seed)
     setup = setup or Setup.draw(rng, profile)
-    last = LAST if rng.random() < ENDINGS and length > 2 * LAST else 0
+    drawn = rng.random() < ENDINGS
+    last = LAST if (drawn if ends is None else ends) and length > 2 * LAST else 0
     steps: list[Step] = []
     clock = stats.clock
     with ExitStack() as stack:

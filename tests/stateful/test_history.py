@@ -18,7 +18,7 @@ def name(bug: Bug) -> str:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("bug", history.BUGS, ids=name)
+@pytest.mark.parametrize("bug", [bug for bug in history.BUGS if not bug.twin], ids=name)
 def test_search_finds_what_happened_to_others(bug: Bug) -> None:
     assert search(bug, seconds=BUDGET).seconds < BUDGET
 
@@ -26,6 +26,7 @@ def test_search_finds_what_happened_to_others(bug: Bug) -> None:
 @pytest.mark.fuzz
 @pytest.mark.parametrize("bug", [bug for bug in history.BUGS if bug.twin], ids=name)
 def test_search_finds_what_the_twin_gets_wrong_too(bug: Bug) -> None:
+    """Without the twin's mistake it is found sooner: docs/reports/history.md."""
     assert not search(bug, seconds=BUDGET, twin_too=True).by.startswith("i13_")
 
 
