@@ -11,7 +11,7 @@ TESTS ?= tests
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: ## Python packages, anvil, Uniswap artifacts
+install: ## Python packages, anvil, Uniswap and Aave artifacts
 	@$(RUN)
 
 test: ## every test (TESTS=path to narrow, JOBS=n workers)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares the toolchain (Python packages, anvil, Uniswap bytecode) and then runs the command given, if any, in it.
+# Prepares the toolchain (Python packages, anvil, Uniswap and Aave bytecode) and then runs the command given, if any, in it.
 #
 #   scripts/bootstrap.sh                      install only
 #   scripts/bootstrap.sh pytest tests/unit    install if needed, then run
@@ -23,7 +23,7 @@ find_python() {
 stamp_of() { (cd "$root" && cat pyproject.toml uv.lock package-lock.json scripts/bootstrap.sh | cksum); }
 
 is_ready() {
-  [ -x "$root/.venv/bin/python" ] && [ -d "$root/node_modules/@uniswap" ] \
+  [ -x "$root/.venv/bin/python" ] && [ -d "$root/node_modules/@uniswap" ] && [ -d "$root/node_modules/@aave" ] \
     && [ "$(cat "$root/.venv/.ballast-stamp" 2>/dev/null)" = "$(stamp_of)" ]
 }
 
@@ -40,8 +40,8 @@ install() {
   (cd "$root" && "$root/.tools/bin/uv" sync --locked --quiet --python "$python" 2>/dev/null) \
     || (cd "$root" && UV_SYSTEM_CERTS=1 "$root/.tools/bin/uv" sync --locked --quiet --python "$python")
 
-  command -v npm >/dev/null || fail "npm (Node >= 20) is needed for anvil and the Uniswap artifacts"
-  printf 'ballast: installing anvil and Uniswap artifacts\n' >&2
+  command -v npm >/dev/null || fail "npm (Node >= 20) is needed for anvil and the Uniswap and Aave artifacts"
+  printf 'ballast: installing anvil, Uniswap and Aave artifacts\n' >&2
   (cd "$root" && npm ci --silent --ignore-scripts --no-audit --no-fund)
   if [ ! -x "$root/node_modules/.bin/anvil" ] && ! command -v anvil >/dev/null; then
     fail "anvil is packaged here for linux-amd64 only and this is $(uname -sm): install Foundry (getfoundry.sh)" \

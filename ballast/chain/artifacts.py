@@ -114,22 +114,36 @@ def load(name: str) -> Artifact:
 
 
 @cache
-def npm(path: str) -> Artifact:
-    """An artifact published in an npm package, e.g. "@uniswap/v3-core/artifacts/contracts/…/UniswapV3Pool.json"."""
+def npm(path: str, libraries: tuple[tuple[str, str], ...] = ()) -> Artifact:
+    """An artifact published in an npm package, e.g. "@uniswap/v3-core/artifacts/contracts/…/UniswapV3Pool.json".
+
+    `libraries` are names and addresses of the Solidity libraries it is linked with; KeyError if one is missing.
+    """
     file = ROOT / "node_modules" / path
     if not file.is_file():
         raise UnknownContract(f"node_modules/{path} is missing; run `make install`")
     document = json.loads(file.read_text())
-    runtime = bytes.fromhex(document["deployedBytecode"].removeprefix("0x"))
+    runtime = _linked(document["deployedBytecode"], document["deployedLinkReferences"], dict(libraries))
     return Artifact(
         name=document["contractName"],
         abi=document["abi"],
-        bytecode=bytes.fromhex(document["bytecode"].removeprefix("0x")),
+        bytecode=_linked(document["bytecode"], document["linkReferences"], dict(libraries)),
         runtime=runtime,
         layout={},
         source_path=None,
         deployed_size=len(runtime),
     )
+
+
+def _linked(code: str, references: Json, libraries: dict[str, str]) -> bytes:
+    """Bytecode with the addresses of its libraries in their places."""
+    digits = code.removeprefix("0x")
+    for names in references.values():
+        for name, places in names.items():
+            for place in places:
+                start, end = 2 * place["start"], 2 * (place["start"] + place["length"])
+                digits = digits[:start] + libraries[name].removeprefix("0x").lower() + digits[end:]
+    return bytes.fromhex(digits)
 
 
 def cached(kind: str, source: Path, form: str, make: Callable[[], Json]) -> Json:

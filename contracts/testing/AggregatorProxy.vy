@@ -13,6 +13,7 @@
 
 interface IAggregator:
     def decimals() -> uint8: view
+    def latestAnswer() -> int256: view
     def latestRoundData() -> (uint80, int256, uint256, uint256, uint80): view
     def getRoundData(roundId: uint80) -> (uint80, int256, uint256, uint256, uint80): view
 
@@ -74,6 +75,13 @@ def getRoundData(roundId: uint80) -> (uint80, int256, uint256, uint256, uint80):
         self._phases[phase]
     ).getRoundData(convert(1 << 64 | convert(roundId, uint256) & U64, uint80))
     return self._with_phase(phase, round_id), answer, started_at, updated_at, self._with_phase(phase, answered_in)
+
+
+@view
+@external
+def latestAnswer() -> int256:
+    """@return answer [decimals] of the newest round"""
+    return staticcall IAggregator(self._aggregator_of(self._current >> 160)).latestAnswer()
 
 
 @view

@@ -43,3 +43,10 @@ def latest() -> IFeed.Round:
 def round_at(round_id: uint256) -> IFeed.Round:
     """@return the round given last under this id"""
     return self._rounds[round_id]
+
+
+@view
+@external
+def latestAnswer() -> int256:
+    """@return the price given last, as a Chainlink aggregator of 8 decimals says it to Aave"""
+    return convert(self._latest.price // 10**10, int256)

@@ -96,6 +96,14 @@ def getRoundData(roundId: uint80) -> (uint80, int256, uint256, uint256, uint80):
 
 @view
 @external
+def latestAnswer() -> int256:
+    """@return answer [decimals] of the newest round; what Aave reads"""
+    hot: uint256 = self._hot
+    return (self._answer(hot & U80, hot >> 80))[1]
+
+
+@view
+@external
 def latestRound() -> uint256:
     """@return id of the newest round"""
     return self._hot & U80
