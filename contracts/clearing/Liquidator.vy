@@ -10,7 +10,8 @@
 
             share     (I - E) / (I - I' - P) of the request, at most all of it: that brings the account back to its initial
                       requirement, but for what closing costs, as the requirement is convex in what is closed
-            penalty   the engine's rate on the notional of perpetuals and of options short; at most what keeps E / M from falling
+            penalty   the engine's rate on the notional of perpetuals and of options short; at most what leaves E >= M
+            charge    of what the vault takes: at most E, less the half-spread; LPs pay the rest into their own reserve
             discount  60 % of the penalty to who takes, growing to all of it as E falls to 0; the liquidator's share of it (see
                       Clearinghouse) to who has the vault take
 
@@ -18,8 +19,9 @@
 
         Invariants: I9 an account can be liquidated iff E < M: neither a top-up nor a close that leaves it there stops a
         liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed, the hedge
-        of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may, where E is below it in
-        proportion to the part of M that goes: then there is no penalty. Who takes ends above initial margin at fresh marks.
+        of something else, cannot go first. No penalty leaves E below M, hence none lowers E / M; the cost of closing at the vault
+        may, where E is below it in proportion to the part of M that goes. Of a perpetual less than the market's least size is never
+        left. Who takes ends above initial margin at fresh marks.
         Penalties go to caller, LPs and insurance.
 @dev    A small penalty is no reason to call. So the caller gets at least the half-spread that the account has just paid, up to
         MAX_REWARD: from the account as far as its equity allows, then from insurance. Bringing accounts of one's own here earns
@@ -55,6 +57,7 @@ struct Case:                # an account below maintenance and what is to go
     maintenance: uint256    # [quote, WAD] the same
     share: uint256          # [WAD] of the request that is enough; part, orders and penalty are of that share
     penalty: uint256        # [quote, WAD] if equity allows
+    least: uint256          # [base, WAD] of the perpetual that may be left; 0 if any may
 
 
 MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from an account that is just below maintenance
@@ -191,6 +194,8 @@ def _judge(
             case.part = -case.part
         notional: uint256 = wad.mul_up(signed.magnitude(case.part), mark.price)
         case.penalty = wad.mul_div_up(notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
+        if len(orders) == 0 and case.part == held:
+            case.least = staticcall PERP_ENGINE.min_size(market)
     if len(orders) != 0:
         bought: uint256 = 0     # [base, WAD]
         case.orders, bought = self._held(account, market, orders)
@@ -249,6 +254,10 @@ def _scaled(request: Case) -> Case:
     case.share = wad.div_up(missing, case.before.initial - used)
     case.penalty = wad.mul_up(case.penalty, case.share)
     case.part = self._times_up(case.part, case.share, 1)
+    if signed.magnitude(request.part - case.part) < case.least:
+        case = request
+        case.share = c.WAD
+        return case
     case.orders = []
     for order: IOptionBook.Order in request.orders:
         size: int256 = self._times_up(order.size, case.share, series.LOT)
@@ -292,10 +301,11 @@ def _liquidate(
     @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the caller.
     """
     case: Case = self._judge(account, market, size, orders)
+    equity: uint256 = convert(max(case.before.equity, 0), uint256)
     half_spread: uint256 = 0
     charge: int256 = 0
     if case.part != 0:
-        outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(account, market, -case.part, False)
+        outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(account, market, -case.part, equity, False)
         half_spread = outcome.half_spread
         charge = outcome.charge
     rest: DynArray[IOptionBook.Order, series.MAX_LEGS] = case.orders
@@ -310,7 +320,10 @@ def _liquidate(
                 batch.append(order)
             else:
                 others.append(order)
-        outcome: IOptionEngine.Outcome = extcall OPTION_ENGINE.close_for(account, batch, False)
+        spent: uint256 = convert(max(convert(half_spread, int256) + charge, 0), uint256)
+        outcome: IOptionEngine.Outcome = extcall OPTION_ENGINE.close_for(
+            account, batch, wad.sub_floor(equity, spent), False
+        )
         half_spread += outcome.half_spread
         charge += outcome.charge
         rest = others
@@ -351,14 +364,11 @@ def _pay_taker(case: Case) -> ILiquidator.Result:
 def _affordable(case: Case, cost: int256) -> uint256:
     """
     @param cost [quote, WAD] of closing
-    @return [quote, WAD] the most that leaves equity / maintenance where it was, rounded down
+    @return [quote, WAD] the most that leaves the account at its maintenance requirement, rounded down
     """
-    if case.before.equity <= 0:
-        return 0
     maintenance: uint256 = case.before.maintenance
-    left: uint256 = maintenance - wad.mul_down(maintenance - case.maintenance, case.share)
-    kept: uint256 = wad.mul_div_up(convert(case.before.equity, uint256), left, maintenance)
-    return convert(max(case.before.equity - cost - convert(kept, int256), 0), uint256)
+    left: uint256 = maintenance - wad.mul_down(wad.sub_floor(maintenance, case.maintenance), case.share)
+    return convert(max(case.before.equity - cost - convert(left, int256), 0), uint256)
 
 
 @internal

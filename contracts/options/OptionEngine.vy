@@ -38,6 +38,7 @@ from interfaces import IPriceOracle
 from interfaces import IVolSurface
 from contracts import constants as c
 from contracts.governance import roles
+from contracts.math import wad
 from contracts.options import parameters
 from contracts.options import series
 
@@ -111,7 +112,7 @@ def trade(
     @param deadline [s]
     """
     assert block.timestamp <= deadline, "options: deadline passed"
-    done: Done = self._execute(msg.sender, orders)
+    done: Done = self._execute(msg.sender, orders, max_value(uint256))
     assert -done.outcome.cash <= limit, "options: limit"
     # long options alone lose no more than they are worth, and are paid for
     risky: bool = done.mask & ~(1 << (done.market + c.OPTION_BIT)) != 0 or done.is_short
@@ -215,15 +216,16 @@ def clear(market: uint256, expiry: uint256):
 
 @external
 def close_for(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], checked: bool
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: uint256, checked: bool
 ) -> IOptionEngine.Outcome:
     """
     @notice `trade` of another account whose orders all shrink a position and flip none.
     @param orders by ascending series
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
     @param checked whether Margin judges what they hedged, as it does for `trade`; else nobody does
     """
     roles._check(roles.Role.CLOSER)
-    done: Done = self._execute(account, orders)
+    done: Done = self._execute(account, orders, most_cost)
     assert done.closing, "options: not closing"
     if checked:
         self._check_close(account, orders, done)
@@ -374,7 +376,9 @@ def quote(
     assert not due or staticcall INVENTORY.frozen(), "options: refresh first"
     fill: IOptionBook.Fill = staticcall BOOK.preview(account, orders, mark)
     fill.change.closing = self._check_fill(fill, key, rules, due)
-    return self._conclude(fill, rules, staticcall INVENTORY.quote(market, mark, fill.change))
+    return self._conclude(
+        fill, rules, staticcall INVENTORY.quote(market, mark, fill.change), max_value(uint256)
+    )
 
 
 @external
@@ -537,7 +541,9 @@ def _apply(
 
 
 @internal
-def _execute(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> Done:
+def _execute(
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: uint256
+) -> Done:
     """
     @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log,
             settle.
@@ -554,7 +560,7 @@ def _execute(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) 
     fill: IOptionBook.Fill = self._apply(account, orders, mark)
     fill.change.closing = self._check_fill(fill, key, rules, due)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, fill.change)
-    outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer)
+    outcome: IOptionEngine.Outcome = self._conclude(fill, rules, answer, most_cost)
     log IOptionEngine.Trade(
         account=account,
         market=market,
@@ -619,15 +625,20 @@ def _check_close(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDER
 
 @internal
 @pure
-def _conclude(fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote) -> IOptionEngine.Outcome:
+def _conclude(
+    fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote, most_cost: uint256
+) -> IOptionEngine.Outcome:
     """@notice What was booked and what Inventory answered."""
     half_spread: uint256 = min(answer.half_spread, fill.spread_cap)
+    charge: int256 = answer.charge
+    if charge > 0:
+        charge = convert(min(convert(charge, uint256), wad.sub_floor(most_cost, half_spread)), int256)
     return IOptionEngine.Outcome(
         premium=fill.premium,
         half_spread=half_spread,
-        charge=answer.charge,
+        charge=charge,
         fees=half_spread * parameters._fee_share_bps(rules) // c.BPS,
-        cash=-(fill.premium + convert(half_spread, int256) + answer.charge),
+        cash=-(fill.premium + convert(half_spread, int256) + charge),
     )
 
 

@@ -34,6 +34,7 @@ from contracts import constants as c
 from contracts.clearing import requirement
 from contracts.governance import roles
 from contracts.math import signed
+from contracts.math import wad
 from contracts.perps import funding
 from contracts.perps import markets
 from contracts.perps import positions
@@ -101,7 +102,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     """
     assert block.timestamp <= deadline, "perps: expired"
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    fill: Fill = self._fill(msg.sender, market, size_delta, mark, False)
+    fill: Fill = self._fill(msg.sender, market, size_delta, mark, max_value(uint256), False)
     extra: int256 = convert(fill.outcome.half_spread, int256) + fill.outcome.charge
     self._check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
     cash: int256 = 0
@@ -152,14 +153,17 @@ def sync(market: uint256):
 
 
 @external
-def close_for(account: address, market: uint256, size_delta: int256, checked: bool) -> IPerpEngine.Outcome:
+def close_for(
+    account: address, market: uint256, size_delta: int256, most_cost: uint256, checked: bool
+) -> IPerpEngine.Outcome:
     """
     @notice `trade` of another account that shrinks its position and does not flip it.
     @param size_delta [base, WAD] > 0 buys
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
     @param checked whether Margin judges what it hedged, as it does for `trade`; else nobody does
     """
     roles._check(roles.Role.CLOSER)
-    return self._close(account, market, size_delta, False, checked)
+    return self._close(account, market, size_delta, most_cost, False, checked)
 
 
 @external
@@ -170,7 +174,7 @@ def deleverage(account: address, market: uint256, size_delta: int256) -> IPerpEn
     @param size_delta [base, WAD] > 0 buys
     """
     roles._check(roles.Role.CLOSER)
-    return self._close(account, market, size_delta, True, False)
+    return self._close(account, market, size_delta, 0, True, False)
 
 
 @external
@@ -404,6 +408,15 @@ def penalty_bps(market: uint256) -> uint256:
 
 @external
 @view
+def min_size(market: uint256) -> uint256:
+    """
+    @return [base, WAD] of a position after a trade that is not closing
+    """
+    return markets._min_size(markets._word(market))
+
+
+@external
+@view
 def config(market: uint256) -> markets.Config:
     """
     @return parameters and switches of a market
@@ -446,10 +459,16 @@ def oracle() -> address:
 
 @internal
 def _fill(
-    account: address, market: uint256, size_delta: int256, mark: IPriceOracle.Mark, at_mark: bool
+    account: address,
+    market: uint256,
+    size_delta: int256,
+    mark: IPriceOracle.Mark,
+    most_cost: uint256,
+    at_mark: bool,
 ) -> Fill:
     """
     @notice A trade but for its settlement: plans it, reports it to Inventory, writes and logs it.
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
     @param at_mark the account pays no spread, and LPs pay the charge
     """
     plan: Plan = self._plan(account, market, size_delta, mark)
@@ -458,6 +477,9 @@ def _fill(
     if at_mark:
         answer.half_spread = 0
         answer.charge = 0
+    elif answer.charge > 0:
+        room: uint256 = wad.sub_floor(most_cost, answer.half_spread)
+        answer.charge = convert(min(convert(answer.charge, uint256), room), int256)
     outcome: IPerpEngine.Outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
     plan.book.funding_rate = outcome.funding_rate
     plan.book.borrow_rate = outcome.borrow_rate
@@ -632,11 +654,11 @@ def _check_limit(size_delta: int256, limit_price: uint256, price: uint256, notio
 
 @internal
 def _close(
-    account: address, market: uint256, size_delta: int256, at_mark: bool, checked: bool
+    account: address, market: uint256, size_delta: int256, most_cost: uint256, at_mark: bool, checked: bool
 ) -> IPerpEngine.Outcome:
     """@notice A settled trade that only closes."""
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    fill: Fill = self._fill(account, market, size_delta, mark, at_mark)
+    fill: Fill = self._fill(account, market, size_delta, mark, most_cost, at_mark)
     assert fill.closing, "perps: not closing"
     cash: int256 = 0
     mask: uint256 = 0

@@ -81,7 +81,10 @@ class PerpEngine(Protocol):
 
     def legs(self, account: str, mask: int, now: int) -> list[Leg]: ...
     def penalty_bps(self, market: int) -> int: ...
-    def close_for(self, account: str, market: int, size_delta: int, checked: bool, now: int) -> Outcome: ...
+    def min_size(self, market: int) -> int: ...
+    def close_for(
+        self, account: str, market: int, size_delta: int, most_cost: int, checked: bool, now: int
+    ) -> Outcome: ...
     def transfer(self, giver: str, taker: str, market: int, size: int, now: int) -> None: ...
 
 
@@ -89,7 +92,9 @@ class OptionEngine(Protocol):
     """What Liquidator asks of OptionEngine."""
 
     def penalty_bps(self, market: int) -> int: ...
-    def close_for(self, account: str, orders: Sequence[Order], checked: bool, now: int) -> OptionOutcome: ...
+    def close_for(
+        self, account: str, orders: Sequence[Order], most_cost: int, checked: bool, now: int
+    ) -> OptionOutcome: ...
     def transfer(self, giver: str, taker: str, orders: Sequence[Order], now: int) -> None: ...
 
 
@@ -128,14 +133,17 @@ class Liquidator:
         """Close a perpetual and options of its market together."""
         case = self._judge(account, market, size, orders, now)
         outcomes: list[Outcome | OptionOutcome] = []
+        equity = max(case.before.equity, 0)
         if case.part != 0:
-            outcomes.append(self.perp_engine.close_for(account, market, -case.part, False, now))
+            outcomes.append(self.perp_engine.close_for(account, market, -case.part, equity, False, now))
         rest = case.orders
         while rest:
             first = board_of(rest[0].series)
             batch = [i for i, order in enumerate(rest) if board_of(order.series) == first][:MAX_ORDERS]
             assert self.option_engine is not None
-            outcomes.append(self.option_engine.close_for(account, [rest[i] for i in batch], False, now))
+            spent = max(sum(outcome.half_spread + outcome.charge for outcome in outcomes), 0)
+            orders = [rest[i] for i in batch]
+            outcomes.append(self.option_engine.close_for(account, orders, max(equity - spent, 0), False, now))
             rest = [order for i, order in enumerate(rest) if i not in batch]
         half_spread = sum(outcome.half_spread for outcome in outcomes)
         cost = half_spread + sum(outcome.charge for outcome in outcomes)
@@ -172,11 +180,13 @@ class Liquidator:
         assert self.margin is not None
         before = self.margin.assess(account, cash, mask, now)
         require(before.equity < before.maintenance, "liquidation: account is healthy")
-        part = penalty = 0
+        part = penalty = least = 0
         if size != 0 and mask >> market & 1:
             held = self.perp_engine.legs(account, 1 << market, now)[0].size
             part = min(size, abs(held)) * (-1 if held < 0 else 1)
             penalty = mul_div_up(mul_up(abs(part), mark.price), self.perp_engine.penalty_bps(market), BPS)
+            if not orders and part == held:
+                least = self.perp_engine.min_size(market)
         parts: list[Order] = []
         if orders:
             parts = self._held(account, market, orders, now)
@@ -188,7 +198,7 @@ class Liquidator:
         initial, maintenance = self.margin.assess_change(account, cash, mask, market, -part, parts, now)
         falls = maintenance < before.maintenance or before.maintenance == 0
         require(falls, "liquidation: requirement would not fall")
-        return _scaled(Case(account, market, part, parts, before, initial, maintenance, WAD, penalty))
+        return _scaled(Case(account, market, part, parts, before, initial, maintenance, WAD, penalty), least)
 
     def _held(self, account: str, market: int, orders: Sequence[Order], now: int) -> list[Order]:
         """What the account has of orders, in whole lots, without those that would grow a position."""
@@ -224,16 +234,22 @@ def _market_of(orders: Sequence[Order]) -> int:
     return market_of(board_of(orders[0].series))
 
 
-def _scaled(case: Case) -> Case:
-    """As much of a request as is enough; ``case`` has part, orders and penalty of all of it."""
+def _scaled(case: Case, least: int) -> Case:
+    """As much of a request as is enough; ``case`` has part, orders and penalty of all of it.
+
+    Of a perpetual at least ``least`` [base, WAD] is left, or nothing.
+    """
     missing = case.before.initial - case.before.equity
     relief = case.before.initial - case.initial - case.penalty
     if missing >= relief:
         return case
     share = div_up(missing, relief)
+    part = _times_up(case.part, share, 1)
+    if abs(case.part - part) < least:
+        return case
     orders = [Order(order.series, _times_up(order.size, share, LOT)) for order in case.orders]
     return Case(
-        case.account, case.market, _times_up(case.part, share, 1), orders, case.before, case.initial, case.maintenance,
+        case.account, case.market, part, orders, case.before, case.initial, case.maintenance,
         share, mul_up(case.penalty, share),
     )  # fmt: skip
 
@@ -245,9 +261,7 @@ def _times_up(size: int, share: int, step: int) -> int:
 
 
 def _affordable(case: Case, cost: int) -> int:
-    """The most that leaves equity / maintenance where it was, rounded down [quote, WAD]."""
-    equity, maintenance = case.before.equity, case.before.maintenance
-    if equity <= 0:
-        return 0
-    left = maintenance - mul_down(maintenance - case.maintenance, case.share)
-    return max(equity - cost - mul_div_up(equity, left, maintenance), 0)
+    """The most that leaves the account at its maintenance requirement, rounded down [quote, WAD]."""
+    maintenance = case.before.maintenance
+    left = maintenance - mul_down(max(maintenance - case.maintenance, 0), case.share)
+    return max(case.before.equity - cost - left, 0)

@@ -17,6 +17,7 @@ from ballast.model.exact.fixed import (
     MAX_MARKETS,
     MICRO,
     OPTION_BIT,
+    UINT_MAX,
     WAD,
     require,
     tdiv,
@@ -187,7 +188,7 @@ class OptionEngine:
     def trade(self, account: str, orders: Sequence[Order], limit: int, deadline: int, now: int) -> OptionOutcome:
         """Change the account's positions on one board."""
         require(now <= deadline, "options: deadline passed")
-        done = self._execute(account, orders, now)
+        done = self._execute(account, orders, UINT_MAX, now)
         require(-done.outcome.cash <= limit, "options: limit")
         risky = done.mask & ~(1 << done.market + OPTION_BIT) != 0 or done.is_short
         if risky or done.cash < 0:
@@ -200,9 +201,11 @@ class OptionEngine:
                 require(self.margin.check_initial(account, done.cash, done.mask, now), "margin: below initial")
         return done.outcome
 
-    def close_for(self, account: str, orders: Sequence[Order], checked: bool, now: int) -> OptionOutcome:
+    def close_for(
+        self, account: str, orders: Sequence[Order], most_cost: int, checked: bool, now: int
+    ) -> OptionOutcome:
         """``trade`` of another account whose orders all shrink a position and flip none."""
-        done = self._execute(account, orders, now)
+        done = self._execute(account, orders, most_cost, now)
         require(done.closing, "options: not closing")
         if checked:
             self._check_close(account, orders, done, now)
@@ -314,7 +317,7 @@ class OptionEngine:
         fill = self.book.preview(account, orders, mark, now)
         closing = self._check_fill(fill, key, due, now)
         change = replace(fill.change, closing=closing)
-        return self._conclude(fill, market, self.inventory.quote(market, mark, change, now))
+        return self._conclude(fill, market, self.inventory.quote(market, mark, change, now), UINT_MAX)
 
     def margin_bps(self, market: int) -> tuple[int, int, int]:
         """Initial, floor and maintenance [bps]."""
@@ -339,7 +342,7 @@ class OptionEngine:
         _check_open(key, mark, now)
         return key, mark
 
-    def _execute(self, account: str, orders: Sequence[Order], now: int) -> Done:
+    def _execute(self, account: str, orders: Sequence[Order], most_cost: int, now: int) -> Done:
         """A settled trade but for limit and margin."""
         key, mark = self._enter(orders, now)
         market = market_of(key)
@@ -350,7 +353,7 @@ class OptionEngine:
         fill = self.book.apply(account, orders, mark, now)
         closing = self._check_fill(fill, key, due, now)
         answer = self.inventory.trade(market, mark, replace(fill.change, closing=closing), now)
-        outcome = self._conclude(fill, market, answer)
+        outcome = self._conclude(fill, market, answer, most_cost)
         settlement = Settlement(cash=outcome.cash, reserve=answer.charge - answer.release, fees=outcome.fees)
         cash, mask = self._settle(account, market, fill.holds, settlement)
         return Done(outcome, market, cash, mask, closing, fill.is_short)
@@ -391,14 +394,15 @@ class OptionEngine:
                 require(fill.market_interest <= p.cap_market // LOT, "options: market cap")
         return closing
 
-    def _conclude(self, fill: Fill, market: int, answer: Quote) -> OptionOutcome:
+    def _conclude(self, fill: Fill, market: int, answer: Quote, most_cost: int) -> OptionOutcome:
         half_spread = min(answer.half_spread, fill.spread_cap)
+        charge = min(answer.charge, max(most_cost - half_spread, 0))
         return OptionOutcome(
             fill.premium,
             half_spread,
-            answer.charge,
+            charge,
             half_spread * self.configs[market].fee_share_bps // BPS,
-            -(fill.premium + half_spread + answer.charge),
+            -(fill.premium + half_spread + charge),
         )
 
     def _sync_mask(self, mask: int, synced: int, fresh: bool, now: int) -> None:

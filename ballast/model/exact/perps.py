@@ -316,7 +316,7 @@ class PerpEngine:
         """Change the account's position."""
         require(now <= deadline, "perps: expired")
         mark = self.oracle.sync(market, now)
-        fill = self._fill(account, market, size_delta, mark, False, now)
+        fill = self._fill(account, market, size_delta, mark, NO_LIMIT, False, now)
         extra = fill.outcome.half_spread + fill.outcome.charge
         _check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
         cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
@@ -335,13 +335,13 @@ class PerpEngine:
             require(self.margin.check_initial(account, cash, mask, now), "margin: below initial")
         return fill.outcome
 
-    def close_for(self, account: str, market: int, size_delta: int, checked: bool, now: int) -> Outcome:
-        """``trade`` of another account that shrinks its position and does not flip it."""
-        return self._close(account, market, size_delta, False, checked, now)
+    def close_for(self, account: str, market: int, size_delta: int, most_cost: int, checked: bool, now: int) -> Outcome:
+        """``trade`` of another account that shrinks its position; the charge beyond ``most_cost`` LPs pay."""
+        return self._close(account, market, size_delta, most_cost, False, checked, now)
 
     def deleverage(self, account: str, market: int, size_delta: int, now: int) -> Outcome:
         """Shrink a position at the mark: LPs pay the charge, or get the rebate."""
-        return self._close(account, market, size_delta, True, False, now)
+        return self._close(account, market, size_delta, 0, True, False, now)
 
     def transfer(self, giver: str, taker: str, market: int, size: int, now: int) -> None:
         """Move a part of an account's position to another at the mark."""
@@ -450,6 +450,10 @@ class PerpEngine:
         require(market < MAX_MARKETS, "perps: not listed")
         return self.config(market).params.penalty_bps
 
+    def min_size(self, market: int) -> int:
+        """Of a position after a trade that is not closing [base, WAD]."""
+        return self.config(market).params.min_size
+
     def position(self, account: str, market: int) -> Position:
         """The stored position."""
         return self.positions.get((account, market), NO_POSITION)
@@ -474,13 +478,17 @@ class PerpEngine:
 
     # ── internal ──
 
-    def _fill(self, account: str, market: int, size_delta: int, mark: Mark, at_mark: bool, now: int) -> Fill:
+    def _fill(
+        self, account: str, market: int, size_delta: int, mark: Mark, most_cost: int, at_mark: bool, now: int
+    ) -> Fill:
         """A trade but for its settlement: plan it, report it to Inventory, write it. At mark LPs pay the charge."""
         plan = self._plan(account, market, size_delta, mark, now)
         answer = self.inventory.trade(market, mark, plan.change, now)
         reserve = answer.charge - answer.release
         if at_mark:
             answer = replace(answer, half_spread=0, charge=0)
+        elif answer.charge > 0:
+            answer = replace(answer, charge=min(answer.charge, max(most_cost - answer.half_spread, 0)))
         outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
         book = plan.book
         self._save_book(
@@ -559,10 +567,12 @@ class PerpEngine:
         require(mark.fresh, "oracle: stale price")
         return config
 
-    def _close(self, account: str, market: int, size_delta: int, at_mark: bool, checked: bool, now: int) -> Outcome:
+    def _close(
+        self, account: str, market: int, size_delta: int, most_cost: int, at_mark: bool, checked: bool, now: int
+    ) -> Outcome:
         """A settled trade that only closes."""
         mark = self.oracle.sync(market, now)
-        fill = self._fill(account, market, size_delta, mark, at_mark, now)
+        fill = self._fill(account, market, size_delta, mark, most_cost, at_mark, now)
         require(fill.closing, "perps: not closing")
         cash, mask = self.clearinghouse.settle(account, fill.settlement, by_engine=True)
         if checked and mask >> OPTION_BIT != 0:

@@ -718,6 +718,23 @@ def test_close_for_is_the_trade_of_the_account(world: OptionWorld, trader: str) 
     assert world.clearinghouse.account(trader)[1] == 0
 
 
+def test_close_for_charges_no_more_than_an_account_has(world: OptionWorld, trader: str, other: str) -> None:
+    """Of the charge LPs pay what is beyond `most_cost`; the reserve gets all of it, the spread is not touched."""
+    world.option(trader, {"2000C": 300})
+    world.option(other, {"2000C": -290})
+    for room, most in ((0, 0), (0, None), (WAD // 100, None)):
+        orders = world.orders({"2000C": -50})
+        quoted = world.quote(trader, orders)
+        assert quoted.charge > WAD // 100
+        reserve, cash = world.clearinghouse.vault_ledger()[1], world.cash(trader)
+        most = quoted.half_spread + room if most is None else most
+        outcome = world.close_for_options(trader, orders, most_cost=most).value
+        assert (outcome.half_spread, outcome.charge) == (quoted.half_spread, room)
+        assert world.cash(trader) - cash == quoted.cash + quoted.charge - room
+        assert world.clearinghouse.vault_ledger()[1] == reserve + quoted.charge
+        world.check()
+
+
 def test_close_for_renews_a_board_that_is_due(world: OptionWorld, trader: str) -> None:
     world.option(trader, {"2000C": 5})
     world.warp(1_801)
@@ -1097,7 +1114,7 @@ def test_operation_under_way_refuses_trades_and_quotes(world: OptionWorld, trade
     calls = (
         world.options.tx("quote", trader, orders),
         world.options.tx("trade", orders, 2**255 - 1, world.now),
-        world.options.tx("close_for", trader, closing, False),
+        world.options.tx("close_for", trader, closing, 0, False),
         world.options.tx("transfer", trader, other, moved),
     )
     world.options.grant_role.send(world.operation, Role.CLOSER, sender=world.governor)

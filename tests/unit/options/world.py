@@ -11,7 +11,7 @@ from eth_account import Account
 from ballast.boards import FEEDERS
 from ballast.chain import Contract, Receipt, Reverted, RevmChain, reverts
 from ballast.model.exact import option_book
-from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD
+from ballast.model.exact.fixed import MARKETS, OPTION_BIT, UINT_MAX, WAD
 from ballast.model.exact.option_book import (
     DAY,
     LOT,
@@ -284,11 +284,13 @@ class OptionWorld(World):
         for start in range(0, len(legs), 8):
             self.send(account, [Order(series, lots * LOT) for series, lots in legs[start : start + 8]])
 
-    def close_for_options(self, account: str, orders: Sequence[Order], checked: bool = False) -> Receipt:
+    def close_for_options(
+        self, account: str, orders: Sequence[Order], checked: bool = False, most_cost: int = UINT_MAX
+    ) -> Receipt:
         plain = [astuple(order) for order in orders]
         return self.do(
-            lambda: self.options.close_for.send(account, plain, checked, sender=self.liquidator),
-            lambda twin: _engine(twin).close_for(account, orders, checked, self.now),
+            lambda: self.options.close_for.send(account, plain, most_cost, checked, sender=self.liquidator),
+            lambda twin: _engine(twin).close_for(account, orders, most_cost, checked, self.now),
         )
 
     def transfer_options(self, giver: str, taker: str, orders: Sequence[Order]) -> Receipt:

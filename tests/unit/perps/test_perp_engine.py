@@ -584,7 +584,7 @@ def test_operation_under_way_refuses_closer(world: World, trader: str, other_tra
     world.trade(trader, ETH, 4 * WAD)
     world.engine.grant_role.send(world.operation, Role.CLOSER, sender=world.governor)
     for function, arguments in (
-        ("close_for", (trader, ETH, -WAD, False)),
+        ("close_for", (trader, ETH, -WAD, 0, False)),
         ("deleverage", (trader, ETH, -WAD)),
         ("transfer", (trader, other_trader, ETH, WAD)),
     ):
@@ -655,6 +655,22 @@ def test_close_for_is_the_trade_of_the_account(world: World, trader: str, other_
     assert tuple(receipt.one("Trade"))[:3] == (trader, ETH, 400 * WAD // part)
     assert world.clearinghouse.account(trader)[1] == (0 if part == 1 else 1)
     world.check()
+
+
+def test_close_for_charges_no_more_than_an_account_has(world: World, trader: str, other_trader: str) -> None:
+    """Of the charge LPs pay what is beyond `most_cost`; the reserve gets all of it, the spread is not touched."""
+    world.trade(trader, ETH, -400 * WAD)
+    world.trade(other_trader, ETH, 390 * WAD)  # so that closing has a charge
+    for room, most in ((0, 0), (0, None), (WAD // 10, None)):
+        quoted = world.engine.quote(trader, ETH, 100 * WAD)
+        assert quoted.charge > WAD // 10
+        reserve, cash = world.clearinghouse.vault_ledger()[1], world.cash(trader)
+        most = quoted.half_spread + room if most is None else most
+        outcome = world.close_for(trader, ETH, 100 * WAD, most_cost=most).value
+        assert (outcome.half_spread, outcome.charge) == (quoted.half_spread, room)
+        assert world.cash(trader) - cash == quoted.cash + quoted.charge - room
+        assert world.clearinghouse.vault_ledger()[1] == reserve + quoted.charge
+        world.check()
 
 
 def test_close_for_checked_asks_margin_what_trade_would(world: World, trader: str) -> None:
@@ -1109,7 +1125,7 @@ def test_privileged_function_by_stranger_reverts(world: World, function: str) ->
         "list_market": (2, astuple(PERP)),
         "set_params": (ETH, astuple(PERP)),
         "lower_caps": (ETH, 0, 0),
-        "close_for": (world.governor, ETH, 1, False),
+        "close_for": (world.governor, ETH, 1, 0, False),
         "deleverage": (world.governor, ETH, 1),
         "transfer": (world.governor, world.guardian, ETH, 1),
     }.get(function, (ETH,))

@@ -11,7 +11,7 @@ import pytest
 
 from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain
 from ballast.model.exact.clearing import Clearinghouse
-from ballast.model.exact.fixed import OPTION_BIT
+from ballast.model.exact.fixed import OPTION_BIT, UINT_MAX
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.inventory import Params as InventoryTwinParams
@@ -207,10 +207,12 @@ class World:
     def close(self, account: str, market: int) -> Receipt:
         return self.trade(account, market, -self.position(account, market).size)
 
-    def close_for(self, account: str, market: int, size_delta: int, checked: bool = False) -> Receipt:
+    def close_for(
+        self, account: str, market: int, size_delta: int, checked: bool = False, most_cost: int = UINT_MAX
+    ) -> Receipt:
         return self.do(
-            lambda: self.engine.close_for.send(account, market, size_delta, checked, sender=self.liquidator),
-            lambda twin: twin.perp_engine.close_for(account, market, size_delta, checked, self.now),
+            lambda: self.engine.close_for.send(account, market, size_delta, most_cost, checked, sender=self.liquidator),
+            lambda twin: twin.perp_engine.close_for(account, market, size_delta, most_cost, checked, self.now),
         )
 
     def deleverage(self, account: str, market: int, size_delta: int) -> Receipt:
