@@ -193,6 +193,18 @@ def test_liquidate_takes_what_is_enough_and_no_more(world: LiquidationWorld, wea
     world.check()
 
 
+def test_liquidate_options_of_any_market(world: LiquidationWorld, weak: str, taker: str) -> None:
+    world.option(weak, {"60000C": -2, "70000C": -1}, market=BTC)
+    world.trade(weak, ETH, WAD)
+    world.leave(weak, -3_000 * WAD)
+    orders = world.orders({"60000C": 1, "70000C": 1}, market=BTC)
+    for act in (world.liquidate_options, lambda *wanted: world.take_options(*wanted, by=taker)):
+        with world.undone():
+            act(weak, orders)
+            assert world.held(weak)[world.series("60000C", market=BTC)] > -2 * 10**6
+            world.check()
+
+
 def test_liquidate_takes_no_more_than_was_asked_for(world: LiquidationWorld, weak: str) -> None:
     world.trade(weak, ETH, 400 * WAD)
     world.leave(weak, -3_000 * WAD)
@@ -352,6 +364,7 @@ def test_penalty_is_shared_by_caller_lps_and_insurance(world: LiquidationWorld, 
 def test_penalty_does_not_lower_equity_over_maintenance(world: LiquidationWorld, weak: str) -> None:
     """Where equity is small the penalty is what is left beyond the same ratio, or nothing."""
     world.trade(weak, ETH, 100 * WAD)
+    world.trade(world.traders[1], ETH, -400 * WAD)  # so that closing costs a charge, too
     world.leave(weak, -9_900 * WAD)
     before = world.health(weak)
     assert 0 < before.equity < 150 * WAD
@@ -361,7 +374,7 @@ def test_penalty_does_not_lower_equity_over_maintenance(world: LiquidationWorld,
         assert liquidated.penalty == 0
         assert before.equity * (before.maintenance - after.maintenance) < before.maintenance * cost
         assert after.equity == before.equity - cost
-        assert liquidated.reward == 0 < spread  # insurance has nothing
+        assert liquidated.reward == 0 < spread < cost  # insurance has nothing
     world.give(weak, 300 * WAD)
     before, liquidated = world.health(weak), world.liquidate_perp(weak, size=50 * WAD)
     after = world.health(weak)
@@ -575,6 +588,7 @@ def check_outcome(world: LiquidationWorld, account: str, before: Health, receipt
 
 def random_account(world: LiquidationWorld, account: str, rng: np.random.Generator) -> None:
     """Perpetuals and options of up to three boards."""
+    world.set_price(ETH, 2_000 * WAD + int(rng.integers(1, 10**9)))
     strikes = {ETH: (1_600, 1_900, 2_000, 2_200, 2_600), BTC: (50_000, 60_000, 70_000)}
     for market, size in ((ETH, 100), (BTC, 3)):
         if rng.random() < 0.6:
