@@ -10,7 +10,7 @@
 
             share     (I - E) / (I - I' - P) of the request, at most all of it: that brings the account back to its initial
                       requirement, but for what closing costs, as the requirement is convex in what is closed
-            penalty   the engine's rate on the notional of perpetuals and of options short; at most what leaves E >= M
+            penalty   the engine's rate on the notional of perpetuals and of options short; at most what keeps E / M from falling
             charge    of what the vault takes: at most E, less the half-spread; LPs pay the rest into their own reserve
             discount  60 % of the penalty to who takes, growing to all of it as E falls to 0; the liquidator's share of it (see
                       Clearinghouse) to who has the vault take
@@ -19,8 +19,8 @@
 
         Invariants: I9 an account can be liquidated iff E < M: neither a top-up nor a close that leaves it there stops a
         liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed, the hedge
-        of something else, cannot go first. No penalty leaves E below M, hence none lowers E / M; the cost of closing at the vault
-        may, where E is below it in proportion to the part of M that goes. Of a perpetual less than the market's least size is never
+        of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may, where E is below it in
+        proportion to the part of M that goes: then there is no penalty. Of a perpetual less than the market's least size is never
         left. Who takes ends above initial margin at fresh marks.
         Penalties go to caller, LPs and insurance.
 @dev    A small penalty is no reason to call. So the caller gets at least the half-spread that the account has just paid, up to
@@ -364,11 +364,14 @@ def _pay_taker(case: Case) -> ILiquidator.Result:
 def _affordable(case: Case, cost: int256) -> uint256:
     """
     @param cost [quote, WAD] of closing
-    @return [quote, WAD] the most that leaves the account at its maintenance requirement, rounded down
+    @return [quote, WAD] the most that leaves equity / maintenance where it was, rounded down
     """
+    if case.before.equity <= 0:
+        return 0
     maintenance: uint256 = case.before.maintenance
-    left: uint256 = maintenance - wad.mul_down(wad.sub_floor(maintenance, case.maintenance), case.share)
-    return convert(max(case.before.equity - cost - convert(left, int256), 0), uint256)
+    left: uint256 = maintenance - wad.mul_down(maintenance - case.maintenance, case.share)
+    kept: uint256 = wad.mul_div_up(convert(case.before.equity, uint256), left, maintenance)
+    return convert(max(case.before.equity - cost - convert(kept, int256), 0), uint256)
 
 
 @internal

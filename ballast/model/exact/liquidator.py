@@ -261,7 +261,9 @@ def _times_up(size: int, share: int, step: int) -> int:
 
 
 def _affordable(case: Case, cost: int) -> int:
-    """The most that leaves the account at its maintenance requirement, rounded down [quote, WAD]."""
-    maintenance = case.before.maintenance
-    left = maintenance - mul_down(max(maintenance - case.maintenance, 0), case.share)
-    return max(case.before.equity - cost - left, 0)
+    """The most that leaves equity / maintenance where it was, rounded down [quote, WAD]."""
+    equity, maintenance = case.before.equity, case.before.maintenance
+    if equity <= 0:
+        return 0
+    left = maintenance - mul_down(maintenance - case.maintenance, case.share)
+    return max(equity - cost - mul_div_up(equity, left, maintenance), 0)
