@@ -6,15 +6,17 @@
 """
 @title  Margin: what an account is worth and what it must keep
 @notice Equity = cash + sum over perpetuals of (size * mark - cost - owed) + sum over options: settled ones at their payoff, others
-        at Black-76 on the last smile; of an expired board that is not settled, what is long counts nothing.
+        at Black-76 on the last smile. Where risk or cash is taken, what is long of a board that is over and not settled counts
+        nothing.
         Requirement = sum over markets of
 
             worst loss of perpetual and options over the scenarios + exit cost of the perpetual + floor of every short option,
 
-        one for opening and withdrawing (initial), a lower one below which the account is liquidated (maintenance). Scenarios of a
-        market: spot moves by k / 3 of `range`, k = -3 .. 3, volatility by VOL_UP or -VOL_DOWN. A perpetual, and the delta of
-        an option, is charged for the first `linear` of the move alone, as it would be liquidated then; what an option's value
-        bends is charged for all of it. An option is worth no less than nothing in any of them.
+        one for opening and withdrawing (initial), one below which the account is liquidated (maintenance); initial is at least as
+        much, also where its wider grid steps over what the narrower one hits. Scenarios of a market: spot moves by k / 3 of
+        `range`, k = -3 .. 3, volatility by VOL_UP or -VOL_DOWN. A perpetual, and the delta of an option, is charged for the first
+        `linear` of the move alone, as it would be liquidated then; what an option's value bends is charged for all of it. An
+        option is worth no less than nothing in any of them.
 
                         linear                          range                           volatility
             initial     initial_bps of the perpetual    initial_bps of the options      VOL_UP, VOL_DOWN
@@ -326,8 +328,9 @@ def _assess(
 ) -> IMargin.Health:
     """
     @param change [base, WAD] added to the perpetual in `market` for the requirement, not for equity
-    @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be known, since
-           the price of now is not the one they will be settled at. What was not asked for may be answered 0.
+    @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be known, and
+           what it is owed counts nothing: the price of now is not the one they will be settled at. What was not asked for may be
+           answered 0.
     """
     health: IMargin.Health = IMargin.Health(equity=cash, initial=0, maintenance=0)
     optioned: uint256 = mask >> c.OPTION_BIT
@@ -388,6 +391,7 @@ def _scenarios(
     board: Board = empty(Board)
     exact: int256 = 0               # [quote, WAD**2] value of what is not settled
     shorts: uint256 = 0             # [base, WAD]
+    has_long: bool = False
     for leg: IOptionBook.Leg in held:
         if leg.market != market:
             continue
@@ -395,10 +399,9 @@ def _scenarios(
             payoff: uint256 = requirement._intrinsic(leg.strike, leg.is_put, leg.settlement)
             result.equity += requirement._worth(leg.size, payoff)
             continue
-        if block.timestamp >= leg.expiry:
-            if leg.size > 0:
-                continue
-            assert mode != INITIAL, "margin: settle first"
+        if mode == INITIAL and block.timestamp >= leg.expiry:
+            assert leg.size > 0, "margin: settle first"
+            continue
         if leg.expiry != board.expiry:
             board = self._board(market, leg.expiry)
         kd: uint256 = unsafe_mul(leg.strike, board.discount) >> 96
@@ -418,6 +421,8 @@ def _scenarios(
         exact += leg.size * convert(unit, int256)
         if leg.size < 0:
             shorts += convert(-leg.size, uint256)
+        else:
+            has_long = True
         v: uint256 = unsafe_div(unsafe_mul(min(vol, black76.MAX_VOL), board.root), c.WAD)
         lines.append(
             Line(
@@ -433,14 +438,15 @@ def _scenarios(
     worth: int256 = signed.floor_div(exact, c.SWAD)
     result.equity += worth
     tail: uint256 = wad.mul_div_up(shorts * spot, floor_bps, c.WAD * c.BPS)
-    if mode & INITIAL != 0:
-        least: int256 = self._least(lines, size, spot, initial_bps, range_bps, c.BPS)
-        result.initial = convert(max(worth - least, 0), uint256) + tail
-    if mode & MAINTENANCE != 0:
+    # what is long may lose the most between two spots of the wider grid: then the narrower one asks for more
+    if mode & MAINTENANCE != 0 or has_long:
         least: int256 = self._least(
             lines, size, spot, maintenance_bps, range_bps * share_bps // c.BPS, share_bps
         )
         result.maintenance = convert(max(worth - least, 0), uint256) + wad.mul_div_up(tail, share_bps, c.BPS)
+    if mode & INITIAL != 0:
+        least: int256 = self._least(lines, size, spot, initial_bps, range_bps, c.BPS)
+        result.initial = max(convert(max(worth - least, 0), uint256) + tail, result.maintenance)
     return result
 
 

@@ -236,10 +236,9 @@ class Margin:
             if leg.settlement != 0:
                 settled += worth(leg.size, intrinsic(leg.strike, leg.is_put, leg.settlement))
                 continue
-            if now >= leg.expiry:
-                if leg.size > 0:
-                    continue
-                require(mode != INITIAL, "margin: settle first")
+            if mode == INITIAL and now >= leg.expiry:
+                require(leg.size > 0, "margin: settle first")
+                continue
             line, unit = self._line(leg, spot, now)
             lines.append(line)
             exact += leg.size * unit
@@ -247,11 +246,12 @@ class Margin:
         total = floor_div(exact, WAD)
         tail = mul_div_up(shorts * spot, floor_bps, WAD * BPS)
         initial = maintenance = 0
-        if mode & INITIAL:
-            initial = max(total - _least(lines, size, spot, perp.initial_bps, range_bps, BPS), 0) + tail
-        if mode & MAINTENANCE:
+        if mode & MAINTENANCE or any(line.size > 0 for line in lines):
             least = _least(lines, size, spot, perp.maintenance_bps, range_bps * share_bps // BPS, share_bps)
             maintenance = max(total - least, 0) + mul_div_up(tail, share_bps, BPS)
+        if mode & INITIAL:
+            initial = max(total - _least(lines, size, spot, perp.initial_bps, range_bps, BPS), 0) + tail
+            initial = max(initial, maintenance)
         return Health(settled + total, initial, maintenance)
 
     def _line(self, leg: OptionLeg, spot: int, now: int) -> tuple[_Line, int]:
