@@ -163,7 +163,14 @@ def withdrawable(w: World, account: str) -> int:
     cash, mask = ledger.account(account)
     if mask or (w.frozen and not ledger.finalised):
         return 0
-    return cash if ledger.lp >= 0 or not w.frozen else max(cash * ledger.cash_ratio() // WAD - 1, 0)
+    return payable(w, cash)
+
+
+def payable(w: World, cash: int) -> int:
+    """What a withdrawal of cash pays after global settlement, in proportion to what there is for all [quote, WAD]."""
+    ledger = w.twin.clearinghouse
+    free = ledger.free_cash()
+    return cash * free // (free - ledger.lp) if ledger.finalised and ledger.lp < 0 else cash
 
 
 @action("{owner} lets {operator} act at {contract}: {on}")

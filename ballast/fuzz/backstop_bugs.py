@@ -225,18 +225,18 @@ CLOSED_AT_THE_RECORDED_PRICE = Bug(
         Edit(
             ENGINE,
             "    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)\n"
-            "    fill: Fill = self._fill(account, market, size_delta, mark, at_mark)\n",
+            "    fill: Fill = self._fill(account, market, size_delta, mark, most_cost, at_mark)\n",
             "    mark: IPriceOracle.Mark = staticcall ORACLE.last(market)\n"
-            "    fill: Fill = self._fill(account, market, size_delta, mark, at_mark)\n",
+            "    fill: Fill = self._fill(account, market, size_delta, mark, most_cost, at_mark)\n",
         ),
     ),
     (
         Edit(
             PERPS_TWIN,
             "        mark = self.oracle.sync(market, now)\n"
-            "        fill = self._fill(account, market, size_delta, mark, at_mark, now)\n",
+            "        fill = self._fill(account, market, size_delta, mark, most_cost, at_mark, now)\n",
             "        mark = self.oracle.last(market, now)\n"
-            "        fill = self._fill(account, market, size_delta, mark, at_mark, now)\n",
+            "        fill = self._fill(account, market, size_delta, mark, most_cost, at_mark, now)\n",
         ),
     ),
     "Levana, December 2023 ($1.15m): execution at an older price than there is",

@@ -18,6 +18,7 @@ from ballast.fuzz.actions import (
     Step,
     action,
     approve_shares,
+    payable,
     recall,
     redeem,
     spend,
@@ -262,8 +263,8 @@ def _check_nothing_is_left(w: World) -> None:
     mute = {"cash": 0, "claims": 0, "shares": 0}
     for owner, state in ledger.accounts.items():
         if owner not in people:
-            mute["cash"] += state.cash * ledger.cash_ratio() // WAD
-            mute["cash"] += _unpaid(w, owner)
+            claim = w.settlement.profit_of.get(owner, NO_CLAIM)
+            mute["cash"] += payable(w, state.cash) + claim.amount - claim.paid
     positions = {name: w.vault.position(name) for name in w.vault.epochs.records if name not in people}
     mute["claims"] = sum(position.claimable_assets for position in positions.values())
     given = sum(claim.amount for claim in w.settlement.shares_of.values())
@@ -275,11 +276,6 @@ def _check_nothing_is_left(w: World) -> None:
     allowed = sum(mute.values()) + payments * (w.scale + 4)
     if left > allowed:
         raise Broken("i1_nothing_is_left_at_the_end", f"{left} left, contracts own {mute}, {ledger.buckets()}")
-
-
-def _unpaid(w: World, owner: str) -> int:
-    claim = w.settlement.profit_of.get(owner, NO_CLAIM)
-    return claim.amount - claim.paid
 
 
 # ---- what to try

@@ -54,11 +54,12 @@ def liquidate_options(w: World, who: str, victim: str, orders: Legs) -> None:
 
 @action("{who} liquidates up to {amount:base} {market:market} of {victim}, and options: {orders:orders}")
 def liquidate(w: World, who: str, victim: str, market: int, amount: int, orders: Legs) -> None:
-    """Perpetual and options that hedge each other, together, at the vault's quotes. All of a market can always go: it
-    asks for more margin than nothing does."""
+    """Perpetual and options that hedge each other, together, at the vault's quotes. All of a market can always go, as it
+    asks for more margin than nothing does; what is over must be settled before."""
     account, caller, listed = w.address(victim), w.address(who), [Order(*order) for order in orders]
     held, live = w.twin.perp_engine.position(account, market).size, live_options(w, account, market)
-    whole = amount >= abs(held) and orders == live and (held or live)
+    over = any(market_of(key) == market and expiry_of(key) <= w.now for key in map(board_of, _legs(w, account)))
+    whole = amount >= abs(held) and orders == live and (held or live) and not over
     outcome = _liquidate(
         w, who, victim, "liquidate", (account, market, amount, [tuple(order) for order in orders]),
         lambda t: _liquidator(t).liquidate(account, market, amount, listed, caller, w.now),
@@ -68,10 +69,14 @@ def liquidate(w: World, who: str, victim: str, market: int, amount: int, orders:
         raise Broken("i9_nobody_below_maintenance_is_stuck", f"{victim}: {outcome.reason!r}")
 
 
+def _legs(w: World, account: str) -> dict[int, int]:
+    """An account's options by series [lots]."""
+    return dict(w.book.legs_of.get(account, {}))
+
+
 def live_options(w: World, account: str, market: int) -> Legs:
     """Orders that close all of an account's options in a market that are not over."""
-    legs = sorted(w.book.legs_of.get(account, {}).items())
-    mine = [(series, lots, board_of(series)) for series, lots in legs]
+    mine = [(series, lots, board_of(series)) for series, lots in sorted(_legs(w, account).items())]
     return [[series, -lots * LOT] for series, lots, key in mine if market_of(key) == market and expiry_of(key) > w.now]
 
 
@@ -109,6 +114,8 @@ def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], 
     # what it is left with after the closing trade is the most that the penalty takes; bad debt is forgiven
     if after.equity < min(left, Fraction(0)) - before.slack or after.equity < left - penalty - before.slack:
         raise Broken("i9_penalty_is_at_most_the_equity_left", told)
+    if after.equity < min(before.equity, Fraction(0)) - half_spread - before.slack:
+        raise Broken("i9_closing_makes_no_debt_but_by_its_spread", told)
     if penalty > 0:
         _check_ratio(before, after, told)
     _check_enough(w, account, before, outcome, told)
@@ -156,10 +163,8 @@ def told_liquidatable(outcome: Outcome, before: Standing) -> None:
 
 def _check_ratio(before: Standing, after: Standing, told: str) -> None:
     """A penalty leaves equity / maintenance at least what it was; there is none where equity is below zero."""
-    if before.equity <= 0:
-        return
     slack = (before.slack + DUST) * (before.maintenance + after.maintenance + abs(before.equity) + abs(after.equity))
-    if after.equity * before.maintenance < before.equity * after.maintenance - slack:
+    if before.equity > 0 and after.equity * before.maintenance < before.equity * after.maintenance - slack:
         raise Broken("i9_a_penalty_never_lowers_the_ratio", told)
 
 
