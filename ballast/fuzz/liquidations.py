@@ -54,8 +54,8 @@ def liquidate_options(w: World, who: str, victim: str, orders: Legs) -> None:
 
 @action("{who} liquidates up to {amount:base} {market:market} of {victim}, and options: {orders:orders}")
 def liquidate(w: World, who: str, victim: str, market: int, amount: int, orders: Legs) -> None:
-    """Perpetual and options that hedge each other, together, at the vault's quotes. All of a market can always go, as it
-    asks for more margin than nothing does; what is over must be settled before."""
+    """Perpetual and options that hedge each other, together, at the vault's quotes. All of a market can always go:
+    it asks for more margin than nothing does. What is over must be settled before."""
     account, caller, listed = w.address(victim), w.address(who), [Order(*order) for order in orders]
     held, live = w.twin.perp_engine.position(account, market).size, live_options(w, account, market)
     over = any(market_of(key) == market and expiry_of(key) <= w.now for key in map(board_of, _legs(w, account)))
