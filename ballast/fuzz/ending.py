@@ -174,7 +174,7 @@ def i13_settlement_equals_the_twin(w: World) -> None:
         same(f"paid to {name} for requests", w.view(contract, "paid_request", who), twin.paid_request.get(key, 0))
     ledger = w.twin.clearinghouse
     same_view(w, "cash ratio", w.system.clearinghouse, "cash_ratio", twin=ledger.cash_ratio)
-    for view in ("totalAssets", "valuation"):  # whoever is asked for a price refuses
+    for view in ("totalAssets", "valuation") if w.frozen else ():  # whoever is asked for a price refuses
         try:
             w.system.vault.call(view)
         except ChainReverted:
