@@ -12,7 +12,6 @@ from typing import Any
 from ballast.fuzz.actions import BARES, Step, action, standing
 from ballast.fuzz.invariants import same
 from ballast.fuzz.liquidations import held_perps, on_anything, with_positions
-from ballast.fuzz.option_checks import COMPARE_EVERY
 from ballast.fuzz.options import Legs, only_shrinks
 from ballast.fuzz.world import ACTORS, TRADERS, Broken, Outcome, World, plain
 from ballast.model.exact.option_book import LOT, Order, board_of, expiry_of, market_of
@@ -110,9 +109,8 @@ def waiting(w: World) -> list[tuple[str, int, bool]]:
 
 
 def i13_requests_equal_the_twin(w: World) -> None:
-    """What everybody whom the action touched waits for, everybody's every few steps."""
-    of_queue, every = w.last in OF_QUEUE, w.actions % COMPARE_EVERY == 0
-    for name in ACTORS if every else w.touched if of_queue else ():
+    """What everybody waits for."""
+    for name in ACTORS:
         account = w.address(name)
         for market in range(len(w.feeds)):
             perp, options = w.queue.perp_request(account, market), w.queue.options_request(account, market)

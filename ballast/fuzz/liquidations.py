@@ -14,7 +14,6 @@ from typing import Any
 
 from ballast.fuzz.actions import Standing, Step, action, standing
 from ballast.fuzz.invariants import owned, same, same_view
-from ballast.fuzz.option_checks import COMPARE_EVERY
 from ballast.fuzz.options import Legs
 from ballast.fuzz.promises import health
 from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Outcome, World, plain
@@ -27,6 +26,7 @@ from ballast.model.exact.system import System as Twin
 HEALTHY = "liquidation: account is healthy"
 DUST = 32  # [wei] what the roundings of one call add up to, of up to eight positions in two accounts
 MAX_ORDERS = 8
+OF_DELEVERAGING = ("nominate", "deleverage")
 
 
 # ---- liquidation
@@ -238,8 +238,6 @@ def deleverage(w: World, who: str, market: int) -> None:
 
 def i13_nominations_equal_the_twin(w: World) -> None:
     """Who is named in each market, with what score, since when; and whether anybody may be."""
-    if w.last not in ("nominate", "deleverage") and w.actions % COMPARE_EVERY:
-        return
     for market in range(len(w.feeds)):
         account, *rest = plain(w.deleverager.nomination(market))
         seen = w.view(w.system.deleverager, "nomination", market)
