@@ -23,7 +23,7 @@ from ballast.demo.options import EVERY, LIST, ORDERS, POST, SLOTS, OptionFloor, 
 from ballast.demo.stage import Stage
 from ballast.keeper import Keeper, Policy, State, Step, no_trade_band
 from ballast.keeper.journal import Journal
-from ballast.keeper.state import Account, Rebalance
+from ballast.keeper.state import Account, Liquidate, Rebalance
 from ballast.system import NO_LIMIT, Sandbox
 
 NETWORK = Path(__file__).with_name("network.yaml")
@@ -186,7 +186,7 @@ class Tally:
     deleveraged: int = 0
     deleveraged_profit: float = 0.0  # that became cash
     closes: int = 0  # that had waited for a price
-    longest_weak: int = 0  # [s] that an account could not be brought back above maintenance
+    longest_weak: int = 0  # [s] that an account below maintenance was left alone
     hedges: int = 0
     hedge_volume: float = 0.0
     hedge_cost: float = 0.0
@@ -426,6 +426,8 @@ class Replay:
                 self._read(result.receipt)
             if result.ending in ("refused", "failed"):
                 self.tally.keeper_refused[f"{result.action.kind}: {result.reason}"] += 1
+            elif isinstance(result.action, Liquidate) and result.ending == "done":
+                self._weak_since.pop(result.action.account, None)
             elif isinstance(result.action, Rebalance) and result.ending == "done":
                 self.hedged.append((self.now, result.action.market, result.action.size_wad / 1e18))
         return step
@@ -440,7 +442,7 @@ class Replay:
         return receipts
 
     def _note_health(self, state: State) -> None:
-        """How far traders are from liquidation, and how long who is below maintenance stays there."""
+        """How far traders are from liquidation, and how long who is below maintenance has been left alone."""
         ratios: list[float | None] = [None] * len(self.actors.traders)
         weak = set()
         for account in state.accounts:

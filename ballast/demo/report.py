@@ -17,6 +17,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 
@@ -329,8 +330,8 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
             "liquidations",
             f"{len(forced)} of {len({found.owner for found in forced})} accounts, "
             f"{sum(_of_a_part(found) for found in forced)} of a part, {sum(found.taken for found in forced)} to the "
-            f"keeper's account, {sum(found.options for found in forced)} of options; nobody was seen below maintenance "
-            f"for longer than {tally.longest_weak} s",
+            f"keeper's account, {sum(found.options for found in forced)} of options; nobody was left alone below "
+            f"maintenance for longer than {tally.longest_weak} s",
         ),
         (
             "penalties",
@@ -394,18 +395,16 @@ def settlement_rows(result: Result) -> list[list[str]]:
 
 
 def liquidation_rows(result: Result) -> list[list[str]]:
-    """Those of the most notional, in order of time."""
+    """Those with most margin, in order of time."""
     largest = sorted(result.liquidations, key=lambda found: -found.maintenance)[:LARGEST]
     return [
         [
-            _clock(found.time),
+            _clock(found.time)[5:],
             _trader(found.owner),
             MARKETS[found.market] + (" options" if found.options else ""),
             "keeper" if found.taken else "vault",
-            f"{found.share:.0%}",
-            "" if found.options else _money(found.closed),
-            _money(found.equity),
-            _money(found.maintenance),
+            f"{found.share:.0%}" + ("" if found.options else f" = {_money(found.closed)}"),
+            f"{_money(found.equity)} / {_money(found.maintenance)}",
             _money(found.penalty),
             _money(found.reward),
             _money(found.bad_debt) if found.bad_debt else "",
@@ -415,12 +414,12 @@ def liquidation_rows(result: Result) -> list[list[str]]:
 
 
 def _trader(owner: str) -> str:
-    """T3, 7x long"""
+    """T3 7x long"""
     if not owner.startswith("T"):
         return owner
     number = int(owner[1:]) - 1
     side = "long" if number < len(LEVERAGES) else "short"
-    return f"{owner}, {LEVERAGES[number % len(LEVERAGES)]:.0f}x {side}"
+    return f"{owner} {LEVERAGES[number % len(LEVERAGES)]:.0f}x {side}"
 
 
 def smile_rows(result: Result) -> list[list[str]]:
@@ -441,10 +440,7 @@ def smile_rows(result: Result) -> list[list[str]]:
 
 SETTLEMENT_HEAD = ("market", "expiry", "price", "LPs paid traders")
 LARGEST = 24  # liquidations that are listed
-LIQUIDATION_HEAD = (
-    "time", "account", "what", "taken by", "part", "closed", "equity before", "maintenance", "penalty", "to the keeper",
-    "bad debt",
-)  # fmt: skip
+LIQUIDATION_HEAD = ("time", "account", "what", "to", "closed", "equity / margin", "penalty", "keeper", "bad debt")
 SMILE_HEAD = ("market", "posted", "expiry", "chain recorded", "quotes", "median error [vol points]", "inside bid-ask")
 
 
@@ -470,7 +466,7 @@ def tables(result: Result) -> Group:
         ("Boards that expired with positions [quote]", SETTLEMENT_HEAD, settlement_rows(result)),
         ("Posted smiles against recorded quotes", SMILE_HEAD, smile_rows(result)),
     ):
-        table = Table(*head, title=title)
+        table = Table(*head, title=title, box=SIMPLE_HEAD, padding=(0, 1))
         for row in rows:
             table.add_row(*row)
         details.append(table)

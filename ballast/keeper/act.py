@@ -34,6 +34,8 @@ from ballast.keeper.state import (
     Trigger,
 )
 
+KEPT = 0.9  # [fraction of the reward expected] for which a position is still taken over
+
 Ending = Literal["done", "failed", "refused", "used", "pending"]
 
 
@@ -109,11 +111,16 @@ class Actor:
                 return s.inventory.tx("sync_all", sender=sender)
 
     def simulate(self, action: Action) -> Reverted | None:
-        """Why the action would fail now, if it would."""
+        """Why the action would fail now, if it would; or why it is not what was decided on."""
+        tx = self.tx(action)
         try:
-            self.chain.read(self.tx(action))
+            answer = self.chain.read(tx)
         except Reverted as error:
             return error
+        if isinstance(action, Liquidate) and action.closing.taken:
+            assert tx.function is not None
+            if tx.function.decode(answer).reward / 1e18 < KEPT * action.closing.reward:
+                return Reverted("keeper: taking it over pays less by now")
         return None
 
     def act(self, actions: list[Action]) -> list[Result]:

@@ -37,7 +37,7 @@ def test_demo_everything_happened(result):
     assert {found.taken for found in result.liquidations} == {False, True}
     assert any(found.share < 1 for found in result.liquidations)
     assert tally.penalties > tally.penalties_keeper > 0
-    assert tally.longest_weak < 300
+    assert tally.longest_weak < 60
     assert tally.rounds == result.scenario.rounds
     assert tally.charges > 0
     assert result.transactions > 500

@@ -181,6 +181,17 @@ def test_step_leaves_to_the_vault_what_its_account_cannot_carry(sandbox, weak):
     assert (result.ending, result.action.closing.taken) == ("done", False)
 
 
+def test_act_does_not_take_over_for_less_than_was_decided(sandbox, weak):
+    taker = sandbox.chain.accounts[3]
+    sandbox.add_margin(taker, 50_000)
+    keeper = Keeper(sandbox.chain, sandbox, taker, policy=Policy(take=40_000.0, take_time=0.0))
+    fall(sandbox, 1_920)
+    (action,) = keeper.plan(keeper.observe())
+    sandbox.push("ETH", 1_870)  # there is nothing left to pay with
+    (result,) = keeper.actor.act([action])
+    assert (result.ending, result.reason) == ("refused", "keeper: taking it over pays less by now")
+
+
 def test_step_a_stale_market_does_not_shield_another(sandbox, keeper, weak):
     sandbox.trade(weak, "BTC", 0.1)
     # only ETH has a round
