@@ -46,10 +46,6 @@ from contracts.math import wad
 
 implements: IDeleverager
 
-# What the engine answers beyond its interface.
-interface IEngineViews:
-    def listed_mask() -> uint256: view
-
 WINDOW: constant(uint256) = 60              # [s] for outbidding
 GRACE: constant(uint256) = 600              # [s] for acting on it
 MAX_TRIGGER_BPS: constant(uint256) = 9_500  # of NAV
@@ -217,7 +213,7 @@ def _sync() -> uint256:
     @notice Records the newest round of every listed market: positions and margin are read at the last marks.
     @return [quote, WAD] open profit over the target, when armed
     """
-    listed: uint256 = staticcall IEngineViews(PERP_ENGINE.address).listed_mask()
+    listed: uint256 = staticcall PERP_ENGINE.listed_mask()
     for market: uint256 in range(c.MAX_MARKETS):
         if (listed >> market) & 1 == 1:
             extcall ORACLE.sync(market)
@@ -229,7 +225,7 @@ def _sync() -> uint256:
 @internal
 @view
 def _status() -> IDeleverager.Status:
-    listed: uint256 = staticcall IEngineViews(PERP_ENGINE.address).listed_mask()
+    listed: uint256 = staticcall PERP_ENGINE.listed_mask()
     prices: DynArray[uint256, c.MAX_MARKETS] = []
     for market: uint256 in range(c.MAX_MARKETS):
         if listed >> market == 0:

@@ -51,17 +51,6 @@ from contracts.perps import positions
 
 implements: IGlobalSettlement
 
-
-interface IPositions:
-    def position(account: address, market: uint256) -> positions.Position: view
-
-interface IMarketCount:
-    def market_count() -> uint256: view
-
-interface IUnsettled:
-    def unsettled(market: uint256) -> uint256: view
-
-
 OUTAGE: constant(uint256) = 86_400              # [s] beyond a price's greatest age that end the system
 PATIENCE: constant(uint256) = 7 * 86_400        # [s] for hedges to come back while LP cash is negative
 MAX_BATCH: constant(uint256) = 32
@@ -133,7 +122,7 @@ def trigger():
     legs: uint256 = 0
     fresh: bool = True
     outage: bool = False
-    for market: uint256 in range(staticcall IMarketCount(ORACLE.address).market_count(), bound=c.MAX_MARKETS):
+    for market: uint256 in range(staticcall ORACLE.market_count(), bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
         long: uint256 = 0
         short: uint256 = 0
@@ -149,7 +138,7 @@ def trigger():
             if long + short + live != 0 and staticcall ORACLE.outage(market) >= OUTAGE:
                 outage = True
         interest += long + short
-        legs += live + staticcall IUnsettled(OPTION_BOOK.address).unsettled(market)
+        legs += live + staticcall OPTION_BOOK.unsettled(market)
         prices.append(mark.price)
         self._terms[market] = terms
         log IGlobalSettlement.Fixed(
@@ -363,7 +352,7 @@ def _perps(account: address, mask: uint256) -> (int256, uint256):
         if (mask >> market) & 1 == 0:
             continue
         terms: IGlobalSettlement.Terms = self._terms[market]
-        held: positions.Position = staticcall IPositions(PERP_ENGINE.address).position(account, market)
+        held: positions.Position = staticcall PERP_ENGINE.position(account, market)
         owed: int256 = positions._owed(held, terms.index_long, terms.index_short)
         value += requirement._value(held.size, held.cost, owed, terms.price)
         interest += signed.magnitude(held.size)

@@ -36,7 +36,6 @@ from contracts import constants as c
 from contracts.clearing import requirement
 from contracts.hedge import records
 from contracts.hedge import rule
-from contracts.inventory import exposure
 from contracts.math import signed
 from contracts.math import wad
 from contracts.options import series
@@ -44,26 +43,12 @@ from contracts.perps import funding
 from contracts.perps import markets as perp_markets
 from contracts.vault import shares as pricing
 
-# What the contracts answer beyond their interfaces.
+# What the contracts answer in structs of modules that import their interfaces.
 interface IEngineViews:
-    def book(market: uint256) -> funding.Book: view
     def config(market: uint256) -> perp_markets.Config: view
 
-interface IInventoryViews:
-    def market_count() -> uint256: view
-    def market(market: uint256) -> exposure.Market: view
-
-interface IOptionViews:
-    def neighbours() -> (address, address, address, address, address): view
-
-interface IBookViews:
-    def neighbours() -> (address, address): view
-
 interface IHedgeViews:
-    def venue_count() -> uint256: view
     def venue(venue_id: uint256) -> records.Listing: view
-    def venue_params(venue_id: uint256) -> IHedgeManager.VenueParams: view
-    def venue_state(venue_id: uint256) -> IHedgeManager.VenueState: view
 
 VIEW_GAS: constant(uint256) = 500_000       # what a venue may burn in one view
 
@@ -97,10 +82,10 @@ def __init__(
     INVENTORY = IInventory(inventory)
     PERP_ENGINE = IPerpEngine(perp_engine)
     OPTION_ENGINE = IOptionEngine(option_engine)
-    OPTION_BOOK = IOptionBook((staticcall IOptionViews(option_engine).neighbours())[4])
+    OPTION_BOOK = IOptionBook((staticcall IOptionEngine(option_engine).neighbours())[4])
     surface: address = empty(address)
     pricer: address = empty(address)
-    surface, pricer = staticcall IBookViews(OPTION_BOOK.address).neighbours()
+    surface, pricer = staticcall OPTION_BOOK.neighbours()
     SURFACE = IVolSurface(surface)
     PRICER = IOptionPricer(pricer)
     HEDGE_MANAGER = IHedgeManager(hedge_manager)
@@ -114,10 +99,10 @@ def markets() -> DynArray[ILens.MarketView, 16]:
     @return every listed market
     """
     views: DynArray[ILens.MarketView, 16] = []
-    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
+    for market: uint256 in range(staticcall INVENTORY.market_count(), bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
         config: perp_markets.Config = staticcall IEngineViews(PERP_ENGINE.address).config(market)
-        book: funding.Book = staticcall IEngineViews(PERP_ENGINE.address).book(market)
+        book: funding.Book = staticcall PERP_ENGINE.book(market)
         # a mark of 0 does not exist: a listed market has a price
         one: int256 = convert(c.WAD * c.WAD // max(mark.price, 1), int256)
         views.append(
@@ -280,7 +265,7 @@ def vault() -> ILens.VaultView:
     marks: DynArray[IPriceOracle.Mark, 16] = []
     prices: DynArray[uint256, 16] = []
     oldest: uint256 = max_value(uint256)
-    for market: uint256 in range(self._market_count(), bound=c.MAX_MARKETS):
+    for market: uint256 in range(staticcall INVENTORY.market_count(), bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
         marks.append(mark)
         prices.append(mark.price)
@@ -348,11 +333,11 @@ def venues() -> DynArray[ILens.VenueView, 8]:
     @return every venue, retired ones included; the index is its id
     """
     views: DynArray[ILens.VenueView, 8] = []
-    count: uint256 = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_count()
+    count: uint256 = staticcall HEDGE_MANAGER.venue_count()
     for venue_id: uint256 in range(count, bound=c.MAX_VENUES):
         listing: records.Listing = staticcall IHedgeViews(HEDGE_MANAGER.address).venue(venue_id)
-        params: IHedgeManager.VenueParams = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_params(venue_id)
-        stored: IHedgeManager.VenueState = staticcall IHedgeViews(HEDGE_MANAGER.address).venue_state(venue_id)
+        params: IHedgeManager.VenueParams = staticcall HEDGE_MANAGER.venue_params(venue_id)
+        stored: IHedgeManager.VenueState = staticcall HEDGE_MANAGER.venue_state(venue_id)
         used: uint256 = rule._turnover(stored.used, block.timestamp - stored.traded_at, params.turnover, 0)
         answer: ILens.VenueView = empty(ILens.VenueView)
         answer.venue_id = venue_id
@@ -390,15 +375,9 @@ def contracts() -> (address, address, address, address, address, address, addres
 
 @internal
 @view
-def _market_count() -> uint256:
-    return staticcall IInventoryViews(INVENTORY.address).market_count()
-
-
-@internal
-@view
 def _delta(market: uint256) -> int256:
     """@return [base, WAD] of the vault"""
-    return (staticcall IInventoryViews(INVENTORY.address).market(market)).delta
+    return (staticcall INVENTORY.market(market)).delta
 
 
 @internal

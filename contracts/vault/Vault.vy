@@ -97,10 +97,6 @@ exports: (
 )
 
 
-interface IMarketCount:
-    def market_count() -> uint256: view
-
-
 # What a price is made from.
 struct Funds:
     net: int256                 # [quote, WAD] NAV, not floored
@@ -684,7 +680,7 @@ def _survey() -> Survey:
     survey: Survey = empty(Survey)
     survey.oldest = max_value(uint256)
     prices: DynArray[uint256, c.MAX_MARKETS] = []
-    count: uint256 = staticcall IMarketCount(INVENTORY.address).market_count()
+    count: uint256 = staticcall INVENTORY.market_count()
     for market: uint256 in range(count, bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
         if not mark.fresh:
