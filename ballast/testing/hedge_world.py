@@ -1,4 +1,4 @@
-"""The whole system around a hedge: real contracts, a real Uniswap v3 pool, a feed the test writes."""
+"""The whole system around a hedge: real contracts, a real Uniswap v3 pool, a real Aave v3, a feed the test writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import IntFlag, auto
 from typing import Any
 
 from ballast.chain import Chain, Contract, Receipt
+from ballast.chain.aave import ETHER, Aave, Terms
 from ballast.chain.uniswap import Pool, Uniswap
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueParams
@@ -19,6 +20,9 @@ PRICE = 2_000 * WAD
 MARKET = 0
 TWAP_WINDOW = 300
 LP_CASH = 10_000_000  # [quote]
+TARGET_HEALTH = 15 * WAD // 10
+FLOOR_HEALTH = 125 * WAD // 100
+PAUSE_MARKDOWN_BPS = 1_000
 FOREVER = 2**255
 INVENTORY_PARAMS = replace(INVENTORY, sweep_age=3_600, borrow_kink=10 * PERCENT)
 INVENTORY_MARKET_PARAMS = replace(INVENTORY_MARKET, deviation=0)
@@ -82,6 +86,7 @@ class World:
     pool: Pool | None = None
     venue: Contract | None = None
     double: Contract | None = None
+    aave: Aave | None = None
     price: int = PRICE
 
     # ---- units
@@ -282,18 +287,49 @@ def add_uniswap(
     **changes: int,
 ) -> Contract:
     """A real pool per fee tier, deep around the price and with history, and the venue on it, listed."""
-    w.uniswap = Uniswap.deploy(w.chain)
+    uniswap = _open_pools(w, fees, base_depth)
+    w.venue = w.chain.deploy(
+        "UniswapV3Venue", w.manager, w.clearinghouse, w.base, uniswap.router, list(fees), TWAP_WINDOW
+    )
+    w.list_venue(w.venue, **changes)
+    return w.venue
+
+
+def add_aave(
+    w: World,
+    *,
+    fees: tuple[int, ...] = (500,),
+    base_depth: int = 100_000 * WAD,
+    target_health: int = TARGET_HEALTH,
+    floor_health: int = FLOOR_HEALTH,
+    **changes: int,
+) -> Contract:
+    """A real Aave with 50,000 base and as much quote of a lender's in it, real pools, and the venue on both, listed."""
+    uniswap = _open_pools(w, fees, base_depth)
+    dollar = w.chain.deploy("FeedDouble")
+    dollar.set_round.send(astuple(Round(1, WAD, 0, w.chain.now, True)))
+    w.aave = Aave.deploy(w.chain, {w.quote: (dollar, Terms()), w.base: (w.feed, ETHER)})
+    lender = w.chain.accounts[8]
+    w.aave.supply(w.base, w.base_units(50_000 * WAD), owner=lender)
+    w.aave.supply(w.quote, w.units(50_000 * w.price), owner=lender)
+    w.venue = w.chain.deploy(
+        "AaveShortVenue", w.manager, w.clearinghouse, w.base, uniswap.factory, list(fees), TWAP_WINDOW,
+        w.aave.pool, target_health, floor_health, PAUSE_MARKDOWN_BPS,
+    )  # fmt: skip
+    w.list_venue(w.venue, **changes)
+    return w.venue
+
+
+def _open_pools(w: World, fees: tuple[int, ...], base_depth: int) -> Uniswap:
+    """Uniswap with a deep pool per tier that remembers the window; the first is the world's."""
+    w.uniswap = w.uniswap or Uniswap.deploy(w.chain)
     for fee in fees:
         pool = w.uniswap.create_pool(w.base, w.quote, fee, w.price, observation_cardinality=20)
         deepen(w, pool, base_depth)
         w.pool = w.pool or pool
     w.chain.warp(TWAP_WINDOW + 1)
     w.push()
-    w.venue = w.chain.deploy(
-        "UniswapV3Venue", w.manager, w.clearinghouse, w.base, w.uniswap.router, list(fees), TWAP_WINDOW
-    )
-    w.list_venue(w.venue, **changes)
-    return w.venue
+    return w.uniswap
 
 
 def deepen(w: World, pool: Pool, base_depth: int) -> int:

@@ -10,8 +10,9 @@
 
             cost + keeper's reward + gas <= phi * fall of U.
 
-        Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash or all is frozen, `recall`; SETUP and the governor list venues and
-        set parameters inside the bounds of records.vy; the guardian may only pause a venue.
+        Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash or all is frozen, `recall`, and when a
+        venue's lender is about to take over, `unwind`; SETUP and the governor list venues and set parameters inside the bounds
+        of records.vy; the guardian may only pause a venue.
 
         Invariants: I10 a hedge, reward and gas included, never lowers LP equity by more than phi times the fall of U it
         caused, whoever controls the venue's price meanwhile. I14 a venue that reverts, answers garbage or burns all gas counts
@@ -28,6 +29,7 @@ from interfaces import IClearinghouse
 from interfaces import IHedgeManager
 from interfaces import IHedgeVenue
 from interfaces import IInventory
+from interfaces import ILendingVenue
 from interfaces import IPriceOracle
 from contracts import constants as c
 from contracts.governance import roles
@@ -62,6 +64,15 @@ struct Step:
     prices: IHedgeVenue.Prices
     tolerance: uint256      # [fraction, WAD] fee + band
     released: uint256       # [quote, WAD] reserve due to LPs, not yet booked
+
+# What a step toward zero did that the rule did not judge.
+struct Closing:
+    received: uint256       # [token units] by the Clearinghouse
+    notional: uint256       # [quote, WAD] at the mark
+    cost: int256            # [quote, WAD] at the mark
+    exposure: int256        # [base, WAD] after
+    equity: uint256         # [quote, WAD] after, at the mark
+    release: uint256        # [quote, WAD] reserve due to LPs
 
 # Gas a venue's view may burn. A Uniswap venue needs 10,000; a lending venue an order more.
 VIEW_GAS: constant(uint256) = 250_000
@@ -211,27 +222,55 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
 
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
     extcall IHedgeVenue(step.listing.venue).recall(wanted, limit, step.route)
-    received: uint256 = self._collect(held)
-
-    after: rule.Holdings = self._holdings(step)
-    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
-    change: int256 = exposure - step.state.exposure
-    assert (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(step.state.exposure), "hedge: bad fill"
-    notional: uint256 = wad.mul_up(signed.magnitude(change), price)
-    cost: int256 = rule._loss_at_mid(before, after)
-    most: int256 = convert(wad.mul_up(notional, step.tolerance) + SCALE, int256)
-    assert cost <= most, "hedge: recall too dear"
-    assert cost >= -most, "hedge: impossible gain"
-    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
-    step.state.used = rule._turnover(
-        step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
-    )
-    fall: IInventory.Fall = self._report(step, exposure, before.at_mid, after.at_mid)
-    self._settle(empty(address), 0, step.released + fall.release)
+    closed: Closing = self._judge_closing(step, size, before, held)
+    self._settle(empty(address), 0, step.released + closed.release)
     log IHedgeManager.Recalled(
-        venue_id=venue_id, caller=msg.sender, units=received, cost=cost, exposure=exposure, equity=after.at_mid
+        venue_id=venue_id, caller=msg.sender, units=closed.received, cost=closed.cost, exposure=closed.exposure,
+        equity=closed.equity,
     )
-    return received
+    return closed.received
+
+
+@external
+def unwind(venue_id: uint256, most: uint256) -> uint256:
+    """
+    @notice Closes what a venue that owes must close because its health is below its floor, before its lender sells its
+            collateral at a penalty. A step of at least a quarter of that is paid gas and the reward by size, as far as LP cash
+            goes; a smaller one, for a shallow pool, is not.
+    @dev    U may rise, so the rule cannot judge it; the bands and a price limit do, as in `recall`. Paid steps are few: each
+            brings the venue a quarter of the way from its floor to its target. No cool-down: nobody holds it up with crumbs.
+    @param  most [base, WAD] to close at most
+    @return [base, WAD] closed
+    """
+    extcall CLEARINGHOUSE.begin()
+    step: Step = self._open(venue_id)
+    strain: int256 = staticcall ILendingVenue(step.listing.venue).strain()
+    assert strain != 0, "hedge: venue is healthy"
+    size: int256 = convert(min(most, signed.magnitude(strain)), int256)
+    if strain < 0:
+        size = -size
+    assert size != 0, "hedge: zero size"
+    before: rule.Holdings = self._holdings(step)
+    step = self._priced(step, size)
+    limit: uint256 = max_value(uint256)
+    if size < 0:
+        limit = 0
+    limit = self._limit(size > 0, limit, step.mark.price, step.tolerance)
+    held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
+    extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
+    closed: Closing = self._judge_closing(step, size, before, held)
+    terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
+    change: uint256 = signed.magnitude(closed.exposure - step.state.exposure)
+    paid: uint256 = 0
+    if 4 * change >= signed.magnitude(strain):
+        lp_cash: int256 = (staticcall CLEARINGHOUSE.vault_ledger())[0]
+        paid = self._gas(terms, step) + rule._reward(0, 0, closed.notional, 0, terms.size_reward)
+        paid = min(paid, convert(max(lp_cash, 0), uint256))
+    self._settle(msg.sender, paid, step.released + closed.release)
+    log IHedgeManager.Unwound(
+        venue_id=venue_id, keeper=msg.sender, paid=paid, cost=closed.cost, exposure=closed.exposure, equity=closed.equity
+    )
+    return change
 
 
 @external
@@ -497,6 +536,34 @@ def _collect(held: uint256) -> uint256:
     if received != 0:
         extcall CLEARINGHOUSE.collect(received)
     return received
+
+
+@internal
+def _judge_closing(step: Step, size: int256, before: rule.Holdings, held: uint256) -> Closing:
+    """
+    @notice Books and reports a step toward zero that the rule did not judge: it must be one, and cost no more than the bands.
+    @param  size [base, WAD] signed as asked of the venue
+    @param  held [token units] the Clearinghouse's balance before
+    """
+    received: uint256 = self._collect(held)
+    after: rule.Holdings = self._holdings(step)
+    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
+    change: int256 = exposure - step.state.exposure
+    assert (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(step.state.exposure), "hedge: bad fill"
+    notional: uint256 = wad.mul_up(signed.magnitude(change), step.mark.price)
+    cost: int256 = rule._loss_at_mid(before, after)
+    most: int256 = convert(wad.mul_up(notional, step.tolerance) + SCALE, int256)
+    assert cost <= most, "hedge: recall too dear"
+    assert cost >= -most, "hedge: impossible gain"
+    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
+    spent: Step = step
+    spent.state.used = rule._turnover(
+        step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
+    )
+    fall: IInventory.Fall = self._report(spent, exposure, before.at_mid, after.at_mid)
+    return Closing(
+        received=received, notional=notional, cost=cost, exposure=exposure, equity=after.at_mid, release=fall.release
+    )
 
 
 @internal

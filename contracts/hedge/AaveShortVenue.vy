@@ -1,0 +1,504 @@
+# pragma version 0.4.3
+# pragma evm-version cancun
+# pragma optimize gas
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title  AaveShortVenue: the hedge held as base borrowed on Aave v3 and sold on Uniswap v3
+@notice Short-only: quote is supplied to Aave as collateral, base is borrowed and sold. Both ways are one swap with the pool
+        itself (pools.vy), Aave being dealt with in the pool's callback: to open, what the sale brought is supplied together with
+        what LPs add, and base is borrowed to pay the pool; to close, base bought repays the debt, and the collateral that
+        this sets free pays the pool. So closing needs no cash: it works when LPs have none.
+        Health is Aave's own health factor. A step that opens aims at TARGET_HEALTH and must end at FLOOR_HEALTH or above; one that
+        closes takes home what exceeds TARGET_HEALTH. Below FLOOR_HEALTH `strain` says how much anyone may close through
+        HedgeManager.unwind: long before 1, where Aave sells the collateral at a penalty.
+        Actors: HedgeManager alone may trade. Anyone may `drop_collateral`. Nobody, no role included, can move tokens out except
+        through a swap whose proceeds are supplied or land at the Clearinghouse.
+        Invariants: exposure and equity are what Aave says this contract owns and owes, strangers' gifts and liquidations
+        included, never a counter; between calls neither Aave nor a pool has an allowance, no quote stays here, and no pool may
+        call back; debt never becomes a long position; what LPs can lose here is what they put in.
+@dev    Standard ERC-20 pair of at most 18 decimals. Debt that nothing secures any more is Aave's loss, not LPs', and no hedge
+        either: it counts as no exposure. A paused reserve lets nothing in or out, so equity is marked down while either is; a frozen
+        one only refuses to open. A reserve lent out to the last unit is not marked down: anybody can bring that about
+        for the length of a transaction, and would buy LP shares cheaply by it. HedgeManager's haircut is for that.
+@custom:kill HedgeManager.pause_venue stops opening (closing stays possible); retire_venue stops counting the venue.
+"""
+
+from interfaces import IClearinghouse
+from interfaces import IHedgeVenue
+from interfaces import ILendingVenue
+from contracts import constants as c
+from contracts.hedge import pools
+from contracts.math import wad
+from ethereum.ercs import IERC20
+
+implements: IHedgeVenue
+implements: ILendingVenue
+
+initializes: pools
+
+exports: (
+    pools.QUOTE,
+    pools.BASE,
+    pools.BASE_IS_TOKEN0,
+    pools.TWAP_WINDOW,
+    pools.best_route,
+    pools.prices,
+    pools.routes,
+)
+
+interface Pool:
+    def swap(
+        recipient: address, zero_for_one: bool, amount: int256, sqrt_price_limit_x96: uint160, data: Bytes[1]
+    ) -> (int256, int256): nonpayable
+
+interface Aave:
+    def supply(asset: address, amount: uint256, owner: address, referral: uint16): nonpayable
+    def withdraw(asset: address, amount: uint256, receiver: address) -> uint256: nonpayable
+    def borrow(asset: address, amount: uint256, rate_mode: uint256, referral: uint16, owner: address): nonpayable
+    def repay(asset: address, amount: uint256, rate_mode: uint256, owner: address) -> uint256: nonpayable
+    def setUserUseReserveAsCollateral(asset: address, use: bool): nonpayable
+    def getUserAccountData(user: address) -> Account: view
+    def getConfiguration(asset: address) -> uint256: view
+    def getReserveNormalizedIncome(asset: address) -> uint256: view
+    def getReserveNormalizedVariableDebt(asset: address) -> uint256: view
+    def getReserveData(asset: address) -> ReserveData: view
+
+# Aave's view of a user, in its base currency (US dollars at 8 decimals).
+struct Account:
+    collateral: uint256
+    debt: uint256
+    borrowable: uint256
+    threshold_bps: uint256      # debt beyond this share of collateral may be liquidated
+    ltv_bps: uint256
+    health: uint256             # [WAD]
+
+struct ReserveData:
+    configuration: uint256
+    supply_index: uint256       # [ray]
+    supply_rate: uint256
+    borrow_index: uint256
+    borrow_rate: uint256
+    stable_rate: uint256
+    updated_at: uint256
+    id: uint256
+    a_token: address
+    stable_debt: address
+    variable_debt: address
+    strategy: address
+    treasury: uint256
+    unbacked: uint256
+    isolated_debt: uint256
+
+# Interest since the last step.
+struct Carry:
+    supply_rate: uint256        # [per year, WAD] earned on collateral
+    borrow_rate: uint256        # [per year, WAD] paid on debt
+    elapsed: uint256            # [s] 0: nothing was measured
+
+VARIABLE: constant(uint256) = 2             # Aave's number of the variable rate
+ACTIVE: constant(uint256) = 1 << 56
+FROZEN: constant(uint256) = 1 << 57
+PAUSED: constant(uint256) = 1 << 60
+# Beyond these prices [sqrt, 96 fractional bits] no pool goes: a swap is limited by its amount and our limit price.
+MIN_SQRT_PRICE: constant(uint160) = 4295128740
+MAX_SQRT_PRICE: constant(uint160) = 1461446703485210103287273052203988822378723970341
+# [base token units] by which a balance at Aave may move beyond an amount: three roundings, while its index is below 4.
+ROUNDING: constant(uint256) = 3
+# Collateral asked of LPs in one step, at most this multiple of the step (HedgeManager allows 3).
+MAX_FUNDING: constant(uint256) = 2
+INDEX_MASK: constant(uint256) = 2**104 - 1
+
+HEDGE_MANAGER: public(immutable(address))
+CLEARINGHOUSE: public(immutable(address))
+AAVE: public(immutable(Aave))
+A_QUOTE: public(immutable(IERC20))
+A_BASE: public(immutable(IERC20))
+DEBT: public(immutable(IERC20))
+TARGET_HEALTH: public(immutable(uint256))   # [WAD]
+FLOOR_HEALTH: public(immutable(uint256))    # [WAD]
+# [bps of equity] not counted while a reserve is paused.
+PAUSE_MARKDOWN_BPS: public(immutable(uint256))
+
+# The pool that may call back, the base it trades [token units] and the limit [quote/base, WAD].
+_pool: transient(address)
+_amount: transient(uint256)
+_limit_price: transient(uint256)
+# Both indices [ray] at the last step: supply u104 | borrow u104 | time u48.
+_indices: uint256
+
+
+@deploy
+def __init__(hedge_manager: address, clearinghouse: address, base: address, factory: address,
+             fees: DynArray[uint24, pools.MAX_ROUTES], twap_window: uint256, aave: address,
+             target_health: uint256, floor_health: uint256, pause_markdown_bps: uint256):
+    """
+    @param hedge_manager the only caller of `rebalance` and `recall`
+    @param clearinghouse where the quote token comes from and returns to; names the quote token
+    @param base the hedged asset
+    @param factory Uniswap v3 factory
+    @param fees [1e-6] tiers to use; each pool must exist
+    @param twap_window [s]
+    @param aave Aave v3 Pool; both tokens must be listed
+    @param target_health [WAD] what opening aims at
+    @param floor_health [WAD] below this anyone may unwind
+    @param pause_markdown_bps [bps of equity] not counted while a reserve is paused
+    """
+    quote: address = staticcall IClearinghouse(clearinghouse).asset()
+    pools.__init__(quote, base, factory, fees, twap_window)
+    assert (
+        floor_health >= c.WAD + c.WAD // 10 and target_health >= floor_health + c.WAD // 10
+        and target_health <= 2 * c.WAD
+    ), "venue: health bounds"
+    assert pause_markdown_bps <= c.BPS, "venue: markdown"
+    HEDGE_MANAGER = hedge_manager
+    CLEARINGHOUSE = clearinghouse
+    AAVE = Aave(aave)
+    of_quote: ReserveData = staticcall Aave(aave).getReserveData(quote)
+    of_base: ReserveData = staticcall Aave(aave).getReserveData(base)
+    assert of_quote.a_token != empty(address) and of_base.a_token != empty(address), "venue: not listed at Aave"
+    A_QUOTE = IERC20(of_quote.a_token)
+    A_BASE = IERC20(of_base.a_token)
+    DEBT = IERC20(of_base.variable_debt)
+    TARGET_HEALTH = target_health
+    FLOOR_HEALTH = floor_health
+    PAUSE_MARKDOWN_BPS = pause_markdown_bps
+
+
+# ------------------------------------------------------------------ permissionless
+
+@external
+def drop_collateral(asset: address):
+    """
+    @notice Makes Aave ignore a token other than quote that a stranger has supplied in this contract's name.
+    @dev    Such a gift counts for nothing here, but Aave refuses to pay out quote while one of a user's collaterals has
+            lost its loan-to-value. Health must stay at the floor without it, or but for dust what it was, so nobody brings the
+            position near liquidation.
+    """
+    assert asset != pools.QUOTE.address, "venue: quote is the collateral"
+    before: uint256 = (staticcall AAVE.getUserAccountData(self)).health
+    extcall AAVE.setUserUseReserveAsCollateral(asset, False)
+    after: uint256 = (staticcall AAVE.getUserAccountData(self)).health
+    assert after >= min(FLOOR_HEALTH, before - before // 1_000), "venue: health below the floor"
+
+
+# ------------------------------------------------------------------ HedgeManager
+
+@external
+def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
+    """
+    @notice Opens (size < 0) or closes short exposure on one fee tier, all of it or nothing; a closing beyond the debt is cut to it.
+    @param  size [base, WAD] cut to whole token units, toward zero, less Aave's roundings
+    @param  limit_price [quote/base, WAD] worst average price, fee included; rounded in favour of the limit
+    @return [base, WAD] change of exposure, measured
+    """
+    assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
+    before: int256 = self._exposure()
+    amount: uint256 = convert(abs(size), uint256) // pools.BASE_SCALE
+    if size > 0:
+        self._close(amount, limit_price, route)
+    else:
+        assert amount > ROUNDING, "venue: size too small"
+        self._open(amount - ROUNDING, limit_price, route)
+    pools._return_quote(CLEARINGHOUSE)
+    return self._exposure() - before
+
+
+@external
+def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
+    """
+    @notice Closes as much as sets `units` of collateral free even at the limit price, or all if that is not enough.
+    @param  units [quote token units]
+    @param  limit_price [quote/base, WAD] worst average price, fee included
+    @return [quote token units] sent to the Clearinghouse
+    """
+    assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
+    before: uint256 = staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE)
+    # a unit closed takes its own worth out of the collateral and sets free what secured it
+    freed: uint256 = limit_price * (self._cover() - c.WAD) // c.WAD
+    wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, freed)
+    self._close(min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1, limit_price, route)
+    pools._return_quote(CLEARINGHOUSE)
+    return staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE) - before
+
+
+@external
+@reentrant
+def uniswapV3SwapCallback(amount0_delta: int256, amount1_delta: int256, data: Bytes[1]):
+    """
+    @notice A pool asks for its payment, having sent what was bought.
+    @dev    Called while this contract is locked. Only by the pool that `_swap` has just called, once.
+    """
+    assert msg.sender == self._pool, "venue: not the pool"
+    self._pool = empty(address)
+    of_base: int256 = amount1_delta
+    of_quote: int256 = amount0_delta
+    if pools.BASE_IS_TOKEN0:
+        of_base = amount0_delta
+        of_quote = amount1_delta
+    amount: uint256 = self._amount
+    worth: uint256 = amount * pools.BASE_SCALE * self._limit_price
+    unit: uint256 = c.WAD * pools.QUOTE_SCALE
+    if of_base < 0:
+        assert (
+            convert(-of_base, uint256) == amount and convert(of_quote, uint256) <= worth // unit
+        ), "venue: not filled at the limit"
+        self._repay()
+        self._pay_quote(msg.sender, convert(of_quote, uint256))
+    else:
+        assert (
+            convert(of_base, uint256) == amount and convert(-of_quote, uint256) >= (worth + unit - 1) // unit
+        ), "venue: not filled at the limit"
+        self._borrow(amount, self._limit_price)
+        assert extcall pools.BASE.transfer(msg.sender, amount, default_return_value=True), "venue: transfer failed"
+
+
+# ------------------------------------------------------------------ views
+
+@view
+@external
+def funding(size: int256, limit_price: uint256) -> uint256:
+    """
+    @notice Quote the manager must send before `rebalance(size, limit_price, ...)`.
+    @return [quote token units] opening: what TARGET_HEALTH needs beyond the collateral there is and what the sale brings
+            at least, at most MAX_FUNDING times the step. Closing: nothing, but the price of it while Aave is too dry to
+            pay out collateral
+    """
+    amount: uint256 = convert(abs(size), uint256) // pools.BASE_SCALE
+    step: uint256 = pools._most(amount, limit_price)
+    if size > 0:
+        if staticcall pools.QUOTE.balanceOf(A_QUOTE.address) >= step:
+            return 0
+        return step
+    lacking: uint256 = self._lacking(staticcall DEBT.balanceOf(self) + amount, limit_price)
+    return min(wad.sub_floor(lacking, step), MAX_FUNDING * step)
+
+
+@view
+@external
+def exposure() -> int256:
+    """
+    @return [base, WAD] base held less base owed
+    """
+    return self._exposure()
+
+
+@view
+@external
+def equity(price: uint256) -> uint256:
+    """
+    @param  price [quote/base, WAD]
+    @return [quote, WAD] collateral and tokens held less debt at the price, not below zero; marked down while a reserve is paused;
+            rounded down
+    """
+    collateral: uint256 = staticcall A_QUOTE.balanceOf(self)
+    assets: uint256 = (collateral + staticcall pools.QUOTE.balanceOf(self)) * pools.QUOTE_SCALE
+    assets += wad.mul_down(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, price)
+    owed: uint256 = 0
+    if collateral != 0:
+        owed = wad.mul_up(staticcall DEBT.balanceOf(self) * pools.BASE_SCALE, price)
+    worth: uint256 = wad.sub_floor(assets, owed)
+    if self._stopped(PAUSED):
+        return worth * (c.BPS - PAUSE_MARKDOWN_BPS) // c.BPS
+    return worth
+
+
+@view
+@external
+def health() -> uint256:
+    """
+    @return [WAD] Aave's health factor; max_value without debt
+    """
+    return (staticcall AAVE.getUserAccountData(self)).health
+
+
+@view
+@external
+def strain() -> int256:
+    """
+    @notice What anyone may close through HedgeManager.unwind because health is below the floor.
+    @dev    Closing x takes x out of debt and collateral: (C - x) * threshold = target * (D - x).
+    @return [base, WAD] size that brings health back to the target but for the cost of the swap; 0: health is above the floor
+    """
+    account: Account = staticcall AAVE.getUserAccountData(self)
+    if account.debt == 0 or account.health >= FLOOR_HEALTH:
+        return 0
+    threshold: uint256 = account.threshold_bps * (c.WAD // c.BPS)
+    short: uint256 = account.debt * TARGET_HEALTH - account.collateral * threshold
+    owed: uint256 = staticcall DEBT.balanceOf(self)
+    amount: uint256 = min((owed * short) // ((TARGET_HEALTH - threshold) * account.debt), owed) + ROUNDING + 1
+    return convert(amount * pools.BASE_SCALE, int256)
+
+
+@view
+@external
+def carry() -> Carry:
+    """
+    @notice What Aave has paid and charged since the last step, as growth of its indices per year, simple interest.
+    """
+    word: uint256 = self._indices
+    elapsed: uint256 = block.timestamp - (word & (2**48 - 1))
+    if word == 0 or elapsed == 0:
+        return empty(Carry)
+    return Carry(
+        supply_rate=self._growth(
+            word >> 152, staticcall AAVE.getReserveNormalizedIncome(pools.QUOTE.address), elapsed
+        ),
+        borrow_rate=self._growth(
+            (word >> 48) & INDEX_MASK, staticcall AAVE.getReserveNormalizedVariableDebt(pools.BASE.address), elapsed
+        ),
+        elapsed=elapsed,
+    )
+
+
+# ------------------------------------------------------------------ internal: steps
+
+@internal
+def _open(amount: uint256, limit_price: uint256, route: uint256):
+    """@param amount [base token units] to sell"""
+    assert not self._stopped(PAUSED | FROZEN), "venue: reserve stopped"
+    self._swap(convert(amount, int256), amount, limit_price, route)
+    assert (staticcall AAVE.getUserAccountData(self)).health >= FLOOR_HEALTH, "venue: health below the floor"
+    self._checkpoint()
+
+
+@internal
+def _close(wanted: uint256, limit_price: uint256, route: uint256):
+    """@param wanted [base token units] to buy"""
+    assert not self._stopped(PAUSED), "venue: reserve stopped"
+    held: uint256 = staticcall pools.BASE.balanceOf(self)
+    owed: uint256 = staticcall DEBT.balanceOf(self)
+    assert owed > held, "venue: nothing to buy back"
+    amount: uint256 = owed - held
+    if wanted < amount:
+        assert wanted > ROUNDING, "venue: size too small"
+        amount = wanted - ROUNDING
+    self._swap(-convert(amount, int256), amount, limit_price, route)
+    self._free()
+    self._checkpoint()
+
+
+@internal
+def _swap(signed_amount: int256, amount: uint256, limit_price: uint256, route: uint256):
+    """@param signed_amount [base token units] as Uniswap has it: positive is paid in, negative taken out"""
+    pool: address = pools.ROUTES[route].pool
+    self._pool = pool
+    self._amount = amount
+    self._limit_price = limit_price
+    # token0 goes in when it is base that is sold, or quote that is paid
+    zero_for_one: bool = pools.BASE_IS_TOKEN0 == (signed_amount > 0)
+    sqrt_limit: uint160 = MAX_SQRT_PRICE
+    if zero_for_one:
+        sqrt_limit = MIN_SQRT_PRICE
+    extcall Pool(pool).swap(self, zero_for_one, signed_amount, sqrt_limit, b"")
+    assert self._pool == empty(address)     # dev: the pool has called back
+
+
+@internal
+def _borrow(amount: uint256, limit_price: uint256):
+    """@notice Has `amount` base at hand, supplying what that takes out of the quote held. @param amount [base token units]"""
+    held: uint256 = staticcall pools.BASE.balanceOf(self)
+    lent: uint256 = wad.sub_floor(amount, held)
+    if lent == 0:
+        return
+    lacking: uint256 = self._lacking(staticcall DEBT.balanceOf(self) + lent, limit_price)
+    supplied: uint256 = min(lacking, staticcall pools.QUOTE.balanceOf(self))
+    if supplied != 0:
+        extcall pools.QUOTE.approve(AAVE.address, supplied, default_return_value=True)
+        extcall AAVE.supply(pools.QUOTE.address, supplied, self, 0)
+    assert staticcall pools.BASE.balanceOf(A_BASE.address) >= lent, "venue: reserve is dry"
+    extcall AAVE.borrow(pools.BASE.address, lent, VARIABLE, 0, self)
+
+
+@internal
+def _repay():
+    """@notice Repays with all the base held."""
+    amount: uint256 = min(staticcall pools.BASE.balanceOf(self), staticcall DEBT.balanceOf(self))
+    extcall pools.BASE.approve(AAVE.address, amount, default_return_value=True)
+    extcall AAVE.repay(pools.BASE.address, amount, VARIABLE, self)
+
+
+@internal
+def _pay_quote(pool: address, amount: uint256):
+    """@notice Pays out of the quote held and, when that is not enough, out of collateral. @param amount [quote token units]"""
+    paid: uint256 = min(amount, staticcall pools.QUOTE.balanceOf(self))
+    if paid != 0:
+        assert extcall pools.QUOTE.transfer(pool, paid, default_return_value=True), "venue: transfer failed"
+    if amount > paid:
+        assert staticcall pools.QUOTE.balanceOf(A_QUOTE.address) >= amount - paid, "venue: reserve is dry"
+        extcall AAVE.withdraw(pools.QUOTE.address, amount - paid, pool)
+
+
+@internal
+def _free():
+    """
+    @notice Sends home the collateral beyond TARGET_HEALTH, as far as the reserve can pay; without debt, all of it.
+    @dev    Collateral a stranger has added counts in Aave's total, so what is kept never falls short.
+    """
+    spare: uint256 = staticcall A_QUOTE.balanceOf(self)
+    account: Account = staticcall AAVE.getUserAccountData(self)
+    if account.debt != 0:
+        kept: uint256 = account.debt * TARGET_HEALTH // (account.threshold_bps * (c.WAD // c.BPS)) + 1
+        spare = spare * wad.sub_floor(account.collateral, kept) // account.collateral
+    spare = min(spare, staticcall pools.QUOTE.balanceOf(A_QUOTE.address))
+    if spare != 0:
+        extcall AAVE.withdraw(pools.QUOTE.address, spare, CLEARINGHOUSE)
+
+
+@internal
+def _checkpoint():
+    """@notice Remembers Aave's indices: `carry` measures from here."""
+    self._indices = (
+        (staticcall AAVE.getReserveNormalizedIncome(pools.QUOTE.address) << 152)
+        | (staticcall AAVE.getReserveNormalizedVariableDebt(pools.BASE.address) << 48)
+        | block.timestamp
+    )
+
+
+# ------------------------------------------------------------------ internal: reading Aave
+
+@internal
+@view
+def _exposure() -> int256:
+    held: int256 = convert(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, int256)
+    owed: uint256 = staticcall DEBT.balanceOf(self)
+    if owed != 0 and staticcall A_QUOTE.balanceOf(self) != 0:
+        held -= convert(owed * pools.BASE_SCALE, int256)
+    return held
+
+
+@internal
+@view
+def _stopped(bits: uint256) -> bool:
+    """@return whether either reserve is inactive or has one of these bits set"""
+    of_quote: uint256 = staticcall AAVE.getConfiguration(pools.QUOTE.address)
+    of_base: uint256 = staticcall AAVE.getConfiguration(pools.BASE.address)
+    return (of_quote | of_base) & bits != 0 or of_quote & of_base & ACTIVE == 0
+
+
+@internal
+@view
+def _cover() -> uint256:
+    """@return [WAD] collateral that TARGET_HEALTH needs per debt, rounded up; > 1"""
+    threshold_bps: uint256 = (staticcall AAVE.getConfiguration(pools.QUOTE.address) >> 16) & (2**16 - 1)
+    assert threshold_bps != 0, "venue: quote is no collateral"
+    return (TARGET_HEALTH * c.BPS + threshold_bps - 1) // threshold_bps
+
+
+@internal
+@view
+def _lacking(owed: uint256, price: uint256) -> uint256:
+    """
+    @param  owed [base token units]
+    @param  price [quote/base, WAD]
+    @return [quote token units] to add to the collateral for TARGET_HEALTH, rounded up
+    """
+    needed: uint256 = wad.mul_up(wad.mul_up(owed * pools.BASE_SCALE, price), self._cover())
+    return wad.sub_floor((needed + pools.QUOTE_SCALE - 1) // pools.QUOTE_SCALE, staticcall A_QUOTE.balanceOf(self))
+
+
+@internal
+@pure
+def _growth(before: uint256, now: uint256, elapsed: uint256) -> uint256:
+    """@return [per year, WAD] rounded down"""
+    return (now - before) * c.WAD // before * c.YEAR // elapsed
