@@ -26,7 +26,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "Inventory": ("sync", "sync_all"),
     "PerpEngine": ("trade", "sync"),
     "PriceOracle": ("sync",),
-    "HedgeManager": ("rebalance", "recall", "poke"),
+    "HedgeManager": ("rebalance", "recall", "unwind", "poke"),
     "VolSurface": ("post",),
     "OptionBook": (),
     "OptionEngine": ("trade", "refresh", "settle", "settle_accounts", "clear"),
