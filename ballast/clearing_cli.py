@@ -309,15 +309,15 @@ def show_settlement(session: Session, owner: str | None) -> None:
     \b
       ape run trade settlement show --network ethereum:local:foundry --unlocked 2
     """
-    rows, document = settlement_rows(session, owner)
+    account = session.account(owner) if owner or session.sender else None
+    rows, document = settlement_rows(session, account)
     session.show("Global settlement", rows, document)
 
 
-def settlement_rows(session: Session, owner: str | None) -> tuple[list[tuple[str, object]], dict[str, Any]]:
+def settlement_rows(session: Session, account: str | None) -> tuple[list[tuple[str, object]], dict[str, Any]]:
     """The state of it, and an account's part in it."""
     system, contract = session.system, session.system.global_settlement
     since = int(contract.call("triggered_at"))
-    account = session.account(owner) if owner or session.sender else None
     if not since:
         outages = {market.name: int(system.oracle.call("outage", market.id)) for market in system.markets}
         rows: list[tuple[str, object]] = [("state", "not triggered")]

@@ -225,7 +225,9 @@ def redeem(session: Session, shares: str, receiver: str | None) -> None:
     if not settlement.call("is_final"):
         raise Failure("global settlement is not final", "trade settlement show says how far it is. Before: lp request.")
     session.confirm(f"Give {figure(wanted, 4)} shares in?")
-    session.allow(vault, settlement, wanted)
+    if vault.call("allowance", session.me, settlement) < wanted:
+        session.note(f"approving {settlement.artifact.name} to take {figure(wanted, 4)} shares")
+        session.send(vault, "approve", settlement, wanted)
     receipt = session.send(settlement, "redeem", wanted, session.account(receiver))
     _show_paid(session, receipt)
 
