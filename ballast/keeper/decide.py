@@ -75,6 +75,7 @@ class Policy:
     rebalance_gas: int = 650_000
     refresh_gas: int = 460_000  # ten strikes, a new surface and a new round: docs/reports/gas.md
     close_gas: int = 400_000
+    liquidate_gas: int = 350_000
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
@@ -120,8 +121,10 @@ def decide(state: State, policy: Policy) -> list[Action]:
 def _liquidations(state: State, policy: Policy) -> list[Liquidate]:
     """What to close of every account that can be liquidated, nearest to insolvency first; the rest is judged again.
 
-    One closing that is enough; where none is, one in every market.
+    One closing that is enough; where none is, one in every market. Whatever it pays, but nothing smaller than its gas:
+    that would cost more than it could lose.
     """
+    least = policy.liquidate_gas * state.gas_price
     weak = sorted((account for account in state.accounts if account.closings), key=lambda a: cushion(state, a))
     room = policy.take - state.own
     actions: list[Liquidate] = []
@@ -132,7 +135,7 @@ def _liquidations(state: State, policy: Policy) -> list[Liquidate]:
             groups = [[closing for closing in account.closings if closing.market == market] for market in markets]
         for group in groups:
             closing = _choose(state, group, room, policy)
-            if closing is not None:
+            if closing is not None and closing.notional >= least:
                 room -= closing.notional if closing.taken else 0.0
                 actions.append(_liquidate(account, closing))
     return actions

@@ -357,6 +357,12 @@ def test_decide_liquidates_in_every_market_where_nothing_is_enough():
     assert len({action.key for action in actions}) == 2
 
 
+def test_decide_liquidates_at_a_loss_but_nothing_smaller_than_its_gas():
+    dear = 1_999.0 / POLICY.liquidate_gas
+    assert len(decide(state(accounts=(weak(0.0, 1),), gas_price=dear, **FLAT), POLICY)) == 1
+    assert decide(state(accounts=(weak(0.0, 1),), gas_price=1.001 * dear, **FLAT), POLICY) == []
+
+
 def test_decide_liquidation_is_of_everything_held_in_the_market():
     case = replace(writer(0.0, NOW + 60, closings=(closing(),)), legs=(leg(0), leg(1, cost_wad=1)))
     key = f"liquidate:{case.address}:0:{10**18}:{2_000 * 10**18},7:{-(10**18)}"
