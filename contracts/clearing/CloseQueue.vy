@@ -165,7 +165,7 @@ def execute_perp(account: address, market: uint256) -> uint256:
     fee: uint256 = 0
     if size_delta != 0:
         self._check_round(market, request.round_time)
-        extcall PERP_ENGINE.close_for(account, market, size_delta, max_value(uint256), True)
+        extcall PERP_ENGINE.close_for(account, market, size_delta, max_value(int256), True)
         fee = self._pay(account)
     log ICloseQueue.PerpExecuted(
         account=account, market=market, executor=msg.sender, size_delta=size_delta, fee=fee
@@ -192,7 +192,7 @@ def execute_options(account: address, market: uint256) -> uint256:
     fee: uint256 = 0
     if len(orders) != 0:
         self._check_round(market, stored.round_time)
-        extcall OPTION_ENGINE.close_for(account, orders, max_value(uint256), True)
+        extcall OPTION_ENGINE.close_for(account, orders, max_value(int256), True)
         fee = self._pay(account)
     log ICloseQueue.OptionsExecuted(
         account=account, market=market, executor=msg.sender, orders=orders, fee=fee

@@ -301,11 +301,12 @@ def _liquidate(
     @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the caller.
     """
     case: Case = self._judge(account, market, size, orders)
-    equity: uint256 = convert(max(case.before.equity, 0), uint256)
     half_spread: uint256 = 0
     charge: int256 = 0
     if case.part != 0:
-        outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(account, market, -case.part, equity, False)
+        outcome: IPerpEngine.Outcome = extcall PERP_ENGINE.close_for(
+            account, market, -case.part, case.before.equity, False
+        )
         half_spread = outcome.half_spread
         charge = outcome.charge
     rest: DynArray[IOptionBook.Order, series.MAX_LEGS] = case.orders
@@ -320,9 +321,9 @@ def _liquidate(
                 batch.append(order)
             else:
                 others.append(order)
-        spent: uint256 = convert(max(convert(half_spread, int256) + charge, 0), uint256)
+        spent: int256 = max(convert(half_spread, int256) + charge, 0)
         outcome: IOptionEngine.Outcome = extcall OPTION_ENGINE.close_for(
-            account, batch, wad.sub_floor(equity, spent), False
+            account, batch, case.before.equity - spent, False
         )
         half_spread += outcome.half_spread
         charge += outcome.charge

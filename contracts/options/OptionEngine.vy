@@ -38,7 +38,6 @@ from interfaces import IPriceOracle
 from interfaces import IVolSurface
 from contracts import constants as c
 from contracts.governance import roles
-from contracts.math import wad
 from contracts.options import parameters
 from contracts.options import series
 
@@ -112,7 +111,7 @@ def trade(
     @param deadline [s]
     """
     assert block.timestamp <= deadline, "options: deadline passed"
-    done: Done = self._execute(msg.sender, orders, max_value(uint256))
+    done: Done = self._execute(msg.sender, orders, max_value(int256))
     assert -done.outcome.cash <= limit, "options: limit"
     # long options alone lose no more than they are worth, and are paid for
     risky: bool = done.mask & ~(1 << (done.market + c.OPTION_BIT)) != 0 or done.is_short
@@ -216,7 +215,7 @@ def clear(market: uint256, expiry: uint256):
 
 @external
 def close_for(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: uint256, checked: bool
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: int256, checked: bool
 ) -> IOptionEngine.Outcome:
     """
     @notice `trade` of another account whose orders all shrink a position and flip none.
@@ -377,7 +376,7 @@ def quote(
     fill: IOptionBook.Fill = staticcall BOOK.preview(account, orders, mark)
     fill.change.closing = self._check_fill(fill, key, rules, due)
     return self._conclude(
-        fill, rules, staticcall INVENTORY.quote(market, mark, fill.change), max_value(uint256)
+        fill, rules, staticcall INVENTORY.quote(market, mark, fill.change), max_value(int256)
     )
 
 
@@ -542,7 +541,7 @@ def _apply(
 
 @internal
 def _execute(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: uint256
+    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: int256
 ) -> Done:
     """
     @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log,
@@ -626,19 +625,18 @@ def _check_close(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDER
 @internal
 @pure
 def _conclude(
-    fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote, most_cost: uint256
+    fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote, most_cost: int256
 ) -> IOptionEngine.Outcome:
     """@notice What was booked and what Inventory answered."""
     half_spread: uint256 = min(answer.half_spread, fill.spread_cap)
-    charge: int256 = answer.charge
-    if charge > 0:
-        charge = convert(min(convert(charge, uint256), wad.sub_floor(most_cost, half_spread)), int256)
+    spread: int256 = convert(half_spread, int256)
+    charge: int256 = min(answer.charge, max(most_cost - spread, 0))
     return IOptionEngine.Outcome(
         premium=fill.premium,
         half_spread=half_spread,
         charge=charge,
         fees=half_spread * parameters._fee_share_bps(rules) // c.BPS,
-        cash=-(fill.premium + convert(half_spread, int256) + charge),
+        cash=-(fill.premium + spread + charge),
     )
 
 

@@ -34,7 +34,6 @@ from contracts import constants as c
 from contracts.clearing import requirement
 from contracts.governance import roles
 from contracts.math import signed
-from contracts.math import wad
 from contracts.perps import funding
 from contracts.perps import markets
 from contracts.perps import positions
@@ -102,7 +101,7 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     """
     assert block.timestamp <= deadline, "perps: expired"
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    fill: Fill = self._fill(msg.sender, market, size_delta, mark, max_value(uint256), False)
+    fill: Fill = self._fill(msg.sender, market, size_delta, mark, max_value(int256), False)
     extra: int256 = convert(fill.outcome.half_spread, int256) + fill.outcome.charge
     self._check_limit(size_delta, limit_price, mark.price, fill.notional, extra)
     cash: int256 = 0
@@ -154,7 +153,7 @@ def sync(market: uint256):
 
 @external
 def close_for(
-    account: address, market: uint256, size_delta: int256, most_cost: uint256, checked: bool
+    account: address, market: uint256, size_delta: int256, most_cost: int256, checked: bool
 ) -> IPerpEngine.Outcome:
     """
     @notice `trade` of another account that shrinks its position and does not flip it.
@@ -463,7 +462,7 @@ def _fill(
     market: uint256,
     size_delta: int256,
     mark: IPriceOracle.Mark,
-    most_cost: uint256,
+    most_cost: int256,
     at_mark: bool,
 ) -> Fill:
     """
@@ -477,9 +476,8 @@ def _fill(
     if at_mark:
         answer.half_spread = 0
         answer.charge = 0
-    elif answer.charge > 0:
-        room: uint256 = wad.sub_floor(most_cost, answer.half_spread)
-        answer.charge = convert(min(convert(answer.charge, uint256), room), int256)
+    else:
+        answer.charge = min(answer.charge, max(most_cost - convert(answer.half_spread, int256), 0))
     outcome: IPerpEngine.Outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
     plan.book.funding_rate = outcome.funding_rate
     plan.book.borrow_rate = outcome.borrow_rate
@@ -654,7 +652,7 @@ def _check_limit(size_delta: int256, limit_price: uint256, price: uint256, notio
 
 @internal
 def _close(
-    account: address, market: uint256, size_delta: int256, most_cost: uint256, at_mark: bool, checked: bool
+    account: address, market: uint256, size_delta: int256, most_cost: int256, at_mark: bool, checked: bool
 ) -> IPerpEngine.Outcome:
     """@notice A settled trade that only closes."""
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)

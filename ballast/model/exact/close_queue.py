@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, UINT_MAX, require, shrinking
+from ballast.model.exact.fixed import BPS, INT_MAX, MAX_MARKETS, require, shrinking
 from ballast.model.exact.option_book import LOT, OptionLeg, Order, board_of, market_of
 from ballast.model.exact.option_engine import OptionOutcome
 from ballast.model.exact.oracle import Mark
@@ -134,7 +134,7 @@ class CloseQueue:
         if size_delta == 0:
             return 0
         self._check_round(market, request.round_time, now)
-        self.perp_engine.close_for(account, market, size_delta, UINT_MAX, True, now)
+        self.perp_engine.close_for(account, market, size_delta, INT_MAX, True, now)
         return self._pay(account, executor, now)
 
     def execute_options(self, account: str, market: int, executor: str, now: int) -> int:
@@ -148,7 +148,7 @@ class CloseQueue:
         if not orders:
             return 0
         self._check_round(market, request.round_time, now)
-        self.option_engine.close_for(account, orders, UINT_MAX, True, now)
+        self.option_engine.close_for(account, orders, INT_MAX, True, now)
         return self._pay(account, executor, now)
 
     def perp_request(self, account: str, market: int) -> PerpRequest:

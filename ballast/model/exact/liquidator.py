@@ -133,7 +133,7 @@ class Liquidator:
         """Close a perpetual and options of its market together."""
         case = self._judge(account, market, size, orders, now)
         outcomes: list[Outcome | OptionOutcome] = []
-        equity = max(case.before.equity, 0)
+        equity = case.before.equity
         if case.part != 0:
             outcomes.append(self.perp_engine.close_for(account, market, -case.part, equity, False, now))
         rest = case.orders
@@ -143,7 +143,7 @@ class Liquidator:
             assert self.option_engine is not None
             spent = max(sum(outcome.half_spread + outcome.charge for outcome in outcomes), 0)
             orders = [rest[i] for i in batch]
-            outcomes.append(self.option_engine.close_for(account, orders, max(equity - spent, 0), False, now))
+            outcomes.append(self.option_engine.close_for(account, orders, equity - spent, False, now))
             rest = [order for i, order in enumerate(rest) if i not in batch]
         half_spread = sum(outcome.half_spread for outcome in outcomes)
         cost = half_spread + sum(outcome.charge for outcome in outcomes)

@@ -17,7 +17,6 @@ from ballast.model.exact.fixed import (
     MAX_MARKETS,
     MICRO,
     OPTION_BIT,
-    UINT_MAX,
     WAD,
     require,
     tdiv,
@@ -188,7 +187,7 @@ class OptionEngine:
     def trade(self, account: str, orders: Sequence[Order], limit: int, deadline: int, now: int) -> OptionOutcome:
         """Change the account's positions on one board."""
         require(now <= deadline, "options: deadline passed")
-        done = self._execute(account, orders, UINT_MAX, now)
+        done = self._execute(account, orders, INT_MAX, now)
         require(-done.outcome.cash <= limit, "options: limit")
         risky = done.mask & ~(1 << done.market + OPTION_BIT) != 0 or done.is_short
         if risky or done.cash < 0:
@@ -317,7 +316,7 @@ class OptionEngine:
         fill = self.book.preview(account, orders, mark, now)
         closing = self._check_fill(fill, key, due, now)
         change = replace(fill.change, closing=closing)
-        return self._conclude(fill, market, self.inventory.quote(market, mark, change, now), UINT_MAX)
+        return self._conclude(fill, market, self.inventory.quote(market, mark, change, now), INT_MAX)
 
     def margin_bps(self, market: int) -> tuple[int, int, int]:
         """Initial, floor and maintenance [bps]."""

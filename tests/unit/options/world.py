@@ -11,7 +11,7 @@ from eth_account import Account
 from ballast.boards import FEEDERS
 from ballast.chain import Contract, Receipt, Reverted, RevmChain, reverts
 from ballast.model.exact import option_book
-from ballast.model.exact.fixed import MARKETS, OPTION_BIT, UINT_MAX, WAD
+from ballast.model.exact.fixed import INT_MAX, MARKETS, OPTION_BIT, WAD
 from ballast.model.exact.option_book import (
     DAY,
     LOT,
@@ -285,7 +285,7 @@ class OptionWorld(World):
             self.send(account, [Order(series, lots * LOT) for series, lots in legs[start : start + 8]])
 
     def close_for_options(
-        self, account: str, orders: Sequence[Order], checked: bool = False, most_cost: int = UINT_MAX
+        self, account: str, orders: Sequence[Order], checked: bool = False, most_cost: int = INT_MAX
     ) -> Receipt:
         plain = [astuple(order) for order in orders]
         return self.do(

@@ -11,7 +11,7 @@ import pytest
 
 from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain
 from ballast.model.exact.clearing import Clearinghouse
-from ballast.model.exact.fixed import OPTION_BIT, UINT_MAX
+from ballast.model.exact.fixed import INT_MAX, OPTION_BIT
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.inventory import Inventory
 from ballast.model.exact.inventory import Params as InventoryTwinParams
@@ -208,7 +208,7 @@ class World:
         return self.trade(account, market, -self.position(account, market).size)
 
     def close_for(
-        self, account: str, market: int, size_delta: int, checked: bool = False, most_cost: int = UINT_MAX
+        self, account: str, market: int, size_delta: int, checked: bool = False, most_cost: int = INT_MAX
     ) -> Receipt:
         return self.do(
             lambda: self.engine.close_for.send(account, market, size_delta, most_cost, checked, sender=self.liquidator),
