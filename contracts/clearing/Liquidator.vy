@@ -23,9 +23,10 @@
         proportion to the part of M that goes: then there is no penalty. Of a perpetual less than the market's least size is never
         left. Who takes ends above initial margin at fresh marks.
         Penalties go to caller, LPs and insurance.
-@dev    A small penalty is no reason to call. So the caller gets at least the half-spread that the account has just paid, up to
-        MAX_REWARD: from the account as far as its equity allows, then from insurance. Bringing accounts of one's own here earns
-        nothing: the same spread was paid to open, and to close.
+@dev    A small penalty is no reason to call. So the account pays at least the half-spread again, up to MAX_REWARD, as far as its
+        equity allows; and insurance sees to it that the caller gets REWARD_BPS, at most that half-spread. Bringing accounts of
+        one's own here earns nothing: who opens pays more than that, while the spread of closing an account that has nothing
+        left, at the volatility after a jump and an old round, may be many times what opening it cost.
         The penalty counts the requirement after by its chord, which is not below it (but for the exit cost of a position larger
         than its market's cap, and orders rounded up to a lot). What is stale is judged at its last mark, but for the market
         that is closed in and those of who takes. Options of an expired board are settled, not liquidated.
@@ -55,12 +56,14 @@ struct Case:                # an account below maintenance and what is to go
     before: IMargin.Health
     initial: uint256        # [quote, WAD] required if the whole request were carried out
     maintenance: uint256    # [quote, WAD] the same
-    share: uint256          # [WAD] of the request that is enough; part, orders and penalty are of that share
+    share: uint256          # [WAD] of the request that is enough; part, orders, penalty and notional are of that share
     penalty: uint256        # [quote, WAD] if equity allows
+    notional: uint256       # [quote, WAD] of part and orders
     least: uint256          # [base, WAD] of the perpetual that may be left; 0 if any may
 
 
 MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from an account that is just below maintenance
+REWARD_BPS: constant(uint256) = 2               # of notional, what insurance sees to that the caller gets
 MAX_ORDERS: constant(uint256) = 8
 
 CLEARINGHOUSE: immutable(IClearinghouse)
@@ -192,13 +195,15 @@ def _judge(
         case.part = convert(min(size, signed.magnitude(held)), int256)
         if held < 0:
             case.part = -case.part
-        notional: uint256 = wad.mul_up(signed.magnitude(case.part), mark.price)
-        case.penalty = wad.mul_div_up(notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
+        case.notional = wad.mul_up(signed.magnitude(case.part), mark.price)
+        case.penalty = wad.mul_div_up(case.notional, staticcall PERP_ENGINE.penalty_bps(market), c.BPS)
         if len(orders) == 0 and case.part == held:
             case.least = staticcall PERP_ENGINE.min_size(market)
     if len(orders) != 0:
         bought: uint256 = 0     # [base, WAD]
-        case.orders, bought = self._held(account, market, orders)
+        sold: uint256 = 0
+        case.orders, bought, sold = self._held(account, market, orders)
+        case.notional += wad.mul_up(bought + sold, mark.price)
         if bought != 0:
             notional: uint256 = wad.mul_up(bought, mark.price)
             case.penalty += wad.mul_div_up(notional, staticcall OPTION_ENGINE.penalty_bps(market), c.BPS)
@@ -216,15 +221,20 @@ def _judge(
 @view
 def _held(
     account: address, market: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
-) -> (DynArray[IOptionBook.Order, series.MAX_LEGS], uint256):
+) -> (DynArray[IOptionBook.Order, series.MAX_LEGS], uint256, uint256):
     """
     @return what the account has of orders, in whole lots, without those that would grow a position or are of another market;
-            [base, WAD] of them that is bought back
+            [base, WAD] of them that is bought back, and that is sold
     """
+    last: uint256 = 0
     parts: DynArray[IOptionBook.Order, series.MAX_LEGS] = []
     bought: uint256 = 0
+    sold: uint256 = 0
     legs: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
     for order: IOptionBook.Order in orders:
+        # twice the same would be judged as a flip, and closed twice if it is in two trades
+        assert order.series > last, "liquidation: series order"
+        last = order.series
         for leg: IOptionBook.Leg in legs:
             if leg.series != order.series or leg.market != market:
                 continue
@@ -233,7 +243,8 @@ def _held(
             if size != 0:
                 parts.append(IOptionBook.Order(series=order.series, size=size))
                 bought += convert(max(size, 0), uint256)
-    return parts, bought
+                sold += convert(max(-size, 0), uint256)
+    return parts, bought, sold
 
 
 @internal
@@ -253,6 +264,7 @@ def _scaled(request: Case) -> Case:
         return case
     case.share = wad.div_up(missing, case.before.initial - used)
     case.penalty = wad.mul_up(case.penalty, case.share)
+    case.notional = wad.mul_down(case.notional, case.share)
     case.part = self._times_up(case.part, case.share, 1)
     if signed.magnitude(request.part - case.part) < case.least:
         case = request
@@ -333,8 +345,9 @@ def _liquidate(
     penalty: uint256 = min(max(case.penalty, least), self._affordable(case, convert(half_spread, int256) + charge))
     paid: uint256 = extcall CLEARINGHOUSE.pay_penalty(account, penalty, msg.sender, share_bps)
     reward: uint256 = paid * share_bps // c.BPS
-    if reward < least:
-        reward += extcall CLEARINGHOUSE.pay_reward(msg.sender, least - reward)
+    insured: uint256 = min(least, case.notional * REWARD_BPS // c.BPS)
+    if reward < insured:
+        reward += extcall CLEARINGHOUSE.pay_reward(msg.sender, insured - reward)
     return self._report(case, False, paid, reward)
 
 

@@ -183,6 +183,40 @@ def test_rewards_are_no_income_for_who_opens_what_he_liquidates(vault_only: Sand
     assert rewards > 0
 
 
+def test_closing_at_a_wide_spread_brings_no_reward_that_opening_did_not_cost(vault_only: Sandbox) -> None:
+    """
+    Long and short of one purse, and a gap that takes the margin of one. Its half-spread, at the volatility after it and
+    on an old round, is paid by nobody: if insurance paid it out as rewards, ten quote at a time, the purse would be ahead.
+    """
+    system = vault_only
+    long, short, keeper = purse = system.chain.accounts[2:5]
+    insure(system, 10_000)
+    for _ in range(10):
+        system.warp(3_600)
+        system.inventory.sync_all.send()
+    system.settle_capital()
+    for account, margin in zip(purse, (2_030, 20_000, 10), strict=True):
+        system.add_margin(account, margin)
+    before = equity(system, *purse)
+    for account, size in ((long, 20), (short, -20)):
+        system.trade(account, "ETH", size)
+    system.warp(300)
+    system.push("ETH", 1_899)
+    system.oracle.sync.send(0)
+    system.warp(3_000, refresh=False)
+    missing = -equity(system, long)
+    assert 0 < missing < 20 * WAD
+    spread = rewards = 0
+    while is_weak(system, long):
+        receipt = system.liquidator.liquidate_perp.send(long, 0, WAD, sender=keeper)
+        spread += spread_of(system, receipt)
+        rewards += receipt.value.reward
+    assert 0 < rewards < 10 * WAD < 2_000 * WAD < spread
+    system.warp(12)
+    system.close(short, "ETH")
+    assert equity(system, *purse) < before
+
+
 def test_insurance_pays_rewards_only_where_the_account_cannot(vault_only: Sandbox) -> None:
     """Nobody drains it by liquidating in pieces: in all at most the half-spreads paid, ten quote at a time."""
     system = vault_only

@@ -30,6 +30,7 @@ from ballast.model.exact.oracle import Mark
 from ballast.model.exact.structs import Health, Leg, Outcome, struct
 
 MIN_DISCOUNT_BPS = 6_000
+REWARD_BPS = 2
 
 
 @struct
@@ -54,6 +55,7 @@ class Case:
     maintenance: int
     share: int
     penalty: int
+    notional: int
 
 
 class Margin(Protocol):
@@ -152,8 +154,9 @@ class Liquidator:
         penalty = min(max(case.penalty, least), _affordable(case, cost))
         paid = self.clearinghouse.pay_penalty(account, penalty, caller, share_bps)
         reward = paid * share_bps // BPS
-        if reward < least:
-            reward += self.clearinghouse.pay_reward(caller, least - reward)
+        insured = min(least, case.notional * REWARD_BPS // BPS)
+        if reward < insured:
+            reward += self.clearinghouse.pay_reward(caller, insured - reward)
         return Result(case.share, paid, reward)
 
     def take_perp(self, account: str, market: int, size: int, caller: str, now: int) -> Result:
@@ -180,17 +183,19 @@ class Liquidator:
         assert self.margin is not None
         before = self.margin.assess(account, cash, mask, now)
         require(before.equity < before.maintenance, "liquidation: account is healthy")
-        part = penalty = least = 0
+        part = penalty = notional = least = 0
         if size != 0 and mask >> market & 1:
             held = self.perp_engine.legs(account, 1 << market, now)[0].size
             part = min(size, abs(held)) * (-1 if held < 0 else 1)
-            penalty = mul_div_up(mul_up(abs(part), mark.price), self.perp_engine.penalty_bps(market), BPS)
+            notional = mul_up(abs(part), mark.price)
+            penalty = mul_div_up(notional, self.perp_engine.penalty_bps(market), BPS)
             if not orders and part == held:
                 least = self.perp_engine.min_size(market)
         parts: list[Order] = []
         if orders:
             parts = self._held(account, market, orders, now)
             bought = sum(max(order.size, 0) for order in parts)
+            notional += mul_up(sum(abs(order.size) for order in parts), mark.price)
             if bought != 0:
                 assert self.option_engine is not None
                 penalty += mul_div_up(mul_up(bought, mark.price), self.option_engine.penalty_bps(market), BPS)
@@ -198,11 +203,13 @@ class Liquidator:
         initial, maintenance = self.margin.assess_change(account, cash, mask, market, -part, parts, now)
         falls = maintenance < before.maintenance or before.maintenance == 0
         require(falls, "liquidation: requirement would not fall")
-        return _scaled(Case(account, market, part, parts, before, initial, maintenance, WAD, penalty), least)
+        return _scaled(Case(account, market, part, parts, before, initial, maintenance, WAD, penalty, notional), least)
 
     def _held(self, account: str, market: int, orders: Sequence[Order], now: int) -> list[Order]:
         """What the account has of orders, in whole lots, without those that would grow a position."""
         assert self.option_book is not None
+        ids = [order.series for order in orders]
+        require(all(id > last for id, last in zip(ids, [0, *ids], strict=False)), "liquidation: series order")
         held = {leg.series: leg.size for leg in self.option_book.legs(account, now) if leg.market == market}
         sizes = [shrinking(order.size, held.get(order.series, 0)) for order in orders]
         parts = [Order(order.series, tdiv(size, LOT) * LOT) for order, size in zip(orders, sizes, strict=True)]
@@ -250,7 +257,7 @@ def _scaled(case: Case, least: int) -> Case:
     orders = [Order(order.series, _times_up(order.size, share, LOT)) for order in case.orders]
     return Case(
         case.account, case.market, part, orders, case.before, case.initial, case.maintenance,
-        share, mul_up(case.penalty, share),
+        share, mul_up(case.penalty, share), mul_down(case.notional, share),
     )  # fmt: skip
 
 

@@ -156,10 +156,10 @@ def test_liquidate_refuses_orders_out_of_order(world: LiquidationWorld, weak: st
     world.option(weak, {"2000C": -10, "2200C": -10})
     world.leave(weak, -WAD)
     low, high = world.orders({"2000C": 5, "2200C": 5})
-    for wanted, reason in (((low, low), "duplicate series"), ((high, low), "series order")):
-        with reverts(f"options: {reason}"):
+    for wanted in ((low, low), (high, low)):
+        with reverts("liquidation: series order"):
             world.liquidate_options(weak, wanted)
-        with reverts(f"options: {reason}"):
+        with reverts("liquidation: series order"):
             world.take_options(weak, wanted, by=world.traders[1])
     world.check()
 
@@ -384,18 +384,19 @@ def test_penalty_does_not_lower_equity_over_maintenance(world: LiquidationWorld,
     world.check()
 
 
-def test_reward_is_the_half_spread_where_there_is_no_penalty(world: LiquidationWorld, weak: str) -> None:
+def test_reward_is_two_basis_points_where_there_is_no_penalty(world: LiquidationWorld, weak: str) -> None:
     """Out of insurance, as far as it has that, and up to a bound."""
     fund_insurance(world, 5 * 10**6)
     world.trade(weak, ETH, 100 * WAD)
     world.leave(weak, -12_000 * WAD)
     assert world.health(weak).equity < 0
-    for size, least in ((WAD // 10, 0), (50 * WAD, 5 * WAD)):
+    price = world.oracle.last(ETH).price
+    for size, least in ((WAD // 10, price // 50_000), (50 * WAD, 5 * WAD)):
         with world.undone():
             liquidated = world.liquidate_perp(weak, size=size)
             spread, _ = cost_of(world, liquidated.receipt)
             assert liquidated.penalty == 0
-            assert liquidated.reward == (min(spread, least) if least else spread)
+            assert liquidated.reward == least < spread
             assert world.clearinghouse.buckets().insurance == 5 * WAD - liquidated.reward
     fund_insurance(world, 100 * 10**6)
     liquidated = world.liquidate_perp(weak, size=50 * WAD)
@@ -405,7 +406,7 @@ def test_reward_is_the_half_spread_where_there_is_no_penalty(world: LiquidationW
 
 
 def test_penalty_is_the_half_spread_where_only_long_options_go(world: LiquidationWorld, weak: str) -> None:
-    """They have no penalty of their own: the account, which can, pays what the caller gets, not insurance.
+    """They have no penalty of their own: the account, which can, pays the caller, not insurance.
 
     So who is both has not closed for less than by hand."""
     fund_insurance(world, 100 * 10**6)
@@ -416,11 +417,12 @@ def test_penalty_is_the_half_spread_where_only_long_options_go(world: Liquidatio
         world.option(weak, {"2000C": -3})
         by_hand = world.health(weak).equity
     liquidated = world.liquidate_options(weak, world.orders({"2000C": -3}))
-    assert world.health(weak).equity + world.cash(world.liquidator) == by_hand
     spread, _ = cost_of(world, liquidated.receipt)
-    assert liquidated.penalty == liquidated.reward == spread < MAX_REWARD
+    assert liquidated.penalty == spread < MAX_REWARD
+    assert liquidated.reward == world.clearinghouse.liquidator_share_bps() * spread // BPS
+    assert world.health(weak).equity + world.cash(world.liquidator) == by_hand - spread + liquidated.reward
     lp = world.clearinghouse.lp_share_bps() * spread // BPS
-    assert world.clearinghouse.buckets().insurance == 100 * WAD - lp
+    assert world.clearinghouse.buckets().insurance == 100 * WAD + spread - liquidated.reward - lp
     world.check()
 
 
