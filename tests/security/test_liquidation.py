@@ -186,7 +186,7 @@ def test_rewards_are_no_income_for_who_opens_what_he_liquidates(vault_only: Sand
 def test_closing_at_a_wide_spread_brings_no_reward_that_opening_did_not_cost(vault_only: Sandbox) -> None:
     """
     Long and short of one purse, and a gap that takes the margin of one. Its half-spread, at the volatility after it and
-    on an old round, is paid by nobody: if insurance paid it out as rewards, ten quote at a time, the purse would be ahead.
+    on an old round, is paid by nobody: if insurance paid it out as rewards, ten quote a time, the purse would be ahead.
     """
     system = vault_only
     long, short, keeper = purse = system.chain.accounts[2:5]
