@@ -114,7 +114,7 @@ def i13_requests_equal_the_twin(w: World) -> None:
         account = w.address(name)
         for market in range(len(w.feeds)):
             perp, options = w.queue.perp_request(account, market), w.queue.options_request(account, market)
-            orders = [plain(order) for order in options.orders], options.round_time
+            orders = [plain(order) for order in options.orders], options.round_time, options.until
             views = (("perp_request", plain(perp)), ("options_request", orders))
             for fn, expected in views:
                 seen = w.view(w.system.close_queue, fn, account, market)

@@ -17,7 +17,7 @@
         owner could make then, plus the fee: it is worth nothing to hold one. Against the same trades by hand, who
         executes, when, and what was replaced or closed before moves no value but the fee. The fee is fixed at
         deployment, and at most cash and equity of what is left. A request keeps nobody from trading, withdrawing or
-        being liquidated.
+        being liquidated; after three days it is void, so that none waits for a later position.
 @dev    What the engine refuses (a price that is not fresh, a board that is over, a hedge that must stay) reverts, and
         the request stays. Replacing one is possible whenever the mark is not fresh, whatever rounds have come: it
         binds nobody. Cancelling is not, so that nobody pays for an execution that its owner takes away. Twin:
@@ -42,9 +42,11 @@ implements: ICloseQueue
 struct Stored:
     legs: DynArray[uint256, MAX_ORDERS]     # words of series.vy, with changes for sizes
     round_time: uint256
+    until: uint256
 
 MAX_ORDERS: constant(uint256) = 8
 MAX_FEE: constant(uint256) = 10 * c.WAD     # [quote, WAD]
+LIFETIME: constant(uint256) = 3 * 86_400    # [s] of a request
 
 CLEARINGHOUSE: immutable(IClearinghouse)
 PERP_ENGINE: immutable(IPerpEngine)
@@ -92,7 +94,7 @@ def request_perp(market: uint256, size_delta: int256):
     assert size_delta != 0, "queue: zero size"
     assert signed.shrinking(size_delta, self._size(msg.sender, market)) == size_delta, "queue: not closing"
     self._perps[msg.sender][market] = ICloseQueue.PerpRequest(
-        size_delta=size_delta, round_time=round_time
+        size_delta=size_delta, round_time=round_time, until=block.timestamp + LIFETIME
     )
     log ICloseQueue.PerpRequested(
         account=msg.sender, market=market, size_delta=size_delta, round_time=round_time
@@ -111,7 +113,7 @@ def request_options(orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
     market: uint256 = series._market_of(key)
     round_time: uint256 = self._stale_round(market)
     held: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(msg.sender)
-    stored: Stored = Stored(legs=[], round_time=round_time)
+    stored: Stored = Stored(legs=[], round_time=round_time, until=block.timestamp + LIFETIME)
     last: uint256 = 0
     for order: IOptionBook.Order in orders:
         assert series._board_of(order.series) == key, "queue: mixed expiries"
@@ -155,13 +157,15 @@ def cancel_options(market: uint256):
 @external
 def execute_perp(account: address, market: uint256) -> uint256:
     """
-    @notice Carries a request out; if nothing is left to close it is forgotten, for no fee.
+    @notice Carries a request out; if it is void, or nothing is left to close, it is forgotten, for no fee.
     @return [quote, WAD] fee to the caller's account
     """
     request: ICloseQueue.PerpRequest = self._perps[account][market]
     assert request.size_delta != 0, "queue: no request"
     self._perps[account][market] = empty(ICloseQueue.PerpRequest)
-    size_delta: int256 = signed.shrinking(request.size_delta, self._size(account, market))
+    size_delta: int256 = 0
+    if block.timestamp <= request.until:
+        size_delta = signed.shrinking(request.size_delta, self._size(account, market))
     fee: uint256 = 0
     if size_delta != 0:
         self._check_round(market, request.round_time)
@@ -176,7 +180,7 @@ def execute_perp(account: address, market: uint256) -> uint256:
 @external
 def execute_options(account: address, market: uint256) -> uint256:
     """
-    @notice Carries a request out; if nothing is left to close it is forgotten, for no fee.
+    @notice Carries a request out; if it is void, or nothing is left to close, it is forgotten, for no fee.
     @return [quote, WAD] fee to the caller's account
     """
     stored: Stored = self._options[account][market]
@@ -187,7 +191,7 @@ def execute_options(account: address, market: uint256) -> uint256:
     orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
     for order: IOptionBook.Order in asked:
         size: int256 = signed.shrinking(order.size, self._held(held, order.series))
-        if size != 0:
+        if size != 0 and block.timestamp <= stored.until:
             orders.append(IOptionBook.Order(series=order.series, size=size))
     fee: uint256 = 0
     if len(orders) != 0:
@@ -219,7 +223,7 @@ def options_request(account: address, market: uint256) -> ICloseQueue.OptionsReq
     @return what the account has asked for, empty if nothing
     """
     stored: Stored = self._options[account][market]
-    return ICloseQueue.OptionsRequest(orders=self._orders(stored.legs), round_time=stored.round_time)
+    return ICloseQueue.OptionsRequest(orders=self._orders(stored.legs), round_time=stored.round_time, until=stored.until)
 
 
 @external

@@ -58,20 +58,25 @@ class Oracle(Protocol):
     def peek(self, market: int, now: int) -> Mark: ...
 
 
+LIFETIME = 3 * 86_400  # of a request [s]
+
+
 @struct
 class PerpRequest:
-    """Change of a perpetual [base, WAD], 0 if none; time of the last round at the request [s]."""
+    """Change of a perpetual [base, WAD], 0 if none; time of the last round at the request, void after ``until`` [s]."""
 
     size_delta: int = 0
     round_time: int = 0
+    until: int = 0
 
 
 @struct
 class OptionsRequest:
-    """Orders on one board, empty if none; time of the last round at the request [s]."""
+    """Orders on one board, empty if none; time of the last round at the request, void after ``until`` [s]."""
 
     orders: tuple[Order, ...] = ()
     round_time: int = 0
+    until: int = 0
 
 
 @dataclass(slots=True)
@@ -93,7 +98,7 @@ class CloseQueue:
         round_time = self._stale_round(market, now)
         require(size_delta != 0, "queue: zero size")
         require(shrinking(size_delta, self._size(account, market, now)) == size_delta, "queue: not closing")
-        self.perps[account, market] = PerpRequest(size_delta, round_time)
+        self.perps[account, market] = PerpRequest(size_delta, round_time, now + LIFETIME)
 
     def request_options(self, account: str, orders: Sequence[Order], now: int) -> None:
         """Ask to have options of one board shrunk."""
@@ -109,7 +114,7 @@ class CloseQueue:
             require(order.size % LOT == 0, "queue: not a multiple of the lot")
             require(shrinking(order.size, held.get(order.series, 0)) == order.size, "queue: not closing")
             last = order.series
-        self.options[account, market_of(key)] = OptionsRequest(tuple(orders), round_time)
+        self.options[account, market_of(key)] = OptionsRequest(tuple(orders), round_time, now + LIFETIME)
 
     def cancel_perp(self, account: str, market: int, now: int) -> None:
         """Take a request back before the round that it waits for."""
@@ -131,7 +136,7 @@ class CloseQueue:
         require(request.size_delta != 0, "queue: no request")
         self.perps[account, market] = PerpRequest()
         size_delta = shrinking(request.size_delta, self._size(account, market, now))
-        if size_delta == 0:
+        if size_delta == 0 or now > request.until:
             return 0
         self._check_round(market, request.round_time, now)
         self.perp_engine.close_for(account, market, size_delta, INT_MAX, True, now)
@@ -145,7 +150,7 @@ class CloseQueue:
         held = self._held(account, now)
         clipped = [Order(order.series, shrinking(order.size, held.get(order.series, 0))) for order in request.orders]
         orders = [order for order in clipped if order.size != 0]
-        if not orders:
+        if not orders or now > request.until:
             return 0
         self._check_round(market, request.round_time, now)
         self.option_engine.close_for(account, orders, INT_MAX, True, now)

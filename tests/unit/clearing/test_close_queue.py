@@ -13,7 +13,7 @@ from ballast.model.exact.close_queue import CloseQueue
 from ballast.model.exact.option_book import LOT, Order
 from ballast.model.exact.system import System
 from ballast.model.roles import Role
-from tests.unit.clearing.world import BTC, ETH, FORTNIGHT, WAD, LiquidationWorld
+from tests.unit.clearing.world import BTC, ETH, FORTNIGHT, WAD, WEEK, LiquidationWorld
 
 FEE = 3 * WAD // 2
 SIZE = 10 * WAD
@@ -75,9 +75,9 @@ class QueueWorld(LiquidationWorld):
             lambda twin: getattr(queue(twin), fn)(account, market, executor, self.now),
         )
 
-    def perp_request(self, account: str, market: int = ETH) -> tuple[int, int]:
+    def perp_request(self, account: str, market: int = ETH) -> tuple[int, int, int]:
         """The same from contract and twin."""
-        request: tuple[int, int] = tuple(self.queue.perp_request(account, market))
+        request: tuple[int, int, int] = tuple(self.queue.perp_request(account, market))
         assert request == astuple(queue(self.twin).perp_request(account, market))
         return request
 
@@ -119,10 +119,10 @@ def test_request_perp_is_kept_until_a_later_one_takes_its_place(stale: QueueWorl
     for size in (-SIZE, -3 * WAD):
         event = world.act("request_perp", world.long, ETH, size).one("PerpRequested")
         assert tuple(event) == (world.long, ETH, size, last)
-        assert world.perp_request(world.long) == (size, last)
+        assert world.perp_request(world.long) == (size, last, world.now + 3 * 86_400)
     world.act("request_perp", world.short, ETH, SIZE)
     assert world.perp_request(world.short)[0] == SIZE
-    assert world.perp_request(world.long, BTC) == (0, 0)
+    assert world.perp_request(world.long, BTC) == (0, 0, 0)
 
 
 def test_request_options_is_kept_until_a_later_one_takes_its_place(stale: QueueWorld) -> None:
@@ -156,7 +156,7 @@ def test_request_perp_that_does_not_shrink_is_refused(
     if reason is not None:
         with reverts(reason):
             stale.act("request_perp", stale.long, market, size)
-    assert stale.perp_request(stale.long) == (0, 0)
+    assert stale.perp_request(stale.long) == (0, 0, 0)
 
 
 def test_request_options_that_cannot_be_carried_out_is_refused(stale: QueueWorld) -> None:
@@ -201,7 +201,7 @@ def test_cancel_before_the_round_leaves_nothing(stale: QueueWorld) -> None:
     world.act("request_options", world.long, world.orders({"2000C": -5}))
     assert tuple(world.act("cancel_perp", world.long, ETH).one("PerpCancelled")) == (world.long, ETH)
     assert tuple(world.act("cancel_options", world.long, ETH).one("OptionsCancelled")) == (world.long, ETH)
-    assert world.perp_request(world.long) == (0, 0)
+    assert world.perp_request(world.long) == (0, 0, 0)
     assert world.options_request(world.long) == []
     for fn in ("cancel_perp", "cancel_options"):
         with reverts("queue: no request"):
@@ -294,7 +294,28 @@ def test_execute_perp_is_clipped_to_what_is_left(stale: QueueWorld, by_hand: int
     assert event.fee == (FEE if executed else 0)
     assert (world.cash(world.long) == cash) == (executed == 0)
     assert world.position(world.long).size == (10 + by_hand + executed) * WAD
-    assert world.perp_request(world.long) == (0, 0)
+    assert world.perp_request(world.long) == (0, 0, 0)
+
+
+def test_execute_of_what_was_asked_three_days_ago_closes_nothing(stale: QueueWorld) -> None:
+    """Nobody who has forgotten a request has a later position closed by it."""
+    world = stale
+    world.act("request_perp", world.long, ETH, -SIZE)
+    until = world.perp_request(world.long)[2]
+    world.act("request_options", world.long, world.orders({"2000C": -5}))
+    world.warp(until - 60 - world.now)
+    world.end(2_000 * WAD)
+    world.warp(until - world.now)
+    with world.undone():
+        assert world.carry_out("execute_perp", world.long).one("PerpExecuted").size_delta == -SIZE
+    world.warp(1)
+    event = world.carry_out("execute_perp", world.long).one("PerpExecuted")
+    assert (event.size_delta, event.fee) == (0, 0)
+    assert world.perp_request(world.long) == (0, 0, 0)
+    world.warp(60)
+    assert len(world.carry_out("execute_options", world.long).one("OptionsExecuted").orders) == 0
+    assert world.position(world.long).size == SIZE
+    assert len(world.held(world.long)) == 3
 
 
 def test_execute_options_is_clipped_order_by_order(stale: QueueWorld) -> None:
@@ -352,6 +373,7 @@ def test_execute_of_a_perpetual_that_hedges_options_is_refused_and_stays(world: 
 
 def test_execute_options_of_a_board_that_is_over_waits_for_its_settlement(stale: QueueWorld) -> None:
     world = stale
+    world.warp(WEEK - 120 - world.now)
     world.act("request_options", world.long, world.orders({"2000C": -5}))
     round_id = world.expire(2_050)
     with reverts("options: expired"):
