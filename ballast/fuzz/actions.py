@@ -232,7 +232,7 @@ class Standing:
 
 def standing(w: World, account: str) -> Standing:
     """By the definition: cash and marks less entry costs and accruals, settled options at what they pay, others at
-    their mark, what is long and over at nothing; every market's worst scenario, in floats where there are options."""
+    their mark; every market's worst scenario, in floats where there are options."""
     twin, now = w.twin.fork(), w.now
     cash, mask = twin.clearinghouse.account(account)
     equity, maintenance, slack = Fraction(cash), Fraction(0), 4
@@ -262,23 +262,24 @@ def standing(w: World, account: str) -> Standing:
     return Standing(equity, maintenance, slack)
 
 
-def worth_of(w: World, option: OptionLeg, price: int) -> Fraction:
-    """What an option adds to its holder's equity [quote, wei]."""
+def worth_of(w: World, option: OptionLeg, price: int, *, opening: bool = False) -> Fraction:
+    """What an option adds to its holder's equity [quote, wei]; for who opens or withdraws, `opening`, nothing if it is
+    long and over."""
     if option.settlement:
         return option.size * Fraction(max((option.strike - option.settlement) * (1 if option.is_put else -1), 0), WAD)
-    if option.expiry <= w.now and option.size > 0:
+    if opening and option.expiry <= w.now and option.size > 0:
         return Fraction(0)
     return Fraction(option.size * mark_of(w, option, price), WAD)
 
 
 def worst_of(
-    w: World, market: int, size: int, held: list[OptionLeg], price: int, *, initial: bool
+    w: World, market: int, size: int, held: list[OptionLeg], price: int, *, initial: bool, opening: bool = False
 ) -> tuple[Fraction, int]:
     """Requirement of a perpetual and options of a market, but for the exit cost, and its error at most [quote, wei]:
     this is in floats, the contracts' fast kernel is good to 2e-8 of spot."""
     p, perp, seen, slack = w.options.configs[market], w.twin.perp_engine.config(market).params, [], 0
     for option in held:
-        if option.settlement or (option.expiry <= w.now and option.size > 0):
+        if option.settlement or (opening and option.expiry <= w.now and option.size > 0):
             continue
         smile = w.surface.smile(option.market, option.expiry, w.now)
         years, term = (max(option.expiry - since, 0) / YEAR for since in (w.now, smile.timestamp))

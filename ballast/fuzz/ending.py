@@ -28,7 +28,7 @@ from ballast.fuzz.actions import (
 )
 from ballast.fuzz.closes import HOUR, SILENCES, requests, silence
 from ballast.fuzz.invariants import same, same_view
-from ballast.fuzz.liquidations import ruinous, with_positions
+from ballast.fuzz.liquidations import jump, ruinous, with_positions
 from ballast.fuzz.option_checks import black
 from ballast.fuzz.world import ACTORS, Broken, World, plain
 from ballast.model.exact.fixed import MARKETS, OPTION_BIT, WAD, Reverted
@@ -281,26 +281,45 @@ def _check_nothing_is_left(w: World) -> None:
 
 
 def prelude(w: World, rng: Random) -> list[Step]:
-    """Ruin, where some price brings it, or silence; then the trigger, twice."""
-    steps: list[Step] = []
-    for market in rng.sample(range(len(w.feeds)), len(w.feeds)) if rng.random() < 0.5 and not w.frozen else ():
-        steps = steps or ruinous(w, market, rng.choice((1.3, 2, 5)))
-    if not steps:
-        steps = _silence(w, rng)
+    """Ruin or silence; then the trigger, twice."""
+    if w.frozen:
+        return []
+    steps = _ruin(w, rng) if rng.random() < 0.5 else _silence(w, rng)
     return [*steps, ["trigger", {"who": "stranger"}], ["trigger", {"who": "keeper"}]]
+
+
+def _ruin(w: World, rng: Random) -> list[Step]:
+    """A price at which LPs have lost more than they have; somebody buys before, if there is none."""
+    for market in rng.sample(range(len(w.feeds)), len(w.feeds)):
+        if steps := ruinous(w, market, rng.choice((1.5, 3, 8))):
+            return steps
+    notional = min(max(w.vault.valuation(w.now).nav, 0) // 8, 10**6 * WAD)
+    return [*_bought(w, market, notional), *jump(w, market, 25)]
+
+
+def _bought(w: World, market: int, notional: int) -> list[Step]:
+    """Somebody is long of about so much [quote, WAD]."""
+    answer = max(w.newest[market].answer, 1)
+    size = max(notional * 10**8 // answer, w.twin.perp_engine.config(market).params.min_size)
+    margin: Step = ["deposit_margin", {"who": "trader1", "units": (notional // w.scale + w.unit), "to": "trader1"}]
+    steps: list[Step] = [["warp", {"seconds": 60}], ["push", {"market": market, "answer": answer}], margin]
+    return [*steps, ["trade", {"who": "trader1", "market": market, "size": size}]]
 
 
 def _silence(w: World, rng: Random) -> list[Step]:
     """A day without a price, or longer, and requests that nobody will carry out."""
     how, markets = rng.choice((*SILENCES, "halt", "silence")), range(len(w.feeds))
-    steps = [each for market in markets for each in silence(market, how)]
+    steps = [] if with_positions(w) else _bought(w, 0, 1_000 * WAD)
+    steps += [each for market in markets for each in silence(market, how)]
     steps.append(["warp", {"seconds": 2 * HOUR}])
     asked = requests(w, rng, list(markets))
     return [*steps, *asked, ["warp", {"seconds": rng.choice((OUTAGE, OUTAGE + HOUR, 10 * OUTAGE))}]]
 
 
 def payments(w: World, rng: Random) -> list[Step]:
-    """One of the steps of the end, in order or not."""
+    """One of the steps of the end, in order or not; silence, if ruin did not bring it."""
+    if not w.frozen:
+        return [*_silence(w, rng), ["trigger", {"who": "stranger"}]]
     who, names = rng.choice(ACTORS), rng.sample(ACTORS, rng.randint(1, 4))
     shares = w.vault.balances.get(w.key(who), 0)
     part = rng.choice((shares, shares // 2, shares + 1, 0))

@@ -171,7 +171,7 @@ def _check_ratio(before: Standing, after: Standing, told: str) -> None:
 def _check_enough(w: World, account: str, before: Standing, outcome: Outcome, told: str) -> None:
     """What was closed of a request, if not all of it, is enough: but for penalty and costs of closing, the account has
     its initial margin again."""
-    _, initial, doubt = health(w, account)
+    _, initial, doubt = health(w, account, opening=False)
     if outcome.value.share < WAD and before.equity < initial - doubt - before.slack - DUST:
         raise Broken("i9_a_part_restores_initial_margin", f"{initial} needed, {told}")
 
@@ -405,11 +405,14 @@ def ruinous(w: World, market: int, part: float) -> list[Step]:
     book, price = w.twin.perp_engine.book(market), max(w.newest[market].answer, 1) * 10**10
     net = (book.long - book.short) * price // WAD
     move = max(w.vault.valuation(w.now).nav, WAD) * part / net if net else 0.0
-    if not net or not -0.99 < move < 15:
-        return []
+    return jump(w, market, 1 + move) if net and -0.99 < move < 50 else []
+
+
+def jump(w: World, market: int, factor: float) -> list[Step]:
+    """Every feed speaks, one price is another, and boards are renewed at it."""
     steps: list[Step] = [["warp", {"seconds": 60}]]
     for each, newest in enumerate(w.newest):
-        answer = max(int(newest.answer * (1 + (move if each == market else 0))), 1)
+        answer = max(int(newest.answer * (factor if each == market else 1)), 1)
         steps += [["break_feed", {"market": each, "fault": ""}], ["halt", {"market": each, "on": False}]]
         steps.append(["push", {"market": each, "answer": answer}])
     for key in w.book.points:

@@ -116,10 +116,9 @@ class Planner:
 
     def opening(self) -> list[Step]:
         """Liquidity, margin, and two blocks, so that the liquidity counts."""
-        unit, steps = (
-            self.world.unit,
-            [["lp_deposit", {"who": "lp1", "units": int(self.log(4, 7.3) * self.world.unit)}]],
-        )
+        unit = self.world.unit
+        least, most = (3, 4.5) if self.rng.random() < 0.15 else (4, 7.3)  # little for all that traders can win
+        steps: list[Step] = [["lp_deposit", {"who": "lp1", "units": int(self.log(least, most) * unit)}]]
         for who in TRADERS:
             steps.append(["deposit_margin", {"who": who, "units": int(self.log(3, 6.3) * unit), "to": who}])
         if self.world.rude is not None:  # money for what it tries from inside

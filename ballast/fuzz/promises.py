@@ -78,9 +78,10 @@ def before(w: World, step: Step) -> Before:
     return state
 
 
-def health(w: World, account: str) -> tuple[int, int, int]:
+def health(w: World, account: str, *, opening: bool = True) -> tuple[int, int, int]:
     """Equity, initial requirement and how far off they may be [quote, WAD] at the prices that a sync would record, from
-    their definitions: value down, what is owed and required up. Without options nothing is off."""
+    their definitions: value down, what is owed and required up. Without options nothing is off. For who is `opening`
+    what is long and over counts nothing."""
     engine = w.twin.perp_engine
     equity, initial, doubt = w.twin.clearinghouse.account(account)[0], 0, 0
     options = w.book.legs(account, w.now)
@@ -95,9 +96,12 @@ def health(w: World, account: str) -> tuple[int, int, int]:
             initial += -(-cost * notional // params.cap_quote) if notional < params.cap_quote else cost
         held = [option for option in options if option.market == market]
         if held:
-            equity += math.floor(sum(worth_of(w, option, price) for option in held))
-            needed, slack = worst_of(w, market, position.size, held, price, initial=True)
-            initial, doubt = initial + math.ceil(needed), doubt + slack
+            equity += math.floor(sum(worth_of(w, option, price, opening=opening) for option in held))
+            both = [
+                worst_of(w, market, position.size, held, price, initial=each, opening=opening) for each in (True, False)
+            ]
+            initial += math.ceil(max(needed for needed, _ in both))  # which is at least the maintenance requirement
+            doubt += max(slack for _, slack in both)
         else:
             initial += -(-abs(position.size) * price * params.initial_bps // (WAD * BPS))
     return equity, initial, doubt
