@@ -140,7 +140,8 @@ class Play:
         assert outcome.premium + outcome.half_spread <= bound
 
     def close(self, trader: str, market: int, expiry: int, x: int) -> None:
-        """All of a board or a part of everything there; accepted always, whatever is paused or stale but the price."""
+        """All of a board or a part of everything there; whatever is paused or stale but the price, it is refused only
+        where it hedges the rest of an account below maintenance, as `force` may have left one."""
         world, key = self.world, key_of(market, expiry)
         if world.now >= expiry:
             return
@@ -149,7 +150,7 @@ class Play:
         orders = [Order(series, -(lots * part // 10**6) * LOT) for series, lots in legs]
         orders = [order for order in orders if order.size][:8]
         if orders:
-            attempt(lambda: world.execute(trader, orders), {"oracle: stale price"})
+            attempt(lambda: world.execute(trader, orders), {"oracle: stale price", "margin: below maintenance"})
 
     def force(self, who: int, market: int, expiry: int, x: int) -> None:
         """A part of a board is closed for its owner, or moved to who is not on the other side of any of it."""
