@@ -8,7 +8,9 @@
 WAD: constant(uint256) = 10**18
 SWAD: constant(int256) = 10**18
 BPS: constant(uint256) = 10_000
-YEAR: constant(uint256) = 365 * 86_400          # [s]; a year is 365 days everywhere
+DAY: constant(uint256) = 86_400                 # [s]
+YEAR: constant(uint256) = 365 * DAY             # [s]; a year is 365 days everywhere
+SETTLEMENT_HOUR: constant(uint256) = 8 * 3_600  # [s] after midnight UTC, when options expire
 
 # Coarse money unit of packed words: one millionth of the quote currency.
 MICRO: constant(uint256) = 10**12               # [WAD per micro-quote]
@@ -19,6 +21,9 @@ MARKETS: constant(uint256) = 2**MAX_MARKETS - 1 # mask of all of them
 OPTION_BIT: constant(uint256) = 16              # account mask: bit i is a perpetual in market i, 16 + i options in it
 MAX_VENUES: constant(uint256) = 8
 MAX_EXPIRIES: constant(uint256) = 16            # of a market's options
+MAX_STRIKES: constant(uint256) = 24             # of a board
+MAX_LEGS: constant(uint256) = 16                # options of an account
+MAX_ORDERS: constant(uint256) = 8               # of a trade in options
 MAX_REWARD: constant(uint256) = 10 * 10**18     # [quote, WAD] most that insurance pays for one service
 
 # Scenario P&L of options, where eight of them share a word: whole quote, at most 2^31.

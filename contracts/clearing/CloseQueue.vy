@@ -40,11 +40,10 @@ implements: ICloseQueue
 
 # What is kept of a request for options.
 struct Stored:
-    legs: DynArray[uint256, MAX_ORDERS]     # words of series.vy, with changes for sizes
+    legs: DynArray[uint256, c.MAX_ORDERS]     # words of series.vy, with changes for sizes
     round_time: uint256
     until: uint256
 
-MAX_ORDERS: constant(uint256) = 8
 MAX_FEE: constant(uint256) = 10 * c.WAD     # [quote, WAD]
 LIFETIME: constant(uint256) = 3 * 86_400    # [s] of a request
 
@@ -102,7 +101,7 @@ def request_perp(market: uint256, size_delta: int256):
 
 
 @external
-def request_options(orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
+def request_options(orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]):
     """
     @notice Asks to have the caller's options of one board shrunk, in one trade; takes the place of an earlier request
             in the market.
@@ -112,7 +111,7 @@ def request_options(orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
     key: uint256 = series._board_of(orders[0].series)
     market: uint256 = series._market_of(key)
     round_time: uint256 = self._stale_round(market)
-    held: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(msg.sender)
+    held: DynArray[IOptionBook.Leg, c.MAX_LEGS] = staticcall OPTION_BOOK.legs(msg.sender)
     stored: Stored = Stored(legs=[], round_time=round_time, until=block.timestamp + LIFETIME)
     last: uint256 = 0
     for order: IOptionBook.Order in orders:
@@ -186,9 +185,9 @@ def execute_options(account: address, market: uint256) -> uint256:
     stored: Stored = self._options[account][market]
     assert len(stored.legs) != 0, "queue: no request"
     self._options[account][market] = empty(Stored)
-    held: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
-    asked: DynArray[IOptionBook.Order, MAX_ORDERS] = self._orders(stored.legs)
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+    held: DynArray[IOptionBook.Leg, c.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
+    asked: DynArray[IOptionBook.Order, c.MAX_ORDERS] = self._orders(stored.legs)
+    orders: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
     for order: IOptionBook.Order in asked:
         size: int256 = signed.shrinking(order.size, self._held(held, order.series))
         if size != 0 and block.timestamp <= stored.until:
@@ -285,7 +284,7 @@ def _size(account: address, market: uint256) -> int256:
 
 @internal
 @pure
-def _held(legs: DynArray[IOptionBook.Leg, series.MAX_LEGS], id: uint256) -> int256:
+def _held(legs: DynArray[IOptionBook.Leg, c.MAX_LEGS], id: uint256) -> int256:
     """@return [base, WAD] of a series that an account holds"""
     for leg: IOptionBook.Leg in legs:
         if leg.series == id:
@@ -295,8 +294,8 @@ def _held(legs: DynArray[IOptionBook.Leg, series.MAX_LEGS], id: uint256) -> int2
 
 @internal
 @pure
-def _orders(legs: DynArray[uint256, MAX_ORDERS]) -> DynArray[IOptionBook.Order, MAX_ORDERS]:
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+def _orders(legs: DynArray[uint256, c.MAX_ORDERS]) -> DynArray[IOptionBook.Order, c.MAX_ORDERS]:
+    orders: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
     for leg: uint256 in legs:
         orders.append(
             IOptionBook.Order(series=leg >> 64, size=series._lots(leg) * series.LOT)

@@ -371,7 +371,7 @@ def _options(account: address, time: uint256) -> (int256, int256, uint256):
     point: IOptionPricer.Point = empty(IOptionPricer.Point)
     market: uint256 = max_value(uint256)
     expiry: uint256 = 0
-    legs: DynArray[IOptionBook.Leg, 16] = staticcall OPTION_BOOK.legs(account)
+    legs: DynArray[IOptionBook.Leg, c.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
     for leg: IOptionBook.Leg in legs:
         if leg.settlement != 0:
             unit: uint256 = requirement._intrinsic(leg.strike, leg.is_put, leg.settlement)

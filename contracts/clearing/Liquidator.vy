@@ -52,7 +52,7 @@ struct Case:                # an account below maintenance and what is to go
     account: address
     market: uint256
     part: int256            # [base, WAD] of its perpetual, in the position's sign
-    orders: DynArray[IOptionBook.Order, series.MAX_LEGS]    # its options, as changes
+    orders: DynArray[IOptionBook.Order, c.MAX_LEGS]     # its options, as changes
     before: IMargin.Health
     initial: uint256        # [quote, WAD] required if the whole request were carried out
     maintenance: uint256    # [quote, WAD] the same
@@ -64,7 +64,6 @@ struct Case:                # an account below maintenance and what is to go
 
 MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from an account that is just below maintenance
 REWARD_BPS: constant(uint256) = 2               # of notional, what insurance sees to that the caller gets
-MAX_ORDERS: constant(uint256) = 8
 
 CLEARINGHOUSE: immutable(IClearinghouse)
 PERP_ENGINE: immutable(IPerpEngine)
@@ -97,7 +96,7 @@ def liquidate_perp(account: address, market: uint256, size: uint256) -> ILiquida
 
 
 @external
-def liquidate_options(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> ILiquidator.Result:
+def liquidate_options(account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]) -> ILiquidator.Result:
     """
     @notice Closes options of one market at the vault's quote.
     @param orders at most, by ascending series
@@ -107,7 +106,7 @@ def liquidate_options(account: address, orders: DynArray[IOptionBook.Order, MAX_
 
 @external
 def liquidate(
-    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
 ) -> ILiquidator.Result:
     """
     @notice Closes a perpetual and options of its market together: what hedges each other can go in no other way.
@@ -129,13 +128,13 @@ def take_perp(account: address, market: uint256, size: uint256) -> ILiquidator.R
 
 
 @external
-def take_options(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> ILiquidator.Result:
+def take_options(account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]) -> ILiquidator.Result:
     """
     @notice Moves options of one board to the caller's account at the mark, at a discount.
     @param orders of the account, at most, by ascending series
     """
     case: Case = self._judge(account, self._market_of(orders), 0, orders)
-    taken: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+    taken: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
     for order: IOptionBook.Order in case.orders:
         taken.append(IOptionBook.Order(series=order.series, size=-order.size))
     extcall OPTION_ENGINE.transfer(account, msg.sender, taken)
@@ -165,14 +164,14 @@ def neighbours() -> (address, address, address, address, address):
 
 @internal
 @pure
-def _market_of(orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> uint256:
+def _market_of(orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]) -> uint256:
     assert len(orders) != 0, "liquidation: no orders"
     return series._market_of(series._board_of(orders[0].series))
 
 
 @internal
 def _judge(
-    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
 ) -> Case:
     """
     @notice Takes marks, refuses what must not be liquidated, and decides how much of the request goes at what penalty.
@@ -220,17 +219,17 @@ def _judge(
 @internal
 @view
 def _held(
-    account: address, market: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
-) -> (DynArray[IOptionBook.Order, series.MAX_LEGS], uint256, uint256):
+    account: address, market: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
+) -> (DynArray[IOptionBook.Order, c.MAX_LEGS], uint256, uint256):
     """
     @return what the account has of orders, in whole lots, without those that would grow a position or are of another market;
             [base, WAD] of them that is bought back, and that is sold
     """
     last: uint256 = 0
-    parts: DynArray[IOptionBook.Order, series.MAX_LEGS] = []
+    parts: DynArray[IOptionBook.Order, c.MAX_LEGS] = []
     bought: uint256 = 0
     sold: uint256 = 0
-    legs: DynArray[IOptionBook.Leg, series.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
+    legs: DynArray[IOptionBook.Leg, c.MAX_LEGS] = staticcall OPTION_BOOK.legs(account)
     for order: IOptionBook.Order in orders:
         # twice the same would be judged as a flip, and closed twice if it is in two trades
         assert order.series > last, "liquidation: series order"
@@ -307,7 +306,7 @@ def _sync(mask: uint256, fresh: bool):
 
 @internal
 def _liquidate(
-    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]
+    account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
 ) -> ILiquidator.Result:
     """
     @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the caller.
@@ -321,15 +320,15 @@ def _liquidate(
         )
         half_spread = outcome.half_spread
         charge = outcome.charge
-    rest: DynArray[IOptionBook.Order, series.MAX_LEGS] = case.orders
-    for i: uint256 in range(series.MAX_LEGS):
+    rest: DynArray[IOptionBook.Order, c.MAX_LEGS] = case.orders
+    for i: uint256 in range(c.MAX_LEGS):
         if len(rest) == 0:
             break
         key: uint256 = series._board_of(rest[0].series)
-        batch: DynArray[IOptionBook.Order, MAX_ORDERS] = []
-        others: DynArray[IOptionBook.Order, series.MAX_LEGS] = []
+        batch: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
+        others: DynArray[IOptionBook.Order, c.MAX_LEGS] = []
         for order: IOptionBook.Order in rest:
-            if series._board_of(order.series) == key and len(batch) < MAX_ORDERS:
+            if series._board_of(order.series) == key and len(batch) < c.MAX_ORDERS:
                 batch.append(order)
             else:
                 others.append(order)

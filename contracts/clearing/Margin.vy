@@ -80,8 +80,6 @@ MAX_HELD: constant(uint256) = 24                # options of an account before i
 VOL_UP: constant(int256) = 60 * 10**16          # of the volatility, a month before expiry [WAD]
 VOL_DOWN: constant(int256) = 30 * 10**16
 MONTH: constant(uint256) = 30 * 86_400          # [s]
-DAY: constant(uint256) = 86_400                 # [s]
-MAX_LOG: constant(uint256) = 2**103 - 1         # Q96; ssvi takes no larger one
 MAX_WIDTH: constant(int256) = 2**103 - 1        # Q96; scenarios.vy takes no larger vol * sqrt(time)
 BPS_WAD: constant(uint256) = 10**14             # [WAD per bp]
 
@@ -146,7 +144,7 @@ def assess_change(
     mask: uint256,
     market: uint256,
     size: int256,
-    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
+    orders: DynArray[IOptionBook.Order, c.MAX_LEGS],
 ) -> (uint256, uint256):
     """
     @notice Requirements of the account as it would be after a trade. What the trade does to equity is not said: that is its price.
@@ -182,7 +180,7 @@ def check_close(
     mask: uint256,
     market: uint256,
     size: int256,
-    orders: DynArray[IOptionBook.Order, 8],
+    orders: DynArray[IOptionBook.Order, c.MAX_ORDERS],
 ) -> bool:
     """
     @notice Refuses a trade that only closed if equity is below the maintenance requirement and this is higher than before: what
@@ -196,7 +194,7 @@ def check_close(
     after: IMargin.Health = self._assess(account, cash, mask, held, 0, 0, MAINTENANCE)
     if after.equity >= convert(after.maintenance, int256):
         return True
-    undone: DynArray[IOptionBook.Order, 8] = []
+    undone: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
     for order: IOptionBook.Order in orders:
         undone.append(IOptionBook.Order(series=order.series, size=-order.size))
     held = self._changed(held, market, undone)
@@ -275,7 +273,7 @@ def _held(account: address, mask: uint256) -> DynArray[IOptionBook.Leg, MAX_HELD
 def _changed(
     held: DynArray[IOptionBook.Leg, MAX_HELD],
     market: uint256,
-    orders: DynArray[IOptionBook.Order, series.MAX_LEGS],
+    orders: DynArray[IOptionBook.Order, c.MAX_LEGS],
 ) -> DynArray[IOptionBook.Leg, MAX_HELD]:
     """@return the legs as they would be after orders in the market"""
     legs: DynArray[IOptionBook.Leg, MAX_HELD] = held
@@ -308,7 +306,7 @@ def _changed(
 
 @internal
 @pure
-def _touched(market: uint256, orders: DynArray[IOptionBook.Order, series.MAX_LEGS]) -> uint256:
+def _touched(market: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]) -> uint256:
     """@return mask of what a trade may have given the account; options only where there are orders: not every market lists them"""
     if len(orders) == 0:
         return 1 << market
@@ -406,7 +404,7 @@ def _scenarios(
             board = self._board(market, leg.expiry)
         kd: uint256 = unsafe_mul(leg.strike, board.discount) >> 96
         distance: uint256 = black76.log_ratio(max(kd, spot), min(kd, spot))
-        k: int256 = convert(min(distance, MAX_LOG), int256)
+        k: int256 = convert(min(distance, ssvi.MAX_LOG), int256)
         if spot > kd:
             k = -k
         vol: uint256 = ssvi.volatility(
@@ -456,7 +454,7 @@ def _board(market: uint256, expiry: uint256) -> Board:
     smile: IVolSurface.Smile = staticcall SURFACE.smile(market, expiry)
     seconds: uint256 = wad.sub_floor(expiry, block.timestamp)
     # square root twice: of 2**142 at most, then of 2**132
-    root: uint256 = isqrt(unsafe_div(MONTH * c.WAD * c.WAD, max(seconds, DAY)))
+    root: uint256 = isqrt(unsafe_div(MONTH * c.WAD * c.WAD, max(seconds, c.DAY)))
     return Board(
         expiry=expiry,
         discount=black76.discount(smile.rate, seconds),

@@ -12,7 +12,6 @@ from contracts.math import signed
 from contracts.math import wad
 
 PIPS: constant(uint256) = 10**6
-DAY: constant(uint256) = 86_400
 
 
 # What LPs own before or after a step, at three valuations [quote, WAD].
@@ -113,7 +112,7 @@ def _turnover(used: uint256, elapsed: uint256, per_day: uint256, notional: uint2
     @param  notional [quote, WAD]
     @return [quote, MICRO], rounded up
     """
-    return wad.sub_floor(used, per_day * elapsed // DAY) + (notional + c.MICRO - 1) // c.MICRO
+    return wad.sub_floor(used, per_day * elapsed // c.DAY) + (notional + c.MICRO - 1) // c.MICRO
 
 
 @internal

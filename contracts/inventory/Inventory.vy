@@ -317,7 +317,7 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
 @view
 @external
 def valuation(
-    beside: int256, marks: DynArray[IPriceOracle.Mark, 16], vol_age: uint256
+    beside: int256, marks: DynArray[IPriceOracle.Mark, c.MAX_MARKETS], vol_age: uint256
 ) -> IInventory.Valuation:
     """
     @notice What LP prices need, with every market as `sync_all` would leave it now.

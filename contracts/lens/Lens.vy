@@ -94,11 +94,11 @@ def __init__(
 
 @external
 @view
-def markets() -> DynArray[ILens.MarketView, 16]:
+def markets() -> DynArray[ILens.MarketView, c.MAX_MARKETS]:
     """
     @return every listed market
     """
-    views: DynArray[ILens.MarketView, 16] = []
+    views: DynArray[ILens.MarketView, c.MAX_MARKETS] = []
     for market: uint256 in range(staticcall INVENTORY.market_count(), bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
         config: perp_markets.Config = staticcall IEngineViews(PERP_ENGINE.address).config(market)
@@ -162,14 +162,14 @@ def boards(market: uint256) -> DynArray[ILens.BoardView, c.MAX_EXPIRIES]:
             smile=staticcall SURFACE.smile(market, expiry),
             strikes=[],
         )
-        listed: DynArray[IOptionBook.Strike, series.MAX_STRIKES] = staticcall OPTION_BOOK.strikes(market, expiry)
-        levels: DynArray[uint256, series.MAX_STRIKES] = []
+        listed: DynArray[IOptionBook.Strike, c.MAX_STRIKES] = staticcall OPTION_BOOK.strikes(market, expiry)
+        levels: DynArray[uint256, c.MAX_STRIKES] = []
         for entry: IOptionBook.Strike in listed:
             levels.append(entry.strike)
-        premiums: DynArray[IOptionPricer.Premium, series.MAX_STRIKES] = staticcall PRICER.premiums(
+        premiums: DynArray[IOptionPricer.Premium, c.MAX_STRIKES] = staticcall PRICER.premiums(
             self._point(mark.price, view.smile, expiry), levels
         )
-        for i: uint256 in range(len(listed), bound=series.MAX_STRIKES):
+        for i: uint256 in range(len(listed), bound=c.MAX_STRIKES):
             view.strikes.append(
                 ILens.StrikeView(
                     strike=listed[i].strike,
@@ -262,8 +262,8 @@ def vault() -> ILens.VaultView:
     """
     valuation: IVault.Valuation = staticcall IVault(VAULT).valuation()
     nav: uint256 = convert(max(valuation.nav, 0), uint256)
-    marks: DynArray[IPriceOracle.Mark, 16] = []
-    prices: DynArray[uint256, 16] = []
+    marks: DynArray[IPriceOracle.Mark, c.MAX_MARKETS] = []
+    prices: DynArray[uint256, c.MAX_MARKETS] = []
     oldest: uint256 = max_value(uint256)
     for market: uint256 in range(staticcall INVENTORY.market_count(), bound=c.MAX_MARKETS):
         mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
@@ -328,11 +328,11 @@ def lp(owner: address) -> ILens.LpView:
 
 @external
 @view
-def venues() -> DynArray[ILens.VenueView, 8]:
+def venues() -> DynArray[ILens.VenueView, c.MAX_VENUES]:
     """
     @return every venue, retired ones included; the index is its id
     """
-    views: DynArray[ILens.VenueView, 8] = []
+    views: DynArray[ILens.VenueView, c.MAX_VENUES] = []
     count: uint256 = staticcall HEDGE_MANAGER.venue_count()
     for venue_id: uint256 in range(count, bound=c.MAX_VENUES):
         listing: records.Listing = staticcall IHedgeViews(HEDGE_MANAGER.address).venue(venue_id)

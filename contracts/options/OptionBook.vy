@@ -60,9 +60,9 @@ struct Touched:
 struct Plan:
     key: uint256
     book: boards.Book           # after
-    touched: DynArray[Touched, 8]
-    before: DynArray[uint256, series.MAX_LEGS]
-    legs: DynArray[uint256, series.MAX_LEGS]        # after
+    touched: DynArray[Touched, c.MAX_ORDERS]
+    before: DynArray[uint256, c.MAX_LEGS]
+    legs: DynArray[uint256, c.MAX_LEGS]        # after
     fill: IOptionBook.Fill
 
 
@@ -71,7 +71,6 @@ BAND_BPS: constant(uint256) = 300               # how far spot may be from a boa
 NEAR: constant(uint256) = 3 * 86_400            # [s] with less left the band is narrower, as the square root
 MAX_AGE: constant(uint256) = 1_800              # [s] how old a point may be, and
 AGE_SHARE: constant(uint256) = 4                # at most a quarter of the time left
-MAX_ORDERS: constant(uint256) = 8
 PREMIUM_SHARE: constant(uint256) = 8            # a buyer's half-spread is at most an eighth of the premium, beyond
 LAG_Z: constant(uint256) = 2                    # so many deviations of spot since the round, on the delta
 
@@ -116,8 +115,8 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
     boards._save_smile(key, smile)
     change: IInventory.Change = empty(IInventory.Change)
     if old.legs != 0:
-        lines: DynArray[IOptionPricer.Line, series.MAX_STRIKES] = []
-        for i: uint256 in range(point.strikes, bound=series.MAX_STRIKES):
+        lines: DynArray[IOptionPricer.Line, c.MAX_STRIKES] = []
+        for i: uint256 in range(point.strikes, bound=c.MAX_STRIKES):
             held: boards.Strike = boards._load_strike(key, i)
             if held.calls != 0 or held.puts != 0:
                 lines.append(self._line(held))
@@ -141,7 +140,7 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
 
 @external
 def apply(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], mark: IPriceOracle.Mark
 ) -> IOptionBook.Fill:
     """
     @notice Books the orders of one account on one board. Its point may be due: the totals move by what they are there.
@@ -175,7 +174,7 @@ def expire(
     payoff: int256 = 0
     change: IInventory.Change = empty(IInventory.Change)
     if book.legs != 0:
-        for i: uint256 in range(point.strikes, bound=series.MAX_STRIKES):
+        for i: uint256 in range(point.strikes, bound=c.MAX_STRIKES):
             held: boards.Strike = boards._load_strike(key, i)
             payoff += self._payoff_up(held.strike, held.calls, False, price)
             payoff += self._payoff_up(held.strike, held.puts, True, price)
@@ -199,8 +198,8 @@ def pay_out(key: uint256, account: address) -> (int256, bool, bool):
     roles._check(roles.Role.ENGINE)
     settlement: boards.Settlement = boards._load_settlement(key)
     assert settlement.price != 0, "options: not settled"
-    before: DynArray[uint256, series.MAX_LEGS] = positions._load(account)
-    legs: DynArray[uint256, series.MAX_LEGS] = []
+    before: DynArray[uint256, c.MAX_LEGS] = positions._load(account)
+    legs: DynArray[uint256, c.MAX_LEGS] = []
     payoff: int256 = 0
     for leg: uint256 in before:
         id: uint256 = leg >> 64
@@ -230,7 +229,7 @@ def clear(key: uint256) -> int256:
     settlement: boards.Settlement = boards._load_settlement(key)
     assert settlement.price != 0, "options: not settled"
     assert settlement.legs == 0, "options: accounts left"
-    for i: uint256 in range(boards._load_point(key).strikes, bound=series.MAX_STRIKES):
+    for i: uint256 in range(boards._load_point(key).strikes, bound=c.MAX_STRIKES):
         boards._strikes[key][i] = 0
     boards._points[key] = 0
     boards._smiles[key] = 0
@@ -239,7 +238,7 @@ def clear(key: uint256) -> int256:
 
 
 @external
-def add_strikes(key: uint256, strikes: DynArray[uint256, series.MAX_STRIKES]):
+def add_strikes(key: uint256, strikes: DynArray[uint256, c.MAX_STRIKES]):
     """
     @notice Opens a board, or adds strikes to one.
     @param strikes [quote/base, WAD] multiples of STRIKE_UNIT
@@ -252,8 +251,8 @@ def add_strikes(key: uint256, strikes: DynArray[uint256, series.MAX_STRIKES]):
     for strike: uint256 in strikes:
         units: uint256 = strike // series.STRIKE_UNIT
         assert strike % series.STRIKE_UNIT == 0 and units <= series.U64, "options: strike unit"
-        assert point.strikes < series.MAX_STRIKES, "options: too many strikes"
-        for i: uint256 in range(point.strikes, bound=series.MAX_STRIKES):
+        assert point.strikes < c.MAX_STRIKES, "options: too many strikes"
+        for i: uint256 in range(point.strikes, bound=c.MAX_STRIKES):
             assert boards._load_strike(key, i).strike != units, "options: already listed"
         boards._save_strike(key, point.strikes, boards.Strike(strike=units, calls=0, puts=0))
         point.strikes += 1
@@ -278,7 +277,7 @@ def close(key: uint256):
 @external
 @view
 def preview(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], mark: IPriceOracle.Mark
 ) -> IOptionBook.Fill:
     """
     @notice What `apply` would answer now.
@@ -304,13 +303,13 @@ def is_due(key: uint256, price: uint256) -> bool:
 @external
 @view
 @reentrant
-def legs(account: address) -> DynArray[IOptionBook.Leg, series.MAX_LEGS]:
+def legs(account: address) -> DynArray[IOptionBook.Leg, c.MAX_LEGS]:
     """
     @notice The account's positions.
     @dev    Not locked, so that Margin can read it within an operation: the engine has written all its state by then.
     """
-    result: DynArray[IOptionBook.Leg, series.MAX_LEGS] = []
-    held: DynArray[uint256, series.MAX_LEGS] = positions._load(account)
+    result: DynArray[IOptionBook.Leg, c.MAX_LEGS] = []
+    held: DynArray[uint256, c.MAX_LEGS] = positions._load(account)
     for leg: uint256 in held:
         id: uint256 = leg >> 64
         key: uint256 = series._board_of(id)
@@ -417,13 +416,13 @@ def smile(market: uint256, expiry: uint256) -> IVolSurface.Smile:
 
 @external
 @view
-def strikes(market: uint256, expiry: uint256) -> DynArray[IOptionBook.Strike, series.MAX_STRIKES]:
+def strikes(market: uint256, expiry: uint256) -> DynArray[IOptionBook.Strike, c.MAX_STRIKES]:
     """
     @return the strikes of a board in the order of their index, with what accounts hold net
     """
     key: uint256 = series._key(market, expiry)
-    result: DynArray[IOptionBook.Strike, series.MAX_STRIKES] = []
-    for i: uint256 in range(boards._load_point(key).strikes, bound=series.MAX_STRIKES):
+    result: DynArray[IOptionBook.Strike, c.MAX_STRIKES] = []
+    for i: uint256 in range(boards._load_point(key).strikes, bound=c.MAX_STRIKES):
         held: boards.Strike = boards._load_strike(key, i)
         result.append(
             IOptionBook.Strike(
@@ -482,7 +481,7 @@ def neighbours() -> (address, address):
 @internal
 @view
 def _plan(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], mark: IPriceOracle.Mark
 ) -> Plan:
     """
     @notice Applies the orders in memory, values them at the mark, and moves the board's totals at its point.
@@ -495,9 +494,9 @@ def _plan(
     old: boards.Book = boards._load_book(p.key)
     p.before = positions._load(account)
     p.legs = p.before
-    lines: DynArray[IOptionPricer.Line, MAX_ORDERS] = []
-    strikes: DynArray[uint256, MAX_ORDERS] = []
-    places: DynArray[uint256, MAX_ORDERS] = []      # of the orders' strikes among `touched`
+    lines: DynArray[IOptionPricer.Line, c.MAX_ORDERS] = []
+    strikes: DynArray[uint256, c.MAX_ORDERS] = []
+    places: DynArray[uint256, c.MAX_ORDERS] = []      # of the orders' strikes among `touched`
     interest: int256 = convert(old.interest, int256)
     opened: int256 = convert(old.legs, int256)
     traded: uint256 = 0                             # [base, WAD]
@@ -540,14 +539,14 @@ def _plan(
         interest += abs(done.after) - abs(done.before)
         traded += convert(abs(order.size), uint256)
         p.fill.orders.append(done)
-    for i: uint256 in range(len(lines), bound=MAX_ORDERS):
+    for i: uint256 in range(len(lines), bound=c.MAX_ORDERS):
         line: IOptionPricer.Line = self._line(p.touched[i].strike)
         lines[i].n_after = line.n_after
         lines[i].p_after = line.p_after
 
     assert point.time != 0, "options: refresh first"
     smile: IVolSurface.Smile = staticcall SURFACE.smile(market, expiry)
-    premiums: DynArray[IOptionPricer.Premium, series.MAX_STRIKES] = staticcall PRICER.premiums(
+    premiums: DynArray[IOptionPricer.Premium, c.MAX_STRIKES] = staticcall PRICER.premiums(
         self._point(smile, expiry, mark.price, block.timestamp), strikes
     )
     i: uint256 = 0
@@ -608,7 +607,7 @@ def _plan(
 
 @internal
 @pure
-def _holds(legs: DynArray[uint256, series.MAX_LEGS], market: uint256) -> bool:
+def _holds(legs: DynArray[uint256, c.MAX_LEGS], market: uint256) -> bool:
     """@return whether one of the legs is in the market"""
     for leg: uint256 in legs:
         if series._market_of(series._board_of(leg >> 64)) == market:
@@ -698,7 +697,7 @@ def _difference(
 @pure
 def _vega_weight(left: uint256) -> uint256:
     """@return [1, WAD] root of a month over the time left, a day at least"""
-    return isqrt(MONTH * c.WAD * c.WAD // max(left, series.DAY))
+    return isqrt(MONTH * c.WAD * c.WAD // max(left, c.DAY))
 
 
 @internal

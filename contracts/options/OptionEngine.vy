@@ -65,7 +65,6 @@ struct Done:
     closing: bool               # every order shrank a position and flipped none
     is_short: bool              # the account, after
 
-MAX_ORDERS: constant(uint256) = 8
 MONEYNESS: constant(uint256) = 10               # strikes are listed from a tenth of spot to ten times spot
 
 CLEARINGHOUSE: immutable(IClearinghouse)
@@ -102,7 +101,7 @@ def __init__(
 
 @external
 def trade(
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS], limit: int256, deadline: uint256
+    orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], limit: int256, deadline: uint256
 ) -> IOptionEngine.Outcome:
     """
     @notice Changes the caller's positions on one board; the orders are one trade.
@@ -215,7 +214,7 @@ def clear(market: uint256, expiry: uint256):
 
 @external
 def close_for(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: int256, checked: bool
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], most_cost: int256, checked: bool
 ) -> IOptionEngine.Outcome:
     """
     @notice `trade` of another account whose orders all shrink a position and flip none.
@@ -232,7 +231,7 @@ def close_for(
 
 
 @external
-def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]):
+def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]):
     """
     @notice Moves positions of one account on one board to another at mark value: the taker pays what the giver gets.
     @dev    Nets over all accounts stay as they are, so the board's totals do, which are a function of them: Inventory
@@ -249,7 +248,7 @@ def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order,
     mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
     key, rules, mark = self._enter(orders)
     market: uint256 = series._market_of(key)
-    opposite: DynArray[IOptionBook.Order, MAX_ORDERS] = []
+    opposite: DynArray[IOptionBook.Order, c.MAX_ORDERS] = []
     for order: IOptionBook.Order in orders:
         opposite.append(IOptionBook.Order(series=order.series, size=-order.size))
     cash: int256 = 0
@@ -325,7 +324,7 @@ def unpause(market: uint256):
 
 
 @external
-def list_strikes(market: uint256, expiry: uint256, strikes: DynArray[uint256, series.MAX_STRIKES]):
+def list_strikes(market: uint256, expiry: uint256, strikes: DynArray[uint256, c.MAX_STRIKES]):
     """
     @notice Opens a board, or adds strikes to one.
     @param expiry [s since 1970] on the posted surface
@@ -360,7 +359,7 @@ def close_board(market: uint256, expiry: uint256):
 @external
 @view
 def quote(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS]
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]
 ) -> IOptionEngine.Outcome:
     """
     @notice What `trade` would do for this account in this block, to the wei; margin and limit aside.
@@ -449,7 +448,7 @@ def _check_idle():
 
 @internal
 @pure
-def _check_orders(orders: DynArray[IOptionBook.Order, MAX_ORDERS]) -> uint256:
+def _check_orders(orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]) -> uint256:
     """@return the key of the one board that all orders are on"""
     assert len(orders) != 0, "options: no orders"
     key: uint256 = series._board_of(orders[0].series)
@@ -511,7 +510,7 @@ def _check_fill(fill: IOptionBook.Fill, key: uint256, rules: uint256, due: bool)
 
 @internal
 def _enter(
-    orders: DynArray[IOptionBook.Order, MAX_ORDERS]
+    orders: DynArray[IOptionBook.Order, c.MAX_ORDERS]
 ) -> (uint256, uint256, IPriceOracle.Mark):
     """@return the key of the one board that all orders are on, the market's rules, and the mark of now"""
     key: uint256 = self._check_orders(orders)
@@ -534,14 +533,14 @@ def _sync_open(key: uint256) -> IPriceOracle.Mark:
 
 @internal
 def _apply(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], mark: IPriceOracle.Mark
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], mark: IPriceOracle.Mark
 ) -> IOptionBook.Fill:
     return extcall BOOK.apply(account, orders, mark)
 
 
 @internal
 def _execute(
-    account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], most_cost: int256
+    account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], most_cost: int256
 ) -> Done:
     """
     @notice A settled trade but for limit and margin: mark, refresh if the board is due, book, rules, Inventory, log,
@@ -613,7 +612,7 @@ def _settle(
 
 
 @internal
-def _check_close(account: address, orders: DynArray[IOptionBook.Order, MAX_ORDERS], done: Done):
+def _check_close(account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORDERS], done: Done):
     """@notice Has Margin judge an account whose orders have only closed, at whatever marks there are."""
     self._sync_mask(done.mask, done.market, False)
     margin: IMargin = IMargin(staticcall CLEARINGHOUSE.margin())

@@ -33,24 +33,22 @@ from interfaces import IOptionPricer
 
 implements: IOptionPricer
 
-MAX_STRIKES: constant(uint256) = 24
 ONE: constant(int256) = 2**96
-MAX_LOG: constant(uint256) = 2**103 - 1         # Q96; ssvi takes no larger one
 LIFT: constant(int256) = 2**133 * 10**36        # a multiple of both units: added, it makes a division round down
 STRESS: constant(int256) = c.SWAD * c.STRESS_UNIT  # of holdings [WAD] times prices [WAD]
 
 
 @view
 @external
-def premiums(point: IOptionPricer.Point, strikes: DynArray[uint256, MAX_STRIKES]) -> DynArray[
-    IOptionPricer.Premium, MAX_STRIKES
+def premiums(point: IOptionPricer.Point, strikes: DynArray[uint256, c.MAX_STRIKES]) -> DynArray[
+    IOptionPricer.Premium, c.MAX_STRIKES
 ]:
     """
     @notice One call and one put of each strike.
     @param point See IOptionPricer.
     @param strikes [quote/base, WAD]
     """
-    result: DynArray[IOptionPricer.Premium, MAX_STRIKES] = []
+    result: DynArray[IOptionPricer.Premium, c.MAX_STRIKES] = []
     spot: uint256 = point.spot
     discount: uint256 = black76.discount(point.rate, point.seconds)
     root: uint256 = black76.root_years(point.seconds)
@@ -59,7 +57,7 @@ def premiums(point: IOptionPricer.Point, strikes: DynArray[uint256, MAX_STRIKES]
     for strike: uint256 in strikes:
         kd: uint256 = unsafe_mul(strike, discount) >> 96
         distance: uint256 = black76.log_ratio(kd, spot) if spot <= kd else black76.log_ratio(spot, kd)
-        k: int256 = convert(min(distance, MAX_LOG), int256)
+        k: int256 = convert(min(distance, ssvi.MAX_LOG), int256)
         if spot > kd:
             k = unsafe_sub(0, k)
         vol: uint256 = ssvi.volatility(ssvi.total_variance(k, point.theta, phi, point.rho), root_term)
@@ -70,7 +68,7 @@ def premiums(point: IOptionPricer.Point, strikes: DynArray[uint256, MAX_STRIKES]
 
 @view
 @external
-def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_STRIKES]) -> IOptionPricer.Totals:
+def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, c.MAX_STRIKES]) -> IOptionPricer.Totals:
     """
     @notice What a change of holdings adds to value, greeks and stress of the book.
     @param point See IOptionPricer.
@@ -91,7 +89,7 @@ def change(point: IOptionPricer.Point, lines: DynArray[IOptionPricer.Line, MAX_S
             continue
         kd: uint256 = unsafe_mul(line.strike, discount) >> 96
         distance: uint256 = black76.log_ratio(kd, spot) if spot <= kd else black76.log_ratio(spot, kd)
-        log_moneyness: int256 = convert(min(distance, MAX_LOG), int256)
+        log_moneyness: int256 = convert(min(distance, ssvi.MAX_LOG), int256)
         if spot <= kd:
             log_moneyness = unsafe_sub(0, log_moneyness)
         vol: uint256 = ssvi.volatility(

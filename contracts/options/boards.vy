@@ -69,7 +69,7 @@ _counts: HashMap[uint256, uint256]
 _stress: HashMap[uint256, uint256]
 _smiles: HashMap[uint256, uint256]
 _settlements: HashMap[uint256, uint256]
-_strikes: HashMap[uint256, uint256[24]]
+_strikes: HashMap[uint256, uint256[c.MAX_STRIKES]]
 # Day numbers of a market's boards that are not settled, in no order.
 _live: uint256[c.MAX_MARKETS]
 # Of a market: unsettled u64 << 64 | interest u64 [LOT]: positions on settled boards that are not paid out, and the sum over

@@ -7,13 +7,11 @@
         A board's key is day << 8 | market: bits 8 to 31 of its series.
 """
 
+from contracts import constants as c
+
 STRIKE_UNIT: constant(uint256) = 10**10         # [WAD per unit]
 LOT: constant(int256) = 10**12                  # [WAD of base per unit of size]
 MAX_LOTS: constant(int256) = 2**62              # of an order, a leg and a net: two of them still fit 64 bits
-MAX_STRIKES: constant(uint256) = 24             # of a board
-MAX_LEGS: constant(uint256) = 16                # of an account
-DAY: constant(uint256) = 86_400
-SETTLEMENT_HOUR: constant(uint256) = 8 * 3_600  # [s] after midnight UTC
 
 U8: constant(uint256) = 2**8 - 1
 U16: constant(uint256) = 2**16 - 1
@@ -32,9 +30,9 @@ def _pack(strike: uint256, index: uint256, key: uint256, is_put: bool) -> uint25
 @pure
 def _key(market: uint256, expiry: uint256) -> uint256:
     """@return the key of a board; of one that cannot be listed where the expiry is not at 08:00 UTC"""
-    if expiry % DAY != SETTLEMENT_HOUR or expiry // DAY > U16 or market > U8:
+    if expiry % c.DAY != c.SETTLEMENT_HOUR or expiry // c.DAY > U16 or market > U8:
         return 0
-    return ((expiry // DAY) << 8) | market
+    return ((expiry // c.DAY) << 8) | market
 
 
 @internal
@@ -54,7 +52,7 @@ def _market_of(key: uint256) -> uint256:
 @pure
 def _expiry_of(key: uint256) -> uint256:
     """@return [s since 1970]"""
-    return (key >> 8) * DAY + SETTLEMENT_HOUR
+    return (key >> 8) * c.DAY + c.SETTLEMENT_HOUR
 
 
 @internal

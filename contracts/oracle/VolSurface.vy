@@ -70,7 +70,6 @@ MAX_VOL: constant(uint256) = 5 * 10**18                 # 500 %
 MAX_RATE: constant(uint256) = 20 * 10**16               # [per year] 20 %
 MAX_DELAY: constant(uint256) = 600                      # [s] from observation to inclusion
 MAX_TERM: constant(uint256) = 2 * c.YEAR                # [s]
-SETTLEMENT_HOUR: constant(uint256) = 8 * 3_600          # [s] after midnight UTC
 
 # Immutable bounds of the drift parameters: what governance may never loosen.
 MAX_VOL_BASE: constant(uint256) = 10 * 10**16           # 10 vol points at once
@@ -83,7 +82,6 @@ MIN_MAX_AGE: constant(uint256) = 60                     # [s]
 MAX_MAX_AGE: constant(uint256) = 6 * 3_600              # [s]
 
 HOUR: constant(uint256) = 3_600
-DAY: constant(uint256) = 86_400
 U16: constant(uint256) = 2**16 - 1
 U40: constant(uint256) = 2**40 - 1
 U64: constant(uint256) = 2**64 - 1
@@ -229,10 +227,10 @@ def smile(market: uint256, expiry: uint256) -> IVolSurface.Smile:
     @param expiry  [s since 1970]
     """
     found: IVolSurface.Smile = empty(IVolSurface.Smile)
-    if market >= c.MAX_MARKETS or expiry % DAY != SETTLEMENT_HOUR:
+    if market >= c.MAX_MARKETS or expiry % c.DAY != c.SETTLEMENT_HOUR:
         return found
     word: uint256 = self._surfaces[market]
-    point: uint256 = self._points[market][expiry // DAY]
+    point: uint256 = self._points[market][expiry // c.DAY]
     if point == 0:
         return found
     found.theta = point & U72
@@ -260,7 +258,7 @@ def expiries(market: uint256) -> DynArray[uint256, c.MAX_EXPIRIES]:
     for i: uint256 in range(c.MAX_EXPIRIES):
         if days == 0:
             break
-        found.append((days & U16) * DAY + SETTLEMENT_HOUR)
+        found.append((days & U16) * c.DAY + c.SETTLEMENT_HOUR)
         days = days >> 16
     return found
 
@@ -349,17 +347,17 @@ def _save_points(
             break
         point: IVolSurface.Point = update.points[i]
         assert point.expiry > max(update.timestamp, previous.expiry), "surface: expiry order"
-        assert point.expiry % DAY == SETTLEMENT_HOUR, "surface: not 08:00 UTC"
+        assert point.expiry % c.DAY == c.SETTLEMENT_HOUR, "surface: not 08:00 UTC"
         term: uint256 = point.expiry - update.timestamp
         assert term <= MAX_TERM, "surface: too far"
         assert point.theta > previous.theta, "surface: calendar"
         vol: uint256 = self._vol(point.theta, term)
         assert MIN_VOL <= vol and vol <= MAX_VOL, "surface: vol"
         assert signed.magnitude(point.rate) <= MAX_RATE, "surface: rate"
-        day: uint256 = point.expiry // DAY
+        day: uint256 = point.expiry // c.DAY
         # expiries of the last update that are over need not be there
         for j: uint256 in range(c.MAX_EXPIRIES):
-            if old_days == 0 or (old_days & U16) * DAY + SETTLEMENT_HOUR > update.timestamp:
+            if old_days == 0 or (old_days & U16) * c.DAY + c.SETTLEMENT_HOUR > update.timestamp:
                 break
             self._points[update.market][old_days & U16] = 0
             old_days = old_days >> 16

@@ -309,13 +309,13 @@ def quote(account: address, market: uint256, size_delta: int256) -> IPerpEngine.
 @external
 @view
 @reentrant
-def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, 16]:
+def legs(account: address, mask: uint256) -> DynArray[IPerpEngine.Leg, c.MAX_MARKETS]:
     """
     @notice The account's positions in the markets of `mask`, accrued to now at the last accepted mark.
     @dev    Not locked: Margin reads it while a trade holds the lock, after the trade has written all its state; readers
             outside an operation come through `Margin.health`, which refuses while one is under way.
     """
-    result: DynArray[IPerpEngine.Leg, 16] = []
+    result: DynArray[IPerpEngine.Leg, c.MAX_MARKETS] = []
     for market: uint256 in range(c.MAX_MARKETS):
         if mask >> market == 0:
             break

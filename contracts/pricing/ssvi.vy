@@ -9,12 +9,13 @@
         Source: J. Gatheral and A. Jacquier, Arbitrage-free SVI volatility surfaces, Quantitative Finance 14 (2014):
         theta rising in expiry leaves no calendar arbitrage (theorem 4.1), eta (1 + |rho|) <= 2 no butterflies
         (remark 4.4).
-@dev    Pure. theta < 2^64, eta <= 2 WAD, |rho| < WAD, |k| < 2^103 [Q96]. MAX_PHI and MAX_X hold the products down.
+@dev    Pure. theta < 2^64, eta <= 2 WAD, |rho| < WAD, |k| <= MAX_LOG. MAX_PHI and MAX_X hold the products down.
 """
 
 from contracts import constants as c
 
 ONE: constant(uint256) = 2**96
+MAX_LOG: constant(uint256) = 2**103 - 1 # Q96: the largest |k|
 MAX_PHI: constant(uint256) = 2**112     # Q96: theta below 1e-9, i.e. 1 % of volatility for a minute
 MAX_X: constant(int256) = 2**111        # Q96: |phi k| beyond has the slope of the wing
 
