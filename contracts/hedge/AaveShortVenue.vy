@@ -207,7 +207,8 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
 @external
 def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     """
-    @notice Closes as much as sets `units` of collateral free even at the limit price, or all if that is not enough.
+    @notice Closes as much as sets about `units` of collateral free, or all if that is not enough: less comes home by what
+            the swap costs and by what health lacks of its target.
     @param  units [quote token units]
     @param  limit_price [quote/base, WAD] worst average price, fee included
     @return [quote token units] sent to the Clearinghouse
@@ -321,7 +322,7 @@ def strain() -> int256:
     @return [base, WAD] size that brings health back to the target but for the cost of the swap; 0: health is above the floor
     """
     account: Account = staticcall AAVE.getUserAccountData(self)
-    if account.debt == 0 or account.health >= FLOOR_HEALTH:
+    if account.debt == 0 or account.collateral == 0 or account.health >= FLOOR_HEALTH:
         return 0
     threshold: uint256 = account.threshold_bps * (c.WAD // c.BPS)
     short: uint256 = account.debt * TARGET_HEALTH - account.collateral * threshold

@@ -299,6 +299,14 @@ def recall_size(
     return wanted, -size if exposure > 0 else size
 
 
+def unwind_size(strain: int, most: int) -> int:
+    """Signed size that an unwind asks of the venue [base, WAD]."""
+    require(strain != 0, "hedge: venue is healthy")
+    size = min(most, abs(strain))
+    require(size != 0, "hedge: zero size")
+    return size if strain > 0 else -size
+
+
 # ---- ticks.vy
 
 

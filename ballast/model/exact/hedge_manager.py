@@ -112,6 +112,10 @@ class Venue:
         """Base at the price, and stray quote [quote, WAD]."""
         return mul_down(self.exposure(), price) + self.quote_units * self.quote_scale
 
+    def strain(self) -> int:
+        """Base to close because a lender threatens [base, WAD]; spot owes nobody."""
+        return 0
+
     def read(self, price: int) -> tuple[int, int] | None:
         """Exposure and equity as the manager believes them; None if they make no sense or there is no answer."""
         exposure, equity = self.exposure(), self.equity(price)
@@ -231,25 +235,30 @@ class HedgeManager:
         route, _, tolerance = self._priced(venue, mark, size)
         limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
         received, after_prices = venue.recall(wanted, limit, route)
-        if received != 0:
-            self.clearinghouse.collect(received)
-        after = self._holdings(venue, mark, 0)
-        exposure = venue.exposure()
-        change = exposure - state.exposure
-        good = (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(state.exposure)
-        require(good, "hedge: bad fill")
-        notional = mul_up(abs(change), mark.price)
-        cost = hedge.loss_at_mid(before, after)
-        most = mul_up(notional, tolerance) + self.clearinghouse.scale
-        require(cost <= most, "hedge: recall too dear")
-        require(cost >= -most, "hedge: impossible gain")
-        self._check_band(mark, after_prices, tolerance)
-        fall = self._report(venue, mark, change, after.at_mid - before.at_mid, now)
-        used = hedge.turnover(state.used, now - state.traded_at, venue.params.turnover, notional)
-        equity = max(0, after.at_mid + state.equity - before.at_mid)
-        venue.state = VenueState(exposure, equity, mark.price, used, now)
+        fall, _, _ = self._judge_closing(venue, mark, state, size, before, received, after_prices, tolerance, now)
         self._settle(None, 0, released + fall.release, now)
         return received
+
+    def unwind(self, venue_id: int, most: int, keeper: str, now: int) -> int:
+        """Close what a venue that owes must close, and pay the keeper; base closed [base, WAD]."""
+        self.clearinghouse.begin()
+        venue, mark, state, released = self._open(venue_id, now)
+        strain = venue.strain()
+        size = hedge.unwind_size(strain, most)
+        before = self._holdings(venue, mark, 0)
+        route, _, tolerance = self._priced(venue, mark, size)
+        limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
+        _, sent, after_prices = venue.rebalance(size, limit, route)
+        fall, change, notional = self._judge_closing(
+            venue, mark, state, size, before, sent, after_prices, tolerance, now
+        )
+        paid = 0
+        if 4 * abs(change) >= abs(strain):
+            gas = hedge.gas(self.rule, self.base_fee, self._gas_token_price(venue, mark, now))
+            lp_cash, _ = self.clearinghouse.vault_ledger()
+            paid = min(gas + hedge.reward(0, 0, notional, 0, self.rule.size_reward), max(lp_cash, 0))
+        self._settle(keeper, paid, released + fall.release, now)
+        return abs(change)
 
     def poke(self, venue_id: int, now: int) -> None:
         """Tell Inventory what the venue truly holds."""
@@ -347,6 +356,30 @@ class HedgeManager:
             require(wanted <= self.clearinghouse.vault_ledger()[0], "hedge: LP cash too low")
             self.clearinghouse.fund(units)
             venue.quote_units += units
+
+    def _judge_closing(
+        self, venue: Venue, mark: Mark, state: VenueState, size: int, before: Holdings, received: int, prices: Prices,
+        tolerance: int, now: int,
+    ) -> tuple[hedge.Fall, int, int]:  # fmt: skip
+        """Book a step toward zero that the rule does not judge; change of exposure and its notional besides."""
+        if received != 0:
+            self.clearinghouse.collect(received)
+        after = self._holdings(venue, mark, 0)
+        exposure = venue.exposure()
+        change = exposure - state.exposure
+        good = (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(state.exposure)
+        require(good, "hedge: bad fill")
+        notional = mul_up(abs(change), mark.price)
+        cost = hedge.loss_at_mid(before, after)
+        most = mul_up(notional, tolerance) + self.clearinghouse.scale
+        require(cost <= most, "hedge: recall too dear")
+        require(cost >= -most, "hedge: impossible gain")
+        self._check_band(mark, prices, tolerance)
+        fall = self._report(venue, mark, change, after.at_mid - before.at_mid, now)
+        used = hedge.turnover(state.used, now - state.traded_at, venue.params.turnover, notional)
+        equity = max(0, after.at_mid + state.equity - before.at_mid)
+        venue.state = VenueState(exposure, equity, mark.price, used, now)
+        return fall, change, notional
 
     def _report(self, venue: Venue, mark: Mark, exposure: int, equity: int, now: int) -> hedge.Fall:
         fall = self._adjust(venue, mark, exposure, equity, now)
