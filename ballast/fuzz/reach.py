@@ -17,7 +17,7 @@ EXPECTED = (
     "flip", "liquidation", "liquidation in part", "no penalty", "reward from insurance", "perpetual taken over",
     "liquidation of a market", "options taken over", "deleveraged", "perpetual closed on request",
     "options closed on request", "request taken back", "triggered by ruin", "triggered by silence",
-    "profit paid in part", "cash cut", "everybody paid out",
+    "profit paid in part", "everybody paid out",
     "bad debt", "bad debt beyond insurance", "LP cash negative", "epoch filled whole",
     "epoch filled in part", "hedge bought", "hedge sold", "hedge recalled", "gift absorbed", "close while paused",
     "vega held", "gamma held", "stress vector binds", "option rebate", "revalued at a block's start",
