@@ -339,3 +339,35 @@ def test_trading_ahead_of_a_large_liquidation_earns_nothing(vault_only: Sandbox)
     system.close(attacker, "ETH")
     gain = (equity(system, attacker) - before) / WAD
     assert gain <= 0, f"{gain:.0f} quote gained"
+
+
+@pytest.mark.xfail(strict=True, reason="LPs pay for the rebate of the other side: docs/decisions.md, Open")
+def test_one_of_two_matched_accounts_gains_nothing_from_the_ruin_of_the_other(vault_only: Sandbox) -> None:
+    """
+    A gap of 5 % takes the margin of the long one, and no more than it. Closing it raises U at the volatility of now,
+    which it cannot pay and LPs do; the short one then closes for a rebate of that. Both together began and ended flat.
+    """
+    system = vault_only
+    long, short, keeper = purse = system.chain.accounts[2:5]
+    for _ in range(10):
+        system.warp(3_600)
+        system.inventory.sync_all.send()
+    system.settle_capital()
+    for account, margin in ((long, 214_178), (short, 2_000_000)):
+        system.add_margin(account, margin)
+    before, nav = equity(system, *purse), system.vault.valuation().nav
+    for _ in range(10):
+        for account, size in ((long, 200), (short, -200)):
+            system.trade(account, "ETH", size)
+            system.warp(12)
+    system.warp(300)
+    system.push("ETH", "1894.2")
+    system.oracle.sync.send(0)
+    assert 0 <= equity(system, long) < 1_000 * WAD
+    system.liquidator.liquidate_perp.send(long, 0, ALL, sender=keeper)
+    for _ in range(3):
+        system.warp(61)
+        system.inventory.sync_all.send()
+    system.close(short, "ETH")
+    gain, lost = equity(system, *purse) - before, nav - system.vault.valuation().nav
+    assert gain <= 0, f"{gain / WAD:,.0f} quote gained, {lost / WAD:,.0f} lost by LPs"
