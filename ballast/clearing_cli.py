@@ -101,16 +101,14 @@ def show(session: Session, owner: str | None) -> None:
         if options.orders:
             waiting.append(("execute_options", _orders_text(session, options.orders), options))
         for verb, shown, found in waiting:
-            try:
-                state = f"can be carried out, pays {figure(contract.call(verb, account, market.id))} {session.symbol}"
-            except Reverted as error:
-                state = f"waits: {error}"
-            rows.append([market.name, shown, _moment(found.round_time), state])
+            state = _state_of(session, verb, account, market, int(found.until))
+            rows.append([market.name, shown, _moment(found.round_time), _moment(found.until), state])
             documents.append({"market": market.id, "state": state} | as_json(found))
     if not rows and not session.json:
         session.console.print(f"{account} has asked for nothing.")
         return
-    session.table(f"Closes of {account}", ("market", "change", "newer than the round of", "state"), rows, documents)
+    columns = ("market", "change", "newer than the round of", "until", "state")
+    session.table(f"Closes of {account}", columns, rows, documents)
 
 
 @queue.command()
@@ -153,6 +151,17 @@ def execute(session: Session, market: str, owner: str | None, options: bool) -> 
         ("transaction", receipt.tx_hash),
     ]
     session.show("Carried out", rows, {"tx": receipt.tx_hash} | as_json(done))
+
+
+def _state_of(session: Session, verb: str, account: str, market: Market, until: int) -> str:
+    """What can be done about a request now."""
+    if session.chain.now > until:
+        return "void: nothing will be closed"
+    try:
+        fee = int(session.system.close_queue.call(verb, account, market.id))
+    except Reverted as error:
+        return f"waits: {error}"
+    return f"can be carried out, pays {figure(fee)} {session.symbol}"
 
 
 def _options_to_close(session: Session, what: str, amount: str | None) -> Orders:

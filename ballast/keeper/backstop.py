@@ -178,14 +178,18 @@ def execution(system: System, close: QueuedClose | ExecuteClose, sender: str | N
     return system.close_queue.tx(verb, close.account, close.market, sender=sender)
 
 
-def queued(ask: Ask, system: System, requests: Sequence[Request], marks: Sequence[Any]) -> tuple[QueuedClose, ...]:
-    """What waits, with what carrying it out would pay now."""
+def queued(
+    ask: Ask, system: System, requests: Sequence[Request], marks: Sequence[Any], now: int
+) -> tuple[QueuedClose, ...]:
+    """What waits and is not void, with what carrying it out would pay now."""
     views = [
         system.close_queue.tx("options_request" if options else "perp_request", account, market)
         for account, market, options in requests
     ]
     waiting = [
-        QueuedClose(*request, round_time=found.round_time) for request, found in zip(requests, ask(*views), strict=True)
+        QueuedClose(*request, round_time=found.round_time)
+        for request, found in zip(requests, ask(*views), strict=True)
+        if now <= found.until
     ]
     ready = [close for close in waiting if marks[close.market].fresh]
     fees = dict(zip(ready, ask(*(execution(system, close, None) for close in ready)), strict=True))

@@ -334,6 +334,9 @@ class Observer:
         )
         own = sum(backstop.notional_of(account, marks) for account in accounts if account.address == self.sender)
         ask, taker = partial(self._try, number), (self.sender, self.take - own)
+        requests = [] if frozen else sorted(self.book.requests)
+        closes = backstop.queued(ask, s, requests, marks, head.now)
+        self.book.requests = {(close.account, close.market, close.options) for close in closes}
         return State(
             block=number,
             now=head.now,
@@ -373,7 +376,7 @@ class Observer:
             deleveraging=backstop.deleveraging(ask, s, status, markets),
             can_end=self.wind_down and not isinstance(ask(s.global_settlement.tx("trigger"))[0], Reverted),
             ending=backstop.ending(ask, s, words, sorted(self.book.claimants), final=final) if frozen else None,
-            closes=() if frozen else backstop.queued(ask, s, sorted(self.book.requests), marks),
+            closes=closes,
         )
 
     def _boards(self, head: _Head, stored: dict[tuple[int, int], Any], marks: list[Any]) -> tuple[Board, ...]:

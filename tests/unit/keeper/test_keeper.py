@@ -246,6 +246,18 @@ def test_step_executes_closes_once_there_is_a_price(sandbox, trader, keeper):
     assert sandbox.perp_engine.call("position", trader, 0).size == 6 * WAD
 
 
+def test_observe_forgets_a_close_that_is_void(sandbox, trader, keeper):
+    sandbox.trade(trader, "ETH", 10)
+    sandbox.warp(86_400, refresh=False)
+    sandbox.close_queue.send("request_perp", 0, -4 * WAD, sender=trader)
+    until = sandbox.close_queue.call("perp_request", trader, 0).until
+    sandbox.warp(until - sandbox.chain.now, refresh=False)
+    assert len(keeper.observe().closes) == 1
+    sandbox.warp(1)
+    assert keeper.observe().closes == ()
+    assert keeper.observer.book.requests == set()
+
+
 def test_step_brings_the_system_to_its_end(sandbox, trader, weak):
     sandbox.trade(trader, "ETH", -50)
     keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3])
