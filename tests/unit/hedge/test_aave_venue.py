@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,7 +12,11 @@ from ballast.chain.aave import RAY
 from ballast.model.exact import aave as twin
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import MICRO, WAD, YEAR
-from ballast.model.exact.hedge import NO_LIMIT, Rule, VenueParams, budget
+from ballast.model.exact.hedge import NO_LIMIT, Rule, VenueParams, VenueState, budget
+from ballast.model.exact.hedge_manager import HedgeManager, Prices
+from ballast.model.exact.inventory import Fall
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import Change, Settlement
 from ballast.testing.hedge_world import (
     FLOOR_HEALTH,
     MARKET,
@@ -579,3 +583,89 @@ def test_constructor_refuses_what_aave_does_not_list(w: World) -> None:
     w.uniswap.create_pool(other, w.quote, 500, PRICE)
     with reverts("venue: not listed at Aave"):
         deploy(w, base=other)
+
+
+# ---- HedgeManager's twin of unwind, the world around it as the chain measures it
+
+
+@dataclass
+class Measured:
+    """Everything that HedgeManager's twin asks: the venue before and after, and what the others answer."""
+
+    w: World
+    market: int
+    params: VenueParams
+    state: VenueState
+    paused: bool = False
+    retired: bool = False
+    scale: int = 10**12
+    frozen: bool = False
+    sent: int = 0
+    asked: tuple[int, int, int] | None = None
+    settled: tuple[str | None, Settlement] | None = None
+
+    def read(self, price: int) -> tuple[int, int]:
+        return self.exposure(), self.equity(price)
+
+    def exposure(self) -> int:
+        return int(self.w.venue.exposure())
+
+    def equity(self, price: int) -> int:
+        return int(self.w.venue.equity(price))
+
+    def strain(self) -> int:
+        return int(self.w.venue.strain())
+
+    def best_route(self, size: int) -> int:
+        return int(self.w.venue.best_route(size))
+
+    def prices(self, route: int) -> Prices:
+        return Prices(*self.w.venue.prices(route))
+
+    def rebalance(self, size: int, limit: int, route: int) -> tuple[int, int, Prices]:
+        """The step itself, by the real manager, with what the twin would have asked for."""
+        self.asked = size, limit, route
+        self.w.manager.unwind.send(0, size, sender=self.w.keeper)
+        return size, self.sent, self.prices(route)
+
+    # Clearinghouse, Inventory and PriceOracle
+
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+    def fund(self, units: int) -> None: ...
+    def collect(self, units: int) -> None: ...
+
+    def vault_ledger(self) -> tuple[int, int]:
+        return self.w.lp_cash(), 0
+
+    def settle(self, account: str | None, settlement: Settlement) -> tuple[int, int]:
+        self.settled = account, settlement
+        return 0, 0
+
+    def sync(self, market: int, now: int) -> Mark:
+        return self.peek(market, now)
+
+    def peek(self, market: int, now: int) -> Mark:
+        return Mark(*self.w.oracle.peek(market))
+
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
+        return Fall(0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("part", [1, 2, 5])
+def test_unwind_equals_its_twin(w: World, part: int) -> None:
+    settle_pool(w, PRICE * 130 // 100)
+    w.manager.poke.send(0)
+    w.inventory.sync.send(MARKET)
+    state = VenueState(*w.manager.venue_state(0))
+    measured = Measured(w, MARKET, VenueParams(), state, scale=w.scale)
+    manager = HedgeManager(measured, measured, measured, Rule(), [measured])
+    most = w.venue.strain() // part
+    cash = w.cash(w.keeper)
+    closed = manager.unwind(0, most, w.keeper, w.chain.now)
+    assert measured.asked == (most, hedge.limit(True, NO_LIMIT, w.price, hedge.tolerance(5 * 10**14, 1_000)), 0)
+    assert VenueState(*w.manager.venue_state(0)) == measured.state
+    paid = w.cash(w.keeper) - cash
+    assert measured.settled == ((w.keeper, Settlement(cash=paid, reserve=0)) if part < 5 else None)
+    assert (paid == 0) == (part == 5)
+    assert most - 8 <= closed <= most
