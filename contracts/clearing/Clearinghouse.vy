@@ -5,31 +5,33 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Clearinghouse: the only contract that holds the quote token
-@notice Traders put margin in and take it out. Engines, HedgeManager and Vault move value between buckets, never tokens past
-        them. LP cash is what is left: whatever an account gains, LP cash loses, and the other way round (I4).
+@notice Traders put margin in and take it out. Engines, HedgeManager and Vault move value between buckets, never tokens
+        past them. LP cash is what is left: whatever an account gains, LP cash loses, and the other way round (I4).
 
-        Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades; CLOSER takes
-        penalties and pays rewards; HEDGER funds venues, collects from them and pays keepers; VAULT brings deposits and pays
-        claims; INVENTORY releases reserve to LPs; SETTLER winds everything up; the governor splits fees and penalties and
-        withdraws the protocol's part.
+        Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades; CLOSER
+        takes penalties and pays rewards; HEDGER funds venues, collects from them and pays keepers; VAULT brings
+        deposits and pays claims; INVENTORY releases reserve to LPs; SETTLER winds everything up; the governor splits
+        fees and penalties and withdraws the protocol's part.
 
         Invariants: I1 token.balanceOf(self) >= total_units, and all buckets add up to total_units * scale exactly.
         I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve, fees and payables.
         Only `withdraw`, `pay_claim`, `fund`, `pay_lp` and `withdraw_protocol` send tokens, each as its last act.
 
-        The in-progress flag: an operation of HEDGER or VAULT, which hands tokens or control to strangers, calls `begin` before
-        anything else and ends with `settle` or `end`. While it is set no second operation can begin, no engine can settle, no
-        token can enter or leave but by the operation itself, and views that value the vault or an account refuse to answer
-        (read-only re-entrancy). An engine calls nobody but this system before it settles, and needs no `begin`.
+        The in-progress flag: an operation of HEDGER or VAULT, which hands tokens or control to strangers, calls `begin`
+        before anything else and ends with `settle` or `end`. While it is set no second operation can begin, no engine
+        can settle, no token can enter or leave but by the operation itself, and views that value the vault or an
+        account refuse to answer (read-only re-entrancy). An engine calls nobody but this system before it settles, and
+        needs no `begin`.
 
-        Global settlement (SETTLER): `freeze` is for good. Nothing trades, enters or is sent to a venue any more; `in_progress`
-        answers True, so whatever values the vault or an account refuses. Claims, and what comes back from venues, go on.
-        `crystallise` takes each account's positions out of the ledger, `finalise` opens withdrawals, and traders' profits and LPs
-        are paid from LP cash by SETTLER's rule. If LP cash is negative then, accounts own more than there is: every withdrawal
-        takes cash in the proportion of all cash to free cash, and the difference works LP cash off. That proportion does not
-        change by withdrawing, and falls when a venue pays back.
-@custom:kill Nobody can freeze balances but SETTLER, a contract that does it by rule and ends in withdrawals. The guardian
-        pauses engines and vault; deposits of margin, withdrawals by accounts without positions and LP claims stay open.
+        Global settlement (SETTLER): `freeze` is for good. Nothing trades, enters or is sent to a venue any more;
+        `in_progress` answers True, so whatever values the vault or an account refuses. Claims, and what comes back from
+        venues, go on. `crystallise` takes each account's positions out of the ledger, `finalise` opens withdrawals, and
+        traders' profits and LPs are paid from LP cash by SETTLER's rule. If LP cash is negative then, accounts own more
+        than there is: every withdrawal takes cash in the proportion of all cash to free cash, and the difference works
+        LP cash off. That proportion does not change by withdrawing, and falls when a venue pays back.
+@custom:kill Nobody can freeze balances but SETTLER, a contract that does it by rule and ends in withdrawals. The
+        guardian pauses engines and vault; deposits of margin, withdrawals by accounts without positions and LP claims
+        stay open.
 """
 
 from ethereum.ercs import IERC20
@@ -115,8 +117,8 @@ def deposit(units: uint256, account: address):
 def deposit_with_permit(units: uint256, account: address, deadline: uint256, v: uint8, r: bytes32, s: bytes32):
     """
     @notice `deposit` after an EIP-2612 permit of exactly `units`.
-    @dev    The permit's failure is ignored: anybody may have submitted it before, and then the allowance is there. Without
-            it the transfer fails.
+    @dev    The permit's failure is ignored: anybody may have submitted it before, and then the allowance is there.
+            Without it the transfer fails.
     """
     success: bool = raw_call(
         ASSET.address,
@@ -242,11 +244,11 @@ def end():
 @external
 def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, uint256):
     """
-    @notice Moves value between the account, LP cash, the reserve, fees and payables: an engine while nothing is under way,
-            HEDGER and VAULT to end what they began.
-    @dev    Whatever does not go to the account, the reserve, fees or payables goes to LP cash, so nothing is created. Fees are
-            floored to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here. Margin is the engine's
-            to check: it knows what it has just written.
+    @notice Moves value between the account, LP cash, the reserve, fees and payables: an engine while nothing is under
+            way, HEDGER and VAULT to end what they began.
+    @dev    Whatever does not go to the account, the reserve, fees or payables goes to LP cash, so nothing is created.
+            Fees are floored to MICRO; LPs keep the dust. Bad debt of an account without positions is covered here.
+            Margin is the engine's to check: it knows what it has just written.
     @param account the zero address when no account is concerned
     @return the account's cash [quote, WAD], and its mask (see ledger.vy), both after
     """
@@ -263,8 +265,8 @@ def settle(account: address, settlement: IClearinghouse.Settlement) -> (int256, 
 @external
 def pay_penalty(account: address, penalty: uint256, liquidator: address, liquidator_share_bps: uint256) -> uint256:
     """
-    @notice Takes a penalty, at most the cash an account has, for liquidator, LPs and insurance. The liquidator's and the
-            LPs' parts are rounded down, insurance gets the rest.
+    @notice Takes a penalty, at most the cash an account has, for liquidator, LPs and insurance. The liquidator's and
+            the LPs' parts are rounded down, insurance gets the rest.
     @param penalty [quote, WAD]
     @param liquidator whose ledger cash gets its part
     @return [quote, WAD] penalty paid
@@ -298,7 +300,8 @@ def pay_penalty(account: address, penalty: uint256, liquidator: address, liquida
 @external
 def pay_reward(receiver: address, amount: uint256) -> uint256:
     """
-    @notice Pays whoever did the system a service out of insurance, into ledger cash: at most MAX_REWARD and what is there.
+    @notice Pays whoever did the system a service out of insurance, into ledger cash: at most MAX_REWARD and what is
+            there.
     @param amount [quote, WAD]
     @return [quote, WAD] paid
     """
@@ -406,8 +409,8 @@ def pay_claim(receiver: address, units: uint256):
 @external
 def freeze():
     """
-    @notice Begins global settlement, for good: fees, reserve, insurance and the protocol's part become LP cash, which bears
-            what comes.
+    @notice Begins global settlement, for good: fees, reserve, insurance and the protocol's part become LP cash, which
+            bears what comes.
     """
     roles._check(roles.Role.SETTLER)
     self._check_open()
@@ -546,8 +549,8 @@ def vault_ledger() -> (int256, uint256):
 @view
 def free_cash() -> uint256:
     """
-    @return [quote, WAD] tokens held beyond what redeemed LPs are owed: less than LP cash while an account owes more than
-            others have here
+    @return [quote, WAD] tokens held beyond what redeemed LPs are owed: less than LP cash while an account owes more
+            than others have here
     """
     return self._free_cash()
 
@@ -556,8 +559,8 @@ def free_cash() -> uint256:
 @view
 def cash_ratio() -> uint256:
     """
-    @return [WAD] what a withdrawal pays of the cash it takes, rounded down: less than one only if global settlement left
-            LP cash negative
+    @return [WAD] what a withdrawal pays of the cash it takes, rounded down: less than one only if global settlement
+            left LP cash negative
     """
     lp: int256 = ledger._load_vault().lp
     if lp >= 0 or not self.finalised:
@@ -741,7 +744,8 @@ def _spend_lp(amount: uint256, frozen: bool) -> int256:
 def _work_off(amount: uint256) -> uint256:
     """
     @notice The cash that a withdrawal takes after global settlement, rounded up. What it pays less works LP cash off.
-    @dev    Accounts have free cash - LP cash between them: all else is zero, and no profit is paid while LP cash is negative.
+    @dev    Accounts have free cash - LP cash between them: all else is zero, and no profit is paid while LP cash is
+            negative.
     @param amount [quote, WAD] paid, > 0
     @return [quote, WAD] taken, >= amount
     """

@@ -5,31 +5,36 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  GlobalSettlement: how the system ends
-@notice When the vault owes more than it has, or a market with positions has had no price for a day, anybody can end it. Prices, funding
-        indices and time are fixed in one transaction, and the Clearinghouse freezes: engines, which still hold the positions, can book
-        nothing any more. Accounts are then valued one by one against what was fixed:
+@notice When the vault owes more than it has, or a market with positions has had no price for a day, anybody can end it.
+        Prices, funding indices and time are fixed in one transaction, and the Clearinghouse freezes: engines, which
+        still hold the positions, can book nothing any more. Accounts are then valued one by one against what was fixed:
 
-            value  = sum over perpetuals of (size * price - cost - owed) + sum over options at Black-76 on their board's smile
-            profit = max(cash + value, 0) - max(cash, 0), if positive: a claim. A loss is taken from cash; what it lacks, LPs bear.
+            value  = sum over perpetuals of (size * price - cost - owed)
+                   + sum over options at Black-76 on their board's smile
+            profit = max(cash + value, 0) - max(cash, 0), if positive: a claim
 
-        Options of a board that was settled before pay into cash or out of it at its price, those of one that was over but not settled
-        are worth exercise at the fixed price. LP cash, with the reserve, fees, insurance and the protocol's part in it, then pays
+        A loss is taken from cash; what it lacks, LPs bear.
 
-            profits first, all in the proportion  min(1, pot / profits),    pot = LP cash + all that was paid from it so far
-            shares          in the proportion     max(0, pot - profits) / supply.
+        Options of a board that was settled before pay into cash or out of it at its price, those of one that was over
+        but not settled are worth exercise at the fixed price. LP cash, with the reserve, fees, insurance and the
+        protocol's part in it, then pays
+
+            profits first, all in the proportion  min(1, pot / profits),
+            shares          in the proportion     max(0, pot - profits) / supply,
+            where           pot = LP cash + all that was paid from it so far.
 
         The pot only grows, by what venues pay back: whoever was paid before comes again for the difference.
 
         Actors: anyone does everything, for everybody; an owner of shares gives them in. Nobody decides anything.
 
-        Invariants: nothing anybody gets depends on the order of calls, on when they are made, or on who makes them, but for less than a
-        token unit per claimant. Each account counts once: its mask at the Clearinghouse is gone afterwards, and the count of what is
-        open must reach zero before anybody is paid. Payments never exceed the pot: profits' parts add up to at most min(pot, profits),
-        shares' to at most the rest.
-@dev    Cash ranks before profits, and both before LPs. Only if LP cash is negative, because what it lacks is at venues or lost there,
-        cash is cut (Clearinghouse.cash_ratio); `finalise` then waits for hedges to be recalled, for a week at most.
-        No state of a market that moves is read after the trigger but positions and boards' smiles, which the freeze holds still.
-        Twin: ballast/model/exact/global_settlement.py.
+        Invariants: nothing anybody gets depends on the order of calls, on when they are made, or on who makes them, but
+        for less than a token unit per claimant. Each account counts once: its mask at the Clearinghouse is gone
+        afterwards, and the count of what is open must reach zero before anybody is paid. Payments never exceed the pot:
+        profits' parts add up to at most min(pot, profits), shares' to at most the rest.
+@dev    Cash ranks before profits, and both before LPs. Only if LP cash is negative, because what it lacks is at venues
+        or lost there, cash is cut (Clearinghouse.cash_ratio); `finalise` then waits for hedges to be recalled, for a
+        week at most. No state of a market that moves is read after the trigger but positions and boards' smiles, which
+        the freeze holds still. Twin: ballast/model/exact/global_settlement.py.
 @custom:kill Revoke SETTLER at the Clearinghouse: before a trigger nobody can end the system, after it everything waits.
 """
 
@@ -113,8 +118,8 @@ def __init__(
 @external
 def trigger():
     """
-    @notice Ends the system, for good, if NAV is negative, with every mark fresh and every board at its point, or if a market
-            with positions that wait for a price has had none for OUTAGE.
+    @notice Ends the system, for good, if NAV is negative, with every mark fresh and every board at its point, or if a
+            market with positions that wait for a price has had none for OUTAGE.
     """
     assert self.triggered_at == 0, "settlement: triggered"
     prices: DynArray[uint256, c.MAX_MARKETS] = []
@@ -342,7 +347,7 @@ def neighbours() -> (address, address, address, address, address, address, addre
 @view
 def _perps(account: address, mask: uint256) -> (int256, uint256):
     """
-    @return [quote, WAD] what the account's perpetuals are worth, each rounded down, and the sum of their |size| [base, WAD]
+    @return [quote, WAD] what the account's perpetuals are worth, each rounded down; [base, WAD] sum of their |size|
     """
     value: int256 = 0
     interest: uint256 = 0

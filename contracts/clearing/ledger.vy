@@ -125,8 +125,8 @@ def _remove_units(units: uint256):
 @internal
 def _remove_free_units(units: uint256, scale: uint256):
     """
-    @dev Leaves what redeemed LPs are owed: it was set aside. Fails only while venues hold LP money that traders' profit has
-         already been paid from, or when LP cash is negative because there is none.
+    @dev Leaves what redeemed LPs are owed: it was set aside. Fails only while venues hold LP money that traders' profit
+         has already been paid from, or when LP cash is negative because there is none.
     """
     assert units * scale + self.claims <= self.total_units * scale, "clearing: tokens at venues"
     self.total_units -= units

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Requirement: what a position adds to an account's equity, and what it asks the account to keep
-@notice The one definition of a perpetual's. Margin sums it over an account's markets, and replaces the loss by that of its
-        scenarios where there are options; PerpEngine applies it by itself to an account whose only position it has just written.
-        Value rounds down, requirements round up.
+@notice The one definition of a perpetual's. Margin sums it over an account's markets, and replaces the loss by that of
+        its scenarios where there are options; PerpEngine applies it by itself to an account whose only position it has
+        just written. Value rounds down, requirements round up.
 """
 
 from contracts import constants as c
@@ -47,8 +47,8 @@ def _required(size: int256, price: uint256, fraction_bps: uint256) -> uint256:
 @pure
 def _exit_cost(size: int256, price: uint256, sigma: uint256, cap: uint256) -> uint256:
     """
-    @notice What closing would cost, the change of the potential included: nothing for a dust position, the most that the potential
-            charges for one as large as the open interest may be.
+    @notice What closing would cost, the change of the potential included: nothing for a dust position, the most that
+            the potential charges for one as large as the open interest may be.
     @dev    Notional has at most 132 bits, sigma 64, EXIT 56; below a cap of 104 bits, cost * notional has 211.
     @param sigma [1/sqrt(year), WAD]
     @param cap [quote, WAD] on the open interest of a side

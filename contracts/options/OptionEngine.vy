@@ -182,7 +182,8 @@ def settle(market: uint256, expiry: uint256, round_id: uint256) -> uint256:
 @external
 def settle_accounts(market: uint256, expiry: uint256, accounts: DynArray[address, 64]):
     """
-    @notice Pays accounts what their positions on a settled board came to, or takes it; those without one are passed over.
+    @notice Pays accounts what their positions on a settled board came to, or takes it; those without one are passed
+            over.
     """
     key: uint256 = series._key(market, expiry)
     for account: address in accounts:
@@ -282,7 +283,8 @@ def transfer(giver: address, taker: address, orders: DynArray[IOptionBook.Order,
 @external
 def set_params(market: uint256, params: IOptionEngine.MarketParams):
     """
-    @notice Sets the parameters of a market's options, inside the immutable bounds of parameters.vy; the first call lists the market.
+    @notice Sets the parameters of a market's options, inside the immutable bounds of parameters.vy; the first call
+            lists the market.
     """
     roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
     assert market < c.MAX_MARKETS, "options: not listed"
@@ -658,7 +660,8 @@ def _sync_mask(mask: uint256, synced: uint256, fresh: bool):
 @internal
 def _renew(key: uint256, mark: IPriceOracle.Mark, reward: uint256):
     """
-    @notice Has a board's point moved to now, tells Inventory, and books what that releases before anything else is priced.
+    @notice Has a board's point moved to now, tells Inventory, and books what that releases before anything else is
+            priced.
     @param reward [quote, WAD] to the caller
     """
     market: uint256 = series._market_of(key)

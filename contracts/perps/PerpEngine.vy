@@ -95,8 +95,8 @@ def trade(market: uint256, size_delta: int256, limit_price: uint256, deadline: u
     """
     @notice Changes the caller's position.
     @param size_delta [base, WAD] > 0 buys
-    @param limit_price [quote/base, WAD] worst average price, spread and charge included; for no limit the largest number
-           when buying, 0 when selling
+    @param limit_price [quote/base, WAD] worst average price, spread and charge included; for no limit the largest
+           number when buying, 0 when selling
     @param deadline [s]
     """
     assert block.timestamp <= deadline, "perps: expired"
@@ -623,7 +623,8 @@ def _check_tradable(market: uint256, fresh: bool) -> uint256:
 @pure
 def _check_caps(config: uint256, size: uint256, interest: uint256, price: uint256):
     """
-    @param interest [base, WAD] of the side that the position is on, the one that grew: a trade that leaves no position is closing
+    @param interest [base, WAD] of the side that the position is on, the one that grew: a trade that leaves no position
+            is closing
     """
     assert size >= markets._min_size(config), "perps: below minimum size"
     assert interest <= markets._cap_base(config), "perps: base cap"
