@@ -20,8 +20,8 @@
         Invariants: I9 an account can be liquidated iff E < M: neither a top-up nor a close that leaves it there stops a
         liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed, the hedge
         of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may, where E is below it in
-        proportion to the part of M that goes: then there is no penalty. Of a perpetual less than the market's least size is never
-        left. Who takes ends above initial margin at fresh marks.
+        proportion to the part of M that goes: then there is no penalty. Of a perpetual requested whole less than the market's
+        least size is never left. Who takes ends above initial margin at fresh marks.
         Penalties go to caller, LPs and insurance.
 @dev    A small penalty is no reason to call. So the account pays at least the half-spread again, up to MAX_REWARD, as far as its
         equity allows; and insurance sees to it that the caller gets REWARD_BPS, at most that half-spread. Bringing accounts of
