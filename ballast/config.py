@@ -401,10 +401,22 @@ class MarketOptions(Section):
         )
 
 
-class Venue(Section):
-    """A Uniswap v3 spot hedge."""
+class Aave(Section):
+    """Aave v3: the Pool of a deployment, or `test: true` for one of our own."""
 
-    kind: Literal["uniswap_v3"]
+    pool: Address | None = None
+    test: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Aave:
+        if self.pool is None and not self.test:
+            raise ValueError("give `pool`, or `test: true` to deploy Aave")
+        return self
+
+
+class Venue(Section):
+    """A hedge on the Uniswap v3 pools of a market, spot or short."""
+
     fees: list[int] = Field(min_length=1, max_length=4)  # [1e-6] tiers
     twap_window: Seconds
     cap: Number  # [base]
@@ -429,6 +441,26 @@ class Venue(Section):
         )
 
 
+class SpotVenue(Venue):
+    """Base bought on Uniswap v3."""
+
+    kind: Literal["uniswap_v3"]
+
+
+class ShortVenue(Venue):
+    """Base borrowed on Aave v3 and sold on Uniswap v3."""
+
+    kind: Literal["aave_short"]
+    target_health: Number  # what opening aims at
+    floor_health: Number  # below it anyone may unwind
+    pause_markdown: Number  # part of equity not counted while a reserve is paused
+
+    def bounds(self) -> tuple[int, int, int]:
+        """Target and floor of health [WAD], mark-down [bps]."""
+        bounds = self._scaled("target_health", WAD), self._scaled("floor_health", WAD)
+        return *bounds, self._scaled("pause_markdown", BPS)
+
+
 class Market(Section):
     """One underlying; its id is its place in the list."""
 
@@ -439,7 +471,7 @@ class Market(Section):
     inventory: MarketInventory
     perps: MarketPerps
     options: MarketOptions | None = None
-    venues: list[Venue] = []
+    venues: list[Annotated[SpotVenue | ShortVenue, Field(discriminator="kind")]] = []
 
     @model_validator(mode="after")
     def _base(self) -> Market:
@@ -473,6 +505,7 @@ class Config(Section):
     guardian: Address | None
     quote: Token
     uniswap: Uniswap | None = None
+    aave: Aave | None = None
     vault: Vault
     clearing: Clearing
     deleveraging: Deleveraging
@@ -491,6 +524,10 @@ class Config(Section):
             raise ValueError(f"hedging.gas_market {self.hedging.gas_market!r} is not among {names}")
         if self.uniswap is None and any(market.venues for market in self.markets):
             raise ValueError("venues need `uniswap`")
+        if self.aave is None and any(
+            isinstance(venue, ShortVenue) for market in self.markets for venue in market.venues
+        ):
+            raise ValueError("a short venue needs `aave`")
         if self.surface is None and any(market.options for market in self.markets):
             raise ValueError("options need `surface`: signers and threshold")
         if self.guardian == self.governor:
@@ -509,6 +546,8 @@ class Config(Section):
                 market.options.drift.params()
             for venue in market.venues:
                 venue.params()
+                if isinstance(venue, ShortVenue):
+                    venue.bounds()
         return self
 
     @property
@@ -530,6 +569,8 @@ class Config(Section):
         found = [] if self.quote.address else ["quote"]
         if self.uniswap is not None and self.uniswap.router is None:
             found.append("uniswap")
+        if self.aave is not None and self.aave.pool is None:
+            found.append("aave")
         for market in self.markets:
             if market.base is not None and market.base.address is None:
                 found.append(f"{market.name}.base")
@@ -544,7 +585,7 @@ class Config(Section):
     def without_venues(self) -> Config:
         """The same system with nowhere to hedge: quicker to set up in tests."""
         markets = [market.model_dump() | {"venues": [], "base": None} for market in self.markets]
-        return self.changed(uniswap=None, markets=markets)
+        return self.changed(uniswap=None, aave=None, markets=markets)
 
     def only_market(self, name: str) -> Config:
         """The same system with one market and its venues."""

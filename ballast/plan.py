@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
-from ballast.config import ZERO, Config, Market, Venue
+from ballast.config import ZERO, Config, Market, ShortVenue, Venue
 from ballast.model.roles import Role
 
 About = Literal["wiring", "parameter", "switch"]
@@ -190,6 +190,8 @@ class Plan:
         found = {"quote": config.quote.address}
         if config.uniswap is not None:
             found["router"] = config.uniswap.router
+        if config.aave is not None:
+            found["aave"] = config.aave.pool
         for market in config.markets:
             found[f"aggregator/{market.name}"] = market.feed.aggregator
             found[f"sequencer/{market.name}"] = market.feed.sequencer
@@ -366,11 +368,14 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
 def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, venue: Venue) -> Iterator[Step]:
     key = venue_key(market.name, number)
     haircut_bps = venue.params()[-1]
-    arguments = (
+    arguments: tuple[Any, ...] = (
         At("hedge_manager"), At("clearinghouse"), At(f"base/{market.name}"), At("router"),
         tuple(venue.fees), venue.twap_window,
     )  # fmt: skip
-    yield Deploy(key, "UniswapV3Venue", arguments)
+    if isinstance(venue, ShortVenue):
+        yield Deploy(key, "AaveShortVenue", (*arguments, At("aave"), *venue.bounds()))
+    else:
+        yield Deploy(key, "UniswapV3Venue", arguments)
     yield Call(
         f"hedge_manager: list {key}", "hedge_manager", "list_venue", (At(key), market_id, venue.params()),
         (
@@ -433,11 +438,18 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         feed = f"feed/{market.name}"
         yield Read(feed, "aggregator", (), At(f"aggregator/{market.name}"), "wiring")
         yield Read(feed, "sequencer_feed", (), market.feed.sequencer or ZERO, "wiring")
-        for number, _ in enumerate(market.venues):
-            venue = venue_key(market.name, number)
-            yield Read(venue, "BASE", (), At(f"base/{market.name}"), "wiring")
-            yield Read(venue, "QUOTE", (), At("quote"), "wiring")
-            yield Read(venue, "ROUTER", (), At("router"), "wiring")
+        for number, venue in enumerate(market.venues):
+            key = venue_key(market.name, number)
+            yield Read(key, "BASE", (), At(f"base/{market.name}"), "wiring")
+            yield Read(key, "QUOTE", (), At("quote"), "wiring")
+            if isinstance(venue, ShortVenue):
+                target, floor, markdown = venue.bounds()
+                yield Read(key, "AAVE", (), At("aave"), "wiring")
+                yield Read(key, "TARGET_HEALTH", (), target, "parameter")
+                yield Read(key, "FLOOR_HEALTH", (), floor, "parameter")
+                yield Read(key, "PAUSE_MARKDOWN_BPS", (), markdown, "parameter")
+            else:
+                yield Read(key, "ROUTER", (), At("router"), "wiring")
     for key in GOVERNED:
         yield Read(key, "admin", (), plan.governor, "wiring")
         yield Read(key, "pending_admin", (), ZERO, "wiring")

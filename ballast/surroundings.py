@@ -1,4 +1,4 @@
-"""What a public network has already and a test network lacks: a quote token, Chainlink feeds, Uniswap with liquidity.
+"""What a public network has already and a test network lacks: tokens, Chainlink feeds, Uniswap and Aave with liquidity.
 
 `build` deploys what `networks/<name>.yaml` marks as `test` and answers with the same config, addresses filled in. None
 of it is protected: anybody may mint tokens and push prices.
@@ -11,11 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 from ballast.chain import Chain, Contract
+from ballast.chain.aave import ETHER, Aave, Terms
 from ballast.chain.uniswap import Pool, Uniswap
-from ballast.config import Config, Feed, TestPool, TestToken, Token
+from ballast.config import Config, Feed, TestFeed, TestPool, TestToken, Token
 from ballast.model.exact.fixed import WAD
 
 OBSERVATIONS = 200  # slots for pool averages: one a minute covers the windows in use
+LENT = 100_000_000  # of each token that a test network's Aave has to lend
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,13 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
     quote = _token(chain, config.quote, sender)
     uniswap = _uniswap(chain, config, sender)
     aggregators, pools, markets = [], [], []
+    bases: dict[Contract, Contract] = {}
     for market in config.markets:
         aggregator, proxy = _feed(chain, market.feed, sender)
         aggregators.append(aggregator)
         base = _token(chain, market.base, sender) if market.base else None
+        if base is not None:
+            bases[base] = proxy
         tiers: list[Pool] = []
         for venue in market.venues:
             if uniswap is not None and base is not None and venue.test_pool is not None and market.feed.test:
@@ -59,6 +64,7 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
     resolved = config.changed(
         quote=config.quote.model_dump() | {"address": quote.address},
         uniswap=_addresses(config, uniswap),
+        aave=_aave(chain, config, quote, bases, sender),
         markets=markets,
     )
     return Surroundings(resolved, tuple(aggregators), uniswap, tuple(pools))
@@ -84,6 +90,21 @@ def _addresses(config: Config, uniswap: Uniswap | None) -> dict[str, object] | N
         "positions": uniswap.positions.address,
         "quoter": uniswap.quoter.address,
     }
+
+
+def _aave(
+    chain: Chain, config: Config, quote: Contract, bases: dict[Contract, Contract], sender: str
+) -> dict[str, object] | None:
+    """The config's Aave; on a test network a new one that reads the same feeds, with plenty of each token in it."""
+    if config.aave is None or config.aave.pool is not None:
+        return config.aave.model_dump() if config.aave else None
+    dollar, _ = _feed(chain, Feed(test=TestFeed(price=Decimal(1), decimals=8)), sender)
+    aave = Aave.deploy(
+        chain, {quote: (dollar, Terms()), **{base: (proxy, ETHER) for base, proxy in bases.items()}}, sender=sender
+    )
+    for token in (quote, *bases):
+        aave.supply(token, LENT * 10 ** int(token.call("decimals")), owner=sender)
+    return {"test": True, "pool": aave.pool.address}
 
 
 def _price_of(aggregator: Contract) -> Decimal:

@@ -309,6 +309,8 @@ def _with_addresses(wanted: Config, found: Config) -> Config:
         document["quote"]["address"] = found.quote.address
     if wanted.uniswap is not None and wanted.uniswap.test and found.uniswap is not None:
         document["uniswap"] = found.uniswap.model_dump()
+    if wanted.aave is not None and wanted.aave.test and found.aave is not None:
+        document["aave"] = found.aave.model_dump()
     for market, entry, other in zip(wanted.markets, document["markets"], found.markets, strict=False):
         if market.base is not None and market.base.address is None and other.base is not None:
             entry["base"]["address"] = other.base.address

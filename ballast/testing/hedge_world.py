@@ -313,7 +313,7 @@ def add_aave(
     w.aave.supply(w.base, w.base_units(50_000 * WAD), owner=lender)
     w.aave.supply(w.quote, w.units(50_000 * w.price), owner=lender)
     w.venue = w.chain.deploy(
-        "AaveShortVenue", w.manager, w.clearinghouse, w.base, uniswap.factory, list(fees), TWAP_WINDOW,
+        "AaveShortVenue", w.manager, w.clearinghouse, w.base, uniswap.router, list(fees), TWAP_WINDOW,
         w.aave.pool, target_health, floor_health, PAUSE_MARKDOWN_BPS,
     )  # fmt: skip
     w.list_venue(w.venue, **changes)

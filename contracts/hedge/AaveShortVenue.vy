@@ -47,6 +47,9 @@ exports: (
     pools.routes,
 )
 
+interface Router:
+    def factory() -> address: view
+
 interface Pool:
     def swap(
         recipient: address, zero_for_one: bool, amount: int256, sqrt_price_limit_x96: uint160, data: Bytes[1]
@@ -129,14 +132,14 @@ _indices: uint256
 
 
 @deploy
-def __init__(hedge_manager: address, clearinghouse: address, base: address, factory: address,
+def __init__(hedge_manager: address, clearinghouse: address, base: address, router: address,
              fees: DynArray[uint24, pools.MAX_ROUTES], twap_window: uint256, aave: address,
              target_health: uint256, floor_health: uint256, pause_markdown_bps: uint256):
     """
     @param hedge_manager the only caller of `rebalance` and `recall`
     @param clearinghouse where the quote token comes from and returns to; names the quote token
     @param base the hedged asset
-    @param factory Uniswap v3 factory
+    @param router Uniswap v3 SwapRouter (periphery 1.x); only names the factory
     @param fees [1e-6] tiers to use; each pool must exist
     @param twap_window [s]
     @param aave Aave v3 Pool; both tokens must be listed
@@ -145,7 +148,7 @@ def __init__(hedge_manager: address, clearinghouse: address, base: address, fact
     @param pause_markdown_bps [bps of equity] not counted while a reserve is paused
     """
     quote: address = staticcall IClearinghouse(clearinghouse).asset()
-    pools.__init__(quote, base, factory, fees, twap_window)
+    pools.__init__(quote, base, staticcall Router(router).factory(), fees, twap_window)
     assert (
         floor_health >= c.WAD + c.WAD // 10 and target_health >= floor_health + c.WAD // 10
         and target_health <= 2 * c.WAD

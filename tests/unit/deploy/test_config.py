@@ -127,12 +127,25 @@ def test_parse_duration_of_unknown_unit_is_an_error(document: dict[str, Any]) ->
         ({"quote": {}}, "give `address`, or `test`"),
         ({"uniswap": {}}, "give `router`"),
         ({"uniswap": None}, "venues need `uniswap`"),
+        ({"aave": {}}, "give `pool`"),
         ({"markets": []}, "at least 1 item"),
     ],
 )
 def test_parse_inconsistent_file_is_an_error(document: dict[str, Any], change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.parse(document | change, "file")
+
+
+def test_parse_short_venue_needs_aave_and_bounds(document: dict[str, Any]) -> None:
+    venue = document["markets"][0]["venues"][0]
+    venue |= {"kind": "aave_short", "target_health": 1.5, "floor_health": 1.25, "pause_markdown": 0.1}
+    with pytest.raises(ConfigError, match="a short venue needs `aave`"):
+        config.parse(document, "file")
+    document["aave"] = {"test": True}
+    assert "aave" in config.parse(document, "file").missing()
+    del venue["floor_health"]
+    with pytest.raises(ConfigError, match="floor_health"):
+        config.parse(document, "file")
 
 
 def test_parse_gas_market_that_is_not_listed_is_an_error(document: dict[str, Any]) -> None:

@@ -80,6 +80,30 @@ def test_lifecycle_trade_hedge_close_redeem(system: Sandbox, quote_decimals: int
     assert system.quote.call("balanceOf", lp) == claimable
 
 
+def test_deploy_system_with_a_short_venue_hedges_what_traders_have_sold(chain: RevmChain, local_config: Config) -> None:
+    config = local_config.only_market("ETH")
+    (spot,) = (venue.model_dump() for venue in config.markets[0].venues)
+    short = spot | {
+        "kind": "aave_short", "test_pool": None,
+        "target_health": "1.5", "floor_health": "1.25", "pause_markdown": "0.1",
+    }  # fmt: skip
+    eth = config.markets[0].model_dump() | {"venues": [spot, short]}
+    system = deploy_system(chain, config.changed(markets=[eth], aave={"test": True}))
+    deployed, plan = Deployed(chain, dict(system.addresses)), Plan(system.config, system.setup)
+    for read in plan.reads():
+        assert read.actual(deployed, plan) == read.wanted(deployed), read
+    lp, trader, keeper = chain.accounts[1:4]
+    system.deposit(lp, 10_000_000)
+    system.add_margin(trader, 1_000_000)
+    system.trade(trader, "ETH", -1_000)
+    system.warp(600)
+    outcome = system.rebalance(keeper, "ETH", -100, venue=1)
+    venue = system.market("ETH").venues[1]
+    assert venue.exposure() == outcome.filled
+    assert abs(outcome.filled + 100 * WAD) < 10
+    assert 1_490 * WAD < 1_000 * venue.health() <= 1_501 * WAD
+
+
 def test_deposit_counts_as_risk_capital_two_blocks_later(bare_system: Sandbox) -> None:
     lp = bare_system.chain.accounts[1]
     bare_system.deposit(lp, 1_000_000, counts=False)

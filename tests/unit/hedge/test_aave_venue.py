@@ -144,7 +144,7 @@ def deploy(w: World, **changes: object) -> Contract:
         "markdown": PAUSE_MARKDOWN_BPS,
     } | changes  # fmt: skip
     return w.chain.deploy(
-        "AaveShortVenue", given["manager"], w.clearinghouse, given["base"], w.uniswap.factory, given["fees"],
+        "AaveShortVenue", given["manager"], w.clearinghouse, given["base"], w.uniswap.router, given["fees"],
         TWAP_WINDOW, w.aave.pool, given["target"], given["floor"], given["markdown"],
     )  # fmt: skip
 
