@@ -45,7 +45,7 @@ struct Stored:
     until: uint256
 
 MAX_FEE: constant(uint256) = 10 * c.WAD     # [quote, WAD]
-LIFETIME: constant(uint256) = 3 * 86_400    # [s] of a request
+LIFETIME: constant(uint256) = 3 * c.DAY     # [s] of a request
 
 CLEARINGHOUSE: immutable(IClearinghouse)
 PERP_ENGINE: immutable(IPerpEngine)
@@ -222,7 +222,9 @@ def options_request(account: address, market: uint256) -> ICloseQueue.OptionsReq
     @return what the account has asked for, empty if nothing
     """
     stored: Stored = self._options[account][market]
-    return ICloseQueue.OptionsRequest(orders=self._orders(stored.legs), round_time=stored.round_time, until=stored.until)
+    return ICloseQueue.OptionsRequest(
+        orders=self._orders(stored.legs), round_time=stored.round_time, until=stored.until
+    )
 
 
 @external

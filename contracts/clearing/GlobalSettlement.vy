@@ -56,8 +56,8 @@ from contracts.perps import positions
 
 implements: IGlobalSettlement
 
-OUTAGE: constant(uint256) = 86_400              # [s] beyond a price's greatest age that end the system
-PATIENCE: constant(uint256) = 7 * 86_400        # [s] for hedges to come back while LP cash is negative
+OUTAGE: constant(uint256) = c.DAY               # [s] beyond a price's greatest age that end the system
+PATIENCE: constant(uint256) = 7 * c.DAY         # [s] for hedges to come back while LP cash is negative
 MAX_BATCH: constant(uint256) = 32
 
 CLEARINGHOUSE: immutable(IClearinghouse)

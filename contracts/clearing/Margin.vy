@@ -79,7 +79,7 @@ N_SPOTS: constant(uint256) = 7                  # of a grid, evenly from -range 
 MAX_HELD: constant(uint256) = 24                # options of an account before it closed eight
 VOL_UP: constant(int256) = 60 * 10**16          # of the volatility, a month before expiry [WAD]
 VOL_DOWN: constant(int256) = 30 * 10**16
-MONTH: constant(uint256) = 30 * 86_400          # [s]
+MONTH: constant(uint256) = 30 * c.DAY           # [s]
 MAX_WIDTH: constant(int256) = 2**103 - 1        # Q96; scenarios.vy takes no larger vol * sqrt(time)
 BPS_WAD: constant(uint256) = 10**14             # [WAD per bp]
 

@@ -20,7 +20,7 @@ struct Listing:
 
 MAX_BAND: constant(uint256) = 10_000            # [1e-6] 1 %
 MAX_FEE: constant(uint256) = 10_000             # [1e-6] 1 %
-MAX_COOLDOWN: constant(uint256) = 86_400        # [s]
+MAX_COOLDOWN: constant(uint256) = c.DAY         # [s]
 MAX_MARK_AGE: constant(uint256) = 3_600         # [s]
 MAX_HAIRCUT_BPS: constant(uint256) = 5_000
 MAX_PHI_BPS: constant(uint256) = 8_000

@@ -66,9 +66,9 @@ struct Plan:
     fill: IOptionBook.Fill
 
 
-MONTH: constant(uint256) = 30 * 86_400          # [s] vega is told as that of an option with a month left
+MONTH: constant(uint256) = 30 * c.DAY           # [s] vega is told as that of an option with a month left
 BAND_BPS: constant(uint256) = 300               # how far spot may be from a board's point that has NEAR left
-NEAR: constant(uint256) = 3 * 86_400            # [s] with less left the band is narrower, as the square root
+NEAR: constant(uint256) = 3 * c.DAY             # [s] with less left the band is narrower, as the square root
 MAX_AGE: constant(uint256) = 1_800              # [s] how old a point may be, and
 AGE_SHARE: constant(uint256) = 4                # at most a quarter of the time left
 PREMIUM_SHARE: constant(uint256) = 8            # a buyer's half-spread is at most an eighth of the premium, beyond

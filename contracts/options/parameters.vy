@@ -12,7 +12,7 @@ from contracts import constants as c
 
 # Immutable bounds of the parameters.
 MIN_CUTOFF: constant(uint256) = 600             # [s]
-MAX_CUTOFF: constant(uint256) = 7 * 86_400      # [s]
+MAX_CUTOFF: constant(uint256) = 7 * c.DAY       # [s]
 MIN_INITIAL_BPS: constant(uint256) = 500
 MIN_FLOOR_BPS: constant(uint256) = 100
 MIN_MAINTENANCE_BPS: constant(uint256) = 3_000

@@ -115,7 +115,7 @@ MAX_CAP: constant(uint256) = 10**10 * c.WAD             # LP cash is kept in 96 
 MIN_U_REDEEM: constant(uint256) = 10 * 10**16
 MAX_U_REDEEM: constant(uint256) = 90 * 10**16
 MIN_EPOCH: constant(uint256) = 3_600
-MAX_EPOCH: constant(uint256) = 14 * 86_400
+MAX_EPOCH: constant(uint256) = 14 * c.DAY
 MAX_SUPPLY: constant(uint256) = 2**128 - 1              # what the words of `epochs` hold
 
 ASSET: immutable(IERC20)
@@ -167,9 +167,9 @@ def __init__(
     SCALE = staticcall IClearinghouse(clearinghouse).scale()
 
     self._set_params(
-        IVault.Params(deposit_cap=MAX_CAP, u_redeem=60 * 10**16, epoch_length=86_400), False
+        IVault.Params(deposit_cap=MAX_CAP, u_redeem=60 * 10**16, epoch_length=c.DAY), False
     )
-    epochs.__init__(block.timestamp + 86_400)
+    epochs.__init__(block.timestamp + c.DAY)
 
 
 # ------------------------------------------------------------------ permissionless: in
