@@ -5,32 +5,34 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Liquidator: closes positions of accounts below maintenance
-@notice Anyone names an account and what of it is to go: to the vault, at its quote, or to the caller's own account, at the mark.
-        With equity E, initial requirement I and maintenance requirement M, and I', M' after the whole request and its penalty P,
+@notice Anyone names an account and what of it is to go: to the vault, at its quote, or to the caller's own account, at
+        the mark. With equity E, initial requirement I and maintenance requirement M, and I', M' after the whole request
+        and its penalty P,
 
-            share     (I - E) / (I - I' - P) of the request, at most all of it: that brings the account back to its initial
-                      requirement, but for what closing costs, as the requirement is convex in what is closed
-            penalty   the engine's rate on the notional of perpetuals and of options short; at most what keeps E / M from falling
+            share     (I - E) / (I - I' - P) of the request, at most all of it: that brings the account back to its
+                      initial requirement, but for what closing costs, as the requirement is convex in what is closed
+            penalty   the engine's rate on the notional of perpetuals and of options short; at most what keeps E / M
+                      from falling
             charge    of what the vault takes: at most E, less the half-spread; LPs pay the rest into their own reserve
-            discount  60 % of the penalty to who takes, growing to all of it as E falls to 0; the liquidator's share of it (see
-                      Clearinghouse) to who has the vault take
+            discount  60 % of the penalty to who takes, growing to all of it as E falls to 0; the liquidator's share of
+                      it (see Clearinghouse) to who has the vault take
 
         Actors: anyone.
 
         Invariants: I9 an account can be liquidated iff E < M: neither a top-up nor a close that leaves it there stops a
-        liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed, the hedge
-        of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may, where E is below it in
-        proportion to the part of M that goes: then there is no penalty. Of a perpetual requested whole less than the market's
-        least size is never left. Who takes ends above initial margin at fresh marks.
+        liquidation sent before, and everything it has in a market, together, lowers M. What raises M when it is closed,
+        the hedge of something else, cannot go first. No penalty lowers E / M; the cost of closing at the vault may,
+        where E is below it in proportion to the part of M that goes: then there is no penalty. Of a perpetual requested
+        whole less than the market's least size is never left. Who takes ends above initial margin at fresh marks.
         Penalties go to caller, LPs and insurance.
-@dev    A small penalty is no reason to call. So the account pays at least the half-spread again, up to MAX_REWARD, as far as its
-        equity allows; and insurance sees to it that the caller gets REWARD_BPS, at most that half-spread. Bringing accounts of
-        one's own here earns nothing: who opens pays more than that, while the spread of closing an account that has nothing
-        left, at the volatility after a jump and an old round, may be many times what opening it cost.
-        The penalty counts the requirement after by its chord, which is not below it (but for the exit cost of a position larger
-        than its market's cap, and orders rounded up to a lot). What is stale is judged at its last mark, but for the market
-        that is closed in and those of who takes. Options of an expired board are settled, not liquidated.
-        Twin: ballast/model/exact/liquidator.py.
+@dev    A small penalty is no reason to call. So the account pays at least the half-spread again, up to MAX_REWARD, as
+        far as its equity allows; and insurance sees to it that the caller gets REWARD_BPS, at most that half-spread.
+        Bringing accounts of one's own here earns nothing: who opens pays more than that, while the spread of closing an
+        account that has nothing left, at the volatility after a jump and an old round, may be many times what opening
+        it cost. The penalty counts the requirement after by its chord, which is not below it (but for the exit cost of
+        a position larger than its market's cap, and orders rounded up to a lot). What is stale is judged at its last
+        mark, but for the market that is closed in and those of who takes. Options of an expired board are settled, not
+        liquidated. Twin: ballast/model/exact/liquidator.py.
 @custom:kill Revoke CLOSER at engines and Clearinghouse: nobody is liquidated then.
 """
 
@@ -62,7 +64,7 @@ struct Case:                # an account below maintenance and what is to go
     least: uint256          # [base, WAD] of the perpetual that may be left; 0 if any may
 
 
-MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from an account that is just below maintenance
+MIN_DISCOUNT_BPS: constant(uint256) = 6_000     # of the penalty, for who takes from who is just below maintenance
 REWARD_BPS: constant(uint256) = 2               # of notional, what insurance sees to that the caller gets
 
 CLEARINGHOUSE: immutable(IClearinghouse)
@@ -175,7 +177,8 @@ def _judge(
 ) -> Case:
     """
     @notice Takes marks, refuses what must not be liquidated, and decides how much of the request goes at what penalty.
-    @dev    Of an account that owes more than it has, what asks for no margin can be closed too: there is nothing to fall.
+    @dev    Of an account that owes more than it has, what asks for no margin can be closed too: there is nothing to
+            fall.
     """
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
     assert mark.fresh, "oracle: stale price"
@@ -222,8 +225,8 @@ def _held(
     account: address, market: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
 ) -> (DynArray[IOptionBook.Order, c.MAX_LEGS], uint256, uint256):
     """
-    @return what the account has of orders, in whole lots, without those that would grow a position or are of another market;
-            [base, WAD] of them that is bought back, and that is sold
+    @return what the account has of orders, in whole lots, without those that would grow a position or are of another
+            market; [base, WAD] of them that is bought back, and that is sold
     """
     last: uint256 = 0
     parts: DynArray[IOptionBook.Order, c.MAX_LEGS] = []
@@ -251,8 +254,8 @@ def _held(
 def _scaled(request: Case) -> Case:
     """
     @notice As much of a request as is enough, rounded up: to a lot for options, of which a request has whole ones.
-    @dev    Below maintenance, equity is below the initial requirement too. After a share f of the request the account has
-            E - f P and needs at most I - f (I - I').
+    @dev    Below maintenance, equity is below the initial requirement too. After a share f of the request the account
+            has E - f P and needs at most I - f (I - I').
     @param request with part, orders and penalty of all of it
     """
     case: Case = request
@@ -309,7 +312,8 @@ def _liquidate(
     account: address, market: uint256, size: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]
 ) -> ILiquidator.Result:
     """
-    @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the caller.
+    @notice Has the vault take what is enough, the perpetual first, then board by board; takes the penalty, pays the
+            caller.
     """
     case: Case = self._judge(account, market, size, orders)
     half_spread: uint256 = 0

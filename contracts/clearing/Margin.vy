@@ -5,18 +5,19 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  Margin: what an account is worth and what it must keep
-@notice Equity = cash + sum over perpetuals of (size * mark - cost - owed) + sum over options: settled ones at their payoff, others
-        at Black-76 on the last smile. Where risk or cash is taken, what is long of a board that is over and not settled counts
-        nothing.
+@notice Equity = cash + sum over perpetuals of (size * mark - cost - owed) + sum over options: settled ones at their
+        payoff, others at Black-76 on the last smile. Where risk or cash is taken, what is long of a board that is over
+        and not settled counts nothing.
         Requirement = sum over markets of
 
-            worst loss of perpetual and options over the scenarios + exit cost of the perpetual + floor of every short option,
+            worst loss of perpetual and options over the scenarios
+            + exit cost of the perpetual + floor of every short option,
 
-        one for opening and withdrawing (initial), one below which the account is liquidated (maintenance); initial is at least as
-        much, also where its wider grid steps over what the narrower one hits. Scenarios of a market: spot moves by k / 3 of
-        `range`, k = -3 .. 3, volatility by VOL_UP or -VOL_DOWN. A perpetual, and the delta of an option, is charged for the first
-        `linear` of the move alone, as it would be liquidated then; what an option's value bends is charged for all of it. An
-        option is worth no less than nothing in any of them.
+        one for opening and withdrawing (initial), one below which the account is liquidated (maintenance); initial is
+        at least as much, also where its wider grid steps over what the narrower one hits. Scenarios of a market: spot
+        moves by k / 3 of `range`, k = -3 .. 3, volatility by VOL_UP or -VOL_DOWN. A perpetual, and the delta of an
+        option, is charged for the first `linear` of the move alone, as it would be liquidated then; what an option's
+        value bends is charged for all of it. An option is worth no less than nothing in any of them.
 
                         linear                          range                           volatility
             initial     initial_bps of the perpetual    initial_bps of the options      VOL_UP, VOL_DOWN
@@ -24,13 +25,15 @@
 
         Actors: anyone reads. No storage, no roles; a new margin contract replaces this one at the Clearinghouse.
 
-        Invariants: value rounds down, requirements round up. In every scenario the loss is a sum over positions, so requirements
-        of two accounts together are at most the sum of theirs (but for rounding and exit costs). Reads stored marks only: whoever
-        acts on the answer has synced the account's markets in the same transaction. No mark or surface is too old to judge an
-        account by: an expired option is worth what exercise pays, one without a surface what it would pay at the forward.
+        Invariants: value rounds down, requirements round up. In every scenario the loss is a sum over positions, so
+        requirements of two accounts together are at most the sum of theirs (but for rounding and exit costs). Reads
+        stored marks only: whoever acts on the answer has synced the account's markets in the same transaction. No mark
+        or surface is too old to judge an account by: an expired option is worth what exercise pays, one without a
+        surface what it would pay at the forward.
 @dev    Volatilities move the more the less time is left: the shocks are those of an option with a month left, times
-        (month / time left)^(1/4), a day at least. From day to day (data of Deribit, the crash of February 2026 included) they rose by
-        at most 0.22 beyond 120 days, 0.66 around a month, 1.11 below 3 days, and fell by 0.15, 0.30, 0.46.
+        (month / time left)^(1/4), a day at least. From day to day (data of Deribit, the crash of February 2026
+        included) they rose by at most 0.22 beyond 120 days, 0.66 around a month, 1.11 below 3 days, and fell by 0.15,
+        0.30, 0.46.
 @custom:kill Nothing to kill: it only answers.
 """
 
@@ -147,7 +150,8 @@ def assess_change(
     orders: DynArray[IOptionBook.Order, c.MAX_LEGS],
 ) -> (uint256, uint256):
     """
-    @notice Requirements of the account as it would be after a trade. What the trade does to equity is not said: that is its price.
+    @notice Requirements of the account as it would be after a trade. What the trade does to equity is not said: that is
+            its price.
     @param cash [quote, WAD]
     @param size [base, WAD] added to the perpetual in `market`
     @param orders filled on boards of the market; sizes are believed to be ones of an engine
@@ -163,7 +167,8 @@ def assess_change(
 @view
 def check_initial(account: address, cash: int256, mask: uint256) -> bool:
     """
-    @notice Refuses an account that is short of an expired option whose board is not settled: its price is known, but not here.
+    @notice Refuses an account that is short of an expired option whose board is not settled: its price is known, but
+            not here.
     @return whether equity is at or above the initial requirement
     """
     health: IMargin.Health = self._assess(
@@ -183,8 +188,8 @@ def check_close(
     orders: DynArray[IOptionBook.Order, c.MAX_ORDERS],
 ) -> bool:
     """
-    @notice Refuses a trade that only closed if equity is below the maintenance requirement and this is higher than before: what
-            was closed hedged what is left.
+    @notice Refuses a trade that only closed if equity is below the maintenance requirement and this is higher than
+            before: what was closed hedged what is left.
     @param cash [quote, WAD] after it, like the mask
     @param size [base, WAD] of the perpetual that it closed, in the position's sign
     @param orders of options that it carried out, on one board of the market
@@ -307,7 +312,10 @@ def _changed(
 @internal
 @pure
 def _touched(market: uint256, orders: DynArray[IOptionBook.Order, c.MAX_LEGS]) -> uint256:
-    """@return mask of what a trade may have given the account; options only where there are orders: not every market lists them"""
+    """
+    @return mask of what a trade may have given the account; options only where there are orders: not every market lists
+            them
+    """
     if len(orders) == 0:
         return 1 << market
     return (1 << market) | (1 << (market + c.OPTION_BIT))
@@ -326,9 +334,9 @@ def _assess(
 ) -> IMargin.Health:
     """
     @param change [base, WAD] added to the perpetual in `market` for the requirement, not for equity
-    @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be known, and
-           what it is owed counts nothing: the price of now is not the one they will be settled at. What was not asked for may be
-           answered 0.
+    @param mode INITIAL alone: the account is about to take risk or cash, so what it owes for expired options must be
+           known, and what it is owed counts nothing: the price of now is not the one they will be settled at. What was
+           not asked for may be answered 0.
     """
     health: IMargin.Health = IMargin.Health(equity=cash, initial=0, maintenance=0)
     optioned: uint256 = mask >> c.OPTION_BIT
@@ -477,8 +485,8 @@ def _least(
     share_bps: uint256,
 ) -> int256:
     """
-    @dev    Unchecked: sizes have 104 bits, prices 97, a perpetual 96, shocks 60: no product reaches 2**254, no sum of 25.
-            A swing is below 2.4 WAD, so volatility never falls to nothing; widths and logarithms stay below 2**104.
+    @dev    Unchecked: sizes have 104 bits, prices 97, a perpetual 96, shocks 60: no product reaches 2**254, no sum of
+            25. A swing is below 2.4 WAD, so volatility never falls to nothing; widths and logarithms stay below 2**104.
     @param size [base, WAD] of the perpetual
     @param share_bps of the volatility shocks
     @return [quote, WAD] the least, over the scenarios, of the options' value and the perpetual's gain, rounded down

@@ -75,12 +75,10 @@ class LiquidationWorld(OptionWorld):
     def take_perp(self, account: str, market: int = ETH, size: int = ALL, by: str = "") -> Liquidated:
         return self._liquidate("take_perp", account, market, size, by=by)
 
-    def liquidate_options(self, account: str, orders: Sequence[Order], by: str = "") -> Liquidated:  # type: ignore[override]
+    def liquidate_options(self, account: str, orders: Sequence[Order], by: str = "") -> Liquidated:
         return self._liquidate("liquidate_options", account, orders, by=by)
 
-    def liquidate(  # type: ignore[override]
-        self, account: str, market: int, size: int, orders: Sequence[Order], by: str = ""
-    ) -> Liquidated:
+    def liquidate(self, account: str, market: int, size: int, orders: Sequence[Order], by: str = "") -> Liquidated:
         return self._liquidate("liquidate", account, market, size, orders, by=by)
 
     def take_options(self, account: str, orders: Sequence[Order], by: str = "") -> Liquidated:
