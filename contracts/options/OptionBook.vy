@@ -59,7 +59,7 @@ struct Touched:
 
 struct Plan:
     key: uint256
-    book: boards.Book           # after
+    book: boards.Holding        # after
     touched: DynArray[Touched, c.MAX_ORDERS]
     before: DynArray[uint256, c.MAX_LEGS]
     legs: DynArray[uint256, c.MAX_LEGS]        # after
@@ -105,7 +105,7 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
     point: boards.Point = boards._load_point(key)
     assert point.listed, "options: not listed"
     smile: IVolSurface.Smile = staticcall SURFACE.smile(market, expiry)
-    old: boards.Book = boards._load_book(key)
+    old: boards.Holding = boards._load_holding(key)
     moved: boards.Point = point
     moved.spot = mark.price
     moved.time = block.timestamp
@@ -123,7 +123,7 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
         totals: IOptionPricer.Totals = staticcall PRICER.change(
             self._point(smile, expiry, moved.spot, moved.time), lines
         )
-        new: boards.Book = boards.Book(
+        new: boards.Holding = boards.Holding(
             value=totals.value,
             delta=totals.delta,
             gamma=totals.gamma,
@@ -134,7 +134,7 @@ def renew(key: uint256, mark: IPriceOracle.Mark, horizon: uint256) -> IInventory
             legs=old.legs,
         )
         change = self._difference(point, old, moved, new, mark.price, expiry)
-        boards._save_book(key, new)
+        boards._save_holding(key, new)
     return change
 
 
@@ -148,7 +148,7 @@ def apply(
     """
     roles._check(roles.Role.ENGINE)
     plan: Plan = self._plan(account, orders, mark)
-    boards._save_book(plan.key, plan.book)
+    boards._save_holding(plan.key, plan.book)
     for t: Touched in plan.touched:
         boards._save_strike(plan.key, t.index, t.strike)
     boards._save_interest(series._market_of(plan.key), plan.fill.market_interest)
@@ -170,7 +170,7 @@ def expire(
     assert point.listed, "options: not listed"
     assert boards._settlements[key] == 0, "options: already settled"
     market: uint256 = series._market_of(key)
-    book: boards.Book = boards._load_book(key)
+    book: boards.Holding = boards._load_holding(key)
     payoff: int256 = 0
     change: IInventory.Change = empty(IInventory.Change)
     if book.legs != 0:
@@ -179,11 +179,11 @@ def expire(
             payoff += self._payoff_up(held.strike, held.calls, False, price)
             payoff += self._payoff_up(held.strike, held.puts, True, price)
         change = self._difference(
-            point, book, point, empty(boards.Book), mark.price, series._expiry_of(key)
+            point, book, point, empty(boards.Holding), mark.price, series._expiry_of(key)
         )
         boards._save_interest(market, boards._interest(market) - book.interest)
         boards._add_unsettled(market, book.legs)
-        boards._save_book(key, empty(boards.Book))
+        boards._save_holding(key, empty(boards.Holding))
     boards._save_settlement(key, boards.Settlement(price=price, owed=payoff, legs=book.legs))
     boards._remove_live(market, key >> 8)
     return payoff, book.legs, change
@@ -382,7 +382,7 @@ def board(market: uint256, expiry: uint256) -> IOptionBook.Board:
     """
     key: uint256 = series._key(market, expiry)
     point: boards.Point = boards._load_point(key)
-    book: boards.Book = boards._load_book(key)
+    book: boards.Holding = boards._load_holding(key)
     settlement: boards.Settlement = boards._load_settlement(key)
     return IOptionBook.Board(
         spot=point.spot,
@@ -491,7 +491,7 @@ def _plan(
     market: uint256 = series._market_of(p.key)
     expiry: uint256 = series._expiry_of(p.key)
     point: boards.Point = boards._load_point(p.key)
-    old: boards.Book = boards._load_book(p.key)
+    old: boards.Holding = boards._load_holding(p.key)
     p.before = positions._load(account)
     p.legs = p.before
     lines: DynArray[IOptionPricer.Line, c.MAX_ORDERS] = []
@@ -670,9 +670,9 @@ def _is_due(point: boards.Point, expiry: uint256, price: uint256, surface: uint2
 @pure
 def _difference(
     point: boards.Point,
-    old: boards.Book,
+    old: boards.Holding,
     moved: boards.Point,
-    new: boards.Book,
+    new: boards.Holding,
     price: uint256,
     expiry: uint256,
 ) -> IInventory.Change:
@@ -703,7 +703,7 @@ def _vega_weight(left: uint256) -> uint256:
 @internal
 @pure
 def _exposure(
-    point: boards.Point, book: boards.Book, expiry: uint256, weight: uint256
+    point: boards.Point, book: boards.Holding, expiry: uint256, weight: uint256
 ) -> IInventory.Exposure:
     """
     @return a board's totals as Inventory weighs them: gamma by the share of the horizon that is left, vega by `_vega_weight`
@@ -720,7 +720,7 @@ def _exposure(
 
 @internal
 @pure
-def _told(point: boards.Point, book: boards.Book, price: uint256) -> int256:
+def _told(point: boards.Point, book: boards.Holding, price: uint256) -> int256:
     """@return [quote, WAD] what a board is worth as Inventory has it, at the price"""
     return book.value + signed.mul_floor(
         book.delta, convert(price, int256) - convert(point.spot, int256)

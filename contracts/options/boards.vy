@@ -28,7 +28,7 @@ struct Point:
     closing_only: bool
     listed: bool
 
-struct Book:                    # the vault's, at the board's point
+struct Holding:                 # the vault's, at the board's point
     value: int256               # [quote, WAD]
     delta: int256               # [base, WAD]
     gamma: int256               # [base per quote, WAD]
@@ -128,8 +128,8 @@ def _save_point(key: uint256, p: Point):
 
 @internal
 @view
-def _load_book(key: uint256) -> Book:
-    b: Book = empty(Book)
+def _load_holding(key: uint256) -> Holding:
+    b: Holding = empty(Holding)
     word: uint256 = self._counts[key]
     b.legs = word & U32
     if b.legs == 0:
@@ -147,7 +147,7 @@ def _load_book(key: uint256) -> Book:
 
 
 @internal
-def _save_book(key: uint256, b: Book):
+def _save_holding(key: uint256, b: Holding):
     """@dev Without positions every total is zero, being the sum over strikes of nothing."""
     # shifted by half their range, what fits is below 2^128, and what does not is not
     wide: int256 = (

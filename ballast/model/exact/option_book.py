@@ -150,7 +150,7 @@ class Point:
 
 @struct
 class Holding:
-    """Totals of a board, interest [LOT] and number of positions: boards.Book."""
+    """Totals of a board, interest [LOT] and number of positions: boards.Holding."""
 
     value: int = 0
     delta: int = 0
