@@ -141,9 +141,9 @@ class Clearinghouse:
             self._check_idle()
         else:
             self._check_begun()
-        self._check_not_frozen()
         self.running = False
         state = self._settle(account, settlement)
+        self._check_not_frozen()
         return state.cash, state.mask
 
     def pay_penalty(self, account: str, penalty: int, liquidator: str, liquidator_share_bps: int) -> int:
