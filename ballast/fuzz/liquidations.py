@@ -20,12 +20,12 @@ from ballast.fuzz.world import ACTORS, TRADERS, ZERO_ADDRESS, Broken, Outcome, W
 from ballast.model.exact.deleverager import GRACE, WINDOW, Nomination
 from ballast.model.exact.fixed import BPS, MAX_REWARD, OPTION_BIT, WAD, Reverted
 from ballast.model.exact.option_book import LOT, Order, board_of, expiry_of, is_put, market_of
+from ballast.model.exact.option_engine import MAX_ORDERS
 from ballast.model.exact.perps import MAX_SIZE
 from ballast.model.exact.system import System as Twin
 
 HEALTHY = "liquidation: account is healthy"
 DUST = 32  # [wei] what the roundings of one call add up to, of up to eight positions in two accounts
-MAX_ORDERS = 8
 OF_DELEVERAGING = ("nominate", "deleverage")
 
 

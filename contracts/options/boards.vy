@@ -57,7 +57,6 @@ U40: constant(uint256) = 2**40 - 1
 U61: constant(uint256) = 2**61 - 1
 U64: constant(uint256) = 2**64 - 1
 U96: constant(uint256) = 2**96 - 1
-U112: constant(uint256) = 2**112 - 1
 U128: constant(uint256) = 2**128 - 1
 BIAS_128: constant(int256) = 2**127
 FULL_128: constant(int256) = 2**128 - 1
