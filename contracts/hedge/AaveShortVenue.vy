@@ -9,8 +9,9 @@
         itself (pools.vy), Aave being dealt with in the pool's callback: to open, what the sale brought is supplied together with
         what LPs add, and base is borrowed to pay the pool; to close, base bought repays the debt, and the collateral that
         this sets free pays the pool. So closing needs no cash: it works when LPs have none.
-        Health is Aave's own health factor. A step that opens aims at TARGET_HEALTH and must end at FLOOR_HEALTH or above; one that
-        closes takes home what exceeds TARGET_HEALTH. Below FLOOR_HEALTH `strain` says how much anyone may close through
+        Health is Aave's own health factor. Steps leave collateral alone while health stays within half the distance from
+        TARGET_HEALTH to FLOOR_HEALTH, which saves a sixth of their gas; beyond, they add or take home what brings it back to the
+        target. No step may open and end below the floor. There `strain` says how much anyone may close through
         HedgeManager.unwind: long before 1, where Aave sells the collateral at a penalty.
         Actors: HedgeManager alone may trade. Anyone may `drop_collateral`. Nobody, no role included, can move tokens out except
         through a swap whose proceeds are supplied or land at the Clearinghouse.
@@ -199,7 +200,7 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     before: int256 = self._exposure()
     amount: uint256 = convert(abs(size), uint256) // pools.BASE_SCALE
     if size > 0:
-        self._close(amount, limit_price, route)
+        self._close(amount, limit_price, route, False)
     else:
         assert amount > ROUNDING, "venue: size too small"
         self._open(amount - ROUNDING, limit_price, route)
@@ -219,9 +220,10 @@ def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
     before: uint256 = staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE)
     # a unit closed takes its own worth out of the collateral and sets free what secured it
-    freed: uint256 = limit_price * (self._cover() - c.WAD) // c.WAD
+    freed: uint256 = limit_price * (self._cover(TARGET_HEALTH) - c.WAD) // c.WAD
     wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, freed)
-    self._close(min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1, limit_price, route)
+    amount: uint256 = min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1
+    self._close(amount, limit_price, route, True)
     pools._return_quote(CLEARINGHOUSE)
     return staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE) - before
 
@@ -264,8 +266,8 @@ def uniswapV3SwapCallback(amount0_delta: int256, amount1_delta: int256, data: By
 def funding(size: int256, limit_price: uint256) -> uint256:
     """
     @notice Quote the manager must send before `rebalance(size, limit_price, ...)`.
-    @return [quote token units] opening: what TARGET_HEALTH needs beyond the collateral there is and what the sale brings
-            at least, at most MAX_FUNDING times the step. Closing: nothing, but the price of it while Aave is too dry to
+    @return [quote token units] opening: what `_lacking` says, less what the sale brings at least, at most MAX_FUNDING
+            times the step. Closing: nothing, but the price of it while Aave is too dry to
             pay out collateral
     """
     amount: uint256 = convert(abs(size), uint256) // pools.BASE_SCALE
@@ -367,7 +369,7 @@ def _open(amount: uint256, limit_price: uint256, route: uint256):
 
 
 @internal
-def _close(wanted: uint256, limit_price: uint256, route: uint256):
+def _close(wanted: uint256, limit_price: uint256, route: uint256, recalled: bool):
     """@param wanted [base token units] to buy"""
     assert not self._stopped(PAUSED), "venue: reserve stopped"
     held: uint256 = staticcall pools.BASE.balanceOf(self)
@@ -378,7 +380,7 @@ def _close(wanted: uint256, limit_price: uint256, route: uint256):
         assert wanted > ROUNDING, "venue: size too small"
         amount = wanted - ROUNDING
     self._swap(-convert(amount, int256), amount, limit_price, route)
-    self._free()
+    self._free(recalled)
     self._checkpoint()
 
 
@@ -434,14 +436,17 @@ def _pay_quote(pool: address, amount: uint256):
 
 
 @internal
-def _free():
+def _free(recalled: bool):
     """
-    @notice Sends home the collateral beyond TARGET_HEALTH, as far as the reserve can pay; without debt, all of it.
+    @notice Sends home the collateral beyond TARGET_HEALTH, as far as the reserve can pay; without debt, all of it. Unless it is
+            recalled, only once health is beyond the target's surroundings.
     @dev    Collateral a stranger has added counts in Aave's total, so what is kept never falls short.
     """
     spare: uint256 = staticcall A_QUOTE.balanceOf(self)
     account: Account = staticcall AAVE.getUserAccountData(self)
     if account.debt != 0:
+        if not recalled and account.health <= TARGET_HEALTH + (TARGET_HEALTH - FLOOR_HEALTH) // 2:
+            return
         kept: uint256 = account.debt * TARGET_HEALTH // (account.threshold_bps * (c.WAD // c.BPS)) + 1
         spare = spare * wad.sub_floor(account.collateral, kept) // account.collateral
     spare = min(spare, staticcall pools.QUOTE.balanceOf(A_QUOTE.address))
@@ -482,11 +487,11 @@ def _stopped(bits: uint256) -> bool:
 
 @internal
 @view
-def _cover() -> uint256:
-    """@return [WAD] collateral that TARGET_HEALTH needs per debt, rounded up; > 1"""
+def _cover(health: uint256) -> uint256:
+    """@return [WAD] collateral that a health needs per debt, rounded up; > 1"""
     threshold_bps: uint256 = (staticcall AAVE.getConfiguration(pools.QUOTE.address) >> 16) & (2**16 - 1)
     assert threshold_bps != 0, "venue: quote is no collateral"
-    return (TARGET_HEALTH * c.BPS + threshold_bps - 1) // threshold_bps
+    return (health * c.BPS + threshold_bps - 1) // threshold_bps
 
 
 @internal
@@ -495,10 +500,15 @@ def _lacking(owed: uint256, price: uint256) -> uint256:
     """
     @param  owed [base token units]
     @param  price [quote/base, WAD]
-    @return [quote token units] to add to the collateral for TARGET_HEALTH, rounded up
+    @return [quote token units] to add to the collateral for TARGET_HEALTH, rounded up; 0 while health is at least halfway from
+            FLOOR_HEALTH to it
     """
-    needed: uint256 = wad.mul_up(wad.mul_up(owed * pools.BASE_SCALE, price), self._cover())
-    return wad.sub_floor((needed + pools.QUOTE_SCALE - 1) // pools.QUOTE_SCALE, staticcall A_QUOTE.balanceOf(self))
+    collateral: uint256 = staticcall A_QUOTE.balanceOf(self)
+    worth: uint256 = wad.mul_up(owed * pools.BASE_SCALE, price)
+    if collateral * pools.QUOTE_SCALE >= wad.mul_up(worth, self._cover((TARGET_HEALTH + FLOOR_HEALTH) // 2)):
+        return 0
+    needed: uint256 = wad.mul_up(worth, self._cover(TARGET_HEALTH))
+    return wad.sub_floor((needed + pools.QUOTE_SCALE - 1) // pools.QUOTE_SCALE, collateral)
 
 
 @internal

@@ -56,15 +56,19 @@ def equity(v: Venue, p: Position, price: int) -> int:
     return worth * (BPS - v.pause_markdown_bps) // BPS if p.paused else worth
 
 
-def cover(v: Venue, threshold_bps: int) -> int:
-    """Collateral that the target needs per debt [WAD], rounded up."""
+def cover(health: int, threshold_bps: int) -> int:
+    """Collateral that a health needs per debt [WAD], rounded up."""
     require(threshold_bps != 0, "venue: quote is no collateral")
-    return -(-v.target_health * BPS // threshold_bps)
+    return -(-health * BPS // threshold_bps)
 
 
 def lacking(v: Venue, p: Position, owed: int, price: int) -> int:
-    """Quote units to add for the target when `owed` base units are owed, rounded up."""
-    needed = mul_up(mul_up(owed * v.base_scale, price), cover(v, p.threshold_bps))
+    """Quote units to add for the target when `owed` base units are owed, rounded up; 0 halfway from the floor."""
+    worth = mul_up(owed * v.base_scale, price)
+    halfway = cover((v.target_health + v.floor_health) // 2, p.threshold_bps)
+    if p.collateral * v.quote_scale >= mul_up(worth, halfway):
+        return 0
+    needed = mul_up(worth, cover(v.target_health, p.threshold_bps))
     return sub_floor(-(-needed // v.quote_scale), p.collateral)
 
 
@@ -95,14 +99,16 @@ def closed(p: Position, wanted: int) -> int:
 
 def recalled(v: Venue, p: Position, units: int, limit_price: int) -> int:
     """Base units to close for `units` of quote."""
-    freed = limit_price * (cover(v, p.threshold_bps) - WAD) // WAD
+    freed = limit_price * (cover(v.target_health, p.threshold_bps) - WAD) // WAD
     return min(div_up(units * v.quote_scale, freed) // v.base_scale, p.debt) + ROUNDING + 1
 
 
-def spare(v: Venue, p: Position) -> int:
+def spare(v: Venue, p: Position, *, recalled: bool) -> int:
     """Collateral that goes home after a closing [quote units]."""
     units = p.collateral
     if p.debt_value != 0:
+        if not recalled and p.health <= v.target_health + (v.target_health - v.floor_health) // 2:
+            return 0
         kept = p.debt_value * v.target_health // (p.account_threshold_bps * _TO_WAD) + 1
         units = units * sub_floor(p.collateral_value, kept) // p.collateral_value
     return min(units, p.reserve)

@@ -199,15 +199,47 @@ def test_a_step_takes_from_lps_what_the_target_needs_beyond_the_sale(w: World) -
 
 def test_half_a_closing_takes_half_the_collateral_home(w: World) -> None:
     turn(w)
-    before, cash = position(w), w.lp_cash()
+    before, cash, held = position(w), w.lp_cash(), w.quote.balanceOf(w.clearinghouse)
     w.rebalance(SHORT // 2)
     after = position(w)
+    # with the collateral that stayed and paid the pool, the twin says what went home
+    paid = w.quote.balanceOf(w.clearinghouse) - held
+    assert w.lp_cash() > cash
+    whole = after.collateral + paid
+    value = after.collateral_value * whole // after.collateral
+    measured = replace(
+        after, collateral=whole, collateral_value=value, health=value * 8 * WAD // 10 // after.debt_value
+    )
+    assert abs(twin.spare(terms(w), measured, recalled=False) - paid) <= 10
     assert SHORT // 2 - 8 <= before.debt - after.debt <= SHORT // 2
     assert abs(2 * after.collateral - before.collateral) < before.collateral // 100
     assert TARGET_HEALTH - MICRO < after.health < TARGET_HEALTH + MICRO
     assert w.lp_cash() > cash + 430_000 * WAD  # closing needs no cash, it brings some
     assert_tidy(w)
     assert_twin(w)
+
+
+def test_collateral_is_left_alone_near_the_target(w: World) -> None:
+    venue, v = owned_venue(w), terms(w)
+    step(w, venue, -SHORT // 5)
+    collateral = w.aave.reserve(w.quote).a_token
+    before = collateral.balanceOf(venue)
+    step(w, venue, -SHORT // 100)
+    assert collateral.balanceOf(venue) == before
+    step(w, venue, SHORT // 100)
+    assert 9_990 * 10**6 < before - collateral.balanceOf(venue) < 10_020 * 10**6  # the pool was paid, no more
+    home = w.quote.balanceOf(w.clearinghouse)
+    step(w, venue, SHORT // 10)
+    account = w.aave.pool.getUserAccountData(venue)
+    assert TARGET_HEALTH - MICRO < account.healthFactor < TARGET_HEALTH + MICRO
+    assert w.quote.balanceOf(w.clearinghouse) > home
+    # what it decides in between, by the twin: halfway to the floor, and as far on the other side
+    middle, beyond = (TARGET_HEALTH + FLOOR_HEALTH) // 2, TARGET_HEALTH + (TARGET_HEALTH - FLOOR_HEALTH) // 2
+    p = position(w)
+    enough = p.collateral * v.quote_scale * 8_000 * WAD // 10_000 // middle * WAD // w.price // v.base_scale
+    assert twin.lacking(v, p, enough, w.price) == 0 < twin.lacking(v, p, enough + 10**13, w.price)
+    assert twin.spare(v, replace(p, health=beyond), recalled=False) == 0
+    assert twin.spare(v, replace(p, health=beyond + 1, debt_value=p.debt_value // 2), recalled=False) > 0
 
 
 def test_a_closing_takes_nothing_from_lps(w: World) -> None:
