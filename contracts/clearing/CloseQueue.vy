@@ -40,9 +40,9 @@ implements: ICloseQueue
 
 # What is kept of a request for options.
 struct Stored:
-    legs: DynArray[uint256, c.MAX_ORDERS]     # words of series.vy, with changes for sizes
-    round_time: uint256
-    until: uint256
+    legs: DynArray[uint256, c.MAX_ORDERS]   # words of series.vy, with changes for sizes
+    round_time: uint256         # [s]
+    until: uint256              # [s]
 
 MAX_FEE: constant(uint256) = 10 * c.WAD     # [quote, WAD]
 LIFETIME: constant(uint256) = 3 * c.DAY     # [s] of a request
