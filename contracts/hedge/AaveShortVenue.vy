@@ -18,7 +18,8 @@
         Invariants: exposure and equity are what Aave says this contract owns and owes, strangers' gifts and liquidations
         included, never a counter; between calls neither Aave nor a pool has an allowance, no quote stays here, and no pool may
         call back; debt never becomes a long position; what LPs can lose here is what they put in.
-@dev    Standard ERC-20 pair of at most 18 decimals. Debt that nothing secures any more is Aave's loss, not LPs', and no hedge
+@dev    Standard ERC-20 pair of at most 18 decimals. What only Aave can refuse (its caps, a quote token that may no longer be
+        borrowed against) comes through as Aave's own error number. Debt that nothing secures any more is Aave's loss, not LPs', and no hedge
         either: it counts as no exposure. A paused reserve lets nothing in or out, so equity is marked down while either is; a frozen
         one only refuses to open. A reserve lent out to the last unit is not marked down: anybody can bring that about
         for the length of a transaction, and would buy LP shares cheaply by it. HedgeManager's haircut is for that.
@@ -107,7 +108,7 @@ PAUSED: constant(uint256) = 1 << 60
 # Beyond these prices [sqrt, 96 fractional bits] no pool goes: a swap is limited by its amount and our limit price.
 MIN_SQRT_PRICE: constant(uint160) = 4295128740
 MAX_SQRT_PRICE: constant(uint160) = 1461446703485210103287273052203988822378723970341
-# [base token units] by which a balance at Aave may move beyond an amount: three roundings, while its index is below 4.
+# [token units] by which a balance at Aave may move beyond an amount: three roundings, while its index is below 4.
 ROUNDING: constant(uint256) = 3
 # Collateral asked of LPs in one step, at most this multiple of the step (HedgeManager allows 3).
 MAX_FUNDING: constant(uint256) = 2
@@ -450,7 +451,7 @@ def _free(recalled: bool):
         kept: uint256 = account.debt * TARGET_HEALTH // (account.threshold_bps * (c.WAD // c.BPS)) + 1
         spare = spare * wad.sub_floor(account.collateral, kept) // account.collateral
     spare = min(spare, staticcall pools.QUOTE.balanceOf(A_QUOTE.address))
-    if spare != 0:
+    if spare > ROUNDING:    # Aave refuses to burn what rounds to nothing
         extcall AAVE.withdraw(pools.QUOTE.address, spare, CLEARINGHOUSE)
 
 

@@ -141,14 +141,14 @@ def rebalance(venue_id: uint256, market: uint256, size: int256, limit_price: uin
     ), "hedge: cooling down"
 
     price: uint256 = step.mark.price
-    before: rule.Holdings = self._holdings(step)
+    before: rule.Holdings = self._holdings(step, step.prices.twap)
     limit: uint256 = self._limit(size > 0, limit_price, price, step.tolerance)
     self._fund(step, size, limit, before.lp_cash)
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
     filled: int256 = extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
     self._collect(held)
 
-    after: rule.Holdings = self._holdings(step)
+    after: rule.Holdings = self._holdings(step, step.prices.twap)
     exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
     # what the venue says it filled is what its exposure shows, and no more than was asked
     assert (
@@ -202,7 +202,7 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
     step: Step = self._open(venue_id)
     terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
     price: uint256 = step.mark.price
-    before: rule.Holdings = self._holdings(step)
+    before: rule.Holdings = self._holdings(step, 0)
     missing: int256 = convert(terms.recall_floor, int256) - before.lp_cash
     if staticcall CLEARINGHOUSE.frozen():
         missing = convert(wad.mul_up(signed.magnitude(step.state.exposure), price), int256)
@@ -252,7 +252,7 @@ def unwind(venue_id: uint256, most: uint256) -> uint256:
     if strain < 0:
         size = -size
     assert size != 0, "hedge: zero size"
-    before: rule.Holdings = self._holdings(step)
+    before: rule.Holdings = self._holdings(step, 0)
     step = self._priced(step, size)
     limit: uint256 = max_value(uint256)
     if size < 0:
@@ -494,14 +494,15 @@ def _check_band(step: Step, prices: IHedgeVenue.Prices):
 
 @internal
 @view
-def _holdings(step: Step) -> rule.Holdings:
-    """@notice LP cash and venue equity, the venue at the oracle's price and at its own average."""
-    lp_cash: int256 = (staticcall CLEARINGHOUSE.vault_ledger())[0]
+def _holdings(step: Step, twap: uint256) -> rule.Holdings:
+    """@notice LP cash and venue equity, the venue at the oracle's price and at its own average; 0: that is not needed."""
     holdings: rule.Holdings = rule.Holdings(
-        lp_cash=lp_cash,
+        lp_cash=(staticcall CLEARINGHOUSE.vault_ledger())[0],
         at_mid=staticcall IHedgeVenue(step.listing.venue).equity(step.mark.price),
-        at_twap=staticcall IHedgeVenue(step.listing.venue).equity(step.prices.twap),
+        at_twap=0,
     )
+    if twap != 0:
+        holdings.at_twap = staticcall IHedgeVenue(step.listing.venue).equity(twap)
     assert holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer"
     return holdings
 
@@ -548,7 +549,7 @@ def _judge_closing(step: Step, size: int256, before: rule.Holdings, held: uint25
     @param  held [token units] the Clearinghouse's balance before
     """
     received: uint256 = self._collect(held)
-    after: rule.Holdings = self._holdings(step)
+    after: rule.Holdings = self._holdings(step, 0)
     exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
     change: int256 = exposure - step.state.exposure
     assert (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(step.state.exposure), "hedge: bad fill"

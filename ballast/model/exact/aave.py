@@ -111,7 +111,8 @@ def spare(v: Venue, p: Position, *, recalled: bool) -> int:
             return 0
         kept = p.debt_value * v.target_health // (p.account_threshold_bps * _TO_WAD) + 1
         units = units * sub_floor(p.collateral_value, kept) // p.collateral_value
-    return min(units, p.reserve)
+    units = min(units, p.reserve)
+    return units if units > ROUNDING else 0
 
 
 def strain(v: Venue, p: Position) -> int:

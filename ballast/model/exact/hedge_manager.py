@@ -343,7 +343,7 @@ class HedgeManager:
 
     def _holdings(self, venue: Venue, mark: Mark, twap: int) -> Holdings:
         lp_cash, _ = self.clearinghouse.vault_ledger()
-        holdings = Holdings(lp_cash, venue.equity(mark.price), venue.equity(twap))
+        holdings = Holdings(lp_cash, venue.equity(mark.price), venue.equity(twap) if twap != 0 else 0)
         require(holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer")
         return holdings
 
