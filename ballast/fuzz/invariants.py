@@ -186,13 +186,13 @@ def i4_zero_sum(w: World) -> None:
 
 
 def i3_reserve_pays_rebates_and_releases_only(w: World) -> None:
-    """R never goes below zero and is, to the wei, all charges minus all rebates minus all releases: nothing else reads
-    or writes it, and settle moves exactly what Inventory answered."""
+    """R never goes below zero and is, to the wei, all charges but for what liquidated accounts could not pay, minus all
+    rebates minus all releases: nothing else reads or writes it, and settle moves exactly what Inventory answered."""
     flows = w.flows
     reserve = w.twin.clearinghouse.reserve
-    expected = flows["charges"] - flows["rebates"] - flows["releases"]
+    expected = flows["charges"] - flows["unpaid"] - flows["rebates"] - flows["releases"]
     demand(
-        reserve == expected >= 0,
+        reserve == expected >= 0 <= flows["unpaid"],
         "i3_reserve_pays_rebates_and_releases_only",
         lambda: f"R = {reserve}, {dict(flows)} leave {expected}",
     )

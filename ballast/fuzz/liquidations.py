@@ -102,7 +102,7 @@ def take_options(w: World, who: str, victim: str, orders: Legs) -> None:
 
 def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], twin: Callable[[Twin], Any]) -> Outcome:
     account, caller = w.address(victim), w.address(who)
-    before, cash = standing(w, account), w.twin.clearinghouse.account(caller)[0]
+    before, cash, unpaid = standing(w, account), w.twin.clearinghouse.account(caller)[0], w.flows["unpaid"]
     outcome = w.do(w.system.liquidator, fn, *args, sender=who, twin=twin, touches=(victim,))
     told_liquidatable(outcome, before)
     if not outcome.ok or who == victim:
@@ -116,6 +116,8 @@ def _liquidate(w: World, who: str, victim: str, fn: str, args: tuple[Any, ...], 
         raise Broken("i9_penalty_is_at_most_the_equity_left", told)
     if after.equity < min(before.equity, Fraction(0)) - half_spread - before.slack:
         raise Broken("i9_closing_makes_no_debt_but_by_its_spread", told)
+    if w.flows["unpaid"] > unpaid and left > before.slack:
+        raise Broken("i9_who_can_pay_the_charge_pays_it", told)
     if penalty > 0:
         _check_ratio(before, after, told)
     _check_enough(w, account, before, outcome, told)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from eth_account import Account
 
 from ballast import boards
-from ballast.chain import Chain, Contract, Reverted, RevmChain, Tx
+from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain, Tx
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
@@ -65,6 +65,7 @@ ZERO_ADDRESS = "0x" + "00" * 20
 NOBODY = "nobody"  # the zero address
 GRACE = 3_600  # [s] after a sequencer came back
 HEDGES = ("rebalance", "recall")
+LIQUIDATES = ("liquidate", "liquidate_perp", "liquidate_options")
 
 # What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
 REASON = re.compile(r"[a-z0-9 ]+: .+|OLD")
@@ -645,6 +646,8 @@ class World:
                 gas = meddling.gas if meddling else None
                 receipt = contract.send(fn, *args, sender=self.actors[sender], gas=gas)
                 outcome.value, self.gas_used[self.last] = receipt.value, receipt.gas_used
+                if fn in LIQUIDATES:
+                    self.flows["unpaid"] += self._unpaid(receipt)
             except Reverted as error:
                 outcome.reason = error.reason
         if meddling is not None and kept is not None and not outcome.ok:
@@ -693,6 +696,12 @@ class World:
         self.flows["releases"] += sum(self.inventory.released)
         if isinstance(value, hedge.Outcome):
             self.flows["releases"] += value.released
+
+    def _unpaid(self, receipt: Receipt) -> int:
+        """What Inventory asked for in a liquidation and the engines' events do not show as paid [quote, WAD]."""
+        engines = [self.system.perp_engine, self.system.option_engine]
+        paid = sum(trade.charge for engine in engines for trade in receipt.find("Trade", engine))
+        return sum(quote.charge for quote in self.inventory.quotes) - int(paid)
 
     # ---- building
 

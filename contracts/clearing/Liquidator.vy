@@ -13,7 +13,7 @@
                       initial requirement, but for what closing costs, as the requirement is convex in what is closed
             penalty   the engine's rate on the notional of perpetuals and of options short; at most what keeps E / M
                       from falling
-            charge    of what the vault takes: at most E, less the half-spread; LPs pay the rest into their own reserve
+            charge    of what the vault takes: at most E, less the half-spread; the reserve goes without the rest
             discount  60 % of the penalty to who takes, growing to all of it as E falls to 0; the liquidator's share of
                       it (see Clearinghouse) to who has the vault take
 
@@ -37,6 +37,7 @@
 """
 
 from interfaces import IClearinghouse
+from interfaces import IInventory
 from interfaces import ILiquidator
 from interfaces import IMargin
 from interfaces import IOptionBook
@@ -324,6 +325,7 @@ def _liquidate(
         )
         half_spread = outcome.half_spread
         charge = outcome.charge
+        self._measure(case, half_spread, charge)
     rest: DynArray[IOptionBook.Order, c.MAX_LEGS] = case.orders
     for i: uint256 in range(c.MAX_LEGS):
         if len(rest) == 0:
@@ -343,6 +345,7 @@ def _liquidate(
         half_spread += outcome.half_spread
         charge += outcome.charge
         rest = others
+        self._measure(case, half_spread, charge)
     least: uint256 = min(half_spread, c.MAX_REWARD)
     share_bps: uint256 = staticcall CLEARINGHOUSE.liquidator_share_bps()
     penalty: uint256 = min(max(case.penalty, least), self._affordable(case, convert(half_spread, int256) + charge))
@@ -352,6 +355,15 @@ def _liquidate(
     if reward < insured:
         reward += extcall CLEARINGHOUSE.pay_reward(msg.sender, insured - reward)
     return self._report(case, False, paid, reward)
+
+
+@internal
+def _measure(case: Case, half_spread: uint256, charge: int256):
+    """
+    @notice Where the account has paid all it had, the charge may have been more: then the reserve covers less of the potential.
+    """
+    if convert(half_spread, int256) + charge >= case.before.equity:
+        extcall IInventory(staticcall PERP_ENGINE.inventory()).sync(case.market)
 
 
 @internal

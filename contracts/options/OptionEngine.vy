@@ -220,7 +220,8 @@ def close_for(
     """
     @notice `trade` of another account whose orders all shrink a position and flip none.
     @param orders by ascending series
-    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, the reserve goes without: if
+           it is, the caller has Inventory measure what the reserve covers (`sync`)
     @param checked whether Margin judges what they hedged, as it does for `trade`; else nobody does
     """
     roles._check(roles.Role.CLOSER)
@@ -572,7 +573,7 @@ def _execute(
         charge=outcome.charge,
     )
     settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-    settlement.reserve = answer.charge - convert(answer.release, int256)
+    settlement.reserve = outcome.charge - convert(answer.release, int256)
     settlement.fees = outcome.fees
     cash: int256 = 0
     mask: uint256 = 0

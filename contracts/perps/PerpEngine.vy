@@ -158,7 +158,8 @@ def close_for(
     """
     @notice `trade` of another account that shrinks its position and does not flip it.
     @param size_delta [base, WAD] > 0 buys
-    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, the reserve goes without: if
+           it is, the caller has Inventory measure what the reserve covers (`sync`)
     @param checked whether Margin judges what it hedged, as it does for `trade`; else nobody does
     """
     roles._check(roles.Role.CLOSER)
@@ -467,17 +468,17 @@ def _fill(
 ) -> Fill:
     """
     @notice A trade but for its settlement: plans it, reports it to Inventory, writes and logs it.
-    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, LPs pay
+    @param most_cost [quote, WAD] of spread and charge: what the charge is beyond, the reserve goes without
     @param at_mark the account pays no spread, and LPs pay the charge
     """
     plan: Plan = self._plan(account, market, size_delta, mark)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, plan.change)
+    if not at_mark:
+        answer.charge = min(answer.charge, max(most_cost - convert(answer.half_spread, int256), 0))
     reserve: int256 = answer.charge - convert(answer.release, int256)
     if at_mark:
         answer.half_spread = 0
         answer.charge = 0
-    else:
-        answer.charge = min(answer.charge, max(most_cost - convert(answer.half_spread, int256), 0))
     outcome: IPerpEngine.Outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
     plan.book.funding_rate = outcome.funding_rate
     plan.book.borrow_rate = outcome.borrow_rate

@@ -341,11 +341,11 @@ def test_trading_ahead_of_a_large_liquidation_earns_nothing(vault_only: Sandbox)
     assert gain <= 0, f"{gain:.0f} quote gained"
 
 
-@pytest.mark.xfail(strict=True, reason="LPs pay for the rebate of the other side: docs/decisions.md, Open")
 def test_one_of_two_matched_accounts_gains_nothing_from_the_ruin_of_the_other(vault_only: Sandbox) -> None:
     """
     A gap of 5 % takes the margin of the long one, and no more than it. Closing it raises U at the volatility of now,
-    which it cannot pay and LPs do; the short one then closes for a rebate of that. Both together began and ended flat.
+    which it cannot pay, so the reserve covers less: the short one then closes for a rebate of what was paid, not of
+    what was not. Both together began and ended flat.
     """
     system = vault_only
     long, short, keeper = purse = system.chain.accounts[2:5]

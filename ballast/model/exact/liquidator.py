@@ -78,9 +78,17 @@ class Ledger(Protocol):
     def pay_reward(self, receiver: str, amount: int) -> int: ...
 
 
+class Inventory(Protocol):
+    """What Liquidator asks of Inventory."""
+
+    def sync(self, market: int, now: int) -> None: ...
+
+
 class PerpEngine(Protocol):
     """What Liquidator asks of PerpEngine."""
 
+    @property
+    def inventory(self) -> Inventory: ...
     def legs(self, account: str, mask: int, now: int) -> list[Leg]: ...
     def penalty_bps(self, market: int) -> int: ...
     def min_size(self, market: int) -> int: ...
@@ -138,6 +146,7 @@ class Liquidator:
         equity = case.before.equity
         if case.part != 0:
             outcomes.append(self.perp_engine.close_for(account, market, -case.part, equity, False, now))
+            self._measure(case, outcomes, now)
         rest = case.orders
         while rest:
             first = board_of(rest[0].series)
@@ -146,6 +155,7 @@ class Liquidator:
             spent = max(sum(outcome.half_spread + outcome.charge for outcome in outcomes), 0)
             orders = [rest[i] for i in batch]
             outcomes.append(self.option_engine.close_for(account, orders, equity - spent, False, now))
+            self._measure(case, outcomes, now)
             rest = [order for i, order in enumerate(rest) if i not in batch]
         half_spread = sum(outcome.half_spread for outcome in outcomes)
         cost = half_spread + sum(outcome.charge for outcome in outcomes)
@@ -220,6 +230,11 @@ class Liquidator:
         for market in range(MAX_MARKETS):
             if markets >> market & 1:
                 require(self.oracle.sync(market, now).fresh or not fresh, "oracle: stale price")
+
+    def _measure(self, case: Case, outcomes: Sequence[Outcome | OptionOutcome], now: int) -> None:
+        """Where the account has paid all it had, have Inventory see what the reserve covers."""
+        if sum(outcome.half_spread + outcome.charge for outcome in outcomes) >= case.before.equity:
+            self.perp_engine.inventory.sync(case.market, now)
 
     def _pay_taker(self, case: Case, caller: str, now: int) -> Result:
         """Pay who took a position over, and have Margin judge him with it."""

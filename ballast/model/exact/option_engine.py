@@ -353,7 +353,7 @@ class OptionEngine:
         closing = self._check_fill(fill, key, due, now)
         answer = self.inventory.trade(market, mark, replace(fill.change, closing=closing), now)
         outcome = self._conclude(fill, market, answer, most_cost)
-        settlement = Settlement(cash=outcome.cash, reserve=answer.charge - answer.release, fees=outcome.fees)
+        settlement = Settlement(cash=outcome.cash, reserve=outcome.charge - answer.release, fees=outcome.fees)
         cash, mask = self._settle(account, market, fill.holds, settlement)
         return Done(outcome, market, cash, mask, closing, fill.is_short)
 

@@ -266,6 +266,7 @@ class Oracle(LastMarks, Protocol):
 class Inventory(Protocol):
     """What PerpEngine asks of Inventory; ``quote`` must leave no trace."""
 
+    def sync(self, market: int, now: int) -> None: ...
     def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
     def quote(self, market: int, mark: Mark, change: Change, now: int) -> Quote: ...
 
@@ -336,7 +337,7 @@ class PerpEngine:
         return fill.outcome
 
     def close_for(self, account: str, market: int, size_delta: int, most_cost: int, checked: bool, now: int) -> Outcome:
-        """``trade`` of another account that shrinks its position; the charge beyond ``most_cost`` LPs pay."""
+        """``trade`` of another account that shrinks its position; of the charge at most ``most_cost`` is paid."""
         return self._close(account, market, size_delta, most_cost, False, checked, now)
 
     def deleverage(self, account: str, market: int, size_delta: int, now: int) -> Outcome:
@@ -484,11 +485,11 @@ class PerpEngine:
         """A trade but for its settlement: plan it, report it to Inventory, write it. At mark LPs pay the charge."""
         plan = self._plan(account, market, size_delta, mark, now)
         answer = self.inventory.trade(market, mark, plan.change, now)
+        if not at_mark:
+            answer = replace(answer, charge=min(answer.charge, max(most_cost - answer.half_spread, 0)))
         reserve = answer.charge - answer.release
         if at_mark:
             answer = replace(answer, half_spread=0, charge=0)
-        elif answer.charge > 0:
-            answer = replace(answer, charge=min(answer.charge, max(most_cost - answer.half_spread, 0)))
         outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
         book = plan.book
         self._save_book(

@@ -719,7 +719,7 @@ def test_close_for_is_the_trade_of_the_account(world: OptionWorld, trader: str) 
 
 
 def test_close_for_charges_no_more_than_an_account_has(world: OptionWorld, trader: str, other: str) -> None:
-    """Of the charge LPs pay what is beyond `most_cost`; the reserve gets all of it, the spread is not touched."""
+    """Of the charge the reserve goes without what is beyond `most_cost`; the spread is not touched."""
     world.option(trader, {"2000C": 300})
     world.option(other, {"2000C": -290})
     for room, most in ((0, 0), (0, None), (WAD // 100, None)):
@@ -731,7 +731,11 @@ def test_close_for_charges_no_more_than_an_account_has(world: OptionWorld, trade
         outcome = world.close_for_options(trader, orders, most_cost=most).value
         assert (outcome.half_spread, outcome.charge) == (quoted.half_spread, room)
         assert world.cash(trader) - cash == quoted.cash + quoted.charge - room
-        assert world.clearinghouse.vault_ledger()[1] == reserve + quoted.charge
+        assert world.clearinghouse.vault_ledger()[1] == reserve + room
+        world.do(
+            lambda: world.inventory.sync.send(ETH, sender=world.stranger),
+            lambda twin: twin.inventory.sync(ETH, world.now),  # type: ignore[attr-defined]
+        )
         world.check()
 
 
