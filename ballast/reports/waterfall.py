@@ -58,7 +58,7 @@ def stages() -> list[Stage]:
             "bad debt",
             "#d1f2eb",
             f"all of it while there is any; filled by\n{clearing.insurance_share:.0%} of fees and by penalties",
-            "traders who won, as their profit is LPs' debt; the\nreserve, for a charge that could not be paid",
+            "traders who won, as their profit is LPs' debt",
             "insurance is empty",
         ),
         Stage(
@@ -75,7 +75,7 @@ def stages() -> list[Stage]:
             "#fae5d3",
             "what he would have won on: the position with\nthe highest profit × leverage is closed at mark,\n"
             f"until open profit is {winners.target:.0%} of NAV",
-            "he, his profit so far, without spread or charge;\nLPs bear the charge, insurance a small reward",
+            "he, his profit so far, without spread; who calls, a\nsmall reward out of insurance",
             "NAV < 0, or no price for a day",
         ),
         Stage(
