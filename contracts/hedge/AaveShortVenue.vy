@@ -213,18 +213,17 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
 def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     """
     @notice Closes as much as sets about `units` of collateral free, or all if that is not enough: less comes home by what
-            the swap costs and by what health lacks of its target.
+            the swap costs and by what health lacks of its target. Without debt, what collateral there is.
     @param  units [quote token units]
     @param  limit_price [quote/base, WAD] worst average price, fee included
     @return [quote token units] sent to the Clearinghouse
     """
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
     before: uint256 = staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE)
-    # a unit closed takes its own worth out of the collateral and sets free what secured it
-    freed: uint256 = limit_price * (self._cover(TARGET_HEALTH) - c.WAD) // c.WAD
-    wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, freed)
-    amount: uint256 = min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1
-    self._close(amount, limit_price, route, True)
+    if staticcall DEBT.balanceOf(self) == 0:
+        self._free(True)
+    else:
+        self._close(self._recalled(units, limit_price), limit_price, route, True)
     pools._return_quote(CLEARINGHOUSE)
     return staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE) - before
 
@@ -383,6 +382,18 @@ def _close(wanted: uint256, limit_price: uint256, route: uint256, recalled: bool
     self._swap(-convert(amount, int256), amount, limit_price, route)
     self._free(recalled)
     self._checkpoint()
+
+
+@internal
+@view
+def _recalled(units: uint256, limit_price: uint256) -> uint256:
+    """
+    @param  units [quote token units]
+    @return [base token units] to close: a unit closed takes its own worth out of the collateral and frees what secured it
+    """
+    freed: uint256 = limit_price * (self._cover(TARGET_HEALTH) - c.WAD) // c.WAD
+    wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, freed)
+    return min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1
 
 
 @internal

@@ -192,7 +192,8 @@ def rebalance(venue_id: uint256, market: uint256, size: int256, limit_price: uin
 def recall(venue_id: uint256, units: uint256) -> uint256:
     """
     @notice Turns a hedge back into cash while LP cash is below `recall_floor`: claims and traders' profits come first. In
-            global settlement all of it may come back: there is nothing left to hedge.
+            global settlement all of it may come back: there is nothing left to hedge. What a venue still holds without any
+            exposure (collateral its lender could not pay out before) may come back at any time.
     @dev    U may rise, so the rule cannot judge it. The bands and a price floor do, nobody is paid, and no more is
             sold than LP cash lacks. It draws turnover without being stopped by it, so selling and buying back is bounded.
     @param  units [token units] wanted; cut to what is missing, in global settlement to what the exposure is worth
@@ -203,6 +204,8 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
     terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
     price: uint256 = step.mark.price
     before: rule.Holdings = self._holdings(step, 0)
+    if step.state.exposure == 0 and before.at_mid != 0:
+        return self._bring_home(step, units, before)
     missing: int256 = convert(terms.recall_floor, int256) - before.lp_cash
     if staticcall CLEARINGHOUSE.frozen():
         missing = convert(wad.mul_up(signed.magnitude(step.state.exposure), price), int256)
@@ -538,6 +541,30 @@ def _collect(held: uint256) -> uint256:
     received: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address) - held
     if received != 0:
         extcall CLEARINGHOUSE.collect(received)
+    return received
+
+
+@internal
+def _bring_home(step: Step, units: uint256, before: rule.Holdings) -> uint256:
+    """
+    @notice Turns what a venue without exposure holds into LP cash: nothing is traded, so nothing may be lost but rounding.
+    @dev    Time of the last trade and turnover stay: a stranger's gift brought home holds up no hedge.
+    """
+    held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
+    extcall IHedgeVenue(step.listing.venue).recall(units, step.mark.price, 0)
+    received: uint256 = self._collect(held)
+    after: rule.Holdings = self._holdings(step, 0)
+    cost: int256 = rule._loss_at_mid(before, after)
+    assert received != 0 and staticcall IHedgeVenue(step.listing.venue).exposure() == 0, "hedge: bad fill"
+    assert cost <= convert(SCALE, int256), "hedge: recall too dear"
+    assert cost >= -convert(SCALE, int256), "hedge: impossible gain"
+    state: IHedgeManager.VenueState = empty(IHedgeManager.VenueState)
+    released: uint256 = 0
+    state, released = self._mark(step.venue_id, step.listing, step.mark)
+    self._settle(empty(address), 0, step.released + released)
+    log IHedgeManager.Recalled(
+        venue_id=step.venue_id, caller=msg.sender, units=received, cost=cost, exposure=0, equity=after.at_mid
+    )
     return received
 
 

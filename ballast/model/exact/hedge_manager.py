@@ -228,6 +228,8 @@ class HedgeManager:
         self.clearinghouse.begin()
         venue, mark, state, released = self._open(venue_id, now)
         before = self._holdings(venue, mark, 0)
+        if state.exposure == 0 and before.at_mid != 0:
+            return self._bring_home(venue, mark, units, before, released, now)
         wanted, size = hedge.recall_size(
             units, self.clearinghouse.scale, before.lp_cash, state.exposure, mark.price, self.rule,
             frozen=self.clearinghouse.frozen,
@@ -356,6 +358,19 @@ class HedgeManager:
             require(wanted <= self.clearinghouse.vault_ledger()[0], "hedge: LP cash too low")
             self.clearinghouse.fund(units)
             venue.quote_units += units
+
+    def _bring_home(self, venue: Venue, mark: Mark, units: int, before: Holdings, released: int, now: int) -> int:
+        """Turn what a venue without exposure holds into LP cash."""
+        received, _ = venue.recall(units, mark.price, 0)
+        if received != 0:
+            self.clearinghouse.collect(received)
+        cost = hedge.loss_at_mid(before, self._holdings(venue, mark, 0))
+        require(received != 0 and venue.exposure() == 0, "hedge: bad fill")
+        require(cost <= self.clearinghouse.scale, "hedge: recall too dear")
+        require(cost >= -self.clearinghouse.scale, "hedge: impossible gain")
+        _, more = self._mark(venue, mark, now)
+        self._settle(None, 0, released + more, now)
+        return received
 
     def _judge_closing(
         self, venue: Venue, mark: Mark, state: VenueState, size: int, before: Holdings, received: int, prices: Prices,

@@ -521,6 +521,39 @@ def test_a_dry_reserve_cannot_stop_closing(w: World) -> None:
     assert w.lp_cash() > cash
 
 
+def test_collateral_without_debt_comes_home_at_any_time(w: World) -> None:
+    """All was closed while the reserve was dry, or Aave liquidated all of the debt: nothing is left to close."""
+    drain(w)
+    close(w)
+    left = position(w).collateral
+    assert (w.venue.exposure(), position(w).debt) == (0, 0)
+    with reverts("hedge: bad fill"):  # still dry
+        w.manager.recall.send(0, 1, sender=w.whale)
+    w.aave.supply(w.quote, 10**13, owner=w.keeper)
+    w.inventory.sync.send(MARKET)
+    nav, cash, state = w.nav(), w.lp_cash(), w.manager.venue_state(0)
+    received = w.manager.recall.send(0, 1, sender=w.whale).one("Recalled")
+    assert left <= received.units <= left * 1_001 // 1_000  # with interest
+    assert w.lp_cash() - cash == received.units * w.scale
+    assert abs(w.nav() - nav) <= w.scale
+    assert position(w).collateral == w.venue.equity(w.price) == 0
+    after = w.manager.venue_state(0)
+    assert (after.traded_at, after.used, after.equity) == (state.traded_at, state.used, 0)
+    with reverts("hedge: LP cash suffices"):
+        w.manager.recall.send(0, 1, sender=w.whale)
+
+
+def test_a_gift_of_collateral_becomes_lp_cash(w: World) -> None:
+    close(w)
+    w.quote.mint.send(w.whale, 10**9)
+    w.quote.approve.send(w.aave.pool, 10**9, sender=w.whale)
+    w.aave.pool.send("supply", w.quote, 10**9, w.venue, 0, sender=w.whale)
+    cash, equity = w.lp_cash(), w.venue.equity(w.price)
+    assert equity // w.scale == pytest.approx(10**9, abs=2)
+    w.manager.recall.send(0, 10**9, sender=w.whale)
+    assert w.lp_cash() - cash == equity
+
+
 def test_base_that_cannot_be_borrowed_refuses_to_open(w: World) -> None:
     w.aave.supply(w.quote, 200_000_000 * 10**6, owner=w.whale)
     w.aave.borrow(w.base, w.base.balanceOf(w.aave.reserve(w.base).a_token) - SHORT + 1_000, owner=w.whale)
