@@ -10,7 +10,7 @@
         what LPs add, and base is borrowed to pay the pool; to close, base bought repays the debt, and the collateral that
         this sets free pays the pool. So closing needs no cash: it works when LPs have none.
         Health is Aave's own health factor. Steps leave collateral alone while health stays within half the distance from
-        TARGET_HEALTH to FLOOR_HEALTH, which saves a sixth of their gas; beyond, they add or take home what brings it back to the
+        TARGET_HEALTH to FLOOR_HEALTH, which saves a tenth of their gas; beyond, they add or take home what brings it back to the
         target. No step may open and end below the floor. There `strain` says how much anyone may close through
         HedgeManager.unwind: long before 1, where Aave sells the collateral at a penalty.
         Actors: HedgeManager alone may trade. Anyone may `drop_collateral`. Nobody, no role included, can move tokens out except
@@ -19,10 +19,11 @@
         included, never a counter; between calls neither Aave nor a pool has an allowance, no quote stays here, and no pool may
         call back; debt never becomes a long position; what LPs can lose here is what they put in.
 @dev    Standard ERC-20 pair of at most 18 decimals. What only Aave can refuse (its caps, a quote token that may no longer be
-        borrowed against) comes through as Aave's own error number. Debt that nothing secures any more is Aave's loss, not LPs', and no hedge
-        either: it counts as no exposure. A paused reserve lets nothing in or out, so equity is marked down while either is; a frozen
-        one only refuses to open. A reserve lent out to the last unit is not marked down: anybody can bring that about
-        for the length of a transaction, and would buy LP shares cheaply by it. HedgeManager's haircut is for that.
+        borrowed against) comes through as Aave's own error number. Debt that nothing secures any more is Aave's loss, not LPs',
+        and no hedge either: it counts as no exposure; such a venue is to be retired. A paused reserve lets nothing in or out, so
+        equity is marked down while either is; a frozen one only refuses to open. A reserve lent out to the last unit is not
+        marked down: anybody can bring that about for the length of a transaction, and would buy LP shares cheaply by it.
+        HedgeManager's haircut is for that.
 @custom:kill HedgeManager.pause_venue stops opening (closing stays possible); retire_venue stops counting the venue.
 """
 
