@@ -318,6 +318,8 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     docs/mechanism.md §1 and §6. Where I has a kink, any slope between those of its two sides will do."""
     if b.name not in {"trade", "close", "liquidate_perp", "take_perp", "perp_sync"} or w.inventory.book.capital == 0:
         return
+    if b.name == "liquidate_perp" and w.quotes and w.quotes[-1].potential_after != w.inventory.potential():
+        return  # measured again at what LPs have now that somebody could not pay: rates are of the moment before
     market, inventory = b.arguments["market"], w.inventory
     book, stored, p = w.twin.perp_engine.book(market), inventory.book, inventory.params
     horizon = p.horizon / YEAR

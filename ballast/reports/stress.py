@@ -8,10 +8,9 @@ not close by itself. The feed posts a round when the price is 0.5 % off the last
 10m, insurance starts with 50,000. A keeper has the vault take what is below maintenance, the largest position first, in
 the block after a round, or every five minutes. At the end everybody closes and takes his cash.
 
-Bad debt is what an account could not pay when it was closed. Part of it was missing at the mark already; the rest is
-what closing cost: the half-spread and, nearly all of it, the charge for the inventory that the vault takes over, at the
-volatility of the crash. That charge goes into the reserve, which is released to LPs once the inventory is gone: such a
-bad debt moves from insurance and LP cash to the reserve. What was missing at the mark goes to the traders who won.
+Bad debt is what an account could not pay when it was closed. Part of it was missing at the mark already, and goes to
+the traders who won; the rest is the half-spread of closing, which LPs and fees get. What of the charge for the inventory
+that the vault takes over an account could not pay is no debt: the reserve goes without it.
 
 `python -m scripts.report stress` writes this.
 """
