@@ -9,8 +9,8 @@ not close by itself. The feed posts a round when the price is 0.5 % off the last
 the block after a round, or every five minutes. At the end everybody closes and takes his cash.
 
 Bad debt is what an account could not pay when it was closed. Part of it was missing at the mark already, and goes to
-the traders who won; the rest is the half-spread of closing, which LPs and fees get. What of the charge for the inventory
-that the vault takes over an account could not pay is no debt: the reserve goes without it.
+the traders who won; the rest is the half-spread of closing, which LPs and fees get. What an account could not pay of
+the charge for the inventory that the vault takes over is no debt: the reserve goes without it.
 
 `python -m scripts.report stress` writes this.
 """
