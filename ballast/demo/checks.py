@@ -353,9 +353,10 @@ def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
     """I3: R = charges - rebates - releases and no release is negative.
 
     Nothing is released and nothing is re-marked between two trades of a block: there R moves by the charge to the wei,
-    and a rise of U is charged exactly.
+    and a rise of U is charged exactly. Of a charge counts what was paid: a liquidated account pays what it has, and
+    what the reserve covers is measured again then.
     """
-    charges = rebates = releases = reserve = 0
+    charges = rebates = releases = reserve = asked = 0
     lowest = pairs = wrong = negative = 0
     owed = 0  # what a trade since the last settlement has added to R
     follows = False  # that trade was not the first of its block
@@ -372,6 +373,13 @@ def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
             owed += args.charge
             charges += max(0, args.charge)
             rebates += max(0, -args.charge)
+            asked = args.charge
+        elif happened.is_of(s.perp_engine, "Trade") or happened.is_of(s.option_engine, "Trade"):
+            unpaid = max(0, asked - max(0, args.charge))
+            owed -= unpaid
+            charges -= unpaid
+        elif name == "Liquidated":
+            previous, follows = None, False
         elif happened.is_of(s.clearinghouse, "Settled", "ReserveReleased"):
             release = reserve + (owed if name == "Settled" else 0) - args.reserve
             if name == "Settled":

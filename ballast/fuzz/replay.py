@@ -99,7 +99,12 @@ def walk(steps: Sequence[Step], setup: Setup, chain: Chain) -> tuple[list[Done],
             driver.step(step)
         except Broken as error:
             broken = str(error)
-        outcomes = tuple(outcome.reason or str(outcome.value) for outcome in world.outcomes)
+        # where gas runs out is told by what the backend counts, to the unit
+        starved = world.meddled is not None and world.meddled.gas is not None
+        outcomes = tuple(
+            "gas runs out" if outcome.meddled and starved else outcome.reason or str(outcome.value)
+            for outcome in world.outcomes
+        )
         done.append(Done(words, world.now, outcomes, broken))
         if broken:
             break

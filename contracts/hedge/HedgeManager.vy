@@ -551,7 +551,8 @@ def _bring_home(step: Step, units: uint256, before: rule.Holdings) -> uint256:
     @dev    Time of the last trade and turnover stay: a stranger's gift brought home holds up no hedge.
     """
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
-    extcall IHedgeVenue(step.listing.venue).recall(units, step.mark.price, 0)
+    wanted: uint256 = min(units, (before.at_mid + SCALE - 1) // SCALE)
+    extcall IHedgeVenue(step.listing.venue).recall(wanted, step.mark.price, 0)
     received: uint256 = self._collect(held)
     after: rule.Holdings = self._holdings(step, 0)
     cost: int256 = rule._loss_at_mid(before, after)

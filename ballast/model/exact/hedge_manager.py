@@ -361,7 +361,8 @@ class HedgeManager:
 
     def _bring_home(self, venue: Venue, mark: Mark, units: int, before: Holdings, released: int, now: int) -> int:
         """Turn what a venue without exposure holds into LP cash."""
-        received, _ = venue.recall(units, mark.price, 0)
+        scale = self.clearinghouse.scale
+        received, _ = venue.recall(min(units, -(-before.at_mid // scale)), mark.price, 0)
         if received != 0:
             self.clearinghouse.collect(received)
         cost = hedge.loss_at_mid(before, self._holdings(venue, mark, 0))
