@@ -74,6 +74,7 @@ POWERS: dict[str, dict[str, Role]] = {
         "resume": Role.GOVERNOR,
     },
     "HedgeManager": {
+        "rebalance_for": Role.HEDGER,
         "list_venue": Role.GOVERNOR | Role.SETUP,
         "set_venue_params": Role.GOVERNOR | Role.SETUP,
         "set_rule": Role.GOVERNOR | Role.SETUP,

@@ -8,7 +8,7 @@
         GOVERNOR    anything inside the immutable bounds of the contract (a timelock after deployment)
         GUARDIAN    may only tighten: pause what increases risk, lower caps
         ENGINE      product contracts (PerpEngine, ...) that report trades and settle them
-        HEDGER      HedgeManager
+        HEDGER      HedgeManager; there, Mandates
         VAULT       Vault
         INVENTORY   Inventory
         SETUP       the deployer, until it renounces: may wire contracts and set parameters, never govern

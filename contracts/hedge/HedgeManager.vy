@@ -11,7 +11,8 @@
             cost + keeper's reward + gas <= phi * fall of U.
 
         Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash or all is frozen, `recall`, and when a
-        venue's lender is about to take over, `unwind`; SETUP and the governor list venues and set parameters inside the bounds
+        venue's lender is about to take over, `unwind`; HEDGER, the mandates, hedges for an agent at the agent's share;
+        SETUP and the governor list venues and set parameters inside the bounds
         of records.vy; the guardian may only pause a venue.
 
         Invariants: I10 a hedge, reward and gas included, never lowers LP equity by more than phi times the fall of U it
@@ -129,63 +130,9 @@ def rebalance(venue_id: uint256, market: uint256, size: int256, limit_price: uin
     @param  limit_price [quote/base, WAD] worst average price, fee included; max_value / 0 leave it to the bands
     @return what was measured and paid
     """
-    assert size != 0, "hedge: zero size"
-    extcall CLEARINGHOUSE.begin()
-    step: Step = self._open(venue_id)
-    assert step.listing.market == market, "hedge: wrong market"
-    self._check_pause(step, size)
-    step = self._priced(step, size)
-    assert step.prices.fee <= step.params.fee_cap * (c.WAD // rule.PIPS), "hedge: venue fee too high"
-    assert (
-        step.state.traded_at == 0 or block.timestamp - step.state.traded_at >= step.params.cooldown
-    ), "hedge: cooling down"
-
-    price: uint256 = step.mark.price
-    before: rule.Holdings = self._holdings(step, step.prices.twap)
-    limit: uint256 = self._limit(size > 0, limit_price, price, step.tolerance)
-    self._fund(step, size, limit, before.lp_cash)
-    held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
-    filled: int256 = extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
-    self._collect(held)
-
-    after: rule.Holdings = self._holdings(step, step.prices.twap)
-    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
-    # what the venue says it filled is what its exposure shows, and no more than was asked
-    assert (
-        filled == exposure - step.state.exposure and filled != 0 and (filled > 0) == (size > 0)
-        and abs(filled) <= abs(size)
-    ), "hedge: bad fill"
-    assert signed.magnitude(exposure) <= step.params.cap or abs(exposure) < abs(step.state.exposure), "hedge: venue cap"
-    notional: uint256 = wad.mul_up(signed.magnitude(filled), price)
-    # better than every price it may have traded at is not luck but a lie
-    assert rule._loss_at_mid(before, after) >= -convert(wad.mul_up(notional, step.tolerance), int256), "hedge: impossible gain"
-    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
-    step.state.used = rule._turnover(
-        step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
+    return self._rebalance(
+        msg.sender, records._unpack_rule(self._rule, self._floors), venue_id, market, size, limit_price
     )
-    assert step.state.used <= step.params.turnover, "hedge: turnover spent"
-
-    terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
-    assert after.lp_cash >= before.lp_cash or after.lp_cash >= convert(terms.lp_floor, int256), "hedge: LP cash too low"
-    fall: IInventory.Fall = self._report(step, exposure, before.at_mid, after.at_mid)
-    outcome: IHedgeManager.Outcome = IHedgeManager.Outcome(
-        filled=filled,
-        cost=rule._cost(before, after, step.params.haircut_bps, notional, step.prices.fee),
-        reward=0,
-        gas=self._gas(terms, step),
-        fall=fall.fall,
-        released=0,
-    )
-    outcome.reward = rule._reward(fall.freed, outcome.cost, notional, terms.eta_bps, terms.size_reward)
-    spent: uint256 = outcome.cost + outcome.reward + outcome.gas
-    assert spent <= rule._budget(terms.phi_bps, fall.fall), "hedge: costs more than it saves"
-    outcome.released = min(fall.excess, spent)
-
-    self._settle(msg.sender, outcome.reward + outcome.gas, step.released + fall.release + outcome.released)
-    log IHedgeManager.Rebalanced(
-        venue_id=venue_id, keeper=msg.sender, outcome=outcome, exposure=exposure, equity=after.at_mid
-    )
-    return outcome
 
 
 @external
@@ -294,6 +241,23 @@ def poke(venue_id: uint256):
 
 
 # ------------------------------------------------------------------ privileged
+
+@external
+def rebalance_for(
+    agent: address, eta_bps: uint256, venue_id: uint256, market: uint256, size: int256, limit_price: uint256
+) -> IHedgeManager.Outcome:
+    """
+    @notice `rebalance` with another share for its keeper: a hedge under a mandate.
+    @dev    The rule is the same, so no share can make a hedge cost more than phi of the fall it causes.
+    @param  agent who is paid
+    @param  eta_bps [bps] share of what the hedge frees beyond its cost, instead of the rule's
+    """
+    roles._check(roles.Role.HEDGER)
+    assert eta_bps <= records.MAX_ETA_BPS, "hedge: parameter out of bounds"
+    terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
+    terms.eta_bps = eta_bps
+    return self._rebalance(agent, terms, venue_id, market, size, limit_price)
+
 
 @external
 def list_venue(venue: address, market: uint256, params: IHedgeManager.VenueParams) -> uint256:
@@ -443,6 +407,71 @@ def terms() -> IHedgeManager.Rule:
 
 
 # ------------------------------------------------------------------ internal: one step
+
+@internal
+def _rebalance(
+    payee: address, terms: IHedgeManager.Rule, venue_id: uint256, market: uint256, size: int256, limit_price: uint256
+) -> IHedgeManager.Outcome:
+    """
+    @notice The hedge itself, judged and paid by `terms`.
+    """
+    assert size != 0, "hedge: zero size"
+    extcall CLEARINGHOUSE.begin()
+    step: Step = self._open(venue_id)
+    assert step.listing.market == market, "hedge: wrong market"
+    self._check_pause(step, size)
+    step = self._priced(step, size)
+    assert step.prices.fee <= step.params.fee_cap * (c.WAD // rule.PIPS), "hedge: venue fee too high"
+    assert (
+        step.state.traded_at == 0 or block.timestamp - step.state.traded_at >= step.params.cooldown
+    ), "hedge: cooling down"
+
+    price: uint256 = step.mark.price
+    before: rule.Holdings = self._holdings(step, step.prices.twap)
+    limit: uint256 = self._limit(size > 0, limit_price, price, step.tolerance)
+    self._fund(step, size, limit, before.lp_cash)
+    held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
+    filled: int256 = extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
+    self._collect(held)
+
+    after: rule.Holdings = self._holdings(step, step.prices.twap)
+    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
+    # what the venue says it filled is what its exposure shows, and no more than was asked
+    assert (
+        filled == exposure - step.state.exposure and filled != 0 and (filled > 0) == (size > 0)
+        and abs(filled) <= abs(size)
+    ), "hedge: bad fill"
+    assert signed.magnitude(exposure) <= step.params.cap or abs(exposure) < abs(step.state.exposure), "hedge: venue cap"
+    notional: uint256 = wad.mul_up(signed.magnitude(filled), price)
+    # better than every price it may have traded at is not luck but a lie
+    assert rule._loss_at_mid(before, after) >= -convert(wad.mul_up(notional, step.tolerance), int256), "hedge: impossible gain"
+    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
+    step.state.used = rule._turnover(
+        step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
+    )
+    assert step.state.used <= step.params.turnover, "hedge: turnover spent"
+
+    assert after.lp_cash >= before.lp_cash or after.lp_cash >= convert(terms.lp_floor, int256), "hedge: LP cash too low"
+    fall: IInventory.Fall = self._report(step, exposure, before.at_mid, after.at_mid)
+    outcome: IHedgeManager.Outcome = IHedgeManager.Outcome(
+        filled=filled,
+        cost=rule._cost(before, after, step.params.haircut_bps, notional, step.prices.fee),
+        reward=0,
+        gas=self._gas(terms, step),
+        fall=fall.fall,
+        released=0,
+    )
+    outcome.reward = rule._reward(fall.freed, outcome.cost, notional, terms.eta_bps, terms.size_reward)
+    spent: uint256 = outcome.cost + outcome.reward + outcome.gas
+    assert spent <= rule._budget(terms.phi_bps, fall.fall), "hedge: costs more than it saves"
+    outcome.released = min(fall.excess, spent)
+
+    self._settle(payee, outcome.reward + outcome.gas, step.released + fall.release + outcome.released)
+    log IHedgeManager.Rebalanced(
+        venue_id=venue_id, keeper=payee, outcome=outcome, exposure=exposure, equity=after.at_mid
+    )
+    return outcome
+
 
 @internal
 def _open(venue_id: uint256) -> Step:

@@ -25,6 +25,7 @@ from ballast.model.exact.oracle import wad_exp
 
 PIPS = 10**6
 DAY = 86_400
+MAX_ETA_BPS = 3_000
 NO_LIMIT = 2**256 - 1
 
 LN_TICK_36 = 99995000333308335333166680951131  # ln(1.0001) * 1e36
@@ -200,7 +201,7 @@ def check_rule(x: Rule) -> None:
     """Immutable bounds of the rule."""
     good = (
         x.phi_bps <= 8_000
-        and x.eta_bps <= 3_000
+        and x.eta_bps <= MAX_ETA_BPS
         and x.size_reward <= 200
         and x.gas_units <= 2_000_000
         and x.gas_tip_cap <= 10**13

@@ -193,35 +193,14 @@ class HedgeManager:
 
     def rebalance(self, venue_id: int, market: int, size: int, limit_price: int, keeper: str, now: int) -> Outcome:
         """Hedge if the rule allows it, and pay the keeper."""
-        require(size != 0, "hedge: zero size")
-        self.clearinghouse.begin()
-        venue, mark, state, released = self._open(venue_id, now)
-        require(venue.market == market, "hedge: wrong market")
-        if venue.paused:
-            toward_zero = (size > 0) != (state.exposure > 0) and abs(size) <= abs(state.exposure)
-            require(toward_zero, "hedge: venue paused")
-        route, prices, tolerance = self._priced(venue, mark, size)
-        hedge.check_start(state, venue.params, prices.fee, now)
+        return self._rebalance(keeper, self.rule, venue_id, market, size, limit_price, now)
 
-        before = self._holdings(venue, mark, prices.twap)
-        limit = hedge.limit(size > 0, limit_price, mark.price, tolerance)
-        self._fund(venue, size, limit, mark.price)
-        filled, sent, after_prices = venue.rebalance(size, limit, route)
-        if sent != 0:
-            self.clearinghouse.collect(sent)
-        after = self._holdings(venue, mark, prices.twap)
-        exposure = venue.exposure()
-        nothing = hedge.Fall(0, 0, 0, 0)
-        measured = Measured(
-            size, filled, exposure, mark.price, prices.fee, now, before, after, nothing, self.base_fee,
-            self._gas_token_price(venue, mark, now),
-        )  # fmt: skip
-        hedge.check_fill(state, venue.params, measured)
-        self._check_band(mark, after_prices, tolerance)
-        fall = self._report(venue, mark, exposure - state.exposure, after.at_mid - before.at_mid, now)
-        venue.state, outcome = hedge.judge(state, venue.params, self.rule, replace(measured, fall=fall))
-        self._settle(keeper, outcome.reward + outcome.gas, released + fall.release + outcome.released, now)
-        return outcome
+    def rebalance_for(
+        self, agent: str, eta_bps: int, venue_id: int, market: int, size: int, limit_price: int, now: int
+    ) -> Outcome:
+        """The same at another share for whoever is paid."""
+        require(eta_bps <= hedge.MAX_ETA_BPS, "hedge: parameter out of bounds")
+        return self._rebalance(agent, replace(self.rule, eta_bps=eta_bps), venue_id, market, size, limit_price, now)
 
     def recall(self, venue_id: int, units: int, now: int) -> int:
         """Turn a hedge back into cash while LP cash is short or all is frozen; token units received."""
@@ -310,6 +289,39 @@ class HedgeManager:
         )
 
     # ── internal ──
+
+    def _rebalance(
+        self, payee: str, rule: Rule, venue_id: int, market: int, size: int, limit_price: int, now: int
+    ) -> Outcome:
+        require(size != 0, "hedge: zero size")
+        self.clearinghouse.begin()
+        venue, mark, state, released = self._open(venue_id, now)
+        require(venue.market == market, "hedge: wrong market")
+        if venue.paused:
+            toward_zero = (size > 0) != (state.exposure > 0) and abs(size) <= abs(state.exposure)
+            require(toward_zero, "hedge: venue paused")
+        route, prices, tolerance = self._priced(venue, mark, size)
+        hedge.check_start(state, venue.params, prices.fee, now)
+
+        before = self._holdings(venue, mark, prices.twap)
+        limit = hedge.limit(size > 0, limit_price, mark.price, tolerance)
+        self._fund(venue, size, limit, mark.price)
+        filled, sent, after_prices = venue.rebalance(size, limit, route)
+        if sent != 0:
+            self.clearinghouse.collect(sent)
+        after = self._holdings(venue, mark, prices.twap)
+        exposure = venue.exposure()
+        nothing = hedge.Fall(0, 0, 0, 0)
+        measured = Measured(
+            size, filled, exposure, mark.price, prices.fee, now, before, after, nothing, self.base_fee,
+            self._gas_token_price(venue, mark, now),
+        )  # fmt: skip
+        hedge.check_fill(state, venue.params, measured)
+        self._check_band(mark, after_prices, tolerance)
+        fall = self._report(venue, mark, exposure - state.exposure, after.at_mid - before.at_mid, now)
+        venue.state, outcome = hedge.judge(state, venue.params, rule, replace(measured, fall=fall))
+        self._settle(payee, outcome.reward + outcome.gas, released + fall.release + outcome.released, now)
+        return outcome
 
     def _open(self, venue_id: int, now: int) -> tuple[Venue, Mark, VenueState, int]:
         venue = self._venue(venue_id)

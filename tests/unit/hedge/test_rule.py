@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from ballast.chain import RevmChain, reverts
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import WAD, Reverted
-from ballast.model.exact.hedge import Fall, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
+from ballast.model.exact.hedge import NO_LIMIT, Fall, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
 from ballast.model.exact.oracle import Params
-from ballast.testing.hedge_world import PRICE, World, add_double, build
+from ballast.model.roles import Role
+from ballast.testing.hedge_world import MARKET, PRICE, World, add_double, build
 
 SIZE = 10 * WAD
 NOTIONAL = SIZE * 2_000
@@ -257,3 +258,29 @@ def test_inventory_is_told_exactly_what_changed(dictated: World) -> None:
     assert dictated.inventory.delta() == SIZE // 2
     # Inventory moved the first report by 10 % on its own; the sale took half of that
     assert dictated.inventory.book() == NOTIONAL - NOTIONAL * 11 // 20
+
+
+def test_mandate_pays_its_agent_its_own_share_under_the_same_rule(dictated: World) -> None:
+    w = dictated
+    agent, mandates = w.whale, w.trader
+    w.manager.grant_role.send(mandates, Role.HEDGER, sender=w.setup)
+    rule = w.set_rule(**FREE_GAS)
+    freed = 100 * WAD
+    spent = FEE + (freed - FEE) * 3_000 // 10_000
+    fall = Fall(-(-spent * 10_000 // rule.phi_bps), freed, 0, 0)
+    step = (0, MARKET, SIZE, NO_LIMIT)
+    w.dictate(fall)
+    with reverts("roles: not allowed"):
+        w.manager.rebalance_for.send(agent, 3_000, *step, sender=w.keeper)
+    with reverts("hedge: parameter out of bounds"):
+        w.manager.rebalance_for.send(agent, 3_001, *step, sender=mandates)
+    w.dictate(replace(fall, fall=fall.fall - 1))
+    with reverts("hedge: costs more than it saves"):
+        w.manager.rebalance_for.send(agent, 3_000, *step, sender=mandates)
+    w.dictate(fall)
+    outcome = w.manager.rebalance_for.send(agent, 3_000, *step, sender=mandates).one("Rebalanced").outcome
+    assert (outcome.cost, outcome.reward) == (FEE, spent - FEE)
+    assert (w.cash(agent), w.cash(mandates)) == (spent - FEE, 0)
+    w.next_block()
+    w.dictate(fall)  # the public may go on at the rule's own share
+    assert w.rebalance(SIZE).one("Rebalanced").outcome.reward == (freed - FEE) * rule.eta_bps // 10_000
