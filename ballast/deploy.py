@@ -288,7 +288,9 @@ class Deployer:
     def _note_found(self, deployed: Deployed, step: Step, nonce: int | None) -> None:
         """A step that was done without our seeing it; its transaction is looked up by nonce, where the node can."""
         intent = self.journal.last("intent", step=step.title)
-        found = None if intent is None or nonce is not None else self._find(intent["nonce"], intent["block"])
+        found = None
+        if intent is not None and nonce is None:
+            found = self.chain.find(self.setup, intent["nonce"], intent["block"])
         address = deployed.addresses[step.key] if isinstance(step, Deploy) else None
         if found is None:
             self._note_done(deployed, step, None, None, None, address)
@@ -297,24 +299,6 @@ class Deployer:
         self._note_done(
             deployed, step, found, int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16), address
         )  # fmt: skip
-
-    def _find(self, nonce: int, first: int) -> str | None:
-        """Hash of the deployer's transaction with this nonce, included after block `first`."""
-        low, high = first, self.chain.number
-        try:
-            while low < high:
-                middle = (low + high) // 2
-                if self.chain.nonce(self.setup, hex(middle)) > nonce:
-                    high = middle
-                else:
-                    low = middle + 1
-            block = self.chain.request("eth_getBlockByNumber", hex(low), True)
-        except (RpcError, Reverted):
-            return None  # no state of the past
-        for tx in block["transactions"]:
-            if address_of(tx["from"]) == self.setup and int(tx["nonce"], 16) == nonce:
-                return str(tx["hash"])
-        return None
 
     def _note_done(
         self,

@@ -107,8 +107,8 @@ class Receipt:
     """What a transaction did. Events and the return value are decoded when asked for."""
 
     __slots__ = (
-        "_chain", "_events", "_function", "_logs", "_output", "_timestamp", "block_number", "contract_address", "error",
-        "gas_used", "sender", "status", "to", "tx_hash",
+        "_chain", "_events", "_function", "_logs", "_output", "_timestamp", "block_hash", "block_number",
+        "contract_address", "error", "gas_price", "gas_used", "sender", "status", "to", "tx_hash",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +123,8 @@ class Receipt:
         timestamp: int | Callable[[], int],
         output: bytes | Callable[[], bytes],
         tx_hash: str | None = None,
+        block_hash: str | None = None,
+        gas_price: int = 0,
         contract_address: str | None = None,
         error: Reverted | None = None,
     ) -> None:
@@ -136,6 +138,8 @@ class Receipt:
         self._logs = logs
         self.block_number = block_number
         self.tx_hash = tx_hash
+        self.block_hash = block_hash
+        self.gas_price = gas_price  # [wei per gas] paid
         self.contract_address = contract_address
         self.error = error
         self.sender = tx.sender

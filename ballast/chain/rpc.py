@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 import requests
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_utils.crypto import keccak
 
 from ballast.chain.codec import address_of
 from ballast.chain.contract import Chain, Log, Receipt, Reverted, Tx
@@ -16,6 +18,7 @@ from ballast.chain.contract import Chain, Log, Receipt, Reverted, Tx
 ESTIMATE_MARGIN = 1.5  # accrual costs more gas when time has passed between estimate and inclusion
 BASE_FEE_MARGIN = 2  # blocks can double the base fee in six steps; the excess is not spent
 FALLBACK_TIP = 10**9  # [wei per gas] where the node suggests none
+_STRIDE = 8  # blocks with their transactions in one answer
 
 
 class RpcError(Exception):
@@ -49,37 +52,35 @@ class Signer(Protocol):
     def sign_transaction(self, fields: dict[str, Any]) -> Signed: ...
 
 
-class RpcChain(Chain):
-    """A node at `url`.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A transaction with gas, fees and nonce, as `JsonRpc.send` takes it."""
 
-    `gas_limit` [gas] skips estimation (right on a test chain only). `timeout` [s] bounds the wait for inclusion,
-    `poll` [s] the pause between looks. Keys added with `add_key` and `add_signer` sign locally; other senders must be
-    unlocked.
-    """
+    fields: dict[str, str]
+    raw: bytes | None = None  # signed; None: the node signs
 
-    def __init__(self, url: str, *, gas_limit: int | None = None, timeout: float = 60.0, poll: float = 0.25) -> None:
-        super().__init__()
+    @property
+    def hash(self) -> str | None:
+        """Known before it is sent where we sign."""
+        return None if self.raw is None else "0x" + keccak(self.raw).hex()
+
+
+class JsonRpc:
+    """An endpoint that answers JSON-RPC. `timeout` [s] bounds the wait for an answer."""
+
+    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
         self.url = url
-        self._gas_limit = gas_limit
         self._timeout = timeout
-        self._poll = poll
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """A connection of our own: a process that was forked must not share its parent's."""
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy setting must not stand between us and a local node
-        self._signers: dict[str, Signer] = {}
-        self._times: dict[int, int] = {}
-        self.chain_id = int(self.request("eth_chainId"), 16)
-        self.client = str(self.request("web3_clientVersion"))
-        self.is_anvil = "anvil" in self.client.lower()
-        try:
-            self.accounts = [address_of(account) for account in self.request("eth_accounts")]
-        except RpcError:
-            self.accounts = []
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
-
-    # ---- JSON-RPC
 
     def request(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call; raises Reverted or RpcError."""
@@ -92,6 +93,12 @@ class RpcChain(Chain):
             if isinstance(answer, Exception):
                 raise answer
         return answers
+
+    def send(self, prepared: Prepared) -> str:
+        """Hand a transaction over; returns its hash."""
+        if prepared.raw is None:
+            return str(self.request("eth_sendTransaction", prepared.fields))
+        return str(self.request("eth_sendRawTransaction", "0x" + prepared.raw.hex()))
 
     def _exchange(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """What each call answered, or the Reverted or RpcError that it failed with."""
@@ -114,6 +121,30 @@ class RpcChain(Chain):
             for (method, _), answer in zip(calls, answers, strict=True)
         ]
 
+
+class RpcChain(JsonRpc, Chain):
+    """A node at `url`.
+
+    `gas_limit` [gas] skips estimation (right on a test chain only). `timeout` [s] bounds the wait for inclusion,
+    `poll` [s] the pause between looks. Keys added with `add_key` and `add_signer` sign locally; other senders must be
+    unlocked.
+    """
+
+    def __init__(self, url: str, *, gas_limit: int | None = None, timeout: float = 60.0, poll: float = 0.25) -> None:
+        Chain.__init__(self)
+        JsonRpc.__init__(self, url, timeout=timeout)
+        self._gas_limit = gas_limit
+        self._poll = poll
+        self._signers: dict[str, Signer] = {}
+        self._times: dict[int, int] = {}
+        self.chain_id = int(self.request("eth_chainId"), 16)
+        self.client = str(self.request("web3_clientVersion"))
+        self.is_anvil = "anvil" in self.client.lower()
+        try:
+            self.accounts = [address_of(account) for account in self.request("eth_accounts")]
+        except RpcError:
+            self.accounts = []
+
     # ---- reading
 
     @property
@@ -130,7 +161,8 @@ class RpcChain(Chain):
             self._times[block] = self._timestamp(hex(block))
         return self._times[block]
 
-    def read(self, tx: Tx, block: int | None = None) -> bytes:
+    def read(self, tx: Tx, block: int | Literal["pending"] | None = None) -> bytes:
+        """Also on "pending": the block that the node would make now of what is in its pool."""
         return _bytes(self.request("eth_call", _fields(tx), _tag(block)))
 
     def read_many(self, txs: Sequence[Tx], block: int | None = None) -> list[Any]:
@@ -213,10 +245,14 @@ class RpcChain(Chain):
         """Gas limit for a transaction: the node's estimate plus half; raises Reverted when it would fail."""
         return int(int(self.request("eth_estimateGas", _fields(tx)), 16) * ESTIMATE_MARGIN)
 
-    def submit(self, tx: Tx) -> str:
-        """Send without waiting; returns the hash. Raises Reverted when the gas estimate already fails."""
-        gas = tx.gas or self._gas_limit or self.estimate(tx)
-        fields = _fields(tx) | {"gas": hex(gas)}
+    def prepare(self, tx: Tx) -> Prepared:
+        """Fill in what is missing, and sign where the key is ours; raises Reverted when the gas estimate fails."""
+        fields = _fields(tx) | {"gas": hex(tx.gas or self._gas_limit or self.estimate(tx))}
+        signer = self._signers.get(tx.sender)
+        if signer is not None and (tx.max_fee is None or tx.nonce is None):
+            max_fee, tip = self.fees() if tx.max_fee is None else (tx.max_fee, tx.priority_fee)
+            nonce = self.nonce(tx.sender) if tx.nonce is None else tx.nonce
+            tx = replace(tx, max_fee=max_fee, priority_fee=tip, nonce=nonce)
         for name, given in (
             ("maxFeePerGas", tx.max_fee),
             ("maxPriorityFeePerGas", tx.priority_fee),
@@ -224,24 +260,37 @@ class RpcChain(Chain):
         ):
             if given is not None:
                 fields[name] = hex(given)
-        signer = self._signers.get(tx.sender)
         if signer is None:
-            return str(self.request("eth_sendTransaction", fields))
-        max_fee, tip = (tx.max_fee, tx.priority_fee) if tx.max_fee is not None else self.fees()
+            return Prepared(fields)
         signed = signer.sign_transaction(
             {
                 "type": 2,
                 "chainId": self.chain_id,
-                "nonce": self.nonce(tx.sender) if tx.nonce is None else tx.nonce,
+                "nonce": tx.nonce,
                 "to": tx.to or "",
                 "value": tx.value,
                 "data": "0x" + tx.data.hex(),
-                "gas": gas,
-                "maxFeePerGas": max_fee,
-                "maxPriorityFeePerGas": tip if tip is not None else max_fee,
+                "gas": int(fields["gas"], 16),
+                "maxFeePerGas": tx.max_fee,
+                "maxPriorityFeePerGas": tx.max_fee if tx.priority_fee is None else tx.priority_fee,
             }
         )
-        return str(self.request("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
+        return Prepared(fields, bytes(signed.raw_transaction))
+
+    def submit(self, tx: Tx) -> str:
+        """Send without waiting; returns the hash. Raises Reverted when the gas estimate already fails."""
+        return self.send(self.prepare(tx))
+
+    def find(self, sender: Any, nonce: int, first: int) -> str | None:
+        """Hash of an account's transaction with this nonce, which was included in block `first` or later."""
+        owner, last = address_of(sender), self.number
+        for start in range(first, last + 1, _STRIDE):
+            numbers = range(start, min(start + _STRIDE, last + 1))
+            for block in self.request_many([("eth_getBlockByNumber", (hex(number), True)) for number in numbers]):
+                for tx in block["transactions"] if block else ():
+                    if address_of(tx["from"]) == owner and int(tx["nonce"], 16) == nonce:
+                        return str(tx["hash"])
+        return None
 
     def wait(self, tx_hash: str, tx: Tx, timeout: float | None = None) -> Receipt:
         """The receipt of a submitted transaction, whether it succeeded or not; raises NotIncluded."""
@@ -303,6 +352,8 @@ class RpcChain(Chain):
             timestamp=lambda: self.timestamp_of(block),
             output=output,
             tx_hash=tx_hash,
+            block_hash=str(found["blockHash"]),
+            gas_price=int(found.get("effectiveGasPrice", "0x0"), 16),
             contract_address=address_of(created) if created else None,
             error=None if status else self._cause(tx, tx_hash, block),
         )
@@ -318,6 +369,8 @@ class RpcChain(Chain):
         except Reverted as error:
             error.tx_hash = tx_hash
             replayed: Reverted | None = error
+        except RpcError:  # no state of that block any more
+            replayed = None
         else:
             replayed = None
         try:
@@ -340,8 +393,10 @@ def _fields(tx: Tx) -> dict[str, str]:
     return fields
 
 
-def _tag(block: int | None) -> str:
-    return "latest" if block is None else hex(block)
+def _tag(block: int | str | None) -> str:
+    if isinstance(block, int):
+        return hex(block)
+    return block or "latest"
 
 
 def _bytes(text: Any) -> bytes:

@@ -71,6 +71,35 @@ def test_wait_without_inclusion_raises_not_included(chain: RpcChain) -> None:
         chain.wait("0x" + "11" * 32, probe.tx("count", 4), timeout=0.01)
 
 
+def test_prepare_with_a_key_of_ours_knows_the_hash_before_sending(chain: RpcChain) -> None:
+    keeper = chain.add_key(KEEPER_KEY)
+    chain.set_balance(keeper, 10**18)
+    tx = chain.deploy("WrapperProbe", "x", 0).tx("count", 4, sender=keeper)
+    prepared = chain.prepare(tx)
+    assert chain.send(prepared) == prepared.hash
+    assert chain.prepare(chain.deploy("WrapperProbe", "x", 0).tx("count", 4)).hash is None
+
+
+def test_find_looks_a_transaction_up_by_its_nonce(chain: RpcChain) -> None:
+    probe = chain.deploy("WrapperProbe", "x", 0)
+    nonce, first = chain.nonce(chain.accounts[0]), chain.number
+    receipts = [probe.send("count", i) for i in range(10)]
+    assert chain.find(chain.accounts[0], nonce + 9, first) == receipts[9].tx_hash
+    assert chain.find(chain.accounts[0], nonce, receipts[1].block_number) is None
+    assert chain.find(chain.accounts[1], nonce, first) is None
+
+
+def test_read_on_pending_sees_what_the_pool_holds(chain: RpcChain) -> None:
+    token, (holder, other) = chain.deploy("TestToken", "Test", "T", 6), chain.accounts[:2]
+    balance = token.tx("balanceOf", other)
+    chain.request("evm_setAutomine", False)
+    chain.submit(token.tx("mint", other, 5, sender=holder))
+    latest, pending = chain.read(balance), chain.read(balance, "pending")
+    chain.request("evm_mine")
+    chain.request("evm_setAutomine", True)
+    assert (int.from_bytes(latest, "big"), int.from_bytes(pending, "big")) == (0, 5)
+
+
 def test_send_failing_estimate_raises_before_sending(chain: RpcChain) -> None:
     probe = chain.deploy("WrapperProbe", "x", 0)
     nonce = chain.nonce(chain.accounts[0])
