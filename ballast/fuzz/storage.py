@@ -27,7 +27,16 @@ from ballast.model.exact.inventory import Market
 from ballast.model.exact.option_book import LOT
 from ballast.model.exact.option_engine import OptionParams
 from ballast.model.exact.oracle import Market as OracleMarket
-from ballast.model.exact.perps import BASE_UNIT, BORROW_UNIT, FUNDING_UNIT, SIZE_UNIT, Book, Config, Position
+from ballast.model.exact.perps import (
+    BASE_UNIT,
+    BORROW_UNIT,
+    CARRY_UNIT,
+    FUNDING_UNIT,
+    SIZE_UNIT,
+    Book,
+    Config,
+    Position,
+)
 from ballast.model.exact.potential import Sums
 from ballast.model.exact.structs import Buckets, MarketParams
 from ballast.model.exact.vault import ESCROW, NO_RECORD, NO_TICKET, Index, Pool, Record, Ticket
@@ -334,7 +343,7 @@ def _config(word: int) -> Config:
         word >> 240, (word >> 224) & U16, (word >> 208) & U16, (word >> 192) & U16, ((word >> 128) & U64) * BASE_UNIT,
         ((word >> 64) & U64) * MICRO, ((word >> 16) & U48) * SIZE_UNIT,
     )  # fmt: skip
-    return Config(params, listed=word & 1 == 1, paused=word & 2 == 2)
+    return Config(params, listed=word & 1 == 1, paused=word & 2 == 2, carry=_signed(word >> 2, 14) * CARRY_UNIT)
 
 
 def _round(config: int, mark: int, estimate: int) -> tuple[object, ...]:

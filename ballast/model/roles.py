@@ -60,6 +60,7 @@ POWERS: dict[str, dict[str, Role]] = {
         "close_for": Role.CLOSER,
         "transfer": Role.CLOSER,
         "deleverage": Role.CLOSER,
+        "set_carry": Role.HEDGER,
         "list_market": Role.GOVERNOR | Role.SETUP,
         "set_params": Role.GOVERNOR | Role.SETUP,
         "lower_caps": Role.GUARDIAN | Role.GOVERNOR,

@@ -8,7 +8,7 @@
         GOVERNOR    anything inside the immutable bounds of the contract (a timelock after deployment)
         GUARDIAN    may only tighten: pause what increases risk, lower caps
         ENGINE      product contracts (PerpEngine, ...) that report trades and settle them
-        HEDGER      HedgeManager; there, Mandates
+        HEDGER      HedgeManager; there, Mandates; at PerpEngine, Carry
         VAULT       Vault
         INVENTORY   Inventory
         SETUP       the deployer, until it renounces: may wire contracts and set parameters, never govern

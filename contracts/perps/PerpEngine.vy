@@ -10,8 +10,8 @@
         realised into the account's cash at the Clearinghouse when a position shrinks; cost is averaged when it grows.
 
         Actors: a trader trades its own account; anyone synchronises a market; CLOSER (Liquidator, Deleverager,
-        CloseQueue) closes and moves positions of others, by rules of its own; the guardian pauses markets and lowers
-        caps; governor and deployer list markets and set their parameters.
+        CloseQueue) closes and moves positions of others, by rules of its own; HEDGER (Carry) adds to funding what holding
+        the hedge costs; the guardian pauses markets and lowers caps; governor and deployer list markets and set their parameters.
 
         Invariants: I2 open interest and claims equal the sums over positions exactly. I9 a trade that strictly
         reduces a position without flipping it is never refused for caps, size or pause, nor for margin unless options
@@ -133,19 +133,7 @@ def sync(market: uint256):
     @notice Accrues a market to now and takes over the rates that follow from the inventory of now.
     """
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_tradable(market, mark.fresh)
-    before: funding.Book = funding._load(market)
-    book: funding.Book = funding._accrue(before, mark.price, block.timestamp)
-    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
-    book, settlement.reserve = self._save_claims(market, mark, book, before.claims)
-    extcall CLEARINGHOUSE.settle(empty(address), settlement)
-    log IPerpEngine.Accrued(
-        market=market,
-        index_long=book.index_long,
-        index_short=book.index_short,
-        funding_rate=book.funding_rate,
-        borrow_rate=book.borrow_rate,
-    )
+    self._sync(market, mark, markets._carry(self._check_tradable(market, mark.fresh)))
 
 
 # ------------------------------------------------------------------ privileged: positions of others
@@ -189,7 +177,7 @@ def transfer(giver: address, taker: address, market: uint256, size: int256):
     roles._check(roles.Role.CLOSER)
     assert giver != taker, "perps: same account"
     mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
-    self._check_tradable(market, mark.fresh)
+    carry: int256 = markets._carry(self._check_tradable(market, mark.fresh))
     given: positions.Position = positions._load(giver, market)
     assert (size > 0 and size <= given.size) or (size < 0 and size >= given.size), "perps: not closing"
     taken: positions.Position = positions._load(taker, market)
@@ -201,7 +189,7 @@ def transfer(giver: address, taker: address, market: uint256, size: int256):
     took: positions.Touch = positions._apply(taken, size, mark.price, book.index_long, book.index_short)
     book.claims += gave.claims + took.claims
     of_giver: IClearinghouse.Settlement = self._settlement(market, gave)
-    book, of_giver.reserve = self._save_claims(market, mark, book, claims_before)
+    book, of_giver.reserve = self._save_claims(market, mark, book, claims_before, carry)
     positions._save(giver, market, gave.position)
     positions._save(taker, market, took.position)
     log IPerpEngine.Transferred(
@@ -224,6 +212,25 @@ def transfer(giver: address, taker: address, market: uint256, size: int256):
     )
     extcall CLEARINGHOUSE.settle(giver, of_giver)
     extcall CLEARINGHOUSE.settle(taker, self._settlement(market, took))
+
+
+# ------------------------------------------------------------------ privileged: carry
+
+
+@external
+def set_carry(market: uint256, rate: int256):
+    """
+    @notice From now on funding is what Inventory asks plus this; until now it accrues at the rates that were.
+    @param rate [1/year, WAD] > 0: shorts pay; at most MAX_CARRY either way, truncated toward zero to 1e-4
+    """
+    roles._check(roles.Role.HEDGER)
+    assert rate <= c.MAX_CARRY and rate >= -c.MAX_CARRY, "perps: carry range"
+    mark: IPriceOracle.Mark = extcall ORACLE.sync(market)
+    self._check_tradable(market, mark.fresh)
+    markets._save_carry(market, rate)
+    stored: int256 = markets._carry(markets._word(market))
+    log IPerpEngine.CarrySet(market=market, rate=stored)
+    self._sync(market, mark, stored)
 
 
 # ------------------------------------------------------------------ privileged: markets
@@ -426,6 +433,15 @@ def config(market: uint256) -> markets.Config:
 
 @external
 @view
+def carry(market: uint256) -> int256:
+    """
+    @return [1/year, WAD] what holding the hedge adds to funding; > 0: shorts pay
+    """
+    return markets._carry(markets._word(market))
+
+
+@external
+@view
 def listed_mask() -> uint256:
     """
     @return bit i is set if market i is listed
@@ -593,7 +609,7 @@ def _conclude(
     touch: positions.Touch, config: uint256, price: uint256, answer: IInventory.Quote
 ) -> IPerpEngine.Outcome:
     """@notice What was planned and what Inventory answered."""
-    # realised and owed are below 2**192
+    # realised and owed are below 2**192; Inventory's funding is within its ceiling, a carry is within MAX_CARRY
     result: int256 = unsafe_sub(touch.realised, touch.owed)
     return IPerpEngine.Outcome(
         price=price,
@@ -605,7 +621,7 @@ def _conclude(
         charge=answer.charge,
         fees=answer.half_spread * markets._fee_share_bps(config) // c.BPS,
         cash=result - convert(answer.half_spread, int256) - answer.charge,
-        funding_rate=funding._stored_funding(answer.funding_rate),
+        funding_rate=funding._stored_funding(unsafe_add(answer.funding_rate, markets._carry(config))),
         borrow_rate=funding._stored_borrow(answer.borrow_rate),
     )
 
@@ -682,11 +698,29 @@ def _check_close(account: address, market: uint256, size_delta: int256, cash: in
 
 
 @internal
+def _sync(market: uint256, mark: IPriceOracle.Mark, carry: int256):
+    """@notice Accrues at the rates that were; those from now on are Inventory's and the carry."""
+    before: funding.Book = funding._load(market)
+    book: funding.Book = funding._accrue(before, mark.price, block.timestamp)
+    settlement: IClearinghouse.Settlement = empty(IClearinghouse.Settlement)
+    book, settlement.reserve = self._save_claims(market, mark, book, before.claims, carry)
+    extcall CLEARINGHOUSE.settle(empty(address), settlement)
+    log IPerpEngine.Accrued(
+        market=market,
+        index_long=book.index_long,
+        index_short=book.index_short,
+        funding_rate=book.funding_rate,
+        borrow_rate=book.borrow_rate,
+    )
+
+
+@internal
 def _save_claims(
-    market: uint256, mark: IPriceOracle.Mark, accrued: funding.Book, claims_before: int256
+    market: uint256, mark: IPriceOracle.Mark, accrued: funding.Book, claims_before: int256, carry: int256
 ) -> (funding.Book, int256):
     """
     @notice Saves a market whose open interest has not changed: tells Inventory what became of claims, takes its rates.
+    @param carry [1/year, WAD] added to Inventory's funding
     @return the book saved; [quote, WAD] what the reserve gains: less what Inventory releases
     """
     book: funding.Book = accrued
@@ -694,7 +728,7 @@ def _save_claims(
     change.book = funding._claims_wad(book.claims) - funding._claims_wad(claims_before)
     answer: IInventory.Quote = extcall INVENTORY.trade(market, mark, change)
     assert answer.charge == 0 and answer.half_spread == 0   # dev: no exposure, no charge
-    book.funding_rate = funding._stored_funding(answer.funding_rate)
+    book.funding_rate = funding._stored_funding(unsafe_add(answer.funding_rate, carry))
     book.borrow_rate = funding._stored_borrow(answer.borrow_rate)
     funding._save(market, book)
     return book, -convert(answer.release, int256)

@@ -3,7 +3,7 @@
 """
 @title  Markets: the parameters of every perpetual market, one word each
 @dev    word: initial_bps u16 | maintenance_bps u16 | fee_share_bps u16 | penalty_bps u16 | cap_base u64 [1e-6 base]
-              | cap_quote u64 [MICRO] | min_size u48 [1e-9 base] | unused | paused bit 1 | listed bit 0
+              | cap_quote u64 [MICRO] | min_size u48 [1e-9 base] | carry i14 [1e-4/year] | paused bit 1 | listed bit 0
 """
 
 from interfaces import IPerpEngine
@@ -24,8 +24,10 @@ MAX_PENALTY_BPS: constant(uint256) = 500
 
 BASE_UNIT: constant(uint256) = 10**12           # [WAD] of cap_base
 SIZE_UNIT: constant(uint256) = 10**9            # [WAD] of min_size
+CARRY_UNIT: constant(int256) = 10**14           # [WAD] of carry
 LISTED: constant(uint256) = 1                   # bits of a word
 PAUSED: constant(uint256) = 2
+MASK_14: constant(uint256) = 2**14 - 1
 MASK_16: constant(uint256) = 2**16 - 1
 MASK_48: constant(uint256) = 2**48 - 1
 MASK_64: constant(uint256) = 2**64 - 1
@@ -109,7 +111,26 @@ def _min_size(word: uint256) -> uint256:
 
 
 @internal
+@pure
+def _carry(word: uint256) -> int256:
+    """@return [1/year, WAD] what hedging adds to funding"""
+    return unsafe_mul(convert(convert(word << 240, bytes32), int256) >> 242, CARRY_UNIT)     # 14 bits times 1e14
+
+
+@internal
+def _save_carry(market: uint256, rate: int256):
+    """
+    @param rate [1/year, WAD] of at most MAX_CARRY either way
+    """
+    units: int256 = unsafe_div(rate, CARRY_UNIT)        # toward zero: nobody is charged for the rounding
+    self.words[market] = (self.words[market] & ~(MASK_14 << 2)) | (
+        (convert(convert(units, bytes32), uint256) & MASK_14) << 2
+    )
+
+
+@internal
 def _save(market: uint256, config: Config):
+    """@notice Writes everything but the carry, which stays."""
     params: IPerpEngine.MarketParams = config.params
     assert params.initial_bps <= c.BPS and params.initial_bps >= MIN_INITIAL_BPS, "perps: initial margin"
     assert (
@@ -131,6 +152,7 @@ def _save(market: uint256, config: Config):
     word |= cap_base << 128
     word |= cap_quote << 64
     word |= min_size << 16
+    word |= self.words[market] & (MASK_14 << 2)
     if config.paused:
         word |= PAUSED
     if config.listed:

@@ -16,6 +16,7 @@ STRESS_UNIT = WAD
 MAX_MARKETS = 16
 MARKETS = 2**MAX_MARKETS - 1
 OPTION_BIT = 16
+MAX_CARRY = 50 * 10**16
 MAX_REWARD = 10 * WAD
 SPOT_SHOCKS = tuple(x * 10**16 for x in (-50, -30, -15, 0, 0, 15, 30, 50))
 VOL_SHOCKS = tuple(x * 10**16 for x in (60, 40, 20, 30, -30, 10, 30, 50))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ballast.model.exact.fixed import (
     BPS,
+    MAX_CARRY,
     MAX_MARKETS,
     MICRO,
     OPTION_BIT,
@@ -48,6 +49,7 @@ MAX_FEE_SHARE_BPS = 5_000
 MAX_PENALTY_BPS = 500
 BASE_UNIT = 10**12
 SIZE_UNIT = 10**9
+CARRY_UNIT = 10**14
 MASK_48 = 2**48 - 1
 MASK_64 = 2**64 - 1
 
@@ -57,11 +59,12 @@ NO_PARAMS = MarketParams(0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Parameters and switches of a market."""
+    """Parameters and switches of a market, and what holding the hedge adds to its funding."""
 
     params: MarketParams = NO_PARAMS
     listed: bool = False
     paused: bool = False
+    carry: int = 0  # [1/year, WAD]
 
 
 NO_CONFIG = Config()
@@ -284,7 +287,7 @@ class Margin(Protocol):
 class Plan:
     """A trade in memory: everything but Inventory's answer."""
 
-    params: MarketParams
+    config: Config
     book: Book
     touch: Touch
     change: Change
@@ -376,9 +379,15 @@ class PerpEngine:
         """Accrue a market to now and take over the rates of now."""
         mark = self.oracle.sync(market, now)
         self._check_tradable(market, mark)
-        before = self.book(market)
-        release = self._save_claims(market, mark, accrue(before, mark.price, now), before.claims, now)
-        self.clearinghouse.settle(None, Settlement(reserve=-release), by_engine=True)
+        self._sync(market, mark, now)
+
+    def set_carry(self, market: int, rate: int, now: int) -> None:
+        """From now on funding is what Inventory asks plus this, truncated toward zero to its unit [1/year, WAD]."""
+        require(-MAX_CARRY <= rate <= MAX_CARRY, "perps: carry range")
+        mark = self.oracle.sync(market, now)
+        config = self._check_tradable(market, mark)
+        self.configs[market] = replace(config, carry=tdiv(rate, CARRY_UNIT) * CARRY_UNIT)
+        self._sync(market, mark, now)
 
     def list_market(self, market: int, params: MarketParams, now: int) -> None:
         """Open a market."""
@@ -406,7 +415,7 @@ class PerpEngine:
         require(not self.clearinghouse.in_progress(), "clearing: in progress")
         mark = self.oracle.peek(market, now)
         plan = self._plan(account, market, size_delta, mark, now)
-        return self._conclude(plan.touch, plan.params, mark.price, self.inventory.quote(market, mark, plan.change, now))
+        return self._conclude(plan.touch, plan.config, mark.price, self.inventory.quote(market, mark, plan.change, now))
 
     def legs(self, account: str, mask: int, now: int) -> list[Leg]:
         """The account's positions in the markets of ``mask``, accrued to now at the last recorded mark."""
@@ -490,7 +499,7 @@ class PerpEngine:
         reserve = answer.charge - answer.release
         if at_mark:
             answer = replace(answer, half_spread=0, charge=0)
-        outcome = self._conclude(plan.touch, plan.params, mark.price, answer)
+        outcome = self._conclude(plan.touch, plan.config, mark.price, answer)
         book = plan.book
         self._save_book(
             market,
@@ -509,7 +518,7 @@ class PerpEngine:
             opened=bit if outcome.size else 0,
             closed=0 if outcome.size else bit,
         )
-        return Fill(outcome, settlement, plan.params, plan.change.notional, plan.change.closing)
+        return Fill(outcome, settlement, plan.config.params, plan.change.notional, plan.change.closing)
 
     def _plan(self, account: str, market: int, size_delta: int, mark: Mark, now: int) -> Plan:
         """Load, accrue and apply the trade at mark; refuse what is refused whatever Inventory answers."""
@@ -540,9 +549,9 @@ class PerpEngine:
             book=claims_wad(book.claims) - claims_wad(claims_before) - mul_ceil(size_delta, mark.price),
             closing=closing,
         )
-        return Plan(config.params, book, touch, change)
+        return Plan(config, book, touch, change)
 
-    def _conclude(self, touch: Touch, params: MarketParams, price: int, answer: Quote) -> Outcome:
+    def _conclude(self, touch: Touch, config: Config, price: int, answer: Quote) -> Outcome:
         """What was planned and what Inventory answered."""
         return Outcome(
             price=price,
@@ -552,9 +561,9 @@ class PerpEngine:
             owed=touch.owed,
             half_spread=answer.half_spread,
             charge=answer.charge,
-            fees=answer.half_spread * params.fee_share_bps // BPS,
+            fees=answer.half_spread * config.params.fee_share_bps // BPS,
             cash=touch.realised - touch.owed - answer.half_spread - answer.charge,
-            funding_rate=stored_funding(answer.funding_rate),
+            funding_rate=stored_funding(answer.funding_rate + config.carry),
             borrow_rate=stored_borrow(answer.borrow_rate),
         )
 
@@ -585,6 +594,12 @@ class PerpEngine:
         assert self.margin is not None
         self.margin.check_close(account, cash, mask, market, -size_delta, [], now)
 
+    def _sync(self, market: int, mark: Mark, now: int) -> None:
+        """Accrue at the rates that were; those from now on are Inventory's and the carry."""
+        before = self.book(market)
+        release = self._save_claims(market, mark, accrue(before, mark.price, now), before.claims, now)
+        self.clearinghouse.settle(None, Settlement(reserve=-release), by_engine=True)
+
     def _save_claims(self, market: int, mark: Mark, book: Book, claims_before: int, now: int) -> int:
         """Save a market whose open interest has not changed, with Inventory's rates; what the reserve releases."""
         change = Change(book=claims_wad(book.claims) - claims_wad(claims_before))
@@ -594,7 +609,7 @@ class PerpEngine:
             market,
             replace(
                 book,
-                funding_rate=stored_funding(answer.funding_rate),
+                funding_rate=stored_funding(answer.funding_rate + self.config(market).carry),
                 borrow_rate=stored_borrow(answer.borrow_rate),
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ballast.chain import Contract, Receipt, reverts
-from ballast.model.exact.fixed import mul_ceil
+from ballast.model.exact.fixed import MAX_CARRY, mul_ceil
 from ballast.model.exact.margin import exit_cost, required, value
 from ballast.model.exact.option_book import OptionLeg
 from ballast.model.exact.oracle import FixedFeed, Round
@@ -506,6 +506,66 @@ def test_sync_takes_over_rates_and_reports_the_accrual(scripted: World) -> None:
     assert (after.funding_rate, after.borrow_rate, after.time) == (WAD // 5, WAD // 4, scripted.now)
     assert asked(scripted) == Change(book=(after.claims - before.claims) // 10**9)
     assert tuple(receipt.one("Accrued")) == (ETH, after.index_long, after.index_short, WAD // 5, WAD // 4)
+
+
+def test_carry_is_added_to_what_inventory_asks(world: World, trader: str, other_trader: str) -> None:
+    world.trade(trader, ETH, -500 * WAD)
+    asked_before = world.engine.book(ETH).funding_rate
+    assert asked_before > 0
+    world.warp(60)
+    before = world.engine.book(ETH)
+    receipt = world.set_carry(ETH, 123 * 10**14 + 10**14 - 1)
+    carry = 123 * 10**14  # whole units, toward zero
+    assert world.engine.carry(ETH) == carry
+    assert tuple(receipt.one("CarrySet")) == (ETH, carry)
+    after = world.engine.book(ETH)
+    accrued_before = accrue(Book(*before), 2_000 * WAD, world.now)
+    assert after.index_short == accrued_before.index_short  # until now at the rate that was
+    inventory = world.engine.quote(other_trader, ETH, WAD).funding_rate - carry
+    assert tuple(receipt.one("Accrued"))[3] == after.funding_rate
+    assert after.funding_rate - carry == pytest.approx(inventory, rel=0.01)
+    world.check()
+    world.sync(ETH)
+    world.trade(other_trader, ETH, 500 * WAD)  # flat: Inventory asks nothing
+    assert world.engine.book(ETH).funding_rate == carry
+    world.transfer(trader, world.traders[2], ETH, -200 * WAD)
+    assert world.engine.book(ETH).funding_rate == carry
+    world.check()
+    world.set_carry(ETH, -(10**14) - 1)
+    assert world.engine.book(ETH).funding_rate == world.engine.carry(ETH) == -(10**14)
+    world.check()
+
+
+def test_carry_survives_everything_else_in_its_word_and_stays_in_its_market(world: World) -> None:
+    for rate in (MAX_CARRY, -MAX_CARRY, 10**14, -(10**14)):
+        world.set_carry(ETH, rate)
+        world.pause()
+        world.engine.lower_caps.send(ETH, PERP.cap_base, PERP.cap_quote)
+        world.engine.unpause.send(ETH, sender=world.governor)
+        config = world.engine.config(ETH)
+        assert (tuple(config.params), config.listed, config.paused) == (astuple(PERP), True, False)
+        assert (world.engine.carry(ETH), world.engine.carry(BTC)) == (rate, 0)
+
+
+def test_carry_saturates_with_funding_and_never_stops_a_trade(scripted: World) -> None:
+    scripted.engine.grant_role.send(scripted.liquidator, Role.HEDGER, sender=scripted.governor)
+    for sign in (1, -1):
+        scripted.engine.set_carry.send(ETH, sign * MAX_CARRY, sender=scripted.liquidator)
+        answer(scripted, funding_rate=sign * 2**254)
+        assert buy(scripted, scripted.traders[0], ETH, WAD).value.funding_rate == sign * (2**23 - 1) * 10**12
+
+
+def test_set_carry_refuses(world: World) -> None:
+    with reverts(NOT_ALLOWED):
+        world.engine.set_carry.send(ETH, 0, sender=world.stranger)
+    for rate in (MAX_CARRY + 1, -MAX_CARRY - 1):
+        with reverts("perps: carry range"):
+            world.set_carry(ETH, rate)
+    with reverts("oracle: not listed"):
+        world.set_carry(2, 0)
+    world.warp(3_601)
+    with reverts("oracle: stale price"):
+        world.set_carry(ETH, 0)
 
 
 def test_sync_books_the_release(scripted: World) -> None:

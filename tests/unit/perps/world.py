@@ -233,6 +233,13 @@ class World:
             lambda twin: twin.perp_engine.sync(market, self.now),
         )
 
+    def set_carry(self, market: int, rate: int) -> Receipt:
+        self.engine.grant_role.send(self.liquidator, Role.HEDGER, sender=self.governor)
+        return self.do(
+            lambda: self.engine.set_carry.send(market, rate, sender=self.liquidator),
+            lambda twin: twin.perp_engine.set_carry(market, rate, self.now),
+        )
+
     def set_price(self, market: int, price: int) -> None:
         """A new block with a new round, recorded."""
         self.push_price(market, price)
