@@ -1,4 +1,4 @@
-"""Recorded market data: prices, implied volatility, funding and perp flow, as read-only numpy arrays.
+"""Recorded market data: prices, implied volatility, funding, perp flow and gas, as read-only numpy arrays.
 
 Sources, licences and checks are listed in README.md beside this file. Times are Unix seconds UTC; a bar's time is its
 open. Prices are USD or USDT, volumes are in the base coin, volatilities and rates are fractions.
@@ -185,6 +185,13 @@ def funding() -> tuple[Ints, dict[Asset, Floats]]:
     """8-hourly perp funding: settlement times and rates per interval (longs pay when positive; NaN before listing)."""
     columns = _table(_HERE / "funding_8h" / "perp.csv.gz")
     return _integers(columns["ts"]), {"BTC": columns["btc"], "ETH": columns["eth"]}
+
+
+@cache
+def gas_price() -> tuple[Ints, Floats]:
+    """Ethereum's mean gas price [wei] of each UTC day, 2019-01-01 … 2026-06-02, and when the days begin."""
+    columns = _table(_HERE / "gas_1d" / "ethereum.csv.gz")
+    return _integers(columns["ts"]), _frozen(columns["gwei"] * 1e9)
 
 
 def gmx_days() -> list[str]:

@@ -76,6 +76,17 @@ def test_dvol_daily_is_a_fraction_without_gaps(asset: data.Asset) -> None:
     assert 0.1 < index.close.min() < index.close.max() < 2.1
 
 
+def test_gas_price_has_every_day_and_the_known_ones() -> None:
+    days, wei = data.gas_price()
+    assert np.all(np.diff(days) == 86_400)
+    for window in data.minute_windows():
+        first, last = data.minute_window(window)["ETH"].ts[[0, -1]]
+        assert days[0] <= first < last < days[-1] + 86_400
+    on = dict(zip(days.tolist(), wei.tolist(), strict=True))
+    assert on[1_621_382_400] == 298.784e9  # 2021-05-19
+    assert on[1_691_712_000] == 22.8124e9  # 2023-08-11
+
+
 def test_funding_settles_every_eight_hours() -> None:
     ts, rates = data.funding()
     assert np.all(np.diff(ts) == 8 * 3_600)
