@@ -561,37 +561,7 @@ class Replay:
         return self.system.aggregators[market].tx("push_now", round(price * 1e8), sender=self.actors.feeder)
 
     def _arbitrage(self, prices: Sequence[float]) -> list[Tx]:
-        """Swaps that bring each pool's price to within its fee of the market's, where arbitrage stops paying."""
-        pools = [(pool, price) for price, tiers in zip(prices, self.system.pools, strict=True) for pool in tiers]
-        slots = self.stage.reads([pool.contract.tx("slot0") for pool, _ in pools])
-        txs = []
-        for (pool, price), slot in zip(pools, slots, strict=True):
-            spot = _spot(pool, slot.sqrtPriceX96)
-            fee = pool.fee / 1e6
-            if spot < price * (1 - 1.1 * fee):
-                txs.append(self._swap_to(pool, price * (1 - fee), slot.sqrtPriceX96))
-            elif spot > price * (1 + 1.1 * fee):
-                txs.append(self._swap_to(pool, price * (1 + fee), slot.sqrtPriceX96))
-        return txs
-
-    def _swap_to(self, pool: Pool, price: float, sqrt_price_x96: int) -> Tx:
-        target = pool.sqrt_of_price(int(price * 1e18))
-        pays_base = (target > sqrt_price_x96) != pool.base_is_token0
-        token_in, token_out = (pool.base, pool.quote) if pays_base else (pool.quote, pool.base)
-        return pool.uniswap.router.tx(
-            "exactInputSingle",
-            {
-                "tokenIn": token_in,
-                "tokenOut": token_out,
-                "fee": pool.fee,
-                "recipient": self.actors.arbitrageur,
-                "deadline": MAX_UINT,
-                "amountIn": 2**119,
-                "amountOutMinimum": 0,
-                "sqrtPriceLimitX96": target,
-            },
-            sender=self.actors.arbitrageur,
-        )
+        return arbitrage(self.stage, self.system.pools, prices, self.actors.arbitrageur)
 
     def _order_txs(self, order: Order, minute: Minute) -> list[Tx]:
         """Margin where it is needed, then the trade; a trader who is flat takes its money out next time."""
@@ -843,6 +813,41 @@ class Replay:
         if protocol:
             self._mine(self.now + 1, [s.clearinghouse.tx("withdraw_protocol", protocol, governor, sender=governor)])
         return epochs
+
+
+def arbitrage(stage: Stage, pools: Sequence[Sequence[Pool]], prices: Sequence[float], arbitrageur: str) -> list[Tx]:
+    """Swaps that bring each pool's price to within its fee of its market's, where arbitrage stops paying."""
+    priced = [(pool, price) for price, tiers in zip(prices, pools, strict=True) for pool in tiers]
+    slots = stage.reads([pool.contract.tx("slot0") for pool, _ in priced])
+    txs = []
+    for (pool, price), slot in zip(priced, slots, strict=True):
+        spot = _spot(pool, slot.sqrtPriceX96)
+        fee = pool.fee / 1e6
+        if spot < price * (1 - 1.1 * fee):
+            txs.append(_swap_to(pool, price * (1 - fee), slot.sqrtPriceX96, arbitrageur))
+        elif spot > price * (1 + 1.1 * fee):
+            txs.append(_swap_to(pool, price * (1 + fee), slot.sqrtPriceX96, arbitrageur))
+    return txs
+
+
+def _swap_to(pool: Pool, price: float, sqrt_price_x96: int, sender: str) -> Tx:
+    target = pool.sqrt_of_price(int(price * 1e18))
+    pays_base = (target > sqrt_price_x96) != pool.base_is_token0
+    token_in, token_out = (pool.base, pool.quote) if pays_base else (pool.quote, pool.base)
+    return pool.uniswap.router.tx(
+        "exactInputSingle",
+        {
+            "tokenIn": token_in,
+            "tokenOut": token_out,
+            "fee": pool.fee,
+            "recipient": sender,
+            "deadline": MAX_UINT,
+            "amountIn": 2**119,
+            "amountOutMinimum": 0,
+            "sqrtPriceLimitX96": target,
+        },
+        sender=sender,
+    )
 
 
 def _spot(pool: Pool, sqrt_price_x96: int) -> float:
