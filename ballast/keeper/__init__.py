@@ -1,6 +1,7 @@
 """The keeper: observe a chain, decide purely, act safely. Anybody may run one; the contracts pay it, never trust it."""
 
-from ballast.keeper.decide import Policy, no_trade_band
+from ballast.keeper.hedging import no_trade_band
+from ballast.keeper.policy import Policy
 from ballast.keeper.service import Keeper, Step
 from ballast.keeper.state import Action, State
 

@@ -32,6 +32,7 @@ from ballast.keeper.state import (
     SettleAccounts,
     SyncAll,
     Trigger,
+    Unwind,
 )
 
 KEPT = 0.9  # [fraction of the reward expected] for which a position is still taken over
@@ -84,6 +85,8 @@ class Actor:
                 return s.hedge_manager.tx("poke", action.venue, sender=sender)
             case Recall():
                 return s.hedge_manager.tx("recall", action.venue, action.units, sender=sender)
+            case Unwind():
+                return s.hedge_manager.tx("unwind", action.venue, action.most_wad, sender=sender)
             case Liquidate():
                 return liquidation(s, action.account, action.closing, sender)
             case Nominate():

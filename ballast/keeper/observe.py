@@ -6,13 +6,13 @@ of chain time; who has positions is learnt from the Clearinghouse's events. The 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from ballast.chain import Chain, Contract, Log, Reverted, Tx, address_of
-from ballast.chain.artifacts import npm
+from ballast.chain.artifacts import load, npm
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.keeper import backstop
 from ballast.keeper.backstop import Request
@@ -21,6 +21,7 @@ from ballast.keeper.state import (
     Board,
     Epoch,
     Leg,
+    Lender,
     Market,
     OptionLeg,
     OptionRule,
@@ -44,7 +45,17 @@ LOG_RANGE = 5_000  # [blocks] per eth_getLogs
 OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it names markets with options
 MARKETS = 2**OPTION_BIT - 1
 
+RAY = 1e27
+ACTIVE, FROZEN, PAUSED = 1 << 56, 1 << 57, 1 << 60  # of an Aave reserve's configuration
+THRESHOLD = 16, 2**16 - 1  # place and mask of the share [bps] beyond which debt may be liquidated
+
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
+_AAVE = "@aave/core-v3/artifacts/contracts/interfaces/IPool.sol/IPool.json"
+_TOKEN = "@aave/core-v3/artifacts/contracts/dependencies/openzeppelin/contracts/IERC20Detailed.sol/IERC20Detailed.json"
+
+
+_SPOT_VIEWS = ("routes", "BASE_IS_TOKEN0")
+_LENDING_VIEWS = ("AAVE", "TARGET_HEALTH", "FLOOR_HEALTH", "QUOTE", "BASE", "A_QUOTE", "A_BASE", "DEBT")
 
 
 class System(backstop.System, Protocol):
@@ -91,12 +102,41 @@ class _Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lending:
+    """An AaveShortVenue's side of Aave."""
+
+    aave: Contract
+    quote: Contract
+    base: Contract
+    a_quote: Contract
+    a_base: Contract
+    debt: Contract
+    base_scale: int  # [WAD per token unit]
+    target: float  # health that a step aims at
+    floor: float  # health below which anybody may close
+
+    def txs(self, venue: Contract) -> list[Tx]:
+        """What `_lender` makes a `Lender` of."""
+        return [
+            venue.tx("health"),
+            venue.tx("strain"),
+            self.a_quote.tx("balanceOf", venue),
+            self.debt.tx("balanceOf", venue),
+            self.quote.tx("balanceOf", self.a_quote),
+            self.base.tx("balanceOf", self.a_base),
+            self.aave.tx("getReserveData", self.quote),
+            self.aave.tx("getReserveData", self.base),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class _VenueSetup:
     id: int
     market: int
     contract: Contract
     pools: tuple[_Pool, ...]
     base_is_token0: bool
+    lending: _Lending | None
     params: Any
     paused: bool
     retired: bool
@@ -236,18 +276,7 @@ class Observer:
         spreads = self._all(number, *(s.inventory.tx("market_params", i) for i in range(count)))
         listings = self._all(number, *(s.hedge_manager.tx("venue", i) for i in range(venue_count)))
         limits = self._all(number, *(s.hedge_manager.tx("venue_params", i) for i in range(venue_count)))
-        venues = []
-        for i, (listing, limit) in enumerate(zip(listings, limits, strict=True)):
-            contract = self.chain.at("UniswapV3Venue", listing.venue)
-            pools: tuple[_Pool, ...] = ()
-            routes, base_is_token0 = self._try(number, contract.tx("routes"), contract.tx("BASE_IS_TOKEN0"))
-            if not isinstance(routes, Reverted) and not isinstance(base_is_token0, Reverted):
-                pools = tuple(_Pool(self.chain.at(npm(_POOL), route.pool), route.fee * MICRO) for route in routes)
-            venues.append(
-                _VenueSetup(
-                    i, listing.market, contract, pools, base_is_token0 is True, limit, listing.paused, listing.retired
-                )
-            )
+        venues = self._read_venues(number, listings, limits)
         w = params.weights
         answers = self._try(number, *(s.option_engine.tx("params", i) for i in range(count)))
         rules = {
@@ -272,13 +301,48 @@ class Observer:
             ),
             sweep_age=params.sweep_age,
             vol_of_vol=tuple(spread.vol_of_vol / WAD for spread in spreads),
-            venues=tuple(venues),
+            venues=venues,
             terms=terms,
             scale=scale,
             margin=self.chain.at("Margin", margin),
             option_rules=rules,
             listed=tuple((i, expiry) for i, found in zip(rules, expiries, strict=True) for expiry in found),
         )
+
+    def _read_venues(self, number: int, listings: Sequence[Any], limits: Sequence[Any]) -> tuple[_VenueSetup, ...]:
+        """What each venue trades in and owes to; of one that is neither kind, nothing."""
+        contracts = [Contract(self.chain, listing.venue, load("AaveShortVenue")) for listing in listings]
+        calls = [contract.tx(view) for contract in contracts for view in _SPOT_VIEWS + _LENDING_VIEWS]
+        answers = iter(self._try(number, *calls))
+        found = []
+        for i, (listing, limit, contract) in enumerate(zip(listings, limits, contracts, strict=True)):
+            routes, base_is_token0 = (next(answers) for _ in _SPOT_VIEWS)
+            lending = [next(answers) for _ in _LENDING_VIEWS]
+            pools: tuple[_Pool, ...] = ()
+            if not isinstance(routes, Reverted) and not isinstance(base_is_token0, Reverted):
+                pools = tuple(_Pool(self.chain.at(npm(_POOL), route.pool), route.fee * MICRO) for route in routes)
+            found.append(
+                _VenueSetup(
+                    id=i,
+                    market=listing.market,
+                    contract=contract,
+                    pools=pools,
+                    base_is_token0=base_is_token0 is True,
+                    lending=None if any(isinstance(a, Reverted) for a in lending) else self._lending(number, *lending),
+                    params=limit,
+                    paused=listing.paused,
+                    retired=listing.retired,
+                )
+            )
+        return tuple(found)
+
+    def _lending(self, number: int, aave: str, target: int, floor: int, *tokens: str) -> _Lending:
+        quote, base, a_quote, a_base, debt = (Contract(self.chain, token, npm(_TOKEN)) for token in tokens)
+        decimals = self._all(number, base.tx("decimals"))[0]
+        return _Lending(
+            Contract(self.chain, aave, npm(_AAVE)), quote, base, a_quote, a_base, debt,
+            10 ** (18 - decimals), target / WAD, floor / WAD,
+        )  # fmt: skip
 
     def _state(self, head: _Head, setup: _Setup) -> State:
         s, number = self.system, head.number
@@ -416,6 +480,8 @@ class Observer:
                     pool.contract.tx("slot0"),
                     pool.contract.tx("liquidity"),
                 ]
+            if venue.lending is not None:
+                calls += venue.lending.txs(venue.contract)
         answers = iter(self._try(head.number, *calls))
         return tuple(
             _venue(head, setup, venue, marks[venue.market], state, answers)
@@ -496,12 +562,12 @@ def _account(
     return Account(address, equity / WAD, total / WAD, tuple(legs), held)
 
 
-def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Any) -> Venue:
+def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Iterator[Any]) -> Venue:
     exposure, equity = next(answers), next(answers)
     if isinstance(exposure, Reverted) or isinstance(equity, Reverted) or venue.retired:
         exposure, equity = 0, 0  # HedgeManager counts it so too
     routes = []
-    for index in range(len(venue.pools)):
+    for index, pool in enumerate(venue.pools):
         prices, slot0, liquidity = next(answers), next(answers), next(answers)
         if isinstance(prices, Reverted) or isinstance(slot0, Reverted) or isinstance(liquidity, Reverted):
             continue
@@ -512,8 +578,10 @@ def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any
                 twap=prices.twap / WAD,
                 fee=prices.fee / WAD,
                 depth=_depth(liquidity, slot0.sqrtPriceX96, venue.base_is_token0) * setup.scale / WAD,
+                pool=pool.contract.address,
             )
         )
+    lender = None if venue.lending is None else _lender(setup, venue.lending, answers)
     limits = venue.params
     elapsed = max(0, head.now - state.traded_at)
     used = max(0.0, state.used - limits.turnover * elapsed / 86_400)
@@ -534,9 +602,36 @@ def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any
         max_age=limits.max_age,
         haircut=limits.haircut_bps / 1e4,
         traded_at=state.traded_at,
-        long_only=bool(venue.pools),
+        lender=lender,
         paused=venue.paused,
         retired=venue.retired,
+    )
+
+
+def _lender(setup: _Setup, lending: _Lending, answers: Iterator[Any]) -> Lender:
+    """Where the venue stands with Aave; where that does not answer, nothing can be done."""
+    found = [next(answers) for _ in range(8)]
+    if any(isinstance(answer, Reverted) for answer in found):
+        return Lender(0.0, 0.0, 2.0, 2.0, 0.0, 0.0, opens=False, closes=False)
+    health, strain, collateral, owed, payable, lendable, quote, base = found
+    of_quote, of_base = int(quote.configuration.data), int(base.configuration.data)
+    place, mask = THRESHOLD
+    threshold = max(of_quote >> place & mask, 1) / 1e4
+    active, stopped = of_quote & of_base & ACTIVE != 0, of_quote | of_base
+    return Lender(
+        collateral=collateral * setup.scale / WAD,
+        owed=owed * lending.base_scale / WAD,
+        target=lending.target / threshold,
+        middle=(lending.target + lending.floor) / 2 / threshold,
+        lendable=lendable * lending.base_scale / WAD,
+        payable=payable * setup.scale / WAD,
+        supply_rate=quote.currentLiquidityRate / RAY,
+        borrow_rate=base.currentVariableBorrowRate / RAY,
+        health=health / WAD,
+        floor=lending.floor,
+        strain_wad=strain,
+        opens=active and not stopped & (PAUSED | FROZEN),
+        closes=active and not stopped & PAUSED,
     )
 
 

@@ -15,9 +15,10 @@ import structlog
 from ballast.chain import Chain
 from ballast.chain.rpc import RpcError
 from ballast.keeper.act import Actor, FeePolicy, Result
-from ballast.keeper.decide import Policy, decide
+from ballast.keeper.decide import decide
 from ballast.keeper.journal import Journal
 from ballast.keeper.observe import Observer, System
+from ballast.keeper.policy import Policy
 from ballast.keeper.state import Action, State
 
 log = structlog.get_logger(__name__)

@@ -22,6 +22,7 @@ from ballast.keeper.state import (
     Settle,
     SettleAccounts,
     State,
+    Unwind,
 )
 from ballast.model.exact.option_book import board_of, expiry_of
 from ballast.options import day_name
@@ -96,6 +97,8 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             return ["clear", _board(action, names), "", "", "", ""]
         case Recall():
             return ["recall", f"venue {action.venue}", f"{action.units:,} units", "", "", ""]
+        case Unwind():
+            return ["unwind", f"venue {action.venue}", f"at most {action.most_wad / 1e18:,.6g}", "", "", ""]
         case Poke():
             return ["poke", f"venue {action.venue}", "", "", "", ""]
         case _:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal
 
 from ballast.model.analytic.potential import Weights
 
 SPOT_SHOCKS = (-0.50, -0.30, -0.15, 0.0, 0.0, 0.15, 0.30, 0.50)  # of the stress scenarios, contracts/constants.vy
+MAX_FUNDING = 2.0  # of a step's worth that a lending venue asks of LPs at most, contracts/hedge/AaveShortVenue.vy
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,59 @@ class Route:
     twap: float  # [quote/base]
     fee: float  # [fraction]
     depth: float  # [quote] n quote of volume move the spot by the fraction 2n/depth; inf: not at all
+    pool: str = ""  # address; venues with the same one share its depth
+
+    def after(self, size: float) -> Route:
+        """The route once `size` [base] > 0 was bought in its pool or sold there; exact while no tick is crossed."""
+        if self.depth == inf:
+            return self
+        base = self.depth / self.spot
+        left = base - size if size > 0 else base - size * (1 - self.fee)
+        return replace(self, spot=self.spot * (base / left) ** 2, depth=self.depth * base / left)
+
+
+@dataclass(frozen=True, slots=True)
+class Lender:
+    """Where a venue that sells what it borrows stands with Aave."""
+
+    collateral: float  # [quote]
+    owed: float  # [base]
+    target: float  # collateral per debt, both in quote, that a step aims at
+    middle: float  # as long as it is above this, a step leaves collateral alone
+    lendable: float  # [base] that can still be borrowed there
+    payable: float  # [quote] of collateral that can be taken out
+    supply_rate: float = 0.0  # [per year] that collateral earns
+    borrow_rate: float = 0.0  # [per year] that debt costs
+    health: float = inf  # Aave's own health factor
+    floor: float = 1.0  # health below which nothing may be opened, and anybody may close
+    strain_wad: int = 0  # [base, WAD] that anybody may close for its health
+    opens: bool = True  # neither reserve is paused or frozen
+    closes: bool = True  # neither is paused
+
+    @property
+    def carry(self) -> float:
+        """[per year] what a unit of debt costs, the collateral it needs counted; < 0: it earns."""
+        return self.borrow_rate - self.target * self.supply_rate
+
+    def funding(self, size: float, price: float) -> float:
+        """Cash [quote] that LPs put in to sell `size` [base] at a price; < 0: that comes back. AaveShortVenue."""
+        proceeds = size * price
+        worth = (self.owed + size) * price
+        lacking = 0.0 if self.collateral >= worth * self.middle else max(0.0, worth * self.target - self.collateral)
+        return min(lacking - proceeds, MAX_FUNDING * proceeds)
+
+    def freed(self, size: float, paid: float, price: float) -> float:
+        """Cash [quote] that comes home when `size` [base] is bought at a price of `paid`, the mark being `price`."""
+        left = self.collateral - size * paid
+        owed = max(0.0, self.owed - size) * price
+        upper = 2 * self.target - self.middle
+        return max(0.0, left - self.target * owed) if left > upper * owed else 0.0
+
+    def affordable(self, cash: float, price: float) -> float:
+        """The most [base] that can be sold at a price while `funding` is at most so much cash [quote]."""
+        without = self.collateral / (self.middle * price) - self.owed
+        filled = (cash + self.collateral - self.target * self.owed * price) / ((self.target - 1.0) * price)
+        return max(0.0, without, filled, cash / (MAX_FUNDING * price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +116,7 @@ class Venue:
     max_age: int  # [s]; 0: any fresh mark
     haircut: float  # [fraction]
     traded_at: int = 0  # [s]
-    long_only: bool = True
+    lender: Lender | None = None  # with one it is short-only, without it long-only
     paused: bool = False
     retired: bool = False
 
@@ -235,6 +290,10 @@ class State:
     can_end: bool = False  # global settlement could be triggered
     ending: Ending | None = None  # None: it has not been
 
+    def venue(self, number: int) -> Venue:
+        """The venue of an id."""
+        return next(venue for venue in self.venues if venue.id == number)
+
     def moved(self, market: int, change: float) -> State:
         """The state after the vault's delta in one market changed by `change` [base]."""
         markets = tuple(replace(m, delta=m.delta + change) if m.id == market else m for m in self.markets)
@@ -266,6 +325,16 @@ class Poke:
     venue: int
     key: str
     kind: Literal["poke"] = "poke"
+
+
+@dataclass(frozen=True, slots=True)
+class Unwind:
+    """HedgeManager.unwind."""
+
+    venue: int
+    most_wad: int  # [base, WAD]
+    key: str
+    kind: Literal["unwind"] = "unwind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,4 +484,4 @@ class SyncAll:
 
 OptionAction = Refresh | Settle | SettleAccounts | Clear
 Backstop = Liquidate | Nominate | Deleverage | ExecuteClose | Trigger | Crystallise | Finalise | ClaimProfits
-Action = Rebalance | Poke | Recall | ProcessEpoch | SyncAll | Backstop | OptionAction
+Action = Rebalance | Poke | Recall | Unwind | ProcessEpoch | SyncAll | Backstop | OptionAction

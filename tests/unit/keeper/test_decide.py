@@ -6,16 +6,9 @@ from math import inf, sqrt
 import numpy as np
 import pytest
 
-from ballast.keeper.decide import (
-    Policy,
-    average_price,
-    best_hedge,
-    cushion,
-    decide,
-    measured_cost,
-    no_trade_band,
-    score,
-)
+from ballast.keeper.decide import cushion, decide, score
+from ballast.keeper.hedging import average_price, best_hedge, measured_cost, no_trade_band
+from ballast.keeper.policy import Policy
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
     ClaimProfits,
@@ -212,13 +205,50 @@ def test_decide_uses_the_route_the_venue_will_choose():
     assert best_hedge(state(venues=(shaken,)), shaken, POLICY) is None
 
 
-def test_decide_two_venues_share_a_hedge_best_first():
-    shallow = venue(id=1, routes=(route(depth=4e8),))
-    actions = decide(state(venues=(shallow, venue())), POLICY)
-    assert actions[0].venue == 0
-    alone = only(decide(state(), POLICY))
-    assert actions[0].size_wad == alone.size_wad
-    assert sum(a.size_wad for a in actions) < 2_000 * 10**18
+def test_decide_two_venues_share_a_hedge_so_that_both_together_are_worth_most():
+    deep, shallow = route(), route(depth=4e8)
+    world = state(venues=(venue(id=1, routes=(shallow,)), venue(routes=(deep,))), rule=FREE)
+    actions = decide(world, POLICY)
+    assert [action.venue for action in actions] == [0, 1]
+    potential = potential_of(world, 0)
+
+    def worth(first, second):
+        cost = measured_cost(deep, PRICE, first) + measured_cost(shallow, PRICE, second)
+        return 0.6 * (potential(0.0) - potential(first + second)) - cost
+
+    sizes = [action.size_wad / 1e18 for action in actions]
+    best = max(worth(sizes[0] + a, sizes[1] + b) for a in (-9.0, -3.0, 0.0, 3.0, 9.0) for b in (-3.0, -1.0, 0.0, 1.0))
+    assert worth(*sizes) == pytest.approx(best, rel=1e-6)
+    alone = only(decide(state(rule=FREE), POLICY)).size_wad / 1e18
+    assert sizes[0] < alone < sum(sizes)
+
+
+def test_decide_venue_that_does_not_earn_its_own_gas_is_left_out():
+    small = venue(id=1, turnover_left=20_000.0)
+    worlds = [state(venues=(small, venue()), rule=replace(FREE, gas=gas)) for gas in (0.0, 30.0)]
+    assert [[action.venue for action in decide(world, POLICY)] for world in worlds] == [[0, 1], [0]]
+
+
+def test_route_after_a_trade_is_a_constant_product_less_the_fee():
+    before = route(fee=0.003)
+    base, quote = before.depth / PRICE, before.depth
+    bought, sold = before.after(1_000.0), before.after(-1_000.0)
+    assert bought.depth == pytest.approx(quote * base / (base - 1_000))
+    assert bought.spot == pytest.approx(bought.depth / (base - 1_000))
+    assert sold.depth == pytest.approx(quote * base / (base + 997))
+    assert sold.spot == pytest.approx(sold.depth / (base + 997))
+    # a second trade costs what the two cost together, less the first
+    together = 2_000 * average_price(before, 2_000.0)
+    assert 1_000 * (average_price(before, 1_000.0) + average_price(bought, 1_000.0)) == pytest.approx(together)
+
+
+def test_decide_venues_that_trade_in_one_pool_share_its_depth():
+    pool = route(pool="0xpool")
+    two = state(venues=(venue(routes=(pool,)), venue(id=1, routes=(pool,))), rule=FREE)
+    alone = only(decide(state(rule=FREE), POLICY)).size_wad
+    assert sum(action.size_wad for action in decide(two, POLICY)) == pytest.approx(alone, rel=1e-2)
+    apart = replace(two, venues=(venue(), venue(id=1)))
+    assert sum(action.size_wad for action in decide(apart, POLICY)) > 1.3 * alone
 
 
 def test_decide_own_trades_of_the_block_count_for_nothing():

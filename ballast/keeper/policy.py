@@ -1,0 +1,27 @@
+"""What a keeper wants: everything about its decisions that is a matter of taste, or of its own costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What this keeper wants."""
+
+    price_of_risk: float | None = None  # pi, what a unit of U is worth; None: the rule's phi
+    min_saving: float = 1.0  # [quote] least J worth a transaction
+    min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
+    slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
+    rebalance_gas: int = 430_000  # of a hedge on Uniswap: docs/reports/gas.md
+    lending_gas: int = 960_000  # of one that borrows or repays besides
+    refresh_gas: int = 460_000  # ten strikes, a new surface and a new round: docs/reports/gas.md
+    close_gas: int = 400_000
+    liquidate_gas: int = 350_000
+    poke_at: float = 1e-4  # [fraction of the venue's equity] difference, of exposure too, worth reporting
+    sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
+    hedge: bool = True
+    wind_down: bool = False  # trigger global settlement when that is possible
+    take: float = 0.0  # [quote] most that positions in the keeper's own account may come to; 0: it takes none over
+    take_cost: float = 0.001  # [fraction of notional] that getting rid of them is reckoned to cost
+    take_time: float = 60.0  # [s] that it may take; a standard deviation over it is to be earned
