@@ -205,12 +205,12 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
     p: Params = self._params()
     e: Entry = self._enter(exposure.load_book(), market, mark, p, 0)
     before: uint256 = e.potential
-    base: uint256 = min(before, e.book.opening * c.MICRO)
+    base: uint256 = min(before, unsafe_mul(e.book.opening, c.MICRO))    # 56 bits * 40 bits
     changed: bool = e.book.changed
 
     e = self._shift(e, market, mark, change, p)
     after: uint256 = self._potential(e.book, p.weights)
-    e.book = self._scale_lows(e.book, before // c.MICRO, after)
+    e.book = self._scale_lows(e.book, unsafe_div(before, c.MICRO), after)
     e.book.opening = min(e.book.opening, e.book.last)
     lp_cash: int256 = 0
     reserve: uint256 = 0
@@ -257,7 +257,7 @@ def set_market_params(market: uint256, word: uint256):
     ), "inventory: market has options"
     self._market_params_word[market] = word | LISTED
     p: MarketParams = self._market_params(market)
-    assert (
+    self._check_bounds(
         p.base <= 2 * 10**16
         and p.floor <= 2 * 10**16
         and p.z <= 10 * c.WAD
@@ -268,7 +268,7 @@ def set_market_params(market: uint256, word: uint256):
         and p.vol_z <= 10 * c.WAD
         and p.vol_tau <= 43_200
         and word >> 168 == 0
-    ), "inventory: bad parameter"
+    )
     log MarketParamsChanged(market=market, params=p)
 
 
@@ -357,8 +357,8 @@ def valuation(
     v.lp_cash += convert(v.release, int256)
     v.reserve -= v.release
     capital: int256 = max(v.lp_cash + beside, convert(CAPITAL_FLOOR * c.MICRO, int256))
-    v.potential = potential.potential(book.sums, book.loss * c.MICRO, convert(capital, uint256), p.weights)[0]
-    v.stressed_loss = book.loss * c.MICRO
+    v.stressed_loss = unsafe_mul(book.loss, c.MICRO)
+    v.potential = potential.potential(book.sums, v.stressed_loss, convert(capital, uint256), p.weights)[0]
     return v
 
 
@@ -369,11 +369,11 @@ def state() -> State:
     book: exposure.Book = exposure.load_book()
     return State(
         potential=self._potential(book, self._params().weights),
-        stressed_loss=book.loss * c.MICRO,
-        capital=book.capital * c.MICRO,
+        stressed_loss=unsafe_mul(book.loss, c.MICRO),       # fields of at most 72 bits
+        capital=unsafe_mul(book.capital, c.MICRO),
         value=book.value,
-        low=min(book.low_prev, book.low) * c.MICRO,
-        coverage=book.coverage * COVERAGE_UNIT,
+        low=unsafe_mul(min(book.low_prev, book.low), c.MICRO),
+        coverage=unsafe_mul(book.coverage, COVERAGE_UNIT),
     )
 
 
@@ -436,6 +436,8 @@ def _trade(
 ) -> Entry:
     """
     @notice docs/mechanism.md §3: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
+    @dev    Unchecked: loss, capital and lows have at most 72 bits, parameters and coverage 64, U below 2**170; capital and
+            divisors are positive. A spread is a quotient by WAD.
     """
     e: Entry = self._shift(entered, market, mark, change, p)
     q: IInventory.Quote = empty(IInventory.Quote)
@@ -445,21 +447,23 @@ def _trade(
     branch: uint256 = 0
     capital: uint256 = unsafe_mul(e.book.capital, c.MICRO)      # 72 bits * 40 bits
     q.potential_after, worst, branch = potential.potential(
-        e.book.sums, e.book.loss * c.MICRO, capital, p.weights
+        e.book.sums, unsafe_mul(e.book.loss, c.MICRO), capital, p.weights
     )
 
-    e.book.last = q.potential_after // c.MICRO
+    e.book.last = unsafe_div(q.potential_after, c.MICRO)
     if q.potential_after > q.potential_before:
-        q.charge = convert(q.potential_after - q.potential_before, int256)
+        q.charge = convert(unsafe_sub(q.potential_after, q.potential_before), int256)
         if not change.closing:
             assert (
-                e.book.loss * c.WAD <= p.weights.u_max * e.book.capital
+                unsafe_mul(e.book.loss, c.WAD) <= unsafe_mul(p.weights.u_max, e.book.capital)
             ), "inventory: utilization"
     elif q.potential_after < q.potential_before:
-        low: uint256 = min(q.potential_before, min(e.book.low_prev, e.book.low) * c.MICRO)
+        low: uint256 = min(q.potential_before, unsafe_mul(min(e.book.low_prev, e.book.low), c.MICRO))
         if low > q.potential_after:
             # rebate rounded down
-            q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)
+            fall: uint256 = unsafe_sub(low, q.potential_after)
+            rebate: uint256 = unsafe_div(unsafe_mul(fall, e.book.coverage), COVERAGE_UNIT)
+            q.charge = unsafe_sub(0, convert(rebate, int256))
             e.book.paid = True
         e.book.low = min(e.book.low, e.book.last)
         # else a later rise from almost nothing would scale it out of its word
@@ -470,23 +474,26 @@ def _trade(
         q.half_spread = wad.mul_up(change.notional, mp.base)
         if x.delta != 0:
             dollars: uint256 = wad.mul_up(signed.magnitude(x.delta), mark.price)
-            q.half_spread += wad.mul_up(dollars, self._spot_spread(mp, mark, mp.z))
+            q.half_spread = unsafe_add(q.half_spread, wad.mul_up(dollars, self._spot_spread(mp, mark, mp.z)))
         if x.vega != 0:
-            q.half_spread += wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))
+            q.half_spread = unsafe_add(
+                q.half_spread, wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))
+            )
 
     # rates that hold from now on: dI/dD / h, clamped, and the kinked borrow rate
     slope: int256 = potential.delta_price(
         e.book.sums.a, e.share.a, unsafe_div(unsafe_mul(e.market.sigma, p.root), c.WAD), capital, p.weights, worst, branch
     )
     limit: int256 = convert(p.funding_max, int256)
-    q.funding_rate = max(-limit, min(limit, slope * convert(c.YEAR, int256) // convert(p.horizon, int256)))
-    u: uint256 = min(e.book.loss * c.WAD // e.book.capital, c.WAD)
-    if u <= p.weights.u_star:
-        q.borrow_rate = p.borrow_kink * u // p.weights.u_star
+    yearly: int256 = unsafe_div(unsafe_mul(slope, convert(c.YEAR, int256)), convert(p.horizon, int256))
+    q.funding_rate = max(unsafe_sub(0, limit), min(limit, yearly))
+    u: uint256 = min(unsafe_div(unsafe_mul(e.book.loss, c.WAD), e.book.capital), c.WAD)
+    u_star: uint256 = p.weights.u_star
+    if u <= u_star:
+        q.borrow_rate = unsafe_div(unsafe_mul(p.borrow_kink, u), u_star)
     else:
-        q.borrow_rate = p.borrow_kink + (p.borrow_max - p.borrow_kink) * (u - p.weights.u_star) // (
-            c.WAD - p.weights.u_star
-        )
+        steep: uint256 = unsafe_mul(unsafe_sub(p.borrow_max, p.borrow_kink), unsafe_sub(u, u_star))
+        q.borrow_rate = unsafe_add(p.borrow_kink, unsafe_div(steep, unsafe_sub(c.WAD, u_star)))
     e.quote = q
     return e
 
@@ -559,7 +566,8 @@ def _enter(
     if opens:
         if e.book.opened_at != 0:
             elapsed: uint256 = min(block.timestamp - e.book.opened_at, p.release_period)
-            due: uint256 = wad.sub_floor(reserve, after) * elapsed // p.release_period
+            # 96 bits * 20 bits
+            due: uint256 = unsafe_div(unsafe_mul(wad.sub_floor(reserve, after), elapsed), p.release_period)
             e.released += due
             reserve -= due
         if e.book.pending == 0 and block.timestamp - e.book.window_at >= WINDOW:
@@ -703,7 +711,7 @@ def _coverage(reserve: uint256, u: uint256) -> uint256:
     """@notice min(1, R/U) [1e-9], rounded down."""
     if reserve >= u:
         return COVERAGE_UNIT
-    return unsafe_div(reserve * COVERAGE_UNIT, u)
+    return unsafe_div(unsafe_mul(reserve, COVERAGE_UNIT), u)    # 96 bits * 30 bits
 
 
 @internal
@@ -724,7 +732,7 @@ def _micro_equity(equity: int256) -> uint256:
     """@notice Equity in MICRO, rounded down, not below the floor."""
     if equity <= 0:
         return CAPITAL_FLOOR
-    return max(convert(equity, uint256) // c.MICRO, CAPITAL_FLOOR)
+    return max(unsafe_div(convert(equity, uint256), c.MICRO), CAPITAL_FLOOR)
 
 
 @internal
@@ -842,7 +850,7 @@ def _store(e: Entry, market: uint256, after: uint256, charge: int256):
         delta=e.market.delta,
         potential=after,
         charge=charge,
-        risk_capital=e.book.capital * c.MICRO,
+        risk_capital=unsafe_mul(e.book.capital, c.MICRO),   # 72 bits * 40 bits
     )
 
 
@@ -854,10 +862,16 @@ def _check_listed(market: uint256):
 
 @internal
 @pure
+def _check_bounds(kept: bool):
+    assert kept, "inventory: bad parameter"
+
+
+@internal
+@pure
 def _check_params(p: Params):
     """@notice Ceilings and floors of every parameter."""
     w: potential.Weights = p.weights
-    assert (
+    self._check_bounds(
         w.aversion <= 100 * c.WAD
         and w.knee > 0
         and w.knee <= c.WAD
@@ -877,7 +891,7 @@ def _check_params(p: Params):
         and p.sweep_age <= 43_200
         and p.borrow_kink <= p.borrow_max
         and p.borrow_max <= 5 * c.WAD
-    ), "inventory: bad parameter"
+    )
 
 
 @internal
