@@ -448,8 +448,6 @@ def _wiring(plan: Plan) -> Iterator[Read]:
                 yield Read(key, "TARGET_HEALTH", (), target, "parameter")
                 yield Read(key, "FLOOR_HEALTH", (), floor, "parameter")
                 yield Read(key, "PAUSE_MARKDOWN_BPS", (), markdown, "parameter")
-            else:
-                yield Read(key, "ROUTER", (), At("router"), "wiring")
     for key in GOVERNED:
         yield Read(key, "admin", (), plan.governor, "wiring")
         yield Read(key, "pending_admin", (), ZERO, "wiring")

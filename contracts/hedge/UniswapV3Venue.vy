@@ -5,11 +5,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  UniswapV3Venue: the hedge held as spot base bought on Uniswap v3
-@notice Long-only: it can hold base, not owe it. Swaps go through the real SwapRouter, on one of up to four fee tiers (pools.vy).
+@notice Long-only: it can hold base, not owe it. Swaps are with the pools themselves, on one of up to four fee tiers (pools.vy).
         Actors: HedgeManager alone may trade. Nobody, no role included, can move tokens out except through a swap whose proceeds
         land at the Clearinghouse.
-        Invariants: between calls the router has no allowance; quote left over from a purchase returns to the Clearinghouse
-        in the same call; `exposure` is the base really held, donations included, because that is what LPs own.
+        Invariants: nobody ever has an allowance; quote left over from a purchase returns to the Clearinghouse in the same call; `exposure` is the base really held, donations included, because that is what LPs own.
 @dev    Standard ERC-20 pair of at most 18 decimals. A base token that takes a fee on transfer only makes hedges cost more,
         which the manager measures.
 @custom:kill HedgeManager.pause_venue stops buying (selling back stays possible); retire_venue stops counting the venue.
@@ -37,36 +36,10 @@ exports: (
 interface Router:
     def factory() -> address: view
 
-struct ExactInput:
-    token_in: address
-    token_out: address
-    fee: uint24
-    recipient: address
-    deadline: uint256
-    amount_in: uint256
-    amount_out_minimum: uint256
-    sqrt_price_limit_x96: uint160
-
-struct ExactOutput:
-    token_in: address
-    token_out: address
-    fee: uint24
-    recipient: address
-    deadline: uint256
-    amount_out: uint256
-    amount_in_maximum: uint256
-    sqrt_price_limit_x96: uint160
-
-EXACT_INPUT_SINGLE: constant(bytes4) = method_id(
-    "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))", output_type=bytes4
-)
-EXACT_OUTPUT_SINGLE: constant(bytes4) = method_id(
-    "exactOutputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))", output_type=bytes4
-)
-
 HEDGE_MANAGER: public(immutable(address))
 CLEARINGHOUSE: public(immutable(address))
-ROUTER: public(immutable(Router))
+# [quote token units] that pools may still take in this call.
+_most: transient(uint256)
 
 
 @deploy
@@ -76,7 +49,7 @@ def __init__(hedge_manager: address, clearinghouse: address, base: address, rout
     @param hedge_manager the only caller of `rebalance` and `recall`
     @param clearinghouse where the quote token comes from and returns to; names the quote token
     @param base the hedged asset
-    @param router Uniswap v3 SwapRouter (periphery 1.x); names the factory
+    @param router Uniswap v3 SwapRouter (periphery 1.x); only names the factory
     @param fees [1e-6] tiers to use; each pool must exist
     @param twap_window [s]
     """
@@ -85,7 +58,6 @@ def __init__(hedge_manager: address, clearinghouse: address, base: address, rout
     )
     HEDGE_MANAGER = hedge_manager
     CLEARINGHOUSE = clearinghouse
-    ROUTER = Router(router)
 
 
 # ------------------------------------------------------------------ HedgeManager
@@ -95,7 +67,7 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     """
     @notice Buys (size > 0) or sells base on one fee tier, all of it or nothing.
     @dev    A purchase spends quote that the manager sent here just before; what the pool did not take goes back.
-            A sale is paid by the router straight to the Clearinghouse.
+            A sale is paid by the pool straight to the Clearinghouse.
     @param  size [base, WAD] cut to whole token units, toward zero
     @param  limit_price [quote/base, WAD] worst average price, fee included; rounded in favour of the limit
     @return [base, WAD] change of exposure, measured
@@ -103,9 +75,9 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
     held: uint256 = staticcall pools.BASE.balanceOf(self)
     if size > 0:
-        self._buy(convert(size, uint256) // pools.BASE_SCALE, limit_price, pools.ROUTES[route].fee)
+        self._buy(convert(size, uint256) // pools.BASE_SCALE, limit_price, route)
     else:
-        self._sell(convert(-size, uint256) // pools.BASE_SCALE, held, limit_price, pools.ROUTES[route].fee)
+        self._sell(convert(-size, uint256) // pools.BASE_SCALE, held, limit_price, route)
     pools._return_quote(CLEARINGHOUSE)
     gained: int256 = convert(staticcall pools.BASE.balanceOf(self), int256) - convert(held, int256)
     return gained * convert(pools.BASE_SCALE, int256)
@@ -124,9 +96,27 @@ def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     before: uint256 = staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE)
     wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, limit_price)
     amount: uint256 = min((wanted + pools.BASE_SCALE - 1) // pools.BASE_SCALE, held)
-    self._sell(amount, held, limit_price, pools.ROUTES[route].fee)
+    self._sell(amount, held, limit_price, route)
     pools._return_quote(CLEARINGHOUSE)
     return staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE) - before
+
+
+@external
+@reentrant
+def uniswapV3SwapCallback(amount0_delta: int256, amount1_delta: int256, data: Bytes[1]):
+    """
+    @notice A pool asks for its payment, having sent what was bought.
+    @dev    Called while this contract is locked. A purchase beyond the limit ends here.
+    """
+    base: uint256 = 0
+    quote: uint256 = 0
+    base, quote = pools._owed(amount0_delta, amount1_delta)
+    if base != 0:
+        pools._pay(pools.BASE, msg.sender, base)
+        return
+    assert quote <= self._most, "venue: not filled at the limit"
+    self._most -= quote
+    pools._pay(pools.QUOTE, msg.sender, quote)
 
 
 # ------------------------------------------------------------------ views
@@ -166,51 +156,17 @@ def equity(price: uint256) -> uint256:
 # ------------------------------------------------------------------ internal
 
 @internal
-def _buy(amount: uint256, limit_price: uint256, fee: uint24):
+def _buy(amount: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units]"""
     assert amount != 0, "venue: size too small"
-    most: uint256 = min(pools._most(amount, limit_price), staticcall pools.QUOTE.balanceOf(self))
-    extcall pools.QUOTE.approve(ROUTER.address, most, default_return_value=True)
-    self._route(abi_encode(
-        ExactOutput(
-            token_in=pools.QUOTE.address,
-            token_out=pools.BASE.address,
-            fee=fee,
-            recipient=self,
-            deadline=block.timestamp,
-            amount_out=amount,
-            amount_in_maximum=most,
-            sqrt_price_limit_x96=0,
-        ),
-        method_id=EXACT_OUTPUT_SINGLE,
-    ))
-    extcall pools.QUOTE.approve(ROUTER.address, 0, default_return_value=True)
+    self._most = min(pools._most(amount, limit_price), staticcall pools.QUOTE.balanceOf(self))
+    pools._swap(route, -convert(amount, int256), self)
 
 
 @internal
-def _sell(amount: uint256, held: uint256, limit_price: uint256, fee: uint24):
+def _sell(amount: uint256, held: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units]"""
     assert amount != 0, "venue: size too small"
     assert amount <= held, "venue: not enough base"
-    least: uint256 = wad.mul_up(amount * pools.BASE_SCALE, limit_price)
-    extcall pools.BASE.approve(ROUTER.address, amount, default_return_value=True)
-    self._route(abi_encode(
-        ExactInput(
-            token_in=pools.BASE.address,
-            token_out=pools.QUOTE.address,
-            fee=fee,
-            recipient=CLEARINGHOUSE,
-            deadline=block.timestamp,
-            amount_in=amount,
-            amount_out_minimum=(least + pools.QUOTE_SCALE - 1) // pools.QUOTE_SCALE,
-            sqrt_price_limit_x96=0,
-        ),
-        method_id=EXACT_INPUT_SINGLE,
-    ))
-
-
-@internal
-def _route(call: Bytes[260]):
-    """@dev The router's own words for a swap that would break the limit ("STF" among them) say nothing to a keeper."""
-    success: bool = raw_call(ROUTER.address, call, revert_on_failure=False)
-    assert success, "venue: not filled at the limit"
+    brought: uint256 = pools._swap(route, convert(amount, int256), CLEARINGHOUSE)
+    assert brought >= pools._least(amount, limit_price), "venue: not filled at the limit"

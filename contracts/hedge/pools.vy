@@ -2,11 +2,12 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title  Uniswap v3 pools of one pair: what they cost and which to take
+@title  Uniswap v3 pools of one pair: what they cost, which to take, and the swap
 @notice A route is the index of one of up to four fee tiers. Spot is slot0, the average is the pool's own accumulator: a pool whose
         history is shorter than the window makes `prices` revert, which refuses the hedge; nothing ever falls back to spot.
-        Tokens of at most 18 decimals. The venues that hedge on Uniswap share this; it reads pools and moves nothing but
-        quote left over, home.
+        Tokens of at most 18 decimals. The venues that hedge on Uniswap share this. Swaps go to the pool itself, which asks for
+        its payment in a callback: the venue's `uniswapV3SwapCallback` opens with `_owed` and pays. So no allowance exists,
+        and no pool may call back but the one that is being called, once.
 """
 
 from ethereum.ercs import IERC20
@@ -24,6 +25,9 @@ interface Pool:
     def slot0() -> (uint160, int24, uint16, uint16, uint16, uint8, bool): view
     def liquidity() -> uint128: view
     def observe(seconds_ago: DynArray[uint32, 2]) -> (DynArray[int56, 2], DynArray[uint160, 2]): view
+    def swap(
+        recipient: address, zero_for_one: bool, amount: int256, sqrt_price_limit_x96: uint160, data: Bytes[1]
+    ) -> (int256, int256): nonpayable
 
 struct Route:
     pool: address
@@ -32,6 +36,9 @@ struct Route:
 MAX_ROUTES: constant(uint256) = 4
 PIPS: constant(uint256) = 10**6
 WAD_PER_PIP: constant(uint256) = c.WAD // PIPS
+# Beyond these prices [sqrt, 96 fractional bits] no pool goes: a swap is limited by its amount and the venue's limit price.
+MIN_SQRT_PRICE: constant(uint160) = 4295128740
+MAX_SQRT_PRICE: constant(uint160) = 1461446703485210103287273052203988822378723970341
 
 QUOTE: public(immutable(IERC20))
 BASE: public(immutable(IERC20))
@@ -44,6 +51,9 @@ BASE_IS_TOKEN0: public(immutable(bool))
 # [s] length of the time-weighted average.
 TWAP_WINDOW: public(immutable(uint256))
 ROUTES: immutable(DynArray[Route, MAX_ROUTES])
+
+# The pool that may call back.
+_pool: transient(address)
 
 
 @deploy
@@ -132,11 +142,57 @@ def routes() -> DynArray[Route, MAX_ROUTES]:
 
 
 @internal
+def _swap(route: uint256, amount: int256, recipient: address) -> uint256:
+    """
+    @notice Buys (amount < 0) or sells base at one pool, all of it or nothing.
+    @param  amount [base token units] as Uniswap has it: positive is paid in, negative taken out
+    @param  recipient of what is bought, base or quote
+    @return [quote token units] paid or brought
+    """
+    pool: address = ROUTES[route].pool
+    self._pool = pool
+    # token0 goes in when it is base that is sold, or quote that is paid
+    zero_for_one: bool = BASE_IS_TOKEN0 == (amount > 0)
+    sqrt_limit: uint160 = MAX_SQRT_PRICE
+    if zero_for_one:
+        sqrt_limit = MIN_SQRT_PRICE
+    amount0: int256 = 0
+    amount1: int256 = 0
+    amount0, amount1 = extcall Pool(pool).swap(recipient, zero_for_one, amount, sqrt_limit, b"")
+    assert self._pool == empty(address)     # dev: the pool has called back
+    if BASE_IS_TOKEN0:
+        assert amount0 == amount, "venue: not filled at the limit"
+        return convert(abs(amount1), uint256)
+    assert amount1 == amount, "venue: not filled at the limit"
+    return convert(abs(amount0), uint256)
+
+
+@internal
+def _owed(amount0: int256, amount1: int256) -> (uint256, uint256):
+    """
+    @notice Opens a callback: by the pool that `_swap` has just called, once.
+    @return [token units] base and quote that the pool is owed; one of them is 0
+    """
+    assert msg.sender == self._pool, "venue: not the pool"
+    self._pool = empty(address)
+    first: uint256 = convert(max(amount0, 0), uint256)
+    second: uint256 = convert(max(amount1, 0), uint256)
+    if BASE_IS_TOKEN0:
+        return first, second
+    return second, first
+
+
+@internal
+def _pay(token: IERC20, receiver: address, amount: uint256):
+    assert extcall token.transfer(receiver, amount, default_return_value=True), "venue: transfer failed"
+
+
+@internal
 def _return_quote(home: address):
     """@param home the Clearinghouse: the only destination there is"""
     left: uint256 = staticcall QUOTE.balanceOf(self)
     if left != 0:
-        assert extcall QUOTE.transfer(home, left, default_return_value=True), "venue: transfer failed"
+        self._pay(QUOTE, home, left)
 
 
 @internal
@@ -144,6 +200,13 @@ def _return_quote(home: address):
 def _most(amount: uint256, limit_price: uint256) -> uint256:
     """@return [quote token units] amount at the limit price, down: never worse than the limit."""
     return wad.mul_down(amount * BASE_SCALE, limit_price) // QUOTE_SCALE
+
+
+@internal
+@view
+def _least(amount: uint256, limit_price: uint256) -> uint256:
+    """@return [quote token units] amount at the limit price, up: never worse than the limit."""
+    return (wad.mul_up(amount * BASE_SCALE, limit_price) + QUOTE_SCALE - 1) // QUOTE_SCALE
 
 
 @internal
