@@ -53,11 +53,6 @@ exports: (
 interface Router:
     def factory() -> address: view
 
-interface Pool:
-    def swap(
-        recipient: address, zero_for_one: bool, amount: int256, sqrt_price_limit_x96: uint160, data: Bytes[1]
-    ) -> (int256, int256): nonpayable
-
 interface Aave:
     def supply(asset: address, amount: uint256, owner: address, referral: uint16): nonpayable
     def withdraw(asset: address, amount: uint256, receiver: address) -> uint256: nonpayable
@@ -96,24 +91,14 @@ struct ReserveData:
     unbacked: uint256
     isolated_debt: uint256
 
-# Interest since the last step.
-struct Carry:
-    supply_rate: uint256        # [per year, WAD] earned on collateral
-    borrow_rate: uint256        # [per year, WAD] paid on debt
-    elapsed: uint256            # [s] 0: nothing was measured
-
 VARIABLE: constant(uint256) = 2             # Aave's number of the variable rate
 ACTIVE: constant(uint256) = 1 << 56
 FROZEN: constant(uint256) = 1 << 57
 PAUSED: constant(uint256) = 1 << 60
-# Beyond these prices [sqrt, 96 fractional bits] no pool goes: a swap is limited by its amount and our limit price.
-MIN_SQRT_PRICE: constant(uint160) = 4295128740
-MAX_SQRT_PRICE: constant(uint160) = 1461446703485210103287273052203988822378723970341
 # [token units] by which a balance at Aave may move beyond an amount: three roundings, while its index is below 4.
 ROUNDING: constant(uint256) = 3
 # Collateral asked of LPs in one step, at most this multiple of the step (HedgeManager allows 3).
 MAX_FUNDING: constant(uint256) = 2
-INDEX_MASK: constant(uint256) = 2**104 - 1
 
 HEDGE_MANAGER: public(immutable(address))
 CLEARINGHOUSE: public(immutable(address))
@@ -126,12 +111,9 @@ FLOOR_HEALTH: public(immutable(uint256))    # [WAD]
 # [bps of equity] not counted while a reserve is paused.
 PAUSE_MARKDOWN_BPS: public(immutable(uint256))
 
-# The pool that may call back, the base it trades [token units] and the limit [quote/base, WAD].
-_pool: transient(address)
-_amount: transient(uint256)
+# Of the step: the limit [quote/base, WAD] and the quote [token units] that the pool may take.
 _limit_price: transient(uint256)
-# Both indices [ray] at the last step: supply u104 | borrow u104 | time u48.
-_indices: uint256
+_most: transient(uint256)
 
 
 @deploy
@@ -234,30 +216,18 @@ def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
 def uniswapV3SwapCallback(amount0_delta: int256, amount1_delta: int256, data: Bytes[1]):
     """
     @notice A pool asks for its payment, having sent what was bought.
-    @dev    Called while this contract is locked. Only by the pool that `_swap` has just called, once.
+    @dev    Called while this contract is locked. Beyond the limit nothing is repaid, and nothing borrowed.
     """
-    assert msg.sender == self._pool, "venue: not the pool"
-    self._pool = empty(address)
-    of_base: int256 = amount1_delta
-    of_quote: int256 = amount0_delta
-    if pools.BASE_IS_TOKEN0:
-        of_base = amount0_delta
-        of_quote = amount1_delta
-    amount: uint256 = self._amount
-    worth: uint256 = amount * pools.BASE_SCALE * self._limit_price
-    unit: uint256 = c.WAD * pools.QUOTE_SCALE
-    if of_base < 0:
-        assert (
-            convert(-of_base, uint256) == amount and convert(of_quote, uint256) <= worth // unit
-        ), "venue: not filled at the limit"
-        self._repay()
-        self._pay_quote(msg.sender, convert(of_quote, uint256))
-    else:
-        assert (
-            convert(of_base, uint256) == amount and convert(-of_quote, uint256) >= (worth + unit - 1) // unit
-        ), "venue: not filled at the limit"
-        self._borrow(amount, self._limit_price)
-        assert extcall pools.BASE.transfer(msg.sender, amount, default_return_value=True), "venue: transfer failed"
+    base: uint256 = 0
+    quote: uint256 = 0
+    base, quote = pools._owed(amount0_delta, amount1_delta)
+    if base != 0:
+        self._borrow(base, self._limit_price)
+        pools._pay(pools.BASE, msg.sender, base)
+        return
+    assert quote <= self._most, "venue: not filled at the limit"
+    self._repay()
+    self._pay_quote(msg.sender, quote)
 
 
 # ------------------------------------------------------------------ views
@@ -339,22 +309,19 @@ def strain() -> int256:
 
 @view
 @external
-def carry() -> Carry:
+def lending() -> ILendingVenue.Lending:
     """
-    @notice What Aave has paid and charged since the last step, as growth of its indices per year, simple interest.
+    @return Aave's indices now, and what this contract has lent and owes; debt that nothing secures is Aave's
     """
-    word: uint256 = self._indices
-    elapsed: uint256 = block.timestamp - (word & (2**48 - 1))
-    if word == 0 or elapsed == 0:
-        return empty(Carry)
-    return Carry(
-        supply_rate=self._growth(
-            word >> 152, staticcall AAVE.getReserveNormalizedIncome(pools.QUOTE.address), elapsed
-        ),
-        borrow_rate=self._growth(
-            (word >> 48) & INDEX_MASK, staticcall AAVE.getReserveNormalizedVariableDebt(pools.BASE.address), elapsed
-        ),
-        elapsed=elapsed,
+    owed: uint256 = 0
+    collateral: uint256 = staticcall A_QUOTE.balanceOf(self)
+    if collateral != 0:
+        owed = staticcall DEBT.balanceOf(self)
+    return ILendingVenue.Lending(
+        supply_index=staticcall AAVE.getReserveNormalizedIncome(pools.QUOTE.address),
+        borrow_index=staticcall AAVE.getReserveNormalizedVariableDebt(pools.BASE.address),
+        base=-convert(owed * pools.BASE_SCALE, int256),
+        quote=convert(collateral * pools.QUOTE_SCALE, int256),
     )
 
 
@@ -364,9 +331,10 @@ def carry() -> Carry:
 def _open(amount: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units] to sell"""
     assert not self._stopped(PAUSED | FROZEN), "venue: reserve stopped"
-    self._swap(convert(amount, int256), amount, limit_price, route)
+    self._limit_price = limit_price
+    brought: uint256 = pools._swap(route, convert(amount, int256), self)
+    assert brought >= pools._least(amount, limit_price), "venue: not filled at the limit"
     assert (staticcall AAVE.getUserAccountData(self)).health >= FLOOR_HEALTH, "venue: health below the floor"
-    self._checkpoint()
 
 
 @internal
@@ -380,9 +348,9 @@ def _close(wanted: uint256, limit_price: uint256, route: uint256, recalled: bool
     if wanted < amount:
         assert wanted > ROUNDING, "venue: size too small"
         amount = wanted - ROUNDING
-    self._swap(-convert(amount, int256), amount, limit_price, route)
+    self._most = pools._most(amount, limit_price)
+    pools._swap(route, -convert(amount, int256), self)
     self._free(recalled)
-    self._checkpoint()
 
 
 @internal
@@ -395,22 +363,6 @@ def _recalled(units: uint256, limit_price: uint256) -> uint256:
     freed: uint256 = limit_price * (self._cover(TARGET_HEALTH) - c.WAD) // c.WAD
     wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, freed)
     return min(wanted // pools.BASE_SCALE, staticcall DEBT.balanceOf(self)) + ROUNDING + 1
-
-
-@internal
-def _swap(signed_amount: int256, amount: uint256, limit_price: uint256, route: uint256):
-    """@param signed_amount [base token units] as Uniswap has it: positive is paid in, negative taken out"""
-    pool: address = pools.ROUTES[route].pool
-    self._pool = pool
-    self._amount = amount
-    self._limit_price = limit_price
-    # token0 goes in when it is base that is sold, or quote that is paid
-    zero_for_one: bool = pools.BASE_IS_TOKEN0 == (signed_amount > 0)
-    sqrt_limit: uint160 = MAX_SQRT_PRICE
-    if zero_for_one:
-        sqrt_limit = MIN_SQRT_PRICE
-    extcall Pool(pool).swap(self, zero_for_one, signed_amount, sqrt_limit, b"")
-    assert self._pool == empty(address)     # dev: the pool has called back
 
 
 @internal
@@ -442,7 +394,7 @@ def _pay_quote(pool: address, amount: uint256):
     """@notice Pays out of the quote held and, when that is not enough, out of collateral. @param amount [quote token units]"""
     paid: uint256 = min(amount, staticcall pools.QUOTE.balanceOf(self))
     if paid != 0:
-        assert extcall pools.QUOTE.transfer(pool, paid, default_return_value=True), "venue: transfer failed"
+        pools._pay(pools.QUOTE, pool, paid)
     if amount > paid:
         assert staticcall pools.QUOTE.balanceOf(A_QUOTE.address) >= amount - paid, "venue: reserve is dry"
         extcall AAVE.withdraw(pools.QUOTE.address, amount - paid, pool)
@@ -465,16 +417,6 @@ def _free(recalled: bool):
     spare = min(spare, staticcall pools.QUOTE.balanceOf(A_QUOTE.address))
     if spare > ROUNDING:    # Aave refuses to burn what rounds to nothing
         extcall AAVE.withdraw(pools.QUOTE.address, spare, CLEARINGHOUSE)
-
-
-@internal
-def _checkpoint():
-    """@notice Remembers Aave's indices: `carry` measures from here."""
-    self._indices = (
-        (staticcall AAVE.getReserveNormalizedIncome(pools.QUOTE.address) << 152)
-        | (staticcall AAVE.getReserveNormalizedVariableDebt(pools.BASE.address) << 48)
-        | block.timestamp
-    )
 
 
 # ------------------------------------------------------------------ internal: reading Aave
@@ -522,10 +464,3 @@ def _lacking(owed: uint256, price: uint256) -> uint256:
         return 0
     needed: uint256 = wad.mul_up(worth, self._cover(TARGET_HEALTH))
     return wad.sub_floor((needed + pools.QUOTE_SCALE - 1) // pools.QUOTE_SCALE, collateral)
-
-
-@internal
-@pure
-def _growth(before: uint256, now: uint256, elapsed: uint256) -> uint256:
-    """@return [per year, WAD] rounded down"""
-    return (now - before) * c.WAD // before * c.YEAR // elapsed

@@ -13,6 +13,7 @@
 
 from ethereum.ercs import IERC20
 from interfaces import IHedgeVenue
+from interfaces import ILendingVenue
 from contracts import constants as c
 from contracts.testing import reentry
 
@@ -58,6 +59,8 @@ held: public(int256)
 # What `exposure` adds to it [base, WAD] and what part of the truth `equity` tells [bps].
 skew: public(int256)
 told_bps: public(uint256)
+# What `lending` answers.
+lender: public(ILendingVenue.Lending)
 traded: bool
 
 
@@ -92,6 +95,12 @@ def set_price(price: uint256, twap: uint256):
 def set_held(held: int256):
     """@notice Gains or loses base by magic."""
     self.held = held
+
+
+@external
+def set_lender(lender: ILendingVenue.Lending):
+    """@notice Owes and lends so much; of zeros it has none."""
+    self.lender = lender
 
 
 @external
@@ -207,6 +216,14 @@ def equity(price: uint256) -> Bytes[4096]:
     return self._answer(abi_encode(amount))
 
 
+@view
+@external
+@raw_return
+def lending() -> Bytes[4096]:
+    """@return ILendingVenue.Lending, or nonsense"""
+    return self._answer(abi_encode(self.lender))
+
+
 @internal
 def _re_enter():
     if Manner.RE_ENTERS in self.manners:
@@ -217,7 +234,7 @@ def _re_enter():
 
 @view
 @internal
-def _answer(honest: Bytes[32]) -> Bytes[4096]:
+def _answer(honest: Bytes[128]) -> Bytes[4096]:
     assert not (Manner.VIEWS_REVERT in self.manners), "double: broken"
     if Manner.VIEWS_BURN_GAS in self.manners:
         raise UNREACHABLE

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ballast.model.exact.fixed import BPS, WAD, YEAR, div_up, mul_down, mul_up, require, sub_floor
+from ballast.model.exact.carry import Lending
+from ballast.model.exact.fixed import BPS, WAD, div_up, mul_down, mul_up, require, sub_floor
 
 ROUNDING = 3  # [base token units]
 MAX_FUNDING = 2
@@ -125,6 +126,7 @@ def strain(v: Venue, p: Position) -> int:
     return (amount + ROUNDING + 1) * v.base_scale
 
 
-def growth(before: int, now: int, elapsed: int) -> int:
-    """Growth of an index [per year, WAD], simple interest, rounded down."""
-    return (now - before) * WAD // before * YEAR // elapsed
+def lending(v: Venue, p: Position, supply_index: int, borrow_index: int) -> Lending:
+    """Aave's indices [ray], and what the venue has lent and owes."""
+    owed = p.debt if p.collateral != 0 else 0
+    return Lending(supply_index, borrow_index, -owed * v.base_scale, p.collateral * v.quote_scale)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ballast.model.exact import hedge
+from ballast.model.exact.carry import Lending
 from ballast.model.exact.fixed import MAX_MARKETS, WAD, div_up, mul_down, mul_up, require
 from ballast.model.exact.hedge import NO_LIMIT, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
 from ballast.model.exact.inventory import Fall
@@ -115,6 +116,10 @@ class Venue:
     def strain(self) -> int:
         """Base to close because a lender threatens [base, WAD]; spot owes nobody."""
         return 0
+
+    def lending(self) -> Lending | None:
+        """What its lender says; spot has none."""
+        return None
 
     def read(self, price: int) -> tuple[int, int] | None:
         """Exposure and equity as the manager believes them; None if they make no sense or there is no answer."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import pytest
 
 from ballast.chain import Contract, Reverted, RevmChain, reverts
-from ballast.chain.aave import RAY
 from ballast.model.exact import aave as twin
 from ballast.model.exact import hedge
-from ballast.model.exact.fixed import MICRO, WAD, YEAR
+from ballast.model.exact.fixed import MICRO, WAD
 from ballast.model.exact.hedge import NO_LIMIT, Rule, VenueParams, VenueState, budget
 from ballast.model.exact.hedge_manager import HedgeManager, Prices
 from ballast.model.exact.inventory import Fall
@@ -97,6 +96,7 @@ def assert_twin(w: World) -> None:
     assert w.venue.exposure() == twin.exposure(v, p)
     assert w.venue.health() == p.health
     assert w.venue.strain() == twin.strain(v, p)
+    assert tuple(w.venue.lending()) == astuple(twin.lending(v, p, *indices(w)))
     for price in (w.price, w.price * 997 // 1_000 + 1):
         assert w.venue.equity(price) == twin.equity(v, p, price)
         for size in (-SHORT, -(10**15) - 1, SHORT // 3):
@@ -298,21 +298,13 @@ def test_nobody_else_trades(w: World) -> None:
 
 
 def test_interest_is_read_from_aave_and_told_to_inventory(w: World) -> None:
-    before, started = position(w), w.chain.now
+    before = position(w)
     w.chain.warp(8 * WEEK)
     w.push()
     after = position(w)
     assert after.debt > before.debt
     assert after.collateral == before.collateral  # nobody borrows quote
     assert_twin(w)
-    carry, elapsed = w.venue.carry(), w.chain.now - started
-    assert carry.elapsed >= elapsed
-    assert carry.supply_rate == 0
-    grown = (after.debt - before.debt) * WAD // before.debt * YEAR // elapsed
-    assert abs(carry.borrow_rate - grown) < grown // 1_000
-    # a rate of Aave's own compounds by the second, this one does not
-    rate = int(w.aave.pool.getReserveData(w.base).currentVariableBorrowRate) * WAD // RAY
-    assert rate <= carry.borrow_rate < rate * 1_005 // 1_000
     w.inventory.sync.send(MARKET)  # what eight weeks have released
     nav = w.nav()
     marked = w.manager.poke.send(0).one("VenueMarked")
@@ -321,17 +313,15 @@ def test_interest_is_read_from_aave_and_told_to_inventory(w: World) -> None:
     assert w.nav() == nav  # NAV knew
 
 
-def test_carry_knows_both_rates_once_quote_is_borrowed(w: World) -> None:
+def test_lending_is_what_aave_says_whatever_is_borrowed(w: World) -> None:
     w.aave.supply(w.base, 50_000 * WAD, owner=w.whale)
     w.aave.borrow(w.quote, 40_000_000 * 10**6, owner=w.whale)
     close(w, SHORT // 2)
     before = indices(w)
-    assert tuple(w.venue.carry()) == (0, 0, 0)
     w.chain.warp(WEEK)
-    now = indices(w)
-    rates = [twin.growth(old, new, WEEK) for old, new in zip(before, now, strict=True)]
-    assert tuple(w.venue.carry()) == (*rates, WEEK)
-    assert 0 < rates[0] < WAD // 20
+    assert all(now > then for then, now in zip(before, indices(w), strict=True))
+    assert w.venue.lending().base == w.venue.exposure() < 0 < w.venue.lending().quote
+    assert_twin(w)
 
 
 # ---- cash
