@@ -41,6 +41,7 @@ POWERS: dict[str, dict[str, Role]] = {
         "pay_promise": Role.SETTLER,
         "pay_lp": Role.SETTLER,
         "release": Role.INVENTORY,
+        "subsidise": Role.INVENTORY,
         "fund": Role.HEDGER,
         "collect": Role.HEDGER,
         "receive_deposit": Role.VAULT,

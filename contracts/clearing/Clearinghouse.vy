@@ -10,8 +10,8 @@
 
         Actors: anyone deposits for any account; an account's owner or operator withdraws; ENGINE settles trades; CLOSER
         takes penalties and pays rewards; HEDGER funds venues, collects from them and pays keepers; VAULT brings
-        deposits and pays claims; INVENTORY releases reserve to LPs; SETTLER winds everything up; the governor splits
-        fees and penalties and withdraws the protocol's part.
+        deposits and pays claims; INVENTORY releases reserve to LPs, and adds LP cash to it; SETTLER winds everything
+        up; the governor splits fees and penalties and withdraws the protocol's part.
 
         Invariants: I1 token.balanceOf(self) >= total_units, and all buckets add up to total_units * scale exactly.
         I3 R never goes below zero. I4 every settlement sums to zero over account, LP cash, reserve, fees and payables.
@@ -332,6 +332,20 @@ def release(amount: uint256):
     vault: ledger.VaultLedger = ledger._settle_vault(-change, change, 0)
     assert not vault.frozen, "clearing: frozen"
     log IClearinghouse.ReserveReleased(amount=amount, lp=vault.lp, reserve=vault.reserve)
+
+
+@external
+def subsidise(amount: uint256):
+    """
+    @notice LP cash becomes reserve: what LPs pay on top of a rebate.
+    @param amount [quote, WAD]
+    """
+    roles._check(roles.Role.INVENTORY)
+    lp: int256 = -convert(amount, int256)
+    vault: ledger.VaultLedger = ledger._settle_vault(convert(amount, int256), lp, 0)
+    assert not vault.frozen, "clearing: frozen"
+    assert vault.lp >= 0, "clearing: LP cash too low"
+    log IClearinghouse.ReserveSubsidised(amount=amount, lp=vault.lp, reserve=vault.reserve)
 
 
 @external

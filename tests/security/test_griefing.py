@@ -80,6 +80,7 @@ def test_guardian_cannot_loosen_move_or_appoint(hedged: Sandbox) -> None:
         (system.clearinghouse, "settle", (guardian, settlement)),
         (system.clearinghouse, "fund", (guardian, 1)),
         (system.clearinghouse, "release", (1,)),
+        (system.clearinghouse, "subsidise", (1,)),
         (system.clearinghouse, "pay_claim", (guardian, 1)),
         (system.clearinghouse, "withdraw_protocol", (0, guardian)),
         (system.clearinghouse, "set_margin", (guardian,)),

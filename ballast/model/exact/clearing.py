@@ -183,6 +183,12 @@ class Clearinghouse:
         self._check_not_frozen()
         self._settle_vault(-amount, amount, 0)
 
+    def subsidise(self, amount: int) -> None:
+        """LP cash becomes reserve."""
+        self._check_not_frozen()
+        require(self.lp >= amount, "clearing: LP cash too low")
+        self._settle_vault(amount, -amount, 0)
+
     def fund(self, units: int) -> None:
         """LP cash goes to a venue."""
         self._check_begun()

@@ -340,7 +340,7 @@ def test_begin_and_release_without_role_revert(clearinghouse: Contract, stranger
         (Role.SETTLER, {"freeze", "crystallise", "finalise", "pay_promise", "pay_lp"}),
         (Role.HEDGER, {"begin", "settle", "end", "fund", "collect"}),
         (Role.VAULT, {"begin", "settle", "end", "receive_deposit", "earmark_claims", "pay_claim"}),
-        (Role.INVENTORY, {"release"}),
+        (Role.INVENTORY, {"release", "subsidise"}),
         (Role.GUARDIAN, set()),
         (Role.GOVERNOR, {"withdraw_protocol", "set_margin", "set_shares"}),
     ],
@@ -360,6 +360,7 @@ def test_privileged_functions_are_each_roles_own(
         "pay_promise": (stranger, 0),
         "pay_lp": (venue, 0),
         "release": (0,),
+        "subsidise": (0,),
         "fund": (venue, 0),
         "collect": (0,),
         "receive_deposit": (0,),
@@ -630,6 +631,18 @@ def test_release_moves_reserve_to_lp_cash(
         run((clearinghouse, "release", 3 * WAD + 1))
 
 
+def test_subsidise_moves_lp_cash_to_the_reserve_and_no_more_than_there_is(
+    clearinghouse: Contract, run: Run, settle: Settle, trader: str, unit: int
+) -> None:
+    clearinghouse.deposit.send(5 * unit, trader, sender=trader)
+    settle(trader, Settlement(cash=-5 * WAD, reserve=2 * WAD))
+    with reverts("clearing: LP cash too low"):
+        run((clearinghouse, "subsidise", 3 * WAD + 1))
+    receipt = run((clearinghouse, "subsidise", 3 * WAD))
+    assert tuple(receipt.one("ReserveSubsidised")) == (3 * WAD, 0, 5 * WAD)
+    assert tuple(clearinghouse.vault_ledger()) == (0, 5 * WAD)
+
+
 def test_receive_deposit_without_tokens_reverts(clearinghouse: Contract, run: Run) -> None:
     for function in ("receive_deposit", "collect"):
         with reverts("clearing: tokens not received"):
@@ -862,7 +875,7 @@ def test_frozen_operation_pays_claims_and_books_what_venues_pay_back(
     run((frozen, "begin"), (frozen, "collect", 40 * unit), (frozen, "release", 0), (frozen, "end"))
     assert frozen.vault_ledger()[0] == before + 40 * WAD
     token.transfer.send(frozen, unit, sender=lp)
-    for call in (("fund", venue, unit), ("receive_deposit", unit), ("earmark_claims", WAD)):
+    for call in (("fund", venue, unit), ("receive_deposit", unit), ("earmark_claims", WAD), ("subsidise", 1)):
         with reverts("clearing: frozen"):
             run((frozen, "begin"), (frozen, *call), (frozen, "end"))
 

@@ -26,7 +26,7 @@ actions = st.tuples(
     st.sampled_from(
         [
             "deposit", "withdraw", "settle", "settle", "settle", "penalty", "reward", "fund", "collect", "receive",
-            "earmark", "claim", "release", "fees", "insure", "donate", "protocol",
+            "earmark", "claim", "release", "subsidise", "fees", "insure", "donate", "protocol",
         ]
     ),
     st.integers(0, 2),
@@ -142,6 +142,10 @@ class World:
             amount = twin.reserve * x // 10**6
             self.run(("release", amount))
             twin.release(amount)
+        elif kind == "subsidise" and twin.lp >= 0:
+            amount = twin.lp * x // 10**6
+            self.run(("subsidise", amount))
+            twin.subsidise(amount)
         elif kind == "fees":
             contract.collect_fees.send()
             twin.collect_fees()
