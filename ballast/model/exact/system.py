@@ -8,6 +8,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from ballast.model.exact.carry import Carry
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.close_queue import CloseQueue
 from ballast.model.exact.deleverager import Deleverager
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class System:
-    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager`` and ``vault`` are None, without
+    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager``, ``carry`` and ``vault`` are None, without
     options ``surface``, ``option_book``, ``option_engine`` and ``close_queue``, without either ``deleverager`` and
     ``global_settlement``. Whoever sets one of them later calls ``wire`` again."""
 
@@ -47,6 +48,7 @@ class System:
     deleverager: Deleverager | None = None
     close_queue: CloseQueue | None = None
     global_settlement: GlobalSettlement | None = None
+    carry: Carry | None = None
 
     @classmethod
     def build(
@@ -100,6 +102,9 @@ class System:
         if self.hedge_manager is not None:
             twin.hedge_manager = _clone(self.hedge_manager)
             twin.hedge_manager.venues = [_clone(venue) for venue in self.hedge_manager.venues]
+        if self.carry is not None:
+            carry = twin.carry = _clone(self.carry)
+            carry.readings, carry.rates = dict(carry.readings), dict(carry.rates)
         if self.vault is not None:
             twin.vault = _clone(self.vault)
             twin.vault.balances = dict(self.vault.balances)
@@ -154,6 +159,9 @@ class System:
         if self.hedge_manager is not None:
             manager = self.hedge_manager
             manager.clearinghouse, manager.inventory, manager.oracle = clearinghouse, inventory, oracle
+            self.carry = self.carry or Carry(engine, manager, oracle)
+            carry = self.carry
+            carry.perp_engine, carry.hedge_manager, carry.oracle = engine, manager, oracle
             if self.vault is not None:
                 vault = self.vault
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
