@@ -9,10 +9,10 @@ import click
 
 from ballast.cli import Failure, Session, connected
 from ballast.keeper import Keeper, Policy, no_trade_band
-from ballast.keeper.act import FeePolicy
 from ballast.keeper.decide import decide
 from ballast.keeper.journal import Journal, JournalInUse, WrongChain
 from ballast.keeper.observe import Book, Observer
+from ballast.keeper.outbox import FeePolicy
 from ballast.keeper.service import Metrics, Service, Step
 from ballast.keeper.show import action_row, state_rows
 

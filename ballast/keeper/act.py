@@ -1,6 +1,7 @@
-"""Sends what was decided: simulated first, one at a time, one owner of the nonce, fees raised within bounds.
+"""Carries out what was decided: each action simulated first, one at a time, through the Outbox.
 
-Nothing new is sent while an earlier transaction is undecided, so the journal always knows what the next nonce is for.
+The simulation runs on the pending block where the node has one, so that an occasion that somebody else's transaction
+is about to use up is left alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Literal
 from ballast.chain import Chain, Receipt, Reverted, Tx, address_of
 from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
 from ballast.keeper.backstop import execution, liquidation
-from ballast.keeper.journal import Entry, Journal
+from ballast.keeper.journal import Journal
 from ballast.keeper.observe import System
+from ballast.keeper.outbox import FeePolicy, Outbox, Relay
 from ballast.keeper.state import (
     Action,
     ClaimProfits,
@@ -37,17 +39,8 @@ from ballast.keeper.state import (
 
 KEPT = 0.9  # [fraction of the reward expected] for which a position is still taken over
 
+CONFIRMATIONS = 3  # [blocks] on top of a receipt's that make it final
 Ending = Literal["done", "failed", "refused", "used", "pending"]
-
-
-@dataclass(frozen=True, slots=True)
-class FeePolicy:
-    """How much inclusion may cost."""
-
-    cap: int = 500 * 10**9  # [wei per gas] never offered more
-    bump: float = 1.25  # nodes want at least 1.1 to replace a transaction
-    bumps: int = 4
-    patience: float = 20.0  # [s] before each bump
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +57,23 @@ class Actor:
     """Executes actions for one sender."""
 
     def __init__(
-        self, chain: Chain, system: System, sender: str, journal: Journal, fees: FeePolicy | None = None
+        self,
+        chain: Chain,
+        system: System,
+        sender: str,
+        journal: Journal,
+        fees: FeePolicy | None = None,
+        relay: Relay | None = None,
+        confirmations: int = CONFIRMATIONS,
     ) -> None:
         self.chain = chain
         self.system = system
         self.sender = address_of(sender)
         self.journal = journal
         self.fees = fees or FeePolicy()
+        self.outbox: Outbox | None = None  # in process a transaction is included or refused at once
+        if isinstance(chain, RpcChain):
+            self.outbox = Outbox(chain, self.sender, journal, self.fees, relay, confirmations)
         journal.bind(f"chain {chain.chain_id}, vault {system.vault.address}, sender {self.sender}")
 
     def tx(self, action: Action) -> Tx:
@@ -117,7 +120,7 @@ class Actor:
         """Why the action would fail now, if it would; or why it is not what was decided on."""
         tx = self.tx(action)
         try:
-            answer = self.chain.read(tx)
+            answer = self._read(tx)
         except Reverted as error:
             return error
         if isinstance(action, Liquidate) and action.closing.taken:
@@ -139,10 +142,21 @@ class Actor:
 
     def recover(self) -> bool:
         """Decide what became of attempts of unknown outcome; False while one is still in the pool."""
-        decided = [self._recover(entry) for entry in self.journal.pending()]
-        return all(decided)
+        if self.outbox is not None:
+            return self.outbox.recover()
+        for entry in self.journal.pending():
+            self.journal.resolve(entry.id, "dropped", reason="the process ended before it was sent")
+        return True
 
     # ---- internal
+
+    def _read(self, tx: Tx) -> bytes:
+        if isinstance(self.chain, RpcChain):
+            try:
+                return self.chain.read(tx, "pending")
+            except RpcError:  # not every node makes a pending block
+                pass
+        return self.chain.read(tx)
 
     def _carry_out(self, action: Action) -> Result:
         if self.journal.is_used(action.key):
@@ -150,102 +164,30 @@ class Actor:
         refusal = self.simulate(action)
         if refusal is not None:
             return Result(action, "refused", str(refusal))
-        tx = self.tx(action)
-        assert tx.to is not None
-        chain = self.chain
-        nonce = chain.nonce(self.sender, "latest") if isinstance(chain, RpcChain) else 0
-        entry = self.journal.begin(action, tx.to, tx.data, nonce)
-        if entry is None:
-            return Result(action, "used")
         try:
-            receipt = self._send(chain, tx, nonce, entry) if isinstance(chain, RpcChain) else chain.transact(tx)
-        except Reverted as error:
-            self.journal.resolve(entry, "failed", reason=str(error))
-            return Result(action, "failed", str(error))
-        except RpcError as error:
-            # refused at the door: nothing is in the pool
-            self.journal.resolve(entry, "dropped", reason=str(error))
+            receipt = self._transact(action, self.tx(action))
+        except (Reverted, RpcError) as error:
             return Result(action, "failed", str(error))
         except NotIncluded as error:
             return Result(action, "pending", error.tx_hash)
-        self._close(entry, receipt)
+        if receipt is None:
+            return Result(action, "used")
         if receipt.error is not None:
             return Result(action, "failed", str(receipt.error), receipt)
         return Result(action, "done", "", receipt)
 
-    def _send(self, chain: RpcChain, tx: Tx, nonce: int, entry: int, earlier: tuple[str, ...] = ()) -> Receipt:
-        """Submit, wait, and replace with a higher fee while it is not included."""
-        max_fee, tip = chain.fees()
-        if earlier:  # a replacement from the start
-            max_fee, tip = self._bumped(max_fee), self._bumped(tip)
-        hashes = list(earlier)
-        for attempt in range(self.fees.bumps + 1):
-            if attempt:
-                max_fee, tip = self._bumped(max_fee), self._bumped(tip)
-            offer = min(max_fee, self.fees.cap)
-            try:
-                tx_hash = chain.submit(
-                    Tx(tx.to, tx.data, tx.sender, tx.value, tx.function, tx.gas, nonce, offer, min(tip, offer))
-                )
-            except RpcError:
-                # a mined twin makes the nonce too low; an offer at the cap cannot replace itself
-                if not hashes:
-                    raise
-            else:
-                hashes.append(tx_hash)
-                self.journal.sent(entry, tx_hash)
-            receipt = self._await(chain, tx, hashes)
-            if receipt is not None:
-                return receipt
-        raise NotIncluded(hashes[-1])
-
-    def _bumped(self, fee: int) -> int:
-        return int(fee * self.fees.bump) + 1
-
-    def _await(self, chain: RpcChain, tx: Tx, hashes: list[str]) -> Receipt | None:
-        """The receipt of whichever of several transactions with one nonce was included."""
+    def _transact(self, action: Action, tx: Tx) -> Receipt | None:
+        """The receipt; None when the occasion has been used."""
+        if self.outbox is not None:
+            return self.outbox.send(action, tx)
+        assert tx.to is not None
+        entry = self.journal.begin(action, tx.to, tx.data, 0, self.chain.number)
+        if entry is None:
+            return None
         try:
-            return chain.wait(hashes[-1], tx, self.fees.patience)
-        except NotIncluded:
-            pass
-        for tx_hash in reversed(hashes[:-1]):
-            if chain.request("eth_getTransactionReceipt", tx_hash) is not None:
-                return chain.wait(tx_hash, tx, self.fees.patience)
-        return None
-
-    def _recover(self, entry: Entry) -> bool:
-        chain = self.chain
-        if not isinstance(chain, RpcChain):
-            self.journal.resolve(entry.id, "dropped", reason="the process ended before it was sent")
-            return True
-        tx = Tx(entry.target, entry.data, self.sender)
-        for tx_hash in entry.hashes:
-            if chain.request("eth_getTransactionReceipt", tx_hash) is not None:
-                self._close(entry.id, chain.wait(tx_hash, tx))
-                return True
-        if chain.nonce(self.sender, "latest") > entry.nonce:
-            # mined, under a hash that was never written down
-            self.journal.resolve(entry.id, "done", reason="nonce used; hash unknown")
-            return True
-        if not entry.hashes and chain.nonce(self.sender, "pending") <= entry.nonce:
-            self.journal.resolve(entry.id, "dropped", reason="never reached the node")
-            return True
-        try:
-            receipt = self._send(chain, tx, entry.nonce, entry.id, entry.hashes or ("0x" + "00" * 32,))
-        except NotIncluded:
-            return False
-        except (Reverted, RpcError) as error:
-            # it would fail now, so it need not be pushed; the nonce decides later
-            self.journal.resolve(entry.id, "dropped", reason=str(error))
-            return chain.nonce(self.sender, "pending") <= entry.nonce
-        self._close(entry.id, receipt)
-        return True
-
-    def _close(self, entry: int, receipt: Receipt) -> None:
-        self.journal.resolve(
-            entry,
-            "done" if receipt.status else "failed",
-            block=receipt.block_number,
-            gas_used=receipt.gas_used,
-            reason=None if receipt.error is None else str(receipt.error),
-        )
+            receipt = self.chain.transact(tx)
+        except Reverted as error:
+            self.journal.resolve(entry, "failed", reason=str(error))
+            raise
+        self.journal.resolve(entry, "done", receipt, final=True)
+        return receipt

@@ -14,10 +14,11 @@ import structlog
 
 from ballast.chain import Chain
 from ballast.chain.rpc import RpcError
-from ballast.keeper.act import Actor, FeePolicy, Result
+from ballast.keeper.act import CONFIRMATIONS, Actor, Result
 from ballast.keeper.decide import decide
 from ballast.keeper.journal import Journal
 from ballast.keeper.observe import Observer, System
+from ballast.keeper.outbox import FeePolicy, Relay
 from ballast.keeper.policy import Policy
 from ballast.keeper.state import Action, State
 
@@ -45,11 +46,13 @@ class Keeper:
         policy: Policy | None = None,
         journal: Journal | None = None,
         fees: FeePolicy | None = None,
+        relay: Relay | None = None,
+        confirmations: int = CONFIRMATIONS,
     ) -> None:
         self.chain = chain
         self.policy = policy or Policy()
         self.journal = journal or Journal()
-        self.actor = Actor(chain, system, sender, self.journal, fees)
+        self.actor = Actor(chain, system, sender, self.journal, fees, relay, confirmations)
         book = self.journal.load_book()
         self.observer = Observer(
             chain, system, book, sender=sender, take=self.policy.take, wind_down=self.policy.wind_down

@@ -6,27 +6,26 @@ import time
 import pytest
 
 from ballast.keeper import Keeper
-from ballast.keeper.act import FeePolicy
 from ballast.keeper.journal import Journal
+from ballast.keeper.outbox import FeePolicy
 from ballast.keeper.service import Metrics, Service
 from ballast.keeper.state import Rebalance
-from ballast.system import deploy_system
+from tests.integration.keeper_world import built, undone
 
 pytestmark = pytest.mark.anvil
 
 QUICK = FeePolicy(patience=0.1, bumps=2)
 
 
+@pytest.fixture(scope="module")
+def world(anvil_node):
+    return built(anvil_node.chain())
+
+
 @pytest.fixture
-def sandbox(anvil_chain):
-    """A vault of 10m, short 2,000 ETH: the keeper has something to do."""
-    system = deploy_system(anvil_chain)
-    system.deposit(anvil_chain.accounts[1], 10_000_000)
-    system.add_margin(anvil_chain.accounts[2], 1_000_000)
-    system.trade(anvil_chain.accounts[2], "ETH", 2_000)
-    system.warp(60)
-    yield system
-    anvil_chain.request("evm_setAutomine", True)
+def sandbox(world):
+    with undone(world) as system:
+        yield system
 
 
 @pytest.fixture
@@ -67,10 +66,14 @@ def test_stuck_transaction_is_replaced_within_bounds_and_settled_after_restart(s
     chain.request("evm_setAutomine", False)
     (result,) = first.step().results
     assert result.ending == "pending"
+    for _ in range(2 * QUICK.bumps):
+        time.sleep(QUICK.patience)
+        assert first.step().results == ()
     (entry,) = first.journal.pending()
+    offers = [int(chain.request("eth_getTransactionByHash", h)["maxFeePerGas"], 16) for h in entry.hashes[-1:]]
     assert len(entry.hashes) == 1 + QUICK.bumps
-    fees = [int(chain.request("eth_getTransactionByHash", h)["maxFeePerGas"], 16) for h in entry.hashes[-1:]]
-    assert fees[0] <= QUICK.cap
+    assert offers == [entry.offer.max_fee]
+    assert entry.offer.max_fee <= QUICK.cap
     first.journal.close()
 
     second = start(sandbox, path)
@@ -127,6 +130,7 @@ def test_crash_between_sending_and_noting_the_hash_in_a_full_pool_replaces_it(sa
     first.journal.close()
 
     second = start(sandbox, path)
+    time.sleep(QUICK.patience)
     assert not second.actor.recover()
     chain.request("evm_mine")
     chain.request("evm_setAutomine", True)

@@ -1,12 +1,23 @@
 """The keeper's memory: one live attempt per occasion, durable, one process at a time."""
 
+import sqlite3
+
 import pytest
 
+from ballast.chain import Receipt, RevmChain, Tx
 from ballast.keeper.journal import Journal, JournalInUse, WrongChain
 from ballast.keeper.observe import Book
 from ballast.keeper.state import Poke, SyncAll
 
 VENUE = "0x" + "aa" * 20
+
+
+def included(block, status=1):
+    """A receipt of a block."""
+    return Receipt(
+        RevmChain(), Tx(VENUE, b"", VENUE), status=status, gas_used=21_000, logs=[], block_number=block, timestamp=0,
+        output=b"", tx_hash=f"0x{block}", block_hash=f"0x{block}{block}", gas_price=7,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -44,9 +55,63 @@ def test_journal_survives_a_restart(path):
         assert (pending.key, pending.nonce, pending.data, pending.outcome) == ("poke:a", 5, b"\x01\x02", "sent")
         assert pending.hashes == ("0x01", "0x02")
         assert journal.load_book() == book
-        journal.resolve(entry, "done", block=9, gas_used=21_000)
+        journal.resolve(entry, "done", included(9))
         assert journal.pending() == []
         assert journal.is_used("poke:a")
+
+
+def test_outcome_is_shallow_until_it_is_final_and_may_be_reopened():
+    journal = Journal()
+    entry = journal.begin(SyncAll("sync:1"), VENUE, b"", 3)
+    journal.resolve(entry, "done", included(9))
+    (shallow,) = journal.shallow()
+    assert (shallow.tx_hash, shallow.block, shallow.block_hash) == ("0x9", 9, "0x99")
+    assert (shallow.gas_used, shallow.gas_price) == (21_000, 7)
+    journal.reopen(entry)
+    (again,) = journal.pending()
+    assert (again.outcome, again.block) == ("sent", None)
+    assert journal.is_used("sync:1")
+    journal.resolve(entry, "done", included(10))
+    journal.finalise(entry)
+    assert journal.shallow() == journal.pending() == []
+
+
+def test_reopened_failure_keeps_its_nonce_and_not_its_occasion():
+    journal = Journal()
+    entry = journal.begin(SyncAll("sync:1"), VENUE, b"", 3)
+    journal.resolve(entry, "failed", included(9, status=0))
+    journal.reopen(entry)
+    assert [waiting.outcome for waiting in journal.pending()] == ["cancelling"]
+    assert not journal.is_used("sync:1")
+
+
+def test_pending_is_in_the_order_of_nonces():
+    journal = Journal()
+    later = journal.begin(SyncAll("sync:1"), VENUE, b"", 4)
+    earlier = journal.begin(SyncAll("sync:2"), VENUE, b"", 3)
+    assert [entry.id for entry in journal.pending()] == [earlier, later]
+
+
+def test_transaction_that_fails_leaves_nothing():
+    journal = Journal()
+    entry = journal.begin(SyncAll("sync:1"), VENUE, b"", 4)
+
+    def dies():
+        with journal.transaction():
+            journal.resolve(entry, "done")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        dies()
+    assert [entry.outcome for entry in journal.entries()] == ["sending"]
+
+
+def test_journal_of_another_version_is_refused(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        other.execute("create table actions (id integer primary key)")
+    with pytest.raises(WrongChain, match="journal of version 0 of the keeper"):
+        Journal(path)
 
 
 def test_journal_of_another_chain_is_refused(path):
