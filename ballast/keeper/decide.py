@@ -5,7 +5,7 @@ How large hedges are, and where: hedging.py. Here: everything else, and the orde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import copysign, inf, sqrt
 
 from ballast.keeper import hedging
@@ -26,6 +26,7 @@ from ballast.keeper.state import (
     Nominate,
     Poke,
     ProcessEpoch,
+    Rebalance,
     Recall,
     Refresh,
     Settle,
@@ -43,7 +44,11 @@ _MOST = 1e6  # of a factor of a score, contracts/clearing/Deleverager.vy
 _BATCH = 32  # accounts in one transaction: OptionEngine takes 64, GlobalSettlement as many as these
 
 
-def decide(state: State, policy: Policy) -> list[Action]:
+Hedger = Callable[[State, Policy, set[int]], list[Rebalance]]
+"""What chooses hedges in all but some markets: hedging.py, or strategies.py to compare it with."""
+
+
+def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> list[Action]:
     """Everything worth doing now, most urgent first."""
     if state.ending is not None:
         return _end(state, state.ending, policy)
@@ -70,7 +75,7 @@ def decide(state: State, policy: Policy) -> list[Action]:
         moving |= {action.market for action in winners if isinstance(action, Deleverage)}
         moving |= {action.market for action in closes} | {action.market for action in refreshes}
         moving |= {state.venue(action.venue).market for action in unwinds}
-        actions += hedging.hedges(state, policy, moving)
+        actions += hedger(state, policy, moving)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
     return actions

@@ -10,8 +10,9 @@ cost grows with size, so J has one hump; its top is the size. pi = phi (the defa
 itself where nothing is saved by carry, and bounds what the last unit costs as well as the average; where carry is
 saved, the rule is kept besides.
 
-Several venues. Each is sized on what the others leave, in turn, until nothing moves: the same last unit everywhere, and
-no venue that does not earn its own gas. Venues that trade in one pool share its depth.
+Several venues. In the order of what a first unit costs, each is sized on what the others leave, until nothing moves:
+the same last unit everywhere. A venue without which all of it is worth more, because of its gas, is left out. Venues
+that trade in one pool share its depth.
 
 No-trade band. Where U is lambda (D sigma)^2 h / 2E and impact is small, J's slope at n = 0 is positive only beyond
 
@@ -23,7 +24,7 @@ narrows with volatility, and hedging ends at its inner edge D*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, sqrt
 
@@ -34,10 +35,10 @@ from ballast.keeper.state import Lender, Market, Rebalance, Route, State, Unwind
 _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 12  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
-_REFINE = 24  # golden sections that find its top
+_REFINE = 18  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
 _ROUNDS = 4  # in which venues are sized on what the others leave
-_SETTLED = 1e-3  # [fraction] change of every size below which they are done
+_SETTLED = 3e-3  # [fraction] change of every size below which they are done
 _STRICT = 100.0  # of what the rule leaves: by far more than carry is worth
 _GROWTH = 1e-5  # [fraction] of a debt until the next block, when all of it is closed
 _HEALTHY = 1.01  # of the floor that health has to be above for more to be borrowed
@@ -54,6 +55,7 @@ class Plan:
     fall: float
     cost: float
     reward: float
+    carry: float  # [quote] over the horizon of U; < 0: saved
     put_in: float  # [quote] LP cash that the venue takes; < 0: that comes back
 
 
@@ -64,26 +66,100 @@ def hedges(state: State, policy: Policy, moving: set[int]) -> list[Rebalance]:
     """
     free = [venue for venue in state.venues if venue.market not in moving]
     alone = [plan for venue in free if (plan := best_hedge(state, venue, policy)) is not None]
-    chosen = {plan.venue.id: plan for plan in sorted(alone, key=lambda plan: -plan.worth)}
-    for _ in range(_ROUNDS if len(chosen) > 1 else 0):
-        settled = True
-        for number, plan in list(chosen.items()):
-            seen = _after(state, [other for key, other in chosen.items() if key != number])
-            again = best_hedge(seen, seen.venue(number), policy)
-            settled = settled and again is not None and abs(again.size - plan.size) <= _SETTLED * abs(plan.size)
-            if again is None:
-                del chosen[number]
-            else:
-                chosen[number] = again
-        if settled:
-            break
-    actions, seen = [], state
-    for number, plan in chosen.items():
-        found = _sized(seen, seen.venue(number), plan, policy)
-        if found is not None:
-            actions.append(_rebalance(seen, found, policy))
-            seen = _after(seen, [found])
+    order = [plan.venue.id for plan in sorted(alone, key=lambda plan: _first_unit(state, plan, policy))]
+    plans = _together(state, order, (), policy)
+    for number in reversed(order):
+        rest = [plan for plan in plans if plan.venue.id != number]
+        markets = {plan.venue.market for plan in rest}
+        if len(rest) < len(plans) and state.venue(number).market in markets:
+            without = _together(state, [plan.venue.id for plan in rest], rest, policy)
+            plans = max(plans, without, key=lambda found: sum(plan.worth for plan in found))
+    actions: list[Rebalance] = []
+    for plan in plans:
+        actions.append(rebalance(state, plan, policy))
+        state = after(state, [plan])
     return actions
+
+
+def _together(state: State, order: Sequence[int], begun: Sequence[Plan], policy: Policy) -> list[Plan]:
+    """What is worth most at some venues together, as it is then judged one after the other; found from a beginning."""
+    chosen = {plan.venue.id: plan for plan in begun}
+    for _ in range(_ROUNDS):
+        before = {number: plan.size for number, plan in chosen.items()}
+        for number in order:
+            seen = after(state, [plan for other, plan in chosen.items() if other != number])
+            plan = best_hedge(seen, seen.venue(number), policy)
+            chosen.pop(number, None)
+            if plan is not None:
+                chosen[number] = plan
+        if len(order) == 1 or all(
+            number in before and abs(plan.size - before[number]) <= _SETTLED * abs(plan.size)
+            for number, plan in chosen.items()
+        ):
+            break
+    plans = []
+    for number in order:
+        found = sized(state, state.venue(number), chosen[number].size, policy) if number in chosen else None
+        if found is not None and _pays(state, found, policy):
+            plans.append(found)
+            state = after(state, [found])
+    return plans
+
+
+def _first_unit(state: State, plan: Plan, policy: Policy) -> float:
+    """[quote per base] What a plan costs where it begins."""
+    part = plan.size / 100
+    market = market_of(state, plan.venue)
+    judge = _judge(state, plan.venue, market, policy, potential_of(state, market.id))
+    _, _, cost, reward, carry, _ = judge(plan.route, part)
+    return (cost + reward + carry) / abs(part)
+
+
+def sized(state: State, venue: Venue, size: float, policy: Policy) -> Plan | None:
+    """The hedge of a size [base] at a venue, cut to what there is room for, whether it pays or not."""
+    market, direction = market_of(state, venue), 1.0 if size > 0 else -1.0
+    route = route_taken(venue, size)
+    if route is None or venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
+        return None
+    size = direction * min(abs(size), _room(state, venue, market, route, direction))
+    if size == 0.0 or route_taken(venue, size) != route:
+        return None
+    return _plan(venue, _judge(state, venue, market, policy, potential_of(state, market.id)), size)
+
+
+def after(state: State, plans: list[Plan]) -> State:
+    """The state that hedges leave: delta, LP cash, and pools, whoever trades in them."""
+    for plan in plans:
+        pool = plan.route.pool
+        state = replace(state.moved(plan.venue.market, plan.size), lp_cash=state.lp_cash - plan.put_in)
+        if pool:
+            venues = (
+                replace(venue, routes=tuple(r.after(plan.size) if r.pool == pool else r for r in venue.routes))
+                for venue in state.venues
+            )
+            state = replace(state, venues=tuple(venues))
+    return state
+
+
+def rebalance(state: State, plan: Plan, policy: Policy) -> Rebalance:
+    """The action of a plan; one that closes all but dust closes all."""
+    venue = plan.venue
+    size_wad, held = int(plan.size * 1e18), abs(venue.exposure_wad)
+    if abs(size_wad) > held * (1 - 1e-6) and (plan.size > 0) == (venue.lender is not None):
+        grown = 0 if venue.lender is None or venue.paused else int(held * _GROWTH)
+        size_wad = held + grown if plan.size > 0 else -held
+    slack = policy.slippage if plan.size > 0 else -policy.slippage
+    limit = average_price(plan.route, plan.size) * (1 + slack)
+    return Rebalance(
+        venue=venue.id,
+        market=venue.market,
+        size_wad=size_wad,
+        limit_wad=int(limit * 1e18),
+        key=f"rebalance:{venue.id}:{venue.traded_at}:{state.block}",
+        expected_fall=plan.fall,
+        expected_cost=plan.cost,
+        expected_reward=plan.reward,
+    )
 
 
 def best_hedge(state: State, venue: Venue, policy: Policy) -> Plan | None:
@@ -93,21 +169,22 @@ def best_hedge(state: State, venue: Venue, policy: Policy) -> Plan | None:
         return None
     potential = potential_of(state, market.id)
     direction = _direction(market, potential)
-    best: Plan | None = None
-    for route in venue.routes if direction else ():
-        most = _room(state, venue, market, route, direction)
-        if most <= 0.0:
-            continue
-        judge = _judge(state, venue, market, route, policy, potential)
-        size = direction * _top(lambda n, judge=judge: judge(direction * n).worth, most)  # type: ignore[misc]
-        plan = judge(size)
-        if (
-            route_taken(venue, size) == route
-            and _pays(state, plan, policy)
-            and (best is None or plan.worth > best.worth)
-        ):
-            best = plan
-    return best
+    rooms = {
+        route.index: room
+        for route in venue.routes
+        if direction and (room := _room(state, venue, market, route, direction)) > 0.0
+    }
+    if not rooms:
+        return None
+    judge = _judge(state, venue, market, policy, potential)
+
+    def worth(amount: float) -> float:
+        route = route_taken(venue, direction * amount)
+        return judge(route, direction * amount)[0] if route and amount <= rooms.get(route.index, 0.0) else -inf
+
+    amount = _top(worth, sorted(rooms.values()))
+    plan = None if worth(amount) == -inf else _plan(venue, judge, direction * amount)
+    return plan if plan is not None and _pays(state, plan, policy) else None
 
 
 def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
@@ -121,7 +198,7 @@ def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
         return None
     payable = max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
     most = min(_depth(venue, market, route, 1.0), payable)
-    if most * market.price < policy.lending_gas * state.gas_price or most <= 0.0:
+    if min(wanted, most) * market.price < max(policy.lending_gas * state.gas_price, policy.min_saving):
         return None
     # all of it, whatever it has grown to by then, if there is room for more than it
     units = int(2 * lender.strain_wad if wanted <= _ROOM * most else _ROOM * most * 1e18)
@@ -201,9 +278,15 @@ def measured_cost(route: Route, price: float, size: float, haircut: float = 0.0,
 
 
 def route_taken(venue: Venue, size: float) -> Route | None:
-    """The route that the venue itself will choose for a size: the one with the best price."""
-    worst_first = sorted(venue.routes, key=lambda route: average_price(route, size), reverse=size > 0)
-    return worst_first[-1] if worst_first else None
+    """The route that the venue itself will choose for a size: the one with the best price, of equals the first."""
+    best, best_price = None, inf
+    for route in venue.routes:
+        price = average_price(route, size)
+        if size < 0:
+            price = -price
+        if price < best_price:
+            best, best_price = route, price
+    return best
 
 
 def price_of_risk(state: State, policy: Policy) -> float:
@@ -212,18 +295,19 @@ def price_of_risk(state: State, policy: Policy) -> float:
     return phi if policy.price_of_risk is None else min(policy.price_of_risk, phi)
 
 
-def _judge(
-    state: State, venue: Venue, market: Market, route: Route, policy: Policy, potential: Callable[[float], float]
-) -> Callable[[float], Plan]:
+Judge = Callable[[Route, float], tuple[float, float, float, float, float, float]]
+"""What `Plan` says of a size [base] on a route, from `worth` on [quote]."""
+
+
+def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential: Callable[[float], float]) -> Judge:
     rule, lender, price = state.rule, venue.lender, market.price
     pi = price_of_risk(state, policy)
     now = potential(0.0)
     base = min(now, state.opening) if state.opened_at == state.now else now
     excess = max(0.0, state.reserve - base)
-    # [quote per base] sold
-    carry = lender.carry * state.weights.horizon * price if lender else 0.0
+    per_base = lender.carry * state.weights.horizon * price if lender else 0.0  # [quote] sold
 
-    def judge(size: float) -> Plan:
+    def judge(route: Route, size: float) -> tuple[float, float, float, float, float, float]:
         after = potential(size)
         fall = max(0.0, base - after)
         average = average_price(route, size)
@@ -231,11 +315,16 @@ def _judge(
         cost = measured_cost(route, price, size, venue.haircut, put_in)
         freed = max(0.0, max(0.0, state.reserve - after) - excess)
         reward = max(rule.eta * max(0.0, freed - cost), rule.size_reward * abs(size) * price)
-        spent = cost + reward + rule.gas
-        worth = min(pi * fall - spent + size * carry, _STRICT * (rule.phi * fall - spent))
-        return Plan(venue, route, size, worth, fall, cost, reward, put_in)
+        spent, carry = cost + reward + rule.gas, -size * per_base
+        worth = min(pi * fall - spent - carry, _STRICT * (rule.phi * fall - spent))
+        return worth, fall, cost, reward, carry, put_in
 
     return judge
+
+
+def _plan(venue: Venue, judge: Judge, size: float) -> Plan | None:
+    route = route_taken(venue, size)
+    return None if route is None else Plan(venue, route, size, *judge(route, size))
 
 
 def _put_in(lender: Lender, size: float, average: float, price: float) -> float:
@@ -255,34 +344,6 @@ def _direction(market: Market, potential: Callable[[float], float]) -> float:
     step = 1e-6 * max(abs(market.delta), 1.0)
     slope = potential(step) - potential(-step)
     return -1.0 if slope > 0 else 1.0 if slope < 0 else 0.0
-
-
-def _sized(seen: State, venue: Venue, plan: Plan, policy: Policy) -> Plan | None:
-    """A plan of before, cut to what there is room for now, if it still pays."""
-    market = market_of(seen, venue)
-    route = route_taken(venue, plan.size)
-    if route is None:
-        return None
-    direction = 1.0 if plan.size > 0 else -1.0
-    size = direction * min(abs(plan.size), _room(seen, venue, market, route, direction))
-    if size == 0.0 or route_taken(venue, size) != route:
-        return None
-    found = _judge(seen, venue, market, route, policy, potential_of(seen, market.id))(size)
-    return found if _pays(seen, found, policy) else None
-
-
-def _after(state: State, plans: list[Plan]) -> State:
-    """The state that hedges leave: delta, LP cash, and pools, whoever trades in them."""
-    for plan in plans:
-        pool = plan.route.pool
-        state = replace(state.moved(plan.venue.market, plan.size), lp_cash=state.lp_cash - plan.put_in)
-        if pool:
-            venues = (
-                replace(venue, routes=tuple(r.after(plan.size) if r.pool == pool else r for r in venue.routes))
-                for venue in state.venues
-            )
-            state = replace(state, venues=tuple(venues))
-    return state
 
 
 def _least(potential: Callable[[float], float], reach: float) -> float:
@@ -385,37 +446,14 @@ def _holdable(state: State, venue: Venue, market: Market, route: Route, directio
     return min(venue.cap + venue.exposure, lender.lendable, lender.affordable(cash, market.price))
 
 
-# ---- internal
-
-
-def _rebalance(state: State, plan: Plan, policy: Policy) -> Rebalance:
-    """The action of a plan; one that closes all but dust closes all."""
-    venue = plan.venue
-    size_wad, held = int(plan.size * 1e18), abs(venue.exposure_wad)
-    if abs(size_wad) > held * (1 - 1e-6) and (plan.size > 0) == (venue.lender is not None):
-        grown = 0 if venue.lender is None or venue.paused else int(held * _GROWTH)
-        size_wad = held + grown if plan.size > 0 else -held
-    slack = policy.slippage if plan.size > 0 else -policy.slippage
-    limit = average_price(plan.route, plan.size) * (1 + slack)
-    return Rebalance(
-        venue=venue.id,
-        market=venue.market,
-        size_wad=size_wad,
-        limit_wad=int(limit * 1e18),
-        key=f"rebalance:{venue.id}:{venue.traded_at}:{state.block}",
-        expected_fall=plan.fall,
-        expected_cost=plan.cost,
-        expected_reward=plan.reward,
-    )
-
-
-def _top(worth: Callable[[float], float], most: float) -> float:
-    """Where a function with one hump is largest on (0, most]."""
-    grid = [most * (i + 1) / _GRID for i in range(_GRID)]
+def _top(worth: Callable[[float], float], rooms: Sequence[float]) -> float:
+    """Where a function with one hump is largest on (0, the last of the rooms]; it may end, or jump, at any of them."""
+    most = rooms[-1]
+    grid = sorted({*(most * (i + 1) / _GRID for i in range(_GRID)), *rooms})
     values = [worth(n) for n in grid]
-    peak = max(range(_GRID), key=values.__getitem__)
+    peak = max(range(len(grid)), key=values.__getitem__)
     low = grid[peak - 1] if peak > 0 else 0.0
-    high = grid[peak + 1] if peak + 1 < _GRID else most
+    high = grid[peak + 1] if peak + 1 < len(grid) else most
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = worth(left), worth(right)
     for _ in range(_REFINE):

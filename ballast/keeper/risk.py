@@ -33,20 +33,24 @@ def potential_of(state: State, market: int) -> Callable[[float], float]:
             loss += stressed_loss(m, 0.0)
     if moving is None:
         raise LookupError(f"no market {market}")
-    target = moving
-    per_base = target.price * target.sigma * root
-    ends = {w.c_lo, w.c_hi}
+    per_base = moving.price * moving.sigma * root
+    both_b, both_g = joint_b * joint_b, joint_g * joint_g
+    ends = [(1 - c, c, (1 - c * c) * gamma_squares + c * c * both_g) for c in {w.c_lo, w.c_hi}]
+    held = moving.delta
+    lines = [(shock * moving.price, pnl) for shock, pnl in zip(SPOT_SHOCKS, moving.stress, strict=False)] or [
+        (-0.5 * moving.price, 0.0), (0.5 * moving.price, 0.0)
+    ]  # fmt: skip
 
     def value(change: float) -> float:
         step = change * per_base
-        own = alone + step * (2 * own_a + step) + 2 * w.rho * own_b * step
+        own = alone + step * (2 * own_a + step + 2 * w.rho * own_b)
         a = joint_a + step
-        together = a * a + joint_b * joint_b + 2 * w.rho * a * joint_b
-        worst = max(
-            (1 - c) * own + c * together + (1 - c * c) * gamma_squares + c * c * joint_g * joint_g for c in ends
-        )
+        together = a * (a + 2 * w.rho * joint_b) + both_b
+        worst = max([apart * own + c * together + bent for apart, c, bent in ends])
+        delta = held + change
+        lost = -min([slope * delta + pnl for slope, pnl in lines])
         return inventory_term(max(worst, 0.0), state.capital, w) + utilization_term(
-            loss + stressed_loss(target, change), state.capital, w
+            loss + max(lost, 0.0), state.capital, w
         )
 
     return value

@@ -15,7 +15,8 @@ import structlog
 from ballast.chain import Chain
 from ballast.chain.rpc import RpcError
 from ballast.keeper.act import CONFIRMATIONS, Actor, Result
-from ballast.keeper.decide import decide
+from ballast.keeper.decide import Hedger, decide
+from ballast.keeper.hedging import hedges
 from ballast.keeper.journal import Journal
 from ballast.keeper.observe import Observer, System
 from ballast.keeper.outbox import FeePolicy, Relay
@@ -44,6 +45,7 @@ class Keeper:
         sender: str,
         *,
         policy: Policy | None = None,
+        hedger: Hedger = hedges,
         journal: Journal | None = None,
         fees: FeePolicy | None = None,
         relay: Relay | None = None,
@@ -51,6 +53,7 @@ class Keeper:
     ) -> None:
         self.chain = chain
         self.policy = policy or Policy()
+        self.hedger = hedger
         self.journal = journal or Journal()
         self.actor = Actor(chain, system, sender, self.journal, fees, relay, confirmations)
         book = self.journal.load_book()
@@ -65,7 +68,7 @@ class Keeper:
 
     def plan(self, state: State) -> list[Action]:
         """What is worth doing, without the occasions that are used up."""
-        return [action for action in decide(state, self.policy) if not self.journal.is_used(action.key)]
+        return [action for action in decide(state, self.policy, self.hedger) if not self.journal.is_used(action.key)]
 
     def carry_out(self, state: State, actions: Sequence[Action]) -> Step:
         """Act, and write down what has been seen."""

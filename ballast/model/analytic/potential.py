@@ -7,6 +7,7 @@ eigenvalue and finite-difference computations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def variance(a: Array, b: Array, g: Array, w: Weights) -> float:
 
 def inventory_term(var: float, capital: float, w: Weights) -> float:
     """I of docs/mechanism.md §1: quadratic up to s = kappa E, linear beyond [quote]."""
-    s = float(np.sqrt(var))
+    s = sqrt(var)
     if s <= w.knee * capital:
         return w.aversion * var / (2 * capital)
     return w.aversion * (w.knee * s - w.knee**2 * capital / 2)

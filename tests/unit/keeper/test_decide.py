@@ -226,7 +226,7 @@ def test_decide_two_venues_share_a_hedge_so_that_both_together_are_worth_most():
 def test_decide_venue_that_does_not_earn_its_own_gas_is_left_out():
     small = venue(id=1, turnover_left=20_000.0)
     worlds = [state(venues=(small, venue()), rule=replace(FREE, gas=gas)) for gas in (0.0, 30.0)]
-    assert [[action.venue for action in decide(world, POLICY)] for world in worlds] == [[0, 1], [0]]
+    assert [[action.venue for action in decide(world, POLICY)] for world in worlds] == [[1, 0], [0]]
 
 
 def test_route_after_a_trade_is_a_constant_product_less_the_fee():

@@ -11,6 +11,7 @@ from ballast.keeper.state import (
     Closing,
     Epoch,
     Leg,
+    Lender,
     Market,
     OptionLeg,
     OptionRule,
@@ -55,6 +56,25 @@ def holding(base: float, **changes: Any) -> Venue:
     wad = int(base * 10**18)
     given: dict[str, Any] = {
         "exposure_wad": wad, "reported_exposure_wad": wad, "equity": base * PRICE, "reported_equity": base * PRICE
+    }  # fmt: skip
+    return venue(**(given | changes))
+
+
+def lender(short: float = 0.0, **changes: Any) -> Lender:
+    """An Aave at which a health of 1.5 takes 1.875 of collateral, and the collateral of a short is just that."""
+    given: dict[str, Any] = {
+        "collateral": 1.875 * short * PRICE, "owed": short, "target": 1.875, "middle": 1.71875, "lendable": 50_000.0,
+        "payable": 1e8, "health": 1.5 if short else inf, "floor": 1.25,
+    }  # fmt: skip
+    return Lender(**(given | changes))
+
+
+def short_venue(short: float = 0.0, *, owes: dict[str, Any] | None = None, **changes: Any) -> Venue:
+    """A lending venue that is short so much base, as Inventory knows."""
+    wad, equity = -int(short * 10**18), 0.875 * short * PRICE
+    given: dict[str, Any] = {
+        "id": 1, "exposure_wad": wad, "reported_exposure_wad": wad, "equity": equity, "reported_equity": equity,
+        "lender": lender(short, **(owes or {})),
     }  # fmt: skip
     return venue(**(given | changes))
 
