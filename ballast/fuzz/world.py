@@ -34,7 +34,7 @@ from ballast.model.exact.fixed import WAD
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.global_settlement import GlobalSettlement
 from ballast.model.exact.hedge import Rule, VenueParams
-from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Venue
+from ballast.model.exact.hedge_manager import UNFILLED, HedgeManager, Prices, Venue, route_prices
 from ballast.model.exact.inventory import Fall, Inventory
 from ballast.model.exact.inventory import Params as InventoryParams
 from ballast.model.exact.option_book import OptionBook
@@ -333,23 +333,25 @@ class QuotedMarket:
         return Prices(spot, twap, fee)
 
     def buy(self, base_units: int, route: int) -> tuple[int, Prices]:
-        pool = self.pools[route]
-        return self._swap("quoteExactOutputSingle", pool.quote, pool.base, base_units, route)
+        return self._swap("quoteExactOutputSingle", base_units, route)
 
     def sell(self, base_units: int, route: int) -> tuple[int, Prices]:
-        pool = self.pools[route]
-        return self._swap("quoteExactInputSingle", pool.base, pool.quote, base_units, route)
+        return self._swap("quoteExactInputSingle", base_units, route)
 
-    def _swap(self, fn: str, paid: Contract, got: Contract, units: int, route: int) -> tuple[int, Prices]:
+    def _swap(self, fn: str, units: int, route: int) -> tuple[int, Prices]:
         """A swap does not move the average of its own block."""
-        pool = self.pools[route]
-        try:
-            answer = pool.uniswap.quoter.call(fn, (paid, got, units, pool.fee, 0))
-        except Reverted:
-            raise TwinReverted(UNFILLED) from None
-        spot = hedge.spot(answer[1], pool.base_is_token0, pool.base_decimals - pool.quote_decimals)
-        before = self.prices(route)
-        return int(answer[0]), Prices(spot, before.twap, before.fee)
+        quote, after = 0, {}
+        for tier, part in hedge.parts(route, units):
+            pool = self.pools[tier]
+            pair = (pool.quote, pool.base) if fn == "quoteExactOutputSingle" else (pool.base, pool.quote)
+            try:
+                answer = pool.uniswap.quoter.call(fn, (*pair, part, pool.fee, 0))
+            except Reverted:
+                raise TwinReverted(UNFILLED) from None
+            quote += int(answer[0])
+            spot = hedge.spot(answer[1], pool.base_is_token0, pool.base_decimals - pool.quote_decimals)
+            after[tier] = replace(self.prices(tier), spot=spot)
+        return quote, route_prices(route, after.__getitem__)
 
 
 def _told(contract: Contract, fn: str, *args: Any) -> Any:

@@ -45,9 +45,9 @@ exports: (
     pools.BASE,
     pools.BASE_IS_TOKEN0,
     pools.TWAP_WINDOW,
-    pools.best_route,
     pools.prices,
     pools.routes,
+    pools.spot,
 )
 
 interface Router:
@@ -253,6 +253,16 @@ def funding(size: int256, limit_price: uint256) -> uint256:
 
 @view
 @external
+def best_route(size: int256) -> uint256:
+    """
+    @notice The cheapest tier for this size. Never two: a second step at Aave costs more than a split saves.
+    @param  size [base, WAD]
+    """
+    return pools._best_route(size, False)
+
+
+@view
+@external
 def exposure() -> int256:
     """
     @return [base, WAD] base held less base owed
@@ -332,7 +342,7 @@ def _open(amount: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units] to sell"""
     assert not self._stopped(PAUSED | FROZEN), "venue: reserve stopped"
     self._limit_price = limit_price
-    brought: uint256 = pools._swap(route, convert(amount, int256), self)
+    brought: uint256 = pools._swap(route, amount, False, self)
     assert brought >= pools._least(amount, limit_price), "venue: not filled at the limit"
     assert (staticcall AAVE.getUserAccountData(self)).health >= FLOOR_HEALTH, "venue: health below the floor"
 
@@ -349,7 +359,7 @@ def _close(wanted: uint256, limit_price: uint256, route: uint256, recalled: bool
         assert wanted > ROUNDING, "venue: size too small"
         amount = wanted - ROUNDING
     self._most = pools._most(amount, limit_price)
-    pools._swap(route, -convert(amount, int256), self)
+    pools._swap(route, amount, True, self)
     self._free(recalled)
 
 

@@ -5,7 +5,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title  UniswapV3Venue: the hedge held as spot base bought on Uniswap v3
-@notice Long-only: it can hold base, not owe it. Swaps are with the pools themselves, on one of up to four fee tiers (pools.vy).
+@notice Long-only: it can hold base, not owe it. Swaps are with the pools themselves, on one or two of up to four fee tiers (pools.vy).
         Actors: HedgeManager alone may trade. Nobody, no role included, can move tokens out except through a swap whose proceeds
         land at the Clearinghouse.
         Invariants: nobody ever has an allowance; quote left over from a purchase returns to the Clearinghouse in the same call; `exposure` is the base really held, donations included, because that is what LPs own.
@@ -28,9 +28,9 @@ exports: (
     pools.BASE,
     pools.BASE_IS_TOKEN0,
     pools.TWAP_WINDOW,
-    pools.best_route,
     pools.prices,
     pools.routes,
+    pools.spot,
 )
 
 interface Router:
@@ -65,7 +65,7 @@ def __init__(hedge_manager: address, clearinghouse: address, base: address, rout
 @external
 def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     """
-    @notice Buys (size > 0) or sells base on one fee tier, all of it or nothing.
+    @notice Buys (size > 0) or sells base on a route, all of it or nothing.
     @dev    A purchase spends quote that the manager sent here just before; what the pool did not take goes back.
             A sale is paid by the pool straight to the Clearinghouse.
     @param  size [base, WAD] cut to whole token units, toward zero
@@ -135,6 +135,16 @@ def funding(size: int256, limit_price: uint256) -> uint256:
 
 @view
 @external
+def best_route(size: int256) -> uint256:
+    """
+    @notice The cheapest route for this size: a tier, or two of them (pools.vy).
+    @param  size [base, WAD]
+    """
+    return pools._best_route(size, True)
+
+
+@view
+@external
 def exposure() -> int256:
     """
     @return [base, WAD] base held
@@ -160,7 +170,7 @@ def _buy(amount: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units]"""
     assert amount != 0, "venue: size too small"
     self._most = min(pools._most(amount, limit_price), staticcall pools.QUOTE.balanceOf(self))
-    pools._swap(route, -convert(amount, int256), self)
+    pools._swap(route, amount, True, self)
 
 
 @internal
@@ -168,5 +178,5 @@ def _sell(amount: uint256, held: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units]"""
     assert amount != 0, "venue: size too small"
     assert amount <= held, "venue: not enough base"
-    brought: uint256 = pools._swap(route, convert(amount, int256), CLEARINGHOUSE)
+    brought: uint256 = pools._swap(route, amount, False, CLEARINGHOUSE)
     assert brought >= pools._least(amount, limit_price), "venue: not filled at the limit"

@@ -14,7 +14,7 @@ from math import floor, isqrt, log
 from ballast.chain.uniswap import Pool as RealPool
 from ballast.model.exact import hedge
 from ballast.model.exact.fixed import Reverted
-from ballast.model.exact.hedge_manager import Prices
+from ballast.model.exact.hedge_manager import Prices, route_prices
 
 PIPS = 10**6
 Q96 = 2**96
@@ -59,9 +59,9 @@ class Pool:
             self.fee * 10**12,
         )
 
-    def estimate(self, amount: int, buying: bool) -> int:
+    def depth(self) -> hedge.Depth:
         """What UniswapV3Venue chooses a tier by."""
-        return hedge.estimate(self.liquidity, self.sqrt_price, self.fee, self.base_is_token0, amount, buying)
+        return hedge.Depth.of(self.liquidity, self.sqrt_price, self.fee, self.base_is_token0)
 
     def buy(self, base: int, now: int) -> tuple[Pool, int]:
         """Exactly `base` units for quote; the pool after, and quote units paid."""
@@ -149,21 +149,23 @@ class Tiers:
         self.clock = clock  # the block's time [s]
 
     def best_route(self, size: int) -> int:
-        """The tier whose estimate is best, the first of equals."""
-        amount = abs(size) // self.base_scale
-        told = [(pool.estimate(amount, size > 0), route) for route, pool in enumerate(self.pools)]
-        usable = [(quote, route) for quote, route in told if quote != 0]
-        if not usable:
-            raise Reverted("venue: no liquidity")
-        return min(usable, key=lambda each: each[0] if size > 0 else -each[0])[1]
+        """As `pools.vy` chooses it."""
+        return hedge.best_route([pool.depth() for pool in self.pools], abs(size) // self.base_scale, size > 0)
 
     def prices(self, route: int) -> Prices:
-        return self.pools[route].prices(self.window, self.clock())
+        return route_prices(route, lambda tier: self.pools[tier].prices(self.window, self.clock()))
 
     def buy(self, base_units: int, route: int) -> tuple[int, Prices]:
-        self.pools[route], paid = self.pools[route].buy(base_units, self.clock())
-        return paid, self.prices(route)
+        return self._trade(Pool.buy, base_units, route)
 
     def sell(self, base_units: int, route: int) -> tuple[int, Prices]:
-        self.pools[route], got = self.pools[route].sell(base_units, self.clock())
-        return got, self.prices(route)
+        return self._trade(Pool.sell, base_units, route)
+
+    def _trade(
+        self, side: Callable[[Pool, int, int], tuple[Pool, int]], units: int, route: int
+    ) -> tuple[int, Prices]:  # fmt: skip
+        quote = 0
+        for tier, part in hedge.parts(route, units):
+            self.pools[tier], amount = side(self.pools[tier], part, self.clock())
+            quote += amount
+        return quote, self.prices(route)

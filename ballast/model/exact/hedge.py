@@ -1,11 +1,13 @@
 """The hedge rule and the Uniswap price arithmetic in integers, to the wei.
 
-Mirrors ``rule.vy``, ``ticks.vy`` and the accounting of ``HedgeManager.vy`` in ``contracts/hedge``.
+Mirrors ``rule.vy``, ``ticks.vy``, what ``pools.vy`` chooses, and the accounting of ``HedgeManager.vy``, all in
+``contracts/hedge``.
 What a venue did is an input: the twin judges measured results, it does not trade.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ballast.model.exact.fixed import (
@@ -26,6 +28,8 @@ from ballast.model.exact.oracle import wad_exp
 PIPS = 10**6
 DAY = 86_400
 MAX_ETA_BPS = 3_000
+SPLIT_GAIN = 50  # [1e-6]
+MAX_SPLIT = 2**96
 NO_LIMIT = 2**256 - 1
 
 LN_TICK_36 = 99995000333308335333166680951131  # ln(1.0001) * 1e36
@@ -326,23 +330,78 @@ def average(ticks: int, window: int, base_is_token0: bool, gap: int) -> int:
     return wad_exp(floor_div(exponent_36 + gap * LN_TEN_36, 10**18))
 
 
-# ---- UniswapV3Venue.vy
+# ---- pools.vy
 
 
-def estimate(
-    liquidity: int, sqrt_price_x96: int, fee_pips: int, base_is_token0: bool, amount: int, buying: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What a fee tier holds in range, seen as a constant product; ``pools.Depth``."""
+
+    liquidity: int
+    base: int  # [base token units]
+    quote: int  # [quote token units]
+    fee: int  # [1e-6]
+
+    @classmethod
+    def of(cls, liquidity: int, sqrt_price_x96: int, fee_pips: int, base_is_token0: bool) -> Depth:
+        """From what the pool says of itself."""
+        if liquidity == 0 or sqrt_price_x96 == 0:
+            return cls(0, 0, 0, fee_pips)
+        token0, token1 = (liquidity << 96) // sqrt_price_x96, liquidity * sqrt_price_x96 >> 96
+        return cls(liquidity, *((token0, token1) if base_is_token0 else (token1, token0)), fee_pips)
+
+
+def estimate(depth: Depth, amount: int, buying: bool) -> int:
     """Quote paid for or got from `amount` base if the range in force went on for ever [token units]; 0: cannot fill."""
-    if liquidity == 0 or sqrt_price_x96 == 0:
-        return 0
-    base, quote = (liquidity << 96) // sqrt_price_x96, liquidity * sqrt_price_x96 >> 96
-    if not base_is_token0:
-        base, quote = quote, base
-    kept = PIPS - fee_pips
+    kept = PIPS - depth.fee
     if buying:
-        if amount >= base:
+        if amount >= depth.base:
             return 0
-        paid = -(-quote * amount // (base - amount))
+        paid = -(-depth.quote * amount // (depth.base - amount))
         return -(-paid * PIPS // kept)
     net = amount * kept // PIPS
-    return quote * net // (base + net)
+    return depth.quote * net // (depth.base + net) if depth.base + net else 0
+
+
+def split_share(first: Depth, second: Depth, amount: int, buying: bool) -> int:
+    """What the second tier takes when both end at the same marginal price, fees included [bps]; 0: nothing."""
+    if max(first.liquidity, second.liquidity, first.base, second.base, amount) >= MAX_SPLIT:
+        return 0
+    if buying:
+        weight_1 = first.liquidity * (2 * PIPS - second.fee)
+        weight_2 = second.liquidity * (2 * PIPS - first.fee)
+        more, less = second.base * weight_1 + amount * weight_2, first.base * weight_2
+        divisor = weight_1 + weight_2
+    else:
+        weight_1 = first.liquidity * (2 * PIPS - first.fee)
+        weight_2 = second.liquidity * (2 * PIPS - second.fee)
+        more = weight_2 * (first.base * PIPS + amount * (PIPS - first.fee))
+        less = weight_1 * second.base * PIPS
+        divisor = weight_2 * (PIPS - first.fee) + weight_1 * (PIPS - second.fee)
+    return 0 if more <= less else min((more - less) // divisor * BPS // amount, BPS - 1)
+
+
+def best_route(depths: Sequence[Depth], amount: int, buying: bool, *, may_split: bool = True) -> int:
+    """The cheapest route for `amount` base [token units]: first | second << 8 | share << 16."""
+    side = -1 if buying else 1
+    quotes = {tier: quote for tier, depth in enumerate(depths) if (quote := estimate(depth, amount, buying)) != 0}
+    require(bool(quotes), "venue: no liquidity")
+    best = max(quotes, key=lambda tier: side * quotes[tier])
+    if not may_split:
+        return best
+    found, limit = best, quotes[best] + side * (quotes[best] * SPLIT_GAIN // PIPS)
+    for second, depth in enumerate(depths):
+        if second == best:
+            continue
+        share = split_share(depths[best], depth, amount, buying)
+        part = amount * share // BPS
+        of_second, of_first = estimate(depth, part, buying), estimate(depths[best], amount - part, buying)
+        if of_second and of_first and side * (of_first + of_second) > side * limit:
+            found, limit = best | second << 8 | share << 16, of_first + of_second
+    return found
+
+
+def parts(route: int, amount: int) -> list[tuple[int, int]]:
+    """Fee tiers of a route and what each trades of `amount`."""
+    second = amount * (route >> 16) // BPS
+    return [(route & 255, amount - second)] + ([(route >> 8 & 255, second)] if second else [])

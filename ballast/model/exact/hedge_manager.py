@@ -8,13 +8,13 @@ Not mirrored: roles, gas, and the packing of words. Venues that do not answer or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ballast.model.exact import hedge
 from ballast.model.exact.carry import Lending
-from ballast.model.exact.fixed import MAX_MARKETS, WAD, div_up, mul_down, mul_up, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, WAD, div_up, mul_down, mul_up, require
 from ballast.model.exact.hedge import NO_LIMIT, Holdings, Measured, Outcome, Rule, VenueParams, VenueState
 from ballast.model.exact.inventory import Fall
 from ballast.model.exact.oracle import Mark
@@ -36,6 +36,18 @@ class Prices:
     spot: int
     twap: int
     fee: int
+
+
+def route_prices(route: int, of_tier: Callable[[int], Prices]) -> Prices:
+    """What a venue on Uniswap says of a route: of two tiers the mean, and the spot farther from the average."""
+    share = route >> 16
+    first = of_tier(route & 255)
+    if share == 0:
+        return first
+    second = of_tier(route >> 8 & 255)
+    twap = (first.twap * (BPS - share) + second.twap * share) // BPS
+    fee = -(-(first.fee * (BPS - share) + second.fee * share) // BPS)
+    return Prices(max(first.spot, second.spot, key=lambda spot: abs(spot - twap)), twap, fee)
 
 
 class Market(Protocol):

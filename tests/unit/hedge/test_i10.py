@@ -91,6 +91,20 @@ def test_hedge_takes_the_tier_that_is_cheaper_for_its_size(chain: RevmChain) -> 
     assert outcome.cost < 9 * outcome.filled * 2_000 // 10_000
 
 
+def test_hedge_over_two_tiers_is_judged_as_one(chain: RevmChain) -> None:
+    w = build(chain)
+    add_uniswap(w, fees=(500, 3_000), base_depth=5_000 * WAD, band=10_000)
+    w.deposit_margin(4_000_000 * WAD, w.trader)
+    w.trade(4_500 * WAD)
+    w.next_block()
+    assert w.venue.best_route(150 * WAD) >> 16
+    outcome = hedge_checked(w, 150 * WAD).one("Rebalanced").outcome
+    assert outcome.filled == 150 * WAD == w.venue.exposure()
+    assert 20 * outcome.filled * 2_000 < 10_000 * outcome.cost  # impact, not the cheap tier's fee alone
+    assert w.quote.balanceOf(w.venue) == 0
+    assert w.quote.balanceOf(w.clearinghouse) == w.clearinghouse.buckets().total_units
+
+
 def test_hedge_in_the_wrong_direction_reverts(real: World) -> None:
     hedge_checked(real, 100 * WAD)
     real.next_block()

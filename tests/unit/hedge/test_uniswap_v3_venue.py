@@ -275,7 +275,7 @@ def test_best_route_is_the_one_uniswap_itself_fills_best(base_is_token0: bool, s
             s.quote.mint.send(s.venue, 10**11)
             simulated = s.pools[route].quote_in(s.base, size) if side < 0 else -_cost(s, route, size)
             results.append(simulated)
-        best = s.venue.best_route(side * size)
+        best = s.venue.best_route(side * size) & 255  # the tier that a split begins with
         assert results[best] == max(results)
         chosen.add(best)
     assert chosen == {0, 1}
@@ -290,10 +290,98 @@ def _cost(s: Stage, route: int, size: int) -> int:
 def test_route_estimate_equals_its_twin_and_execution_inside_the_range(stage: Stage) -> None:
     pool = stage.pools[0]
     slot, liquidity = pool.contract.slot0(), pool.contract.liquidity()
+    depth = hedge.Depth.of(liquidity, slot.sqrtPriceX96, 500, True)
     for size in (WAD, 10 * WAD, 100 * WAD):
-        assert abs(hedge.estimate(liquidity, slot.sqrtPriceX96, 500, True, size, True) - _cost(stage, 0, size)) <= 3
-        sold = pool.quote_in(stage.base, size)
-        assert abs(hedge.estimate(liquidity, slot.sqrtPriceX96, 500, True, size, False) - sold) <= 3
+        assert abs(hedge.estimate(depth, size, True) - _cost(stage, 0, size)) <= 3
+        assert abs(hedge.estimate(depth, size, False) - pool.quote_in(stage.base, size)) <= 3
+
+
+# ---- two tiers at once
+
+
+def depths(s: Stage) -> list[hedge.Depth]:
+    """What the venue sees of its tiers."""
+    return [
+        hedge.Depth.of(pool.contract.liquidity(), pool.contract.slot0().sqrtPriceX96, pool.fee, pool.base_is_token0)
+        for pool in s.pools
+    ]
+
+
+@pytest.mark.parametrize("shape", [(6, 18, True), (8, 6, False)])
+def test_split_ends_where_no_other_share_is_cheaper(shape: tuple[int, int, bool]) -> None:
+    """The contract chooses what its twin does, and among shares of whole basis points nothing beats its choice."""
+    s = build(*shape, fees=(3_000, 500, 10_000), depth=100)
+    s.pools[0].add_liquidity(
+        400 * 10 ** shape[1], 400 * 2_000 * 10 ** shape[0], lower_wad=PRICE * 8 // 10, upper_wad=PRICE * 12 // 10
+    )
+    found = depths(s)
+    splits = 0
+    for size in (WAD, 5 * WAD, 12 * WAD, 40 * WAD, 90 * WAD):
+        for side in (1, -1):
+            units, buying = size // s.base_scale, side > 0
+            route = s.venue.best_route(side * size)
+            assert route == hedge.best_route(found, units, buying)
+            chosen = sum(hedge.estimate(found[tier], part, buying) for tier, part in hedge.parts(route, units))
+            totals = [hedge.estimate(depth, units, buying) for depth in found]
+            if route >> 16:
+                splits += 1
+                first, second = found[route & 255], found[route >> 8 & 255]
+                parts = [units * share // 10_000 for share in range(1, 10_000)]
+                totals += [
+                    hedge.estimate(first, units - part, buying) + hedge.estimate(second, part, buying)
+                    for part in parts
+                ]  # fmt: skip
+                single = min if buying else max
+                assert abs(chosen - single(totals[:3])) * 10**6 >= totals[0] * hedge.SPLIT_GAIN
+            best = min(totals) if buying else max(totals)
+            assert abs(chosen - best) * 10**6 <= best * (1 if route >> 16 else 2 * hedge.SPLIT_GAIN)
+    assert 3 < splits < 10
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_split_is_filled_by_both_pools_within_one_limit(side: int) -> None:
+    s = build(fees=(500, 3_000), depth=1_000)
+    s.base.mint.send(s.venue, 10**21)
+    size = side * 60 * WAD
+    route = s.venue.best_route(size)
+    assert route >> 16
+    if side > 0:
+        quotes = [_cost(s, tier, part) for tier, part in hedge.parts(route, 60 * WAD)]
+    else:
+        quotes = [s.pools[tier].quote_in(s.base, part) for tier, part in hedge.parts(route, 60 * WAD)]
+    total = sum(quotes) * s.quote_scale
+    # the limit is on the whole, not on a part: the first tier's price is worse than it, or the second's
+    for limit, fits in ((total // 60 - side, False), (total // 60 + side, True)):
+        if side > 0:
+            s.quote.mint.send(s.venue, sum(quotes))
+        before = s.home()
+        if not fits:
+            with reverts("venue: not filled at the limit"):
+                s.rebalance(size, limit, route)
+            continue
+        assert s.rebalance(size, limit, route) == size
+        gained = s.home() - before
+    assert gained == (sum(quotes) if side < 0 else 2 * sum(quotes) - sum(quotes))
+    assert s.quote.balanceOf(s.venue) == 0
+
+
+def test_prices_of_a_split_are_means_and_the_worse_spot() -> None:
+    s = build(fees=(500, 3_000))
+    s.pools[1].arbitrage_to(PRICE * 999 // 1_000)
+    first, second = s.venue.prices(0), s.venue.prices(1)
+    route = 0 | 1 << 8 | 2_500 << 16
+    found = s.venue.prices(route)
+    assert tuple(found) == (second.spot, (3 * first.twap + second.twap) // 4, 1_125 * 10**12)
+    assert s.venue.spot(route, first.twap) == second.spot
+    assert s.venue.spot(route, second.spot) == s.venue.spot(0, 0) == first.spot
+
+
+def test_absurdly_deep_pools_are_not_split_over() -> None:
+    s = build(18, 18, fees=(500, 3_000))
+    for pool in s.pools:
+        pool.add_liquidity(10**30, 2_000 * 10**30, lower_wad=PRICE * 8 // 10, upper_wad=PRICE * 12 // 10)
+    assert max(depth.liquidity for depth in depths(s)) > hedge.MAX_SPLIT
+    assert s.venue.best_route(4 * 10**12 * WAD) == 0
 
 
 def test_unknown_route_reverts(stage: Stage) -> None:
