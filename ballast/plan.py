@@ -160,7 +160,7 @@ Step = Deploy | Call | Grant | Renounce
 
 GOVERNED = (
     "oracle", "clearinghouse", "inventory", "perp_engine", "surface", "option_book", "option_engine", "hedge_manager",
-    "vault",
+    "mandates", "vault",
 )  # fmt: skip
 """Contracts with a table of roles."""
 
@@ -245,6 +245,8 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("option_engine", "OptionEngine", (*admin, clearinghouse, inventory, oracle, surface, option_book))
     yield Deploy("margin", "Margin", (clearinghouse, perp_engine, oracle, option_engine, option_book, surface))
     yield Deploy("hedge_manager", "HedgeManager", (*admin, clearinghouse, inventory, oracle))
+    yield Deploy("mandates", "Mandates", (*admin, hedge_manager))
+    yield Deploy("carry", "Carry", (perp_engine, hedge_manager, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
     backing = (clearinghouse, perp_engine, option_engine, option_book, oracle)
@@ -275,8 +277,10 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("inventory", option_engine, Role.ENGINE)
     yield Grant("inventory", hedge_manager, Role.HEDGER)
     yield Grant("option_book", option_engine, Role.ENGINE)
+    yield Grant("hedge_manager", At("mandates"), Role.HEDGER)
+    yield Grant("perp_engine", At("carry"), Role.HEDGER)
     if plan.guardian is not None:
-        for key in ("perp_engine", "surface", "option_engine", "hedge_manager", "vault"):
+        for key in ("perp_engine", "surface", "option_engine", "hedge_manager", "mandates", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     insurance, liquidator, lp = config.clearing.shares()
@@ -414,6 +418,10 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         ("hedge_manager", "CLEARINGHOUSE", clearinghouse),
         ("hedge_manager", "INVENTORY", inventory),
         ("hedge_manager", "ORACLE", oracle),
+        ("mandates", "HEDGE_MANAGER", hedge_manager),
+        ("carry", "PERP_ENGINE", perp_engine),
+        ("carry", "HEDGE_MANAGER", hedge_manager),
+        ("carry", "ORACLE", oracle),
         ("liquidator", "neighbours", backing),
         ("deleverager", "neighbours", (clearinghouse, perp_engine, option_book, oracle, At("vault"))),
         ("deleverager", "params", config.deleveraging.params()),
@@ -458,5 +466,6 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     yield Read("perp_engine", "listed_mask", (), (1 << count) - 1, "switch")
     yield Read("surface", "signer_count", (), len(config.surface.signers) if config.surface else 0, "switch")
     yield Read("hedge_manager", "venue_count", (), sum(len(market.venues) for market in config.markets), "switch")
+    yield Read("mandates", "mandate_count", (), 0, "switch")
     yield Read("vault", "deposits_paused", (), False, "switch")
     yield Read("clearinghouse", "frozen", (), False, "switch")

@@ -57,6 +57,8 @@ class System:
     option_engine: Contract
     margin: Contract
     hedge_manager: Contract
+    mandates: Contract
+    carry: Contract
     vault: Contract
     liquidator: Contract
     deleverager: Contract
@@ -296,6 +298,8 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "option_engine": at("option_engine"),
         "margin": at("margin"),
         "hedge_manager": at("hedge_manager"),
+        "mandates": at("mandates"),
+        "carry": at("carry"),
         "vault": at("vault"),
         "liquidator": at("liquidator"),
         "deleverager": at("deleverager"),

@@ -84,6 +84,10 @@ POWERS: dict[str, dict[str, Role]] = {
         "unpause_venue": Role.GOVERNOR,
         "retire_venue": Role.GOVERNOR,
     },
+    "Mandates": {
+        "grant": Role.GOVERNOR | Role.SETUP,
+        "revoke": Role.GUARDIAN | Role.GOVERNOR,  # and the agent
+    },
     "Vault": {
         "set_params": Role.GOVERNOR | Role.SETUP,
         "lower_deposit_cap": Role.GUARDIAN | Role.GOVERNOR,

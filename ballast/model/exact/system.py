@@ -17,6 +17,7 @@ from ballast.model.exact.global_settlement import GlobalSettlement
 from ballast.model.exact.hedge_manager import HedgeManager
 from ballast.model.exact.inventory import Inventory as ExactInventory
 from ballast.model.exact.liquidator import Liquidator
+from ballast.model.exact.mandates import Mandates
 from ballast.model.exact.margin import Margin
 from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.option_engine import OptionEngine
@@ -30,9 +31,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class System:
-    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager``, ``carry`` and ``vault`` are None, without
-    options ``surface``, ``option_book``, ``option_engine`` and ``close_queue``, without either ``deleverager`` and
-    ``global_settlement``. Whoever sets one of them later calls ``wire`` again."""
+    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager``, ``carry``, ``mandates`` and ``vault``
+    are None, without options ``surface``, ``option_book``, ``option_engine`` and ``close_queue``, without either
+    ``deleverager`` and ``global_settlement``. Whoever sets one of them later calls ``wire`` again."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -49,6 +50,7 @@ class System:
     close_queue: CloseQueue | None = None
     global_settlement: GlobalSettlement | None = None
     carry: Carry | None = None
+    mandates: Mandates | None = None
 
     @classmethod
     def build(
@@ -105,6 +107,9 @@ class System:
         if self.carry is not None:
             carry = twin.carry = _clone(self.carry)
             carry.readings, carry.rates = dict(carry.readings), dict(carry.rates)
+        if self.mandates is not None:
+            twin.mandates = _clone(self.mandates)
+            twin.mandates.granted = list(self.mandates.granted)
         if self.vault is not None:
             twin.vault = _clone(self.vault)
             twin.vault.balances = dict(self.vault.balances)
@@ -162,6 +167,8 @@ class System:
             self.carry = self.carry or Carry(engine, manager, oracle)
             carry = self.carry
             carry.perp_engine, carry.hedge_manager, carry.oracle = engine, manager, oracle
+            self.mandates = self.mandates or Mandates(manager)
+            self.mandates.hedge_manager = manager
             if self.vault is not None:
                 vault = self.vault
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
