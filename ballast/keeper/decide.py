@@ -61,7 +61,9 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     actions += closes
     unwinds = [unwind for venue in state.venues if (unwind := hedging.unwind(state, venue, policy)) is not None]
     actions += unwinds
-    actions += _recalls(state, state.rule.recall_floor - state.lp_cash) + _left_behind(state, policy)
+    recalls = _recalls(state, state.rule.recall_floor - state.lp_cash)
+    actions += recalls
+    actions += _left_behind(state, policy)
     for board in state.boards:
         actions += _settlement(state, board)
     refreshes = [due for board in state.boards if (due := _refresh(state, board, policy)) is not None]
@@ -75,6 +77,7 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
         moving |= {action.market for action in winners if isinstance(action, Deleverage)}
         moving |= {action.market for action in closes} | {action.market for action in refreshes}
         moving |= {state.venue(action.venue).market for action in unwinds}
+        moving |= {state.venue(action.venue).market for action in recalls}
         actions += hedger(state, policy, moving)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
@@ -208,7 +211,7 @@ def _queued(state: State, policy: Policy) -> list[ExecuteClose]:
 
 def _end(state: State, ending: Ending, policy: Policy) -> list[Action]:
     """Hedges come back, accounts are valued, payments open, and profits are paid, again when there is more for them."""
-    actions: list[Action] = _recalls(state, inf) + _left_behind(state, policy)
+    actions: list[Action] = [*_recalls(state, inf), *_left_behind(state, policy)]
     actions += [Crystallise(part, f"crystallise:{part[0]}") for part in _batches(ending.left)]
     actions += [Finalise("finalise")] if ending.ready else []
     actions += [ClaimProfits(part, f"claim:{part[0]}:{ending.paid_out!r}") for part in _batches(ending.owed)]
@@ -276,11 +279,11 @@ def _epoch_is_over(state: State) -> bool:
     return state.now >= epoch.ends_at and epoch.pending + epoch.incoming > 0.0
 
 
-def _recalls(state: State, missing: float) -> list[Action]:
+def _recalls(state: State, missing: float) -> list[Recall]:
     """While `missing` [quote] lacks in LP cash, turns hedges back into cash; the manager lets anybody do so."""
     if missing < state.token_unit:
         return []
-    actions: list[Action] = []
+    actions: list[Recall] = []
     for venue in state.venues:
         market = hedging.market_of(state, venue)
         if venue.exposure_wad == 0 or not _may_recall(state, venue):
@@ -304,7 +307,7 @@ def _recalls(state: State, missing: float) -> list[Action]:
     return actions
 
 
-def _left_behind(state: State, policy: Policy) -> list[Action]:
+def _left_behind(state: State, policy: Policy) -> list[Recall]:
     """What a venue still has without any exposure comes home, if that is worth the gas."""
     least = max(1.0, policy.lending_gas * state.gas_price)
     return [

@@ -86,10 +86,13 @@ def _together(state: State, order: Sequence[int], begun: Sequence[Plan], policy:
     chosen = {plan.venue.id: plan for plan in begun}
     for _ in range(_ROUNDS):
         before = {number: plan.size for number, plan in chosen.items()}
-        for number in order:
-            seen = after(state, [plan for other, plan in chosen.items() if other != number])
+        for place, number in enumerate(order):
+            held = chosen.pop(number, None)
+            # in one pool the cheaper comes first, whatever is left for the others
+            pools = {held.route.pool} - {""} if held is not None else set()
+            behind = {other for other in order[place:] if other in chosen and chosen[other].route.pool in pools}
+            seen = after(state, [plan for other, plan in chosen.items() if other not in behind])
             plan = best_hedge(seen, seen.venue(number), policy)
-            chosen.pop(number, None)
             if plan is not None:
                 chosen[number] = plan
         if len(order) == 1 or all(
@@ -196,12 +199,12 @@ def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
     route = route_taken(venue, wanted)
     if route is None or not lender.closes:
         return None
-    payable = max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
+    payable = _ROOM * max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
     most = min(_depth(venue, market, route, 1.0), payable)
     if min(wanted, most) * market.price < max(policy.lending_gas * state.gas_price, policy.min_saving):
         return None
     # all of it, whatever it has grown to by then, if there is room for more than it
-    units = int(2 * lender.strain_wad if wanted <= _ROOM * most else _ROOM * most * 1e18)
+    units = int(2 * lender.strain_wad if wanted <= most else most * 1e18)
     return Unwind(venue.id, units, f"unwind:{venue.id}:{venue.traded_at}:{venue.exposure_wad}")
 
 
@@ -400,21 +403,21 @@ def _room(state: State, venue: Venue, market: Market, route: Route, direction: f
     whole = sum(abs(m.delta) * m.price for m in state.markets)
     bounds = [
         _depth(venue, market, route, direction),
-        venue.turnover_left / market.price,
-        whole / market.price / _ROOM,
+        _ROOM * venue.turnover_left / market.price,
+        whole / market.price,
         _holdable(state, venue, market, route, direction),
     ]
     if venue.paused:
         toward_zero = (venue.exposure > 0) != (direction > 0) and venue.exposure_wad != 0
-        bounds.append(abs(venue.exposure) / _ROOM if toward_zero else 0.0)
-    return _ROOM * max(0.0, min(bounds))
+        bounds.append(abs(venue.exposure) if toward_zero else 0.0)
+    return max(0.0, min(bounds))
 
 
 def _depth(venue: Venue, market: Market, route: Route, direction: float) -> float:
     """What a pool takes [base] before its price, or the average paid, leaves the bands."""
     if not in_band(route, venue, market):
         return 0.0
-    tolerance = route.fee + venue.band
+    tolerance = _ROOM * (route.fee + venue.band)
     base = route.depth / route.spot  # virtual base reserve
     if direction > 0:
         highest = min(market.price, route.twap) * (1 + tolerance)
@@ -433,17 +436,16 @@ def _depth(venue: Venue, market: Market, route: Route, direction: float) -> floa
 
 def _holdable(state: State, venue: Venue, market: Market, route: Route, direction: float) -> float:
     """What may be held, lent and paid for [base]."""
-    cash = max(0.0, min(state.lp_cash, state.lp_cash - state.rule.lp_floor))
+    cash = _ROOM * max(0.0, min(state.lp_cash, state.lp_cash - state.rule.lp_floor))
     worst = market.price * (1 + route.fee + venue.band)
     lender = venue.lender
-    # closing all there is needs no allowance for the next block
     if lender is None:
-        return min(cash / worst, venue.cap - venue.exposure) if direction > 0 else venue.exposure / _ROOM
+        return min(cash / worst, _ROOM * (venue.cap - venue.exposure)) if direction > 0 else venue.exposure
     if direction > 0:
-        return min(-venue.exposure / _ROOM, max(lender.payable, cash) / worst) if lender.closes else 0.0
+        return min(-venue.exposure, max(_ROOM * lender.payable, cash) / worst) if lender.closes else 0.0
     if not lender.opens or lender.health < lender.floor * _HEALTHY:
         return 0.0
-    return min(venue.cap + venue.exposure, lender.lendable, lender.affordable(cash, market.price))
+    return min(_ROOM * (venue.cap + venue.exposure), _ROOM * lender.lendable, lender.affordable(cash, market.price))
 
 
 def _top(worth: Callable[[float], float], rooms: Sequence[float]) -> float:

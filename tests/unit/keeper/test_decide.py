@@ -6,6 +6,7 @@ from math import inf, sqrt
 import numpy as np
 import pytest
 
+from ballast.keeper import hedging
 from ballast.keeper.decide import cushion, decide, score
 from ballast.keeper.hedging import average_price, best_hedge, measured_cost, no_trade_band
 from ballast.keeper.policy import Policy
@@ -690,3 +691,38 @@ def test_decide_settles_accounts_in_batches_and_then_clears():
 def test_decide_refresh_keeps_hedges_of_the_market_for_the_next_turn():
     assert [action.kind for action in decide(state(boards=(board(),)), POLICY)] == ["refresh"]
     assert [action.kind for action in decide(state(boards=(board(due=False),)), POLICY)] == ["rebalance"]
+
+
+# ---- effort
+
+
+def test_decide_looks_at_the_potential_a_bounded_number_of_times(monkeypatch):
+    """Four markets and three venues: 20 ms allow for thousands of times, and nearly all of them go into this."""
+    calls = 0
+
+    def counted(world, of):
+        value = potential_of(world, of)
+
+        def count(change):
+            nonlocal calls
+            calls += 1
+            return value(change)
+
+        return count
+
+    monkeypatch.setattr(hedging, "potential_of", counted)
+    prices, deltas = (2_000.0, 40_000.0, 100.0, 10.0), (-2_000.0, 60.0, -30_000.0, 100_000.0)
+    markets = [market(id=i, price=price, delta=deltas[i], stress=(0.0,) * 8) for i, price in enumerate(prices)]
+
+    def at(number, of, **changes):
+        price = prices[of]
+        tiers = (route(spot=price, twap=price), route(index=1, spot=price, twap=price, fee=3e-3))
+        return replace(holding(1e6 / price), id=number, market=of, cap=1e9, routes=tiers, **changes)
+
+    apart = (at(0, 0), at(1, 1), at(2, 2))
+    together = (at(0, 0), at(1, 0), at(2, 0))
+    for venues in (apart, together):
+        calls = 0
+        actions = decide(state(markets=tuple(markets), venues=venues), POLICY)
+        assert len({action.venue for action in actions if isinstance(action, Rebalance)}) == 3
+        assert calls < 1_600

@@ -1,0 +1,195 @@
+"""The keeper on a real system in process, with a real Aave to borrow from: what was expected is what happens."""
+
+import pytest
+
+from ballast.chain import Contract, RevmChain
+from ballast.chain.aave import Aave
+from ballast.chain.artifacts import npm
+from ballast.config import load
+from ballast.keeper import Keeper, hedging
+from ballast.keeper.state import Rebalance, Recall, Unwind
+from ballast.system import deploy_system
+
+WAD = 10**18
+SHORT = {"kind": "aave_short", "test_pool": None, "target_health": 1.5, "floor_health": 1.25, "pause_markdown": 0.1}
+
+
+def with_aave(config):
+    """ETH may be hedged in its pools from both sides."""
+    eth, *others = (market.model_dump() for market in config.markets)
+    venues = [venue for venue in eth["venues"] if venue["kind"] == "uniswap_v3"]
+    markets = [eth | {"venues": [*venues, venues[0] | SHORT]}, *others]
+    return config.changed(aave={"test": True}, markets=markets)
+
+
+@pytest.fixture(scope="module")
+def system():
+    """A vault of 10m and a trader."""
+    chain = RevmChain(keep_logs=True)
+    deployed = deploy_system(chain, with_aave(load("local")))
+    deployed.deposit(chain.accounts[1], 10_000_000)
+    deployed.add_margin(chain.accounts[2], 2_000_000)
+    return deployed
+
+
+@pytest.fixture
+def sandbox(system):
+    prices = dict(system.prices)
+    with system.chain.undone():
+        yield system
+    system.prices.update(prices)
+
+
+@pytest.fixture
+def trader(sandbox):
+    return sandbox.chain.accounts[2]
+
+
+@pytest.fixture
+def keeper(sandbox):
+    return Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3])
+
+
+@pytest.fixture
+def short(sandbox, trader, keeper):
+    """What the keeper has opened, because a trader sold 1,500."""
+    sandbox.trade(trader, "ETH", -1_500)
+    sandbox.warp(60)
+    return keeper.step()
+
+
+def lending(sandbox):
+    return sandbox.markets[0].venues[1]
+
+
+def aave(sandbox):
+    """What the venue borrows from, and those who run it."""
+    chain = sandbox.chain
+
+    def at(name, address):
+        return Contract(chain, address, npm(f"@aave/core-v3/artifacts/contracts/interfaces/{name}.sol/{name}.json"))
+
+    pool = at("IPool", lending(sandbox).call("AAVE"))
+    provider = at("IPoolAddressesProvider", pool.call("ADDRESSES_PROVIDER"))
+    configurator = at("IPoolConfigurator", provider.call("getPoolConfigurator"))
+    return Aave(chain, chain.accounts[0], provider, pool, configurator, provider, ())
+
+
+def lp_cash(sandbox):
+    return sandbox.clearinghouse.call("vault_ledger")[0] / WAD
+
+
+def move(sandbox, price):
+    """Oracle and pools, and long enough for their averages."""
+    sandbox.warp(60, refresh=False)
+    sandbox.move("ETH", price)
+    sandbox.warp(1_800)
+
+
+def test_step_opens_a_short_as_expected(sandbox, trader, keeper):
+    sandbox.trade(trader, "ETH", -1_500)
+    sandbox.warp(60)
+    before, state = lp_cash(sandbox), keeper.observe()
+    plan = hedging.best_hedge(state, state.venues[1], keeper.policy)
+    (result,) = keeper.step().results
+    assert (result.ending, result.action.venue) == ("done", 1)
+    outcome = result.receipt.one("Rebalanced").outcome
+    assert outcome.filled == pytest.approx(result.action.size_wad, rel=1e-9)
+    assert outcome.fall / WAD == pytest.approx(result.action.expected_fall, rel=1e-6)
+    assert outcome.cost / WAD == pytest.approx(result.action.expected_cost, rel=1e-3)
+    assert outcome.reward / WAD == pytest.approx(result.action.expected_reward, rel=1e-3)
+    # the manager asks for collateral at the limit price, a little below the one paid
+    spent = before - lp_cash(sandbox) + (outcome.released - outcome.reward - outcome.gas) / WAD
+    assert spent == pytest.approx(plan.put_in, rel=5e-3)
+
+
+def test_step_opens_and_closes_without_reporting_interest_every_time(sandbox, trader, keeper, short):
+    sandbox.trade(trader, "ETH", 3_000)
+    kinds = []
+    for _ in range(5):
+        sandbox.warp(120)
+        sandbox.arbitrage("ETH")
+        results = keeper.step().results
+        assert {result.ending for result in results} == {"done"}
+        kinds += [(result.action.kind, result.action.venue) for result in results]
+    assert set(kinds) == {("rebalance", 1), ("rebalance", 0)}
+    # the whole debt, with the interest of the last block
+    assert lending(sandbox).call("exposure") == 0
+
+
+def test_observe_lender_is_what_aave_and_the_venue_say(sandbox, keeper, short):
+    sandbox.warp(30 * 86_400)
+    state, contract = keeper.observe(), lending(sandbox)
+    lender = state.venues[1].lender
+    debt = -contract.call("exposure") / WAD
+    assert lender.owed == pytest.approx(debt, rel=1e-9)
+    assert lender.health == pytest.approx(contract.call("health") / WAD)
+    assert lender.collateral - lender.owed * 2_000 == pytest.approx(contract.call("equity", 2_000 * WAD) / WAD)
+    assert (lender.opens, lender.closes, lender.strain_wad) == (True, True, 0)
+    assert lender.borrow_rate == pytest.approx(0.01, rel=1e-3)
+    for part in (0.01, 0.05, 0.1, 0.5, 2.0):  # across the size from which collateral is added
+        size = part * debt
+        asked = contract.call("funding", -int(size * WAD), 2_000 * WAD) / 1e6
+        assert asked == pytest.approx(max(0.0, lender.funding(size, 2_000.0)), rel=1e-6, abs=1e-3)
+
+
+@pytest.mark.parametrize(("stop", "opens", "closes"), [("set_frozen", False, True), ("set_paused", False, False)])
+def test_observe_sees_a_reserve_that_is_stopped(sandbox, keeper, short, stop, opens, closes):
+    getattr(aave(sandbox), stop)(sandbox.markets[0].base, True)
+    lender = keeper.observe().venues[1].lender
+    assert (lender.opens, lender.closes) == (opens, closes)
+
+
+def test_step_unwinds_what_health_asks_for(sandbox, keeper, short):
+    move(sandbox, 2_600)
+    before = lending(sandbox).call("health") / WAD
+    assert before < 1.25
+    results = [result for result in keeper.step().results if isinstance(result.action, Unwind)]
+    assert [result.ending for result in results] == ["done"]
+    assert lending(sandbox).call("health") / WAD == pytest.approx(1.5, abs=0.01)
+    assert results[0].receipt.one("Unwound").paid > 0
+    sandbox.warp(60)
+    assert not [action for action in keeper.step().actions if isinstance(action, Unwind)]
+
+
+def test_step_brings_home_what_a_stranger_has_supplied(sandbox, keeper, trader):
+    quote, pool = sandbox.quote, aave(sandbox).pool
+    quote.send("mint", trader, 5_000 * 10**6)
+    quote.send("approve", pool, 5_000 * 10**6, sender=trader)
+    pool.send("supply", quote, 5_000 * 10**6, lending(sandbox), 0, sender=trader)
+    before = lp_cash(sandbox)
+    results = keeper.step().results
+    assert [(result.action.kind, result.ending) for result in results] == [("recall", "done"), ("poke", "done")]
+    assert lp_cash(sandbox) - before == pytest.approx(5_000)
+    assert keeper.step().actions == ()
+
+
+def test_step_sells_at_once_where_both_venues_share_a_pool(sandbox, trader, keeper):
+    sandbox.trade(trader, "ETH", 1_500)
+    sandbox.warp(60)
+    assert [result.action.venue for result in keeper.step().results] == [0]
+    held = keeper.observe().venues[0].exposure
+    sandbox.trade(trader, "ETH", -3_200)
+    sandbox.warp(120)
+    sandbox.arbitrage("ETH")
+    results = keeper.step().results
+    assert [(result.action.venue, result.ending) for result in results] == [(0, "done"), (1, "done")]
+    assert results[0].action.size_wad == -int(held * WAD)
+    for result in results:
+        outcome = result.receipt.one("Rebalanced").outcome
+        assert outcome.cost / WAD == pytest.approx(result.action.expected_cost, rel=1e-3)
+        assert outcome.fall / WAD == pytest.approx(result.action.expected_fall, rel=1e-4)
+
+
+def test_recall_of_a_short_brings_about_what_was_missing(sandbox, keeper, short):
+    terms = sandbox.hedge_manager.call("terms")
+    missing = lp_cash(sandbox) + 50_000
+    floors = terms._replace(lp_floor=int(missing) * WAD, recall_floor=int(missing) * WAD)
+    sandbox.hedge_manager.send("set_rule", tuple(floors), sender=sandbox.governor)
+    keeper.observer.forget_setup()
+    before = lp_cash(sandbox)
+    sandbox.warp(60)
+    sandbox.arbitrage("ETH")
+    done = [result for result in keeper.step().results if isinstance(result.action, Recall | Rebalance)]
+    assert [(result.action.kind, result.ending) for result in done] == [("recall", "done")]
+    assert lp_cash(sandbox) - before == pytest.approx(50_000, rel=0.05)
