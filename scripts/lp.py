@@ -10,6 +10,7 @@ import click
 from ballast.chain import Receipt
 from ballast.clearing_cli import settlement_rows
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
+from ballast.model.exact.fixed import MICRO
 from ballast.model.exact.option_book import key_of
 from ballast.options import Board
 
@@ -244,6 +245,33 @@ def pay_request(session: Session, controller: str | None) -> None:
     settlement, owner = session.system.global_settlement, session.account(controller)
     session.confirm(f"Pay what is due to {owner}?")
     _show_paid(session, session.send(settlement, "pay_request", owner))
+
+
+@cli.command()
+@connected
+def mandates(session: Session) -> None:
+    """Who is registered to hedge with the vault's cash, how much of it is used, and what came of it.
+
+    \b
+      ape run lp mandates --network ethereum:local:foundry
+    """
+    system, now = session.system, session.chain.now
+    found = [system.mandates.call("mandate", number) for number in range(system.mandates.call("mandate_count"))]
+    venues = {number: f"{market.name}/{number}" for market in system.markets for number in market.venue_ids}
+    rows = [
+        [
+            str(number), mandate.agent, " ".join(name for venue, name in venues.items() if mandate.venues >> venue & 1),
+            _when(mandate.expiry, now), rate(mandate.share_bps * WAD // 10_000), str(mandate.hedges),
+            *(
+                figure(amount * MICRO)
+                for amount in (mandate.size - mandate.volume, mandate.fall, mandate.cost, mandate.reward)
+            ),
+        ]
+        for number, mandate in enumerate(found)
+    ]  # fmt: skip
+    columns = ["mandate", "agent", "venues", "ends", "share", "hedges", "left", "fall of U", "cost", "paid"]
+    session.table("Mandates", columns, rows, [as_json(mandate) for mandate in found])
+    session.note(f"amounts in {session.symbol}; anybody may hedge without a mandate, at the share of the rule")
 
 
 def _show_paid(session: Session, receipt: Receipt) -> None:

@@ -61,11 +61,12 @@ def markets(session: Session) -> None:
     """
     views = session.system.lens.call("markets")
     labels = (
-        "price", "cost: buy / sell", "volatility", "long / short", "funding", "borrow fee", "caps: base / quote",
-        "least position", "state",
+        "price", "cost: buy / sell", "volatility", "long / short", "funding", "of it carry", "borrow fee",
+        "caps: base / quote", "least position", "state",
     )  # fmt: skip
     figures = []
-    for view in views:
+    carries = [int(session.system.perp_engine.call("carry", market.id)) for market in session.system.markets]
+    for view, carry in zip(views, carries, strict=True):
         price, params = view.mark.price, view.params
         figures.append(
             (
@@ -75,6 +76,7 @@ def markets(session: Session) -> None:
                 rate(view.mark.sigma),
                 f"{size(view.long)} / {size(view.short)}",
                 rate(view.funding_rate, sign=True),
+                rate(carry, sign=True),
                 rate(view.borrow_rate),
                 f"{size(params.cap_base)} / {figure(params.cap_quote, 0)}",
                 size(params.min_size),
@@ -84,7 +86,8 @@ def markets(session: Session) -> None:
     columns = ["market", *(market.name for market in session.system.markets)]
     rows = [[label, *row] for label, row in zip(labels, zip(*figures, strict=True), strict=True)]
     document = [
-        {"name": market.name} | as_json(view) for market, view in zip(session.system.markets, views, strict=True)
+        {"name": market.name, "carry": str(carry)} | as_json(view)
+        for market, carry, view in zip(session.system.markets, carries, views, strict=True)
     ]
     session.table("Markets", columns, rows, document)
     session.note("rates per year; funding > 0: shorts pay longs. Cost per unit for a small trade, spread and charge")

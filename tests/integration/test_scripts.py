@@ -107,6 +107,7 @@ def test_help_every_local_example_works(net: Net) -> None:
         "trade withdraw 5_000 --unlocked 2",
         "trade withdraw all --unlocked 2",
         "lp position --unlocked 1",
+        "lp mandates",
         "lp deposit 10_000 --unlocked 1",
         "lp request all --unlocked 1",
         "lp process --unlocked 3",
@@ -116,7 +117,7 @@ def test_help_every_local_example_works(net: Net) -> None:
         if line == "lp process --unlocked 3":
             net.sandbox.warp(86_400)
         looks = ("markets", "quote", "positions", "option boards", "option positions", "queue", "settlement")
-        reading = line.startswith(("verify", "lp position", *(f"trade {look}" for look in looks)))
+        reading = line.startswith(("verify", "lp position", "lp mandates", *(f"trade {look}" for look in looks)))
         net.run(line if reading or line.endswith("--yes") else f"{line} --yes")
     shown = {typed(line) for line in examples() if "local" in line or "127.0.0.1" in line}
     deploying = {line for line in shown if line.startswith("deploy")}
@@ -144,6 +145,18 @@ def test_lp_deposit_request_claim_moves_what_it_says(net: Net) -> None:
     paid = int(net.answer("lp claim --unlocked 3 --yes")["assets"])
     assert paid + 400_000_000 == claimable // 10**12
     assert net.sandbox.vault.call("position", account).claimable_shares == 0
+
+
+def test_lp_mandates_says_who_may_hedge_how_much(net: Net) -> None:
+    assert net.answer("lp mandates") == []
+    agent, expiry = net.chain.accounts[5], net.chain.now + 86_400
+    terms = agent, 0b11, 10**12, expiry, 2_000
+    net.sandbox.mandates.grant.send(*terms, sender=net.sandbox.governor)
+    (mandate,) = net.answer("lp mandates")
+    assert (mandate["agent"], int(mandate["size"]), int(mandate["expiry"])) == (agent, 10**12, expiry)
+    shown = net.run("lp mandates").output
+    assert "ETH/0" in shown
+    assert "1,000,000.00" in shown
 
 
 def test_lp_request_after_the_end_of_an_epoch_says_which_one_it_waits_for(net: Net) -> None:
