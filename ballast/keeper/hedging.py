@@ -33,9 +33,9 @@ from ballast.keeper.risk import potential_of
 from ballast.keeper.state import Lender, Market, Rebalance, Route, State, Unwind, Venue
 
 _GOLDEN = (sqrt(5) - 1) / 2
-_GRID = 12  # points that find the hump of J
+_GRID = 8  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
-_REFINE = 18  # golden sections that find its top
+_REFINE = 15  # golden sections that find its top
 _ROOM = 0.98  # of every bound: the next block's prices are not this one's
 _ROUNDS = 4  # in which venues are sized on what the others leave
 _SETTLED = 3e-3  # [fraction] change of every size below which they are done
