@@ -14,8 +14,10 @@ help: ## list the targets
 install: ## Python packages, anvil, Uniswap and Aave artifacts
 	@$(RUN)
 
+# Contracts first, which every worker would wait for. Files as they come: those of tests/unit, the short ones, are last.
 test: ## every test (TESTS=path to narrow, JOBS=n workers)
-	@$(RUN) python -m pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+	@$(RUN) python -m ballast.chain.build --jobs $(JOBS) >/dev/null
+	@$(RUN) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 demo: ## replay real prices against the whole system (WINDOW=name)
 	@$(RUN) python -m ballast.demo --window $(WINDOW)

@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import os
-import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
@@ -259,21 +258,3 @@ def _compiled(path: Path) -> Json:
         "layout": out["layout"],
         "deployed_size": runtime_size + immutables_size,
     }
-
-
-def main() -> int:
-    """Compile every contract and print deployed sizes; returns the number of failures."""
-    failures = 0
-    for name, path in sorted(contract_paths().items(), key=lambda item: str(item[1])):
-        try:
-            size = load(name).deployed_size
-        except Exception as error:
-            failures += 1
-            print(f"{path.relative_to(SOURCES)}: {type(error).__name__}: {error}", file=sys.stderr)
-            continue
-        print(f"{size:>7,} {'OVER' if size > SIZE_LIMIT else '    '} {path.relative_to(SOURCES)}")
-    return failures
-
-
-if __name__ == "__main__":
-    sys.exit(min(main(), 1))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from ballast.chain import artifacts
+from ballast.chain import artifacts, build
 
 SOURCE = """
 # pragma version 0.4.3
@@ -125,9 +126,12 @@ def test_contract_paths_duplicate_name_raises(project: Path) -> None:
         artifacts.contract_paths()
 
 
-def test_main_prints_sizes_and_counts_failures(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_build_prints_sizes_and_what_does_not_compile(project: Path, jobs: str) -> None:
     (project / "contracts" / "Broken.vy").write_text("x: uint257\n")
-    assert artifacts.main() == 1
-    printed = capsys.readouterr()
-    assert "contracts/Cupboard.vy" in printed.out
-    assert "contracts/Broken.vy" in printed.err
+    answer = CliRunner(mix_stderr=False).invoke(build.main, ["--jobs", jobs])
+    assert answer.exit_code == 1
+    assert "Cupboard" in answer.stdout
+    assert "Broken: CompilationFailed" in answer.stderr
+    kept = {path.parent.name for path in (project / ".build").rglob("*Cupboard.vy.json")}
+    assert kept == {"vyper", "maps"}
