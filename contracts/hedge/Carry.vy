@@ -10,17 +10,17 @@
 
             cost   = what the lender charged on what is owed, less what it paid on what is lent       [per year]
             sample = max(0, cost) / (price * max(|net position of traders|, hedge)),  at most MAX_CARRY
-            rate   = rate * keep + sample * (1 - keep),  keep = 2^(-time / HALF_LIFE)
+            rate   = rate * keep + sample * (1 - keep),  keep = 2^(-min(time, MAX_TIME) / HALF_LIFE)
 
         A short hedge is held for traders who are short on balance: shorts pay, and what longs do not receive of it is LPs'. Nobody
         pays more than what holding a hedge of just his position would cost; what the hedge is held for beyond perpetuals
         stays with LPs.
 
         Actors: anyone measures. There is no role, no admin and no parameter.
-        Invariants: LPs never pay: an income counts as no cost. The rate is within MAX_CARRY; a sample moves it by at most its
-        weight. A venue that does not answer, or not sensibly, counts as nothing and stops nothing.
+        Invariants: LPs never pay: an income counts as no cost. The rate is within MAX_CARRY; one measurement moves it by at most
+        16 % of the way to its sample. A venue that does not answer, or not sensibly, counts as nothing and stops nothing.
 @dev    Indices are the lender's own and time is the block's, so what is measured does not depend on when one measures; what is
-        owed, lent and open does, at most hourly: docs/mechanism.md §8 says what moving it costs and brings. Venues are read
+        owed, lent and open does: docs/mechanism.md §8 says why moving that for a moment costs more than it brings. Venues are read
         through gas-bounded static calls whose gas is assured beforehand, as HedgeManager reads them.
 @custom:kill Revoking HEDGER at PerpEngine stops `measure`; the rate of then stays until HEDGER is given to somebody who sets it.
 """
@@ -57,6 +57,7 @@ struct Rate:
 
 MIN_ELAPSED: constant(uint256) = 3_600          # [s]
 HALF_LIFE: constant(uint256) = c.DAY            # [s]
+MAX_TIME: constant(uint256) = 6 * 3_600         # [s] that one sample may stand for
 MAX_GROWTH: constant(uint256) = 10 * c.WAD      # [1/year, WAD] of an index; beyond, it counts as this
 # Answers beyond these are garbage: more than Inventory keeps of a market, and of indices what no lender reaches.
 MAX_AMOUNT: constant(int256) = 2**95            # [WAD]
@@ -117,7 +118,7 @@ def measure(market: uint256) -> int256:
     sample: int256 = self._sample(cost, size, price)
     if net > 0:
         sample = -sample
-    weight: int256 = convert(variance.forgetting(elapsed, HALF_LIFE), int256)
+    weight: int256 = convert(variance.forgetting(min(elapsed, MAX_TIME), HALF_LIFE), int256)
     # rates are below 2**60 and weights below 2**90; toward zero: nobody is charged for the rounding
     rate: int256 = unsafe_div(before.rate * (ONE_27 - weight) + sample * weight, ONE_27)
     self.rates[market] = Rate(rate=rate, measured_at=block.timestamp)

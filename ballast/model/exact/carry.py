@@ -15,6 +15,7 @@ from ballast.model.exact.perps import Book
 
 MIN_ELAPSED = 3_600
 HALF_LIFE = 86_400
+MAX_TIME = 6 * 3_600
 MAX_GROWTH = 10 * WAD
 MAX_AMOUNT = 2**95
 MAX_INDEX = 2**128
@@ -108,7 +109,7 @@ class Carry:
                 cost += charged
                 hedged += abs(base)
         one = sample(cost, max(abs(net), hedged), price)
-        weight = forgetting(elapsed, HALF_LIFE)
+        weight = forgetting(min(elapsed, MAX_TIME), HALF_LIFE)
         rate = tdiv(before.rate * (ONE_27 - weight) + (-one if net > 0 else one) * weight, ONE_27)
         self.rates[market] = Rate(rate, now)
         self.perp_engine.set_carry(market, rate, now)

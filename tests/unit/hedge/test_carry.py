@@ -188,10 +188,18 @@ def test_rate_forgets_with_its_half_life_however_often_one_measures(desk: Desk) 
     with undone(desk) as hourly:
         spend(hourly, 24, 12 * PERCENT)
         after_hours = hourly.rate
-    desk.accrues(12 * PERCENT, seconds=DAY)
-    sample = desk.measure().one("Measured").sample
+    for _ in range(4):
+        desk.accrues(12 * PERCENT, seconds=DAY // 4)
+        sample = desk.measure().one("Measured").sample
     assert desk.rate == pytest.approx(sample / 2, rel=1e-3)
     assert after_hours == pytest.approx(desk.rate, rel=0.02)  # interest compounds between measurements
+
+
+def test_one_measurement_after_a_month_weighs_six_hours(desk: Desk) -> None:
+    desk.accrues(12 * PERCENT, seconds=30 * DAY)
+    event = desk.measure().one("Measured")
+    assert event.sample == pytest.approx(12 * PERCENT, rel=1e-3)  # the interest of all of it
+    assert event.rate == pytest.approx(event.sample * (1 - 2**-0.25), rel=1e-6)
 
 
 def test_measure_refuses_within_the_hour_and_at_a_stale_price(desk: Desk) -> None:
@@ -247,9 +255,11 @@ def test_nobody_pays_for_a_hedge_of_something_else(desk: Desk) -> None:
 
 
 def test_rate_has_a_ceiling(desk: Desk) -> None:
-    desk.accrues(900 * PERCENT, seconds=60 * DAY)
-    assert desk.measure().one("Measured").sample == MAX_CARRY
-    assert desk.rate == desk.world.engine.carry(ETH) == MAX_CARRY
+    for _ in range(60):
+        desk.accrues(900 * PERCENT, seconds=DAY // 4)
+        assert desk.measure().one("Measured").sample == MAX_CARRY
+    assert MAX_CARRY - UNIT < desk.rate < MAX_CARRY
+    assert desk.world.engine.carry(ETH) == MAX_CARRY - UNIT
 
 
 def test_venues_of_a_market_are_added_up_and_those_of_others_are_not(desk: Desk) -> None:
@@ -342,6 +352,40 @@ def test_caller_cannot_starve_the_view(desk: Desk) -> None:
     assert heard > 5
 
 
+# ---- those who would rather not pay
+
+
+def test_turning_the_net_position_for_a_measurement_costs_more_than_it_saves(desk: Desk) -> None:
+    """The one short whose hedge is paid for, at the highest carry there is and the largest weight of a sample."""
+    w = desk.world
+    short, other = w.traders[:2]
+    for _ in range(50):
+        desk.accrues(900 * PERCENT, seconds=DAY // 4)
+        desk.measure()
+
+    def after(desk: Desk, *, turns: bool) -> int:
+        """What both accounts are left with [quote, WAD], ten days later."""
+        w = desk.world
+        desk.accrues(900 * PERCENT, seconds=DAY // 4)
+        w.push_price(ETH, 2_000 * WAD)
+        if turns:
+            w.trade(other, ETH, 101 * WAD)
+        event = w.do(lambda: desk.carry.measure.send(ETH), lambda twin: twin.carry.measure(ETH, w.now)).one("Measured")
+        assert event.sample == (0 if turns else MAX_CARRY)
+        if turns:
+            w.trade(other, ETH, -101 * WAD)
+        for _ in range(40):
+            desk.accrues(900 * PERCENT, seconds=DAY // 4)
+            desk.measure()
+        w.trade(short, ETH, 100 * WAD)
+        return w.cash(short) + w.cash(other)
+
+    with undone(desk) as copy:
+        patient = after(copy, turns=False)
+    saved = after(desk, turns=True) - patient
+    assert saved < 0, saved
+
+
 # ---- anything at all
 
 
@@ -373,12 +417,12 @@ def test_random_histories_equal_the_twin(desk: Desk) -> None:
 def hedged_year(w: hedge_world.World, carry: Contract | None) -> tuple[int, int]:
     """What LPs own at its end, and what Aave has charged for the hedge less what it paid [quote, WAD]."""
     held = w.venue.equity(w.price)
-    for step in range(122):
-        if step == 40:
+    for day in range(365):
+        if day == 120:
             w.aave.borrow(w.base, 20_000 * WAD, owner=w.whale)  # dearer
-        if step == 80:
+        if day == 240:
             w.aave.supply(w.base, 100_000 * WAD, owner=w.whale)  # cheaper than ever
-        w.next_block(3 * DAY)
+        w.next_block(DAY)
         w.engine.sync.send(0)
         if carry is not None:
             carry.measure.send(0)
