@@ -36,6 +36,7 @@ from ballast.keeper.state import (
     Trigger,
     Venue,
 )
+from ballast.keeper.swaps import depth, in_band, swap
 from ballast.model.exact.deleverager import GRACE, WINDOW
 
 YEAR = 365 * 86_400  # [s]
@@ -288,17 +289,16 @@ def _recalls(state: State, missing: float) -> list[Recall]:
         market = hedging.market_of(state, venue)
         if venue.exposure_wad == 0 or not _may_recall(state, venue):
             continue
-        amount = min(missing, venue.equity)
         # a short that is closed frees what it was secured with, less its own worth
         per_base = market.price * (1.0 if venue.lender is None else venue.lender.target - 1.0)
-        size = copysign(min(amount / per_base, abs(venue.exposure)), -venue.exposure)
-        route = hedging.route_taken(venue, size)
-        if route is None or not hedging.in_band(route, venue, market):
+        wanted = min(missing, venue.equity) / per_base
+        buying = venue.exposure < 0
+        bearable = max((depth(route, venue, market, buying, hedging.ROOM) for route in venue.routes), default=0.0)
+        size = min(wanted, abs(venue.exposure), bearable)
+        trade = swap(venue, size if buying else -size) if size > 0.0 else None
+        if trade is None or not in_band(trade, venue, market):
             continue
-        tolerance = route.fee + venue.band
-        worst = market.price * (1 + tolerance if size > 0 else 1 - tolerance)
-        if size * (hedging.average_price(route, size) - worst) > 0:
-            continue  # the limit that the manager sets would not be met
+        amount = min(missing, venue.equity, size * per_base) if size == bearable else min(missing, venue.equity)
         units = int(amount / state.token_unit) + 1
         actions.append(Recall(venue.id, units, f"recall:{venue.id}:{venue.traded_at}:{venue.exposure_wad}"))
         missing -= amount

@@ -30,13 +30,15 @@ from math import inf, sqrt
 
 from ballast.keeper.policy import Policy
 from ballast.keeper.risk import potential_of
-from ballast.keeper.state import Lender, Market, Rebalance, Route, State, Unwind, Venue
+from ballast.keeper.state import Lender, Market, Rebalance, State, Unwind, Venue
+from ballast.keeper.swaps import Swap, depth, in_band, measured_cost, swap
 
 _GOLDEN = (sqrt(5) - 1) / 2
 _GRID = 8  # points that find the hump of J
 _THIRDS = 60  # steps to the bottom of U
 _REFINE = 15  # golden sections that find its top
-_ROOM = 0.98  # of every bound: the next block's prices are not this one's
+ROOM = 0.98  # of every bound: the next block's prices are not this one's
+_EDGE = ROOM + 1e-3  # what is at the edge of that is within it
 _ROUNDS = 4  # in which venues are sized on what the others leave
 _SETTLED = 3e-3  # [fraction] change of every size below which they are done
 _STRICT = 100.0  # of what the rule leaves: by far more than carry is worth
@@ -46,17 +48,21 @@ _HEALTHY = 1.01  # of the floor that health has to be above for more to be borro
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One candidate hedge: `size` [base] > 0 buys."""
+    """One candidate hedge."""
 
     venue: Venue
-    route: Route
-    size: float
+    swap: Swap
     worth: float  # [quote] J
     fall: float
     cost: float
     reward: float
     carry: float  # [quote] over the horizon of U; < 0: saved
     put_in: float  # [quote] LP cash that the venue takes; < 0: that comes back
+
+    @property
+    def size(self) -> float:
+        """[base] > 0 buys."""
+        return self.swap.size
 
 
 def hedges(state: State, policy: Policy, moving: set[int]) -> list[Rebalance]:
@@ -89,8 +95,8 @@ def _together(state: State, order: Sequence[int], begun: Sequence[Plan], policy:
         for place, number in enumerate(order):
             held = chosen.pop(number, None)
             # in one pool the cheaper comes first, whatever is left for the others
-            pools = {held.route.pool} - {""} if held is not None else set()
-            behind = {other for other in order[place:] if other in chosen and chosen[other].route.pool in pools}
+            pools = _pools(held) if held is not None else set()
+            behind = {other for other in order[place:] if other in chosen and _pools(chosen[other]) & pools}
             seen = after(state, [plan for other, plan in chosen.items() if other not in behind])
             plan = best_hedge(seen, seen.venue(number), policy)
             if plan is not None:
@@ -109,35 +115,39 @@ def _together(state: State, order: Sequence[int], begun: Sequence[Plan], policy:
     return plans
 
 
+def _pools(plan: Plan) -> set[str]:
+    return {route.pool for route, _ in plan.swap.parts if route.pool}
+
+
 def _first_unit(state: State, plan: Plan, policy: Policy) -> float:
     """[quote per base] What a plan costs where it begins."""
-    part = plan.size / 100
-    market = market_of(state, plan.venue)
+    market, begun = market_of(state, plan.venue), swap(plan.venue, plan.size / 100)
+    assert begun is not None  # a hundred times as much is filled
     judge = _judge(state, plan.venue, market, policy, potential_of(state, market.id))
-    _, _, cost, reward, carry, _ = judge(plan.route, part)
-    return (cost + reward + carry) / abs(part)
+    _, _, cost, reward, carry, _ = judge(begun)
+    return (cost + reward + carry) / abs(begun.size)
 
 
 def sized(state: State, venue: Venue, size: float, policy: Policy) -> Plan | None:
     """The hedge of a size [base] at a venue, cut to what there is room for, whether it pays or not."""
-    market, direction = market_of(state, venue), 1.0 if size > 0 else -1.0
-    route = route_taken(venue, size)
-    if route is None or venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
+    market = market_of(state, venue)
+    rooms = _rooms(state, venue, market, buying=size > 0)
+    if not rooms or size == 0.0:
         return None
-    size = direction * min(abs(size), _room(state, venue, market, route, direction))
-    if size == 0.0 or route_taken(venue, size) != route:
+    found = swap(venue, max(-rooms[-1], min(size, rooms[-1])))
+    if found is None or not _is_allowed(found, venue, market):
         return None
-    return _plan(venue, _judge(state, venue, market, policy, potential_of(state, market.id)), size)
+    return Plan(venue, found, *_judge(state, venue, market, policy, potential_of(state, market.id))(found))
 
 
 def after(state: State, plans: list[Plan]) -> State:
     """The state that hedges leave: delta, LP cash, and pools, whoever trades in them."""
     for plan in plans:
-        pool = plan.route.pool
         state = replace(state.moved(plan.venue.market, plan.size), lp_cash=state.lp_cash - plan.put_in)
-        if pool:
+        traded = {route.pool: part for route, part in plan.swap.parts if route.pool}
+        if traded:
             venues = (
-                replace(venue, routes=tuple(r.after(plan.size) if r.pool == pool else r for r in venue.routes))
+                replace(venue, routes=tuple(r.after(traded[r.pool]) if r.pool in traded else r for r in venue.routes))
                 for venue in state.venues
             )
             state = replace(state, venues=tuple(venues))
@@ -152,7 +162,7 @@ def rebalance(state: State, plan: Plan, policy: Policy) -> Rebalance:
         grown = 0 if venue.lender is None or venue.paused else int(held * _GROWTH)
         size_wad = held + grown if plan.size > 0 else -held
     slack = policy.slippage if plan.size > 0 else -policy.slippage
-    limit = average_price(plan.route, plan.size) * (1 + slack)
+    limit = plan.swap.average * (1 + slack)
     return Rebalance(
         venue=venue.id,
         market=venue.market,
@@ -166,28 +176,25 @@ def rebalance(state: State, plan: Plan, policy: Policy) -> Rebalance:
 
 
 def best_hedge(state: State, venue: Venue, policy: Policy) -> Plan | None:
-    """The size and route that make J largest at one venue, or nothing that pays."""
+    """The size that makes J largest at one venue, or nothing that pays."""
     market = market_of(state, venue)
-    if venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
-        return None
     potential = potential_of(state, market.id)
     direction = _direction(market, potential)
-    rooms = {
-        route.index: room
-        for route in venue.routes
-        if direction and (room := _room(state, venue, market, route, direction)) > 0.0
-    }
+    rooms = _rooms(state, venue, market, buying=direction > 0) if direction else []
     if not rooms:
         return None
     judge = _judge(state, venue, market, policy, potential)
 
     def worth(amount: float) -> float:
-        route = route_taken(venue, direction * amount)
-        return judge(route, direction * amount)[0] if route and amount <= rooms.get(route.index, 0.0) else -inf
+        found = swap(venue, direction * amount)
+        return judge(found)[0] if found is not None and _is_allowed(found, venue, market) else -inf
 
-    amount = _top(worth, sorted(rooms.values()))
-    plan = None if worth(amount) == -inf else _plan(venue, judge, direction * amount)
-    return plan if plan is not None and _pays(state, plan, policy) else None
+    amount = _top(worth, rooms)
+    found = swap(venue, direction * amount)
+    if found is None or not _is_allowed(found, venue, market):
+        return None
+    plan = Plan(venue, found, *judge(found))
+    return plan if _pays(state, plan, policy) else None
 
 
 def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
@@ -196,11 +203,12 @@ def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
     if lender is None or lender.strain_wad == 0 or venue.retired or not mark_serves(state, venue, market):
         return None
     wanted = lender.strain_wad / 1e18
-    route = route_taken(venue, wanted)
-    if route is None or not lender.closes:
+    found = swap(venue, wanted)
+    if found is None or not lender.closes:
         return None
-    payable = _ROOM * max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
-    most = min(_depth(venue, market, route, 1.0), payable)
+    ((route, _),) = found.parts
+    payable = ROOM * max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
+    most = min(depth(route, venue, market, buying=True, room=ROOM), payable)
     if min(wanted, most) * market.price < max(policy.lending_gas * state.gas_price, policy.min_saving):
         return None
     # all of it, whatever it has grown to by then, if there is room for more than it
@@ -216,7 +224,7 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
     market = market_of(state, venue)
     # at the oracle's price and its average: the band is about cost, not about a momentary gap
     routes = [replace(route, spot=market.price, twap=market.price) for route in venue.routes]
-    cheapest = route_taken(replace(venue, routes=tuple(routes)), 0.01 * state.capital / market.price)
+    typical = swap(replace(venue, routes=tuple(routes)), 0.01 * state.capital / market.price)
     free = replace(
         venue,
         lender=None,
@@ -227,7 +235,7 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
         max_age=0,
         cap=inf,
         turnover_left=inf,
-        routes=(cheapest,) if cheapest else (),
+        routes=(typical.parts[0][0],) if typical else (),
     )
     reach = 4.0 * state.capital / market.price
     centre = market.delta + _least(potential_of(state, market.id), reach + abs(market.delta))
@@ -258,48 +266,14 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
 # ---- what a hedge is worth
 
 
-def average_price(route: Route, size: float) -> float:
-    """Expected average price of a swap [quote/base], fee and impact included; size > 0 buys [base]."""
-    part = abs(size) * route.spot / route.depth
-    if size > 0:
-        return inf if part >= 1.0 else route.spot / (1.0 - part) / (1.0 - route.fee)
-    return route.spot * (1.0 - route.fee) / (1.0 + part * (1.0 - route.fee))
-
-
-def measured_cost(route: Route, price: float, size: float, haircut: float = 0.0, put_in: float | None = None) -> float:
-    """What contracts/hedge/rule.vy will call the cost of a swap [quote].
-
-    `put_in` [quote] is the LP cash that the venue takes, by default what a spot venue pays for its base.
-    """
-    if size == 0.0:
-        return 0.0
-    average = average_price(route, size)
-    loss = size * (average - price)
-    equity = (size * average if put_in is None else put_in) - loss
-    least = route.fee * abs(size) * price
-    return max(least, loss, size * (average - route.twap), loss + haircut * equity)
-
-
-def route_taken(venue: Venue, size: float) -> Route | None:
-    """The route that the venue itself will choose for a size: the one with the best price, of equals the first."""
-    best, best_price = None, inf
-    for route in venue.routes:
-        price = average_price(route, size)
-        if size < 0:
-            price = -price
-        if price < best_price:
-            best, best_price = route, price
-    return best
-
-
 def price_of_risk(state: State, policy: Policy) -> float:
     """pi, never above phi."""
     phi = state.rule.phi
     return phi if policy.price_of_risk is None else min(policy.price_of_risk, phi)
 
 
-Judge = Callable[[Route, float], tuple[float, float, float, float, float, float]]
-"""What `Plan` says of a size [base] on a route, from `worth` on [quote]."""
+Judge = Callable[[Swap], tuple[float, float, float, float, float, float]]
+"""What `Plan` says of a swap, from `worth` on [quote]."""
 
 
 def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential: Callable[[float], float]) -> Judge:
@@ -310,12 +284,12 @@ def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential
     excess = max(0.0, state.reserve - base)
     per_base = lender.carry * state.weights.horizon * price if lender else 0.0  # [quote] sold
 
-    def judge(route: Route, size: float) -> tuple[float, float, float, float, float, float]:
+    def judge(trade: Swap) -> tuple[float, float, float, float, float, float]:
+        size = trade.size
         after = potential(size)
         fall = max(0.0, base - after)
-        average = average_price(route, size)
-        put_in = size * average if lender is None else _put_in(lender, size, average, price)
-        cost = measured_cost(route, price, size, venue.haircut, put_in)
+        put_in = size * trade.average if lender is None else _put_in(lender, size, trade.average, price)
+        cost = measured_cost(trade, price, venue.haircut, put_in)
         freed = max(0.0, max(0.0, state.reserve - after) - excess)
         reward = max(rule.eta * max(0.0, freed - cost), rule.size_reward * abs(size) * price)
         spent, carry = cost + reward + rule.gas, -size * per_base
@@ -323,11 +297,6 @@ def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential
         return worth, fall, cost, reward, carry, put_in
 
     return judge
-
-
-def _plan(venue: Venue, judge: Judge, size: float) -> Plan | None:
-    route = route_taken(venue, size)
-    return None if route is None else Plan(venue, route, size, *judge(route, size))
 
 
 def _put_in(lender: Lender, size: float, average: float, price: float) -> float:
@@ -375,16 +344,6 @@ def _closed_band(state: State, market: Market, venue: Venue, policy: Policy) -> 
 # ---- how much there is room for
 
 
-def in_band(route: Route, venue: Venue, market: Market) -> bool:
-    """Whether HedgeManager lets a route be used at all."""
-    tolerance = route.fee + venue.band
-    return (
-        route.depth > 0.0
-        and abs(route.spot - market.price) <= tolerance * market.price
-        and abs(route.spot - route.twap) <= tolerance * route.twap
-    )
-
-
 def mark_serves(state: State, venue: Venue, market: Market) -> bool:
     """Whether the oracle's price is young enough to trade on."""
     return market.fresh and (venue.max_age == 0 or state.now - market.updated_at <= venue.max_age)
@@ -395,57 +354,41 @@ def market_of(state: State, venue: Venue) -> Market:
     return next(m for m in state.markets if m.id == venue.market)
 
 
-def _room(state: State, venue: Venue, market: Market, route: Route, direction: float) -> float:
-    """The largest size [base] that bands, caps, budget, cash and the lender allow."""
-    if route.fee > venue.fee_cap:
-        return 0.0
+def _rooms(state: State, venue: Venue, market: Market, *, buying: bool) -> list[float]:
+    """Sizes [base] at which something may end, ascending: what each fee tier takes; the last is all that is allowed."""
+    if venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
+        return []
+    tiers = [depth(route, venue, market, buying, ROOM) for route in venue.routes if route.fee <= venue.fee_cap]
     # more than the whole book never helps, however correlated
     whole = sum(abs(m.delta) * m.price for m in state.markets)
     bounds = [
-        _depth(venue, market, route, direction),
-        _ROOM * venue.turnover_left / market.price,
+        ROOM * venue.turnover_left / market.price,
         whole / market.price,
-        _holdable(state, venue, market, route, direction),
+        _holdable(state, venue, market, buying=buying),
     ]
     if venue.paused:
-        toward_zero = (venue.exposure > 0) != (direction > 0) and venue.exposure_wad != 0
-        bounds.append(abs(venue.exposure) if toward_zero else 0.0)
-    return max(0.0, min(bounds))
+        bounds.append(abs(venue.exposure) if (venue.exposure > 0) != buying else 0.0)
+    most = min(bounds)
+    # two tiers may be taken together
+    return sorted({room for tier in (*tiers, sum(tiers)) if (room := min(tier, most)) > 0.0})
 
 
-def _depth(venue: Venue, market: Market, route: Route, direction: float) -> float:
-    """What a pool takes [base] before its price, or the average paid, leaves the bands."""
-    if not in_band(route, venue, market):
-        return 0.0
-    tolerance = _ROOM * (route.fee + venue.band)
-    base = route.depth / route.spot  # virtual base reserve
-    if direction > 0:
-        highest = min(market.price, route.twap) * (1 + tolerance)
-        worst = market.price * (1 + tolerance)
-        return min(
-            base * (1 - sqrt(min(1.0, route.spot / highest))),
-            base * (1 - min(1.0, route.spot / (1 - route.fee) / worst)),
-        )
-    lowest = max(market.price, route.twap) * (1 - tolerance)
-    worst = market.price * (1 - tolerance)
-    return min(
-        base * (sqrt(max(1.0, route.spot / lowest)) - 1),
-        base * (max(1.0, route.spot * (1 - route.fee) / worst) - 1),
-    )
+def _is_allowed(found: Swap, venue: Venue, market: Market) -> bool:
+    return found.fee <= venue.fee_cap and in_band(found, venue, market, _EDGE)
 
 
-def _holdable(state: State, venue: Venue, market: Market, route: Route, direction: float) -> float:
-    """What may be held, lent and paid for [base]."""
-    cash = _ROOM * max(0.0, min(state.lp_cash, state.lp_cash - state.rule.lp_floor))
-    worst = market.price * (1 + route.fee + venue.band)
+def _holdable(state: State, venue: Venue, market: Market, *, buying: bool) -> float:
+    """What may be held, lent and paid for [base]; closing all there is needs no allowance for the next block."""
+    cash = ROOM * max(0.0, min(state.lp_cash, state.lp_cash - state.rule.lp_floor))
+    worst = market.price * (1 + venue.fee_cap + venue.band)
     lender = venue.lender
     if lender is None:
-        return min(cash / worst, _ROOM * (venue.cap - venue.exposure)) if direction > 0 else venue.exposure
-    if direction > 0:
-        return min(-venue.exposure, max(_ROOM * lender.payable, cash) / worst) if lender.closes else 0.0
+        return min(cash / worst, ROOM * (venue.cap - venue.exposure)) if buying else venue.exposure
+    if buying:
+        return min(-venue.exposure, max(ROOM * lender.payable, cash) / worst) if lender.closes else 0.0
     if not lender.opens or lender.health < lender.floor * _HEALTHY:
         return 0.0
-    return min(_ROOM * (venue.cap + venue.exposure), _ROOM * lender.lendable, lender.affordable(cash, market.price))
+    return min(ROOM * (venue.cap + venue.exposure), ROOM * lender.lendable, lender.affordable(cash, market.price))
 
 
 def _top(worth: Callable[[float], float], rooms: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from ballast.keeper import hedging
 from ballast.keeper.decide import cushion, decide, score
-from ballast.keeper.hedging import average_price, best_hedge, measured_cost, no_trade_band
+from ballast.keeper.hedging import best_hedge, no_trade_band
 from ballast.keeper.policy import Policy
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
@@ -37,12 +37,22 @@ from ballast.keeper.state import (
     SyncAll,
     Trigger,
 )
+from ballast.keeper.swaps import average_price, measured_cost, swap
 from ballast.model.analytic.potential import Weights
 
 from .worlds import CAPITAL, NOW, PRICE, account, board, closing, holding, leg, market, route, state, venue, writer
 
 POLICY = Policy()
 FREE = Rule(lp_floor=10_000.0, size_reward=0.0, eta=0.0)
+
+
+def through(tier, size):
+    """What a venue with one fee tier makes of a size."""
+    return swap(venue(routes=(tier,)), size)
+
+
+def cost_of(tier, size):
+    return measured_cost(through(tier, size), PRICE)
 
 
 def only(actions):
@@ -69,7 +79,7 @@ def test_decide_size_maximises_the_vaults_saving():
     base = potential(0.0)
 
     def worth(n):
-        cost = measured_cost(route(), PRICE, n)
+        cost = cost_of(route(), n)
         freed = max(0.0, world.reserve - potential(n)) - max(0.0, world.reserve - base)
         reward = max(0.15 * max(0.0, freed - cost), 5e-5 * n * PRICE)
         return 0.6 * (base - potential(n)) - cost - reward
@@ -200,7 +210,7 @@ def test_decide_uses_the_route_the_venue_will_choose():
     # the dear tier alone would pay, but the venue picks by price: only its choice counts
     cheap, dear = route(), route(index=1, fee=3e-3)
     plan = best_hedge(state(venues=(venue(routes=(cheap, dear)),)), venue(routes=(cheap, dear)), POLICY)
-    assert plan.route == cheap
+    assert plan.swap.parts == ((cheap, plan.size),)
     broken = replace(cheap, twap=PRICE * 1.01)
     shaken = venue(routes=(broken, dear))
     assert best_hedge(state(venues=(shaken,)), shaken, POLICY) is None
@@ -214,7 +224,7 @@ def test_decide_two_venues_share_a_hedge_so_that_both_together_are_worth_most():
     potential = potential_of(world, 0)
 
     def worth(first, second):
-        cost = measured_cost(deep, PRICE, first) + measured_cost(shallow, PRICE, second)
+        cost = cost_of(deep, first) + cost_of(shallow, second)
         return 0.6 * (potential(0.0) - potential(first + second)) - cost
 
     sizes = [action.size_wad / 1e18 for action in actions]
@@ -271,14 +281,12 @@ def test_decide_limit_price_is_the_expected_one_with_slack():
 
 
 def test_measured_cost_is_the_dearest_of_four_views():
-    assert measured_cost(route(), PRICE, 0.0) == 0.0
     deep = route(depth=inf)
     fee = 5e-4 * 10 * PRICE
-    assert measured_cost(deep, PRICE, -10.0) == pytest.approx(fee)
-    assert measured_cost(replace(deep, twap=PRICE * 0.999), PRICE, 10.0) > fee + 9.9
-    assert measured_cost(deep, PRICE * 1.01, 10.0) == pytest.approx(fee * 1.01)
-    assert measured_cost(deep, PRICE, 10.0, haircut=0.1) > 0.1 * 10 * PRICE
-    assert average_price(route(depth=1_000.0), 10.0) == inf
+    assert cost_of(deep, -10.0) == pytest.approx(fee)
+    assert cost_of(replace(deep, twap=PRICE * 0.999), 10.0) > fee + 9.9
+    assert measured_cost(through(deep, 10.0), PRICE * 1.01) == pytest.approx(fee * 1.01)
+    assert measured_cost(through(deep, 10.0), PRICE, haircut=0.1) > 0.1 * 10 * PRICE
 
 
 def test_decide_is_a_function_of_its_arguments():
@@ -329,9 +337,9 @@ def test_decide_any_plan_keeps_the_rule_and_the_bounds():
         assert -held * (1 + 1e-9) <= plan.size <= 2_500.0 - held
         assert abs(plan.size) * PRICE <= at.turnover_left
         assert plan.size <= 0 or world.lp_cash - plan.size * PRICE * 1.001 >= world.rule.lp_floor
-        tolerance = plan.route.fee + at.band
-        after = plan.route.spot * (1 + 2 * plan.size * PRICE / plan.route.depth)
-        assert abs(after / PRICE - 1) <= tolerance
+        tolerance = plan.swap.fee + at.band
+        for tier, part in plan.swap.parts:
+            assert abs(tier.after(part).spot / PRICE - 1) <= tolerance
     assert planned > 100
 
 

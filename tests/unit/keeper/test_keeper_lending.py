@@ -17,8 +17,8 @@ SHORT = {"kind": "aave_short", "test_pool": None, "target_health": 1.5, "floor_h
 def with_aave(config):
     """ETH may be hedged in its pools from both sides."""
     eth, *others = (market.model_dump() for market in config.markets)
-    venues = [venue for venue in eth["venues"] if venue["kind"] == "uniswap_v3"]
-    markets = [eth | {"venues": [*venues, venues[0] | SHORT]}, *others]
+    (spot,) = (venue | {"band": "0.004"} for venue in eth["venues"] if venue["kind"] == "uniswap_v3")
+    markets = [eth | {"venues": [spot, spot | SHORT]}, *others]
     return config.changed(aave={"test": True}, markets=markets)
 
 
@@ -179,6 +179,18 @@ def test_step_sells_at_once_where_both_venues_share_a_pool(sandbox, trader, keep
         outcome = result.receipt.one("Rebalanced").outcome
         assert outcome.cost / WAD == pytest.approx(result.action.expected_cost, rel=1e-3)
         assert outcome.fall / WAD == pytest.approx(result.action.expected_fall, rel=1e-4)
+
+
+def test_step_splits_a_large_hedge_over_two_tiers_as_expected(sandbox, trader, keeper):
+    sandbox.trade(trader, "ETH", 5_500)
+    sandbox.warp(60)
+    (result,) = keeper.step().results
+    assert result.ending == "done"
+    pools = {pool.contract.address for pool in sandbox.pools[0]}
+    assert {log.address for log in result.receipt.logs} >= pools  # both were traded in
+    outcome = result.receipt.one("Rebalanced").outcome
+    assert outcome.cost / WAD == pytest.approx(result.action.expected_cost, rel=1e-3)
+    assert outcome.fall / WAD == pytest.approx(result.action.expected_fall, rel=1e-6)
 
 
 def test_recall_of_a_short_brings_about_what_was_missing(sandbox, keeper, short):

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ballast.keeper.decide import decide
-from ballast.keeper.hedging import average_price, best_hedge, measured_cost, no_trade_band
+from ballast.keeper.hedging import best_hedge, no_trade_band
 from ballast.keeper.policy import Policy
 from ballast.keeper.state import Poke, Rebalance, Recall, Rule, Unwind
+from ballast.keeper.swaps import measured_cost, swap
 
 from .worlds import NOW, PRICE, holding, lender, market, route, short_venue, state, venue
 
@@ -136,11 +137,11 @@ def test_freed_is_what_closing_leaves_beyond_the_target_once_that_is_worth_it():
 
 
 def test_measured_cost_of_a_short_counts_the_haircut_on_what_is_put_in():
-    sold, average = -10.0, average_price(route(), -10.0)
-    loss = sold * (average - PRICE)
+    sold = swap(venue(), -10.0)
+    loss = -10.0 * (sold.average - PRICE)
     put_in = 0.875 * 10 * PRICE
-    assert measured_cost(route(), PRICE, sold, 0.01, put_in) == pytest.approx(loss + 0.01 * (put_in - loss))
-    assert measured_cost(route(), PRICE, sold, 0.01, -put_in) == pytest.approx(loss)
+    assert measured_cost(sold, PRICE, 0.01, put_in) == pytest.approx(loss + 0.01 * (put_in - loss))
+    assert measured_cost(sold, PRICE, 0.01, -put_in) == pytest.approx(loss)
 
 
 def test_no_trade_band_of_a_lending_venue_is_that_of_its_pools():
