@@ -246,6 +246,22 @@ def test_hedge_is_the_agents_alone_where_and_while_it_is_granted(office: Office)
         office.hedge()
 
 
+def test_real_hedge_under_the_largest_share_costs_lps_no_more_than_i10_allows(real: World) -> None:
+    w = real
+    contract = w.chain.deploy("Mandates", w.governor, w.setup, w.manager)
+    w.manager.grant_role.send(contract, Role.HEDGER, sender=w.setup)
+    contract.grant.send(w.whale, 1, 10**6 * QUOTE, w.chain.now + DAY, 3_000, sender=w.setup)
+    w.inventory.sync.send(0)
+    before, terms = w.nav(), w.manager.terms()
+    with w.chain.undone():
+        by_anyone = w.rebalance(400 * WAD).one("Rebalanced").outcome
+    outcome = contract.hedge.send(0, 0, MARKET, 400 * WAD, NO_LIMIT, sender=w.whale).value
+    assert (outcome.filled, outcome.cost, outcome.fall) == (by_anyone.filled, by_anyone.cost, by_anyone.fall)
+    assert outcome.reward == by_anyone.reward * 3_000 // terms.eta_bps > 0
+    assert before - w.nav() <= budget(terms.phi_bps, outcome.fall) - outcome.released
+    assert w.cash(w.whale) == outcome.reward + outcome.gas
+
+
 # ---- revoking
 
 
