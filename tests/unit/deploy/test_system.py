@@ -70,7 +70,8 @@ def test_lifecycle_trade_hedge_close_redeem(system: Sandbox, quote_decimals: int
     assert outcome.cost + outcome.reward + outcome.gas <= outcome.fall * 6 // 10
     system.mandates.send("grant", keeper, 1, 10**12, system.chain.now + 3_600, 1_000, sender=system.governor)
     system.warp(600)
-    system.mandates.send("hedge", 0, 0, 0, 10 * WAD, 2**255, sender=keeper)
+    system.arbitrage("ETH")
+    system.mandates.send("hedge", 0, 0, 0, 100 * WAD, 2**255, sender=keeper)
     assert system.mandates.call("mandate", 0).hedges == 1
     assert system.carry.send("measure", 0, sender=keeper).value == 0  # spot owes nobody
     system.move("ETH", 2_040)
