@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from shutil import copytree
 from types import CodeType, FunctionType
@@ -26,6 +27,7 @@ from ballast.chain.artifacts import BUILD, ROOT, SOURCES
 from ballast.chain.contract import Receipt
 from ballast.fuzz.runner import Failure, Stats, episode
 from ballast.mutate.compiling import quick
+from ballast.mutate.incremental import Incremental
 
 LENGTH = 150  # steps of an episode
 
@@ -120,6 +122,20 @@ def compiled(bug: Bug) -> bytes:
 
 
 def _compile(bug: Bug) -> bytes:
+    """One function alone where that is all that changes, everything otherwise."""
+    texts = _edited(bug.edits, SOURCES)
+    bytecode = _ready(bug.contract).apart(*next(iter(texts.items()))) if len(texts) == 1 else None
+    return _compile_whole(bug.contract, texts) if bytecode is None else bytecode
+
+
+@lru_cache(maxsize=1)  # lists of bugs go contract by contract, and each takes much memory
+def _ready(contract: str) -> Incremental:
+    path = load(contract).source_path
+    assert path is not None
+    return Incremental(SOURCES / path)
+
+
+def _compile_whole(contract: str, texts: dict[str, str]) -> bytes:
     from vyper.compiler import CompilerData
     from vyper.compiler.input_bundle import FilesystemInputBundle
 
@@ -127,12 +143,19 @@ def _compile(bug: Bug) -> bytes:
         folder = Path(name)
         for part in ("contracts", "interfaces"):
             copytree(SOURCES / part, folder / part)
-        for edit in bug.edits:
-            source = folder / edit.source
-            source.write_text(edit.apply(source.read_text()))
+        for source, text in texts.items():
+            (folder / source).write_text(text)
         bundle = FilesystemInputBundle([Path(sysconfig.get_path("purelib")), folder])
-        deployable = load(bug.contract).source_path
+        deployable = load(contract).source_path
         return bytes(CompilerData(bundle.load_file(str(deployable)), bundle).bytecode)
+
+
+def _edited(edits: Iterable[Edit], root: Path) -> dict[str, str]:
+    """What the edited files contain then."""
+    texts: dict[str, str] = {}
+    for edit in edits:
+        texts[edit.source] = edit.apply(texts.get(edit.source) or (root / edit.source).read_text())
+    return texts
 
 
 @contextmanager
@@ -142,9 +165,7 @@ def in_twin(edits: Iterable[Edit]) -> Iterator[None]:
     Code objects are swapped, so whoever imported a function or made an instance runs the changed code too.
     """
     undo: list[tuple[Any, FunctionType, CodeType]] = []
-    texts: dict[str, str] = {}
-    for edit in edits:
-        texts[edit.source] = edit.apply(texts.get(edit.source) or (ROOT / edit.source).read_text())
+    texts = _edited(edits, ROOT)
     try:
         for source, text in texts.items():
             module = importlib.import_module(source.removesuffix(".py").replace("/", "."))

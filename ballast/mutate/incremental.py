@@ -10,10 +10,12 @@ Vyper is imported late, because it takes over decimal arithmetic of the whole pr
 
 from __future__ import annotations
 
+import multiprocessing
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +27,7 @@ from ballast.chain.codec import Json
 from ballast.mutate.compiling import code, quick
 
 _UNUSED_LABELS = 10**6  # numbers of labels in new code begin here, above those in the code that is kept
+_FORK = multiprocessing.get_context("fork")
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class _Kept:
 
 
 class Incremental:
-    """One contract. Changes its trees, so use it once, in a process of its own."""
+    """One contract. `changed` changes its trees, so call it once, in a process of its own: `apart` makes one."""
 
     def __init__(self, path: Path) -> None:
         """Compile an ordinary contract; raises VyperException."""
@@ -67,6 +70,31 @@ class Incremental:
             return self.bytecode
         with anchor_settings(self._data.settings), quick():
             return self._assembled() if _replace_body(tree, text, self._modules) else None
+
+    def apart(self, path: str, text: str) -> bytes | None:
+        """What `changed` gives, made in a child process: the trees stay as they are, for the next change.
+
+        Raises VyperException with the compiler's message.
+        """
+        from vyper.exceptions import VyperException
+
+        receiver, sender = _FORK.Pipe(duplex=False)
+        child = _FORK.Process(target=self._send_changed, args=(sender, path, text))
+        child.start()
+        sender.close()
+        bytecode, error = receiver.recv()
+        child.join()
+        if error is not None:
+            raise VyperException(error)
+        return bytecode  # type: ignore[no-any-return]
+
+    def _send_changed(self, sender: Connection, path: str, text: str) -> None:
+        from vyper.exceptions import VyperException
+
+        try:
+            sender.send((self.changed(path, text), None))
+        except VyperException as error:
+            sender.send((None, str(error)))
 
     def _own_trees(self) -> Iterator[tuple[str, Any]]:
         """Syntax trees of the contract and of its modules, by path from the directory of the sources."""
