@@ -249,6 +249,24 @@ class Inventory(Section):
         )
 
 
+class Auction(Section):
+    """What LPs pay, beside rebates, for being rid of risk: docs/mechanism.md §9."""
+
+    band: Number  # [fraction of E] an auction may be opened while U is above
+    max_rate: Number  # [fraction of the fall of U] at the end of the ramp; 0 for no auctions
+    ramp: Seconds
+    budget: Number  # [quote] a day
+
+    def params(self) -> tuple[int, int, int, int]:
+        """`IRebateAuction.Params`."""
+        return (
+            self._scaled("band", 10**9),
+            self._scaled("max_rate", BPS),
+            self.ramp,
+            self._scaled("budget", 10**6),
+        )
+
+
 class Hedging(Section):
     """What a hedge may cost and what its keeper earns: docs/mechanism.md §8."""
 
@@ -511,6 +529,7 @@ class Config(Section):
     deleveraging: Deleveraging
     close_queue: CloseQueue
     inventory: Inventory
+    auction: Auction
     hedging: Hedging
     surface: Surface | None = None  # only options need it
     markets: list[Market] = Field(min_length=1, max_length=MAX_MARKETS)
@@ -536,6 +555,7 @@ class Config(Section):
         self.vault.params()
         self.clearing.shares()
         self.inventory.params().pack()
+        self.auction.params()
         self.hedging.rule(0)
         for market in self.markets:
             market.oracle.params()

@@ -159,7 +159,8 @@ class Renounce:
 Step = Deploy | Call | Grant | Renounce
 
 GOVERNED = (
-    "oracle", "clearinghouse", "inventory", "perp_engine", "surface", "option_book", "option_engine", "hedge_manager",
+    "oracle", "clearinghouse", "auction", "inventory", "perp_engine", "surface", "option_book", "option_engine",
+    "hedge_manager",
     "mandates", "vault",
 )  # fmt: skip
 """Contracts with a table of roles."""
@@ -237,7 +238,8 @@ def _steps(plan: Plan) -> Iterator[Step]:
 
     yield Deploy("oracle", "PriceOracle", admin)
     yield Deploy("clearinghouse", "Clearinghouse", (*admin, At("quote"), oracle))
-    yield Deploy("inventory", "Inventory", (*admin, oracle, clearinghouse))
+    yield Deploy("auction", "RebateAuction", (*admin, clearinghouse))
+    yield Deploy("inventory", "Inventory", (*admin, oracle, clearinghouse, At("auction")))
     yield Deploy("perp_engine", "PerpEngine", (*admin, clearinghouse, inventory, oracle))
     yield Deploy("surface", "VolSurface", admin)
     yield Deploy("pricer", "OptionPricer", ())
@@ -267,6 +269,12 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("clearinghouse", hedge_manager, Role.HEDGER)
     yield Grant("clearinghouse", vault, Role.VAULT)
     yield Grant("clearinghouse", inventory, Role.INVENTORY)
+    yield Grant("clearinghouse", At("auction"), Role.INVENTORY)
+    yield Grant("inventory", At("auction"), Role.INVENTORY)
+    yield Call(
+        "auction: set inventory", "auction", "set_inventory", (inventory,),
+        (Read("auction", "inventory", (), inventory, "wiring"),),
+    )  # fmt: skip
     for closer in ("liquidator", "deleverager", "close_queue"):
         yield Grant("clearinghouse", At(closer), Role.CLOSER)
         yield Grant("perp_engine", At(closer), Role.CLOSER)
@@ -280,7 +288,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("hedge_manager", At("mandates"), Role.HEDGER)
     yield Grant("perp_engine", At("carry"), Role.HEDGER)
     if plan.guardian is not None:
-        for key in ("perp_engine", "surface", "option_engine", "hedge_manager", "mandates", "vault"):
+        for key in ("auction", "perp_engine", "surface", "option_engine", "hedge_manager", "mandates", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     insurance, liquidator, lp = config.clearing.shares()
@@ -296,6 +304,11 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Call(
         "inventory: parameters", "inventory", "set_params", (params.pack(),),
         (Read("inventory", "params", (), params.view(), "parameter"),),
+    )  # fmt: skip
+    auction = config.auction.params()
+    yield Call(
+        "auction: parameters", "auction", "set_params", (auction,),
+        (Read("auction", "params", (), auction, "parameter"),),
     )  # fmt: skip
     rule = config.hedging.rule(config.gas_market)
     yield Call(

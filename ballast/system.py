@@ -49,6 +49,7 @@ class System:
     quote: Contract
     oracle: Contract
     clearinghouse: Contract
+    auction: Contract
     inventory: Contract
     perp_engine: Contract
     surface: Contract
@@ -290,6 +291,7 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "quote": token("quote"),
         "oracle": at("oracle"),
         "clearinghouse": at("clearinghouse"),
+        "auction": at("auction"),
         "inventory": at("inventory"),
         "perp_engine": at("perp_engine"),
         "surface": at("surface"),

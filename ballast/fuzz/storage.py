@@ -168,11 +168,13 @@ def _of_everybody(w: World) -> Iterator[Cell]:
         "fee shares", ledger, shares, _numbers,
         lambda: tuple(getattr(w.twin.clearinghouse, name) for name in names),
     )  # fmt: skip
-    sums_of = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block"]
+    sums_of = ["_sum_delta", "_sum_capital", "_sum_value", "_sum_block", "_auction_low"]
     if w.setup.desk or w.setup.options:
         sums_of.append("_sum_greeks")
     sums = tuple(slot_of(inventory, "exposure", name) for name in sums_of)
     yield Cell("inventory", inventory, sums, _inventory_book, lambda: w.inventory.book)
+    auction = tuple(slot_of(w.system.auction, name) for name in ("_params_word", "_state_word"))
+    yield Cell("auction", w.system.auction, auction, _auction, lambda: _twin_auction(w))
     yield Cell("supply", vault, (slot_of(vault, "erc20", "totalSupply"),), int, lambda: w.vault.supply)
     yield Cell("pool", vault, (slot_of(vault, "epochs", "_pool"),), _pool, lambda: w.vault.epochs.pool)
     yield Cell("incoming", vault, (slot_of(vault, "epochs", "_incoming"),), int, lambda: w.vault.epochs.incoming)
@@ -281,8 +283,22 @@ def _account(word: int) -> tuple[int, int]:
     return _signed(word >> 128, 128), word & U128
 
 
-def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: int) -> InventoryBook:
-    """The word of options means nothing while no market has any; it is not read where no engine trades any."""
+def _auction(params: int, state: int) -> tuple[int, ...]:
+    return (
+        params >> 112, (params >> 96) & U16, (params >> 64) & U32, params & U64,
+        state >> 128, (state >> 64) & U64, state & U64,
+    )  # fmt: skip
+
+
+def _twin_auction(w: World) -> tuple[int, ...]:
+    assert w.twin.auction is not None
+    auction, p = w.twin.auction, w.twin.auction.params
+    return p.band, p.max_rate_bps, p.ramp, p.budget, auction.since, auction.used, auction.used_at
+
+
+def _inventory_book(delta: int, capital: int, value: int, block: int, auction_low: int, *greeks: int) -> InventoryBook:
+    """The word of options means nothing while no market has any; it is not read where no engine trades any. Nor does
+    that of the auction while none is open."""
     sums = Sums(a=(delta >> 128) - 2**127, p=delta & U128) if delta else Sums()
     if block & U16:
         (word,) = greeks
@@ -293,7 +309,7 @@ def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: i
         loss=capital >> 184,
         capital=(capital >> 112) & U72,
         equity=(capital >> 40) & U72,
-        opened_at=capital & U40,
+        opened_at=capital & U32,
         value=(value >> 128) - 2**127 if value else 0,
         low_prev=(value >> 64) & U64,
         low=value & U64,
@@ -307,6 +323,7 @@ def _inventory_book(delta: int, capital: int, value: int, block: int, *greeks: i
         pending=(block >> 32) & U16,
         active=(block >> 16) & U16,
         optioned=block & U16,
+        auction_low=auction_low if capital >> 32 & 1 else 0,
     )
 
 

@@ -41,6 +41,7 @@ from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.option_engine import OptionEngine, OptionParams
 from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracle, Response
 from ballast.model.exact.oracle import Params as OracleParams
+from ballast.model.exact.rebate_auction import Params as AuctionParams
 from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
@@ -428,6 +429,7 @@ class World:
         self.up_since: int | None = 0  # [s] None while the sequencer is down or does not answer
         self.contracts = {
             "clearinghouse": self.system.clearinghouse,
+            "auction": self.system.auction,
             "inventory": self.system.inventory,
             "perp_engine": self.system.perp_engine,
             "margin": self.system.margin,
@@ -811,8 +813,10 @@ class World:
         vault.epochs.pool.ends_at = int(system.vault.call("epoch").ends_at)
         twin.vault = vault
         twin.wire()
+        assert twin.auction is not None
         assert twin.deleverager is not None
         assert twin.close_queue is not None
+        twin.auction.set_params(AuctionParams(*config.auction.params()))
         winners = twin.deleverager
         winners.trigger_bps, winners.target_bps, winners.reward = config.deleveraging.params()
         (twin.close_queue.fee,) = config.close_queue.params()

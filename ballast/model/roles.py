@@ -51,9 +51,15 @@ POWERS: dict[str, dict[str, Role]] = {
         "set_margin": Role.GOVERNOR | Role.SETUP,
         "set_shares": Role.GOVERNOR | Role.SETUP,
     },
+    "RebateAuction": {
+        "set_inventory": Role.SETUP,
+        "set_params": Role.GOVERNOR | Role.SETUP,
+        "disable": Role.GUARDIAN | Role.GOVERNOR,
+    },
     "Inventory": {
         "trade": Role.ENGINE,
         "adjust": Role.ENGINE | Role.HEDGER,
+        "set_boosting": Role.INVENTORY,
         "set_market_params": Role.GOVERNOR | Role.SETUP,
         "set_params": Role.GOVERNOR | Role.SETUP,
     },

@@ -233,7 +233,7 @@ def build(
     if inventory_double:
         inventory = chain.deploy("HedgeInventoryDouble")
     else:
-        inventory = chain.deploy("Inventory", governor, setup, oracle, clearinghouse)
+        inventory = chain.deploy("Inventory", governor, setup, oracle, clearinghouse, "0x" + "00" * 20)  # no auctions
     manager = chain.deploy("HedgeManager", governor, setup, clearinghouse, inventory, oracle)
     w = World(
         chain, governor, setup, guardian, lp, trader, keeper, whale,

@@ -10,7 +10,7 @@
         ENGINE      product contracts (PerpEngine, ...) that report trades and settle them
         HEDGER      HedgeManager; there, Mandates; at PerpEngine, Carry
         VAULT       Vault
-        INVENTORY   Inventory
+        INVENTORY   Inventory and RebateAuction
         SETUP       the deployer, until it renounces: may wire contracts and set parameters, never govern
         CLOSER      Liquidator, Deleverager, CloseQueue: close or move positions of others by rules of their own
         SETTLER     GlobalSettlement

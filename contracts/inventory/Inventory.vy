@@ -19,6 +19,9 @@
         had two oracle rounds inside it, so the older of the two always reaches back past the previous round.
         Changes of U that are not trades move the minima in proportion.
 
+        Boost. While RebateAuction is open, the lowest U since is kept, and a fall below that and the low-water mark is paid
+        a boost on top of the rebate, as much as the auction says: LP cash, which it moves into R on the way.
+
         Invariants: sums = sum over markets, recomputed (I2); R >= coverage * U >= 0 (I3, I5, I6): a rise adds all of
         itself to R, a fall takes at most coverage times itself.
 @custom:kill Revoke ENGINE and HEDGER: trading and hedging stop at once; deposits and redemptions go on at the
@@ -28,6 +31,7 @@
 from interfaces import IPriceOracle
 from interfaces import IInventory
 from interfaces import IClearinghouse
+from interfaces import IRebateAuction
 from contracts import constants as c
 from contracts.math import wad
 from contracts.math import signed
@@ -65,20 +69,6 @@ struct Params:
     root: uint256               # sqrt(h) [sqrt(year), WAD], rounded down; derived
 
 
-# Word, from the top: base u16 | floor u16 | z u16 | tau u16 | deviation u24 | vol_of_vol u24 | vol_floor u24 |
-# vol_z u16 | vol_tau u16
-struct MarketParams:
-    base: uint256               # base half-spread [fraction, WAD], steps of 1e-6
-    floor: uint256              # least spot spread [fraction, WAD], steps of 1e-6
-    z: uint256                  # standard deviations of latency [1, WAD], steps of 1e-3
-    tau: uint256                # tau0, latency beside the age of the round [s]
-    deviation: uint256          # the feed's deviation threshold [fraction, WAD], steps of 1e-6; 0 for a pull feed
-    vol_of_vol: uint256         # xi [absolute vol per sqrt(year), WAD], steps of 1e-6
-    vol_floor: uint256          # least vol spread [absolute vol, WAD], steps of 1e-6
-    vol_z: uint256              # [1, WAD], steps of 1e-3
-    vol_tau: uint256            # tau1 [s]
-
-
 # What one market adds to the sums; a function of its stored words alone.
 struct Share:
     a: int256
@@ -96,6 +86,7 @@ struct Entry:
     released: uint256           # [quote, WAD] reserve released since the words were loaded, not yet booked
     potential: uint256          # [quote, WAD] U of `book`
     quote: IInventory.Quote     # what a trade makes of it
+    boost: uint256              # [quote, WAD] part of its charge that LPs pay
 
 
 struct State:
@@ -112,7 +103,7 @@ event ParamsChanged:
 
 event MarketParamsChanged:
     market: indexed(uint256)
-    params: MarketParams
+    params: IInventory.MarketParams
 
 MAX_SPREAD: constant(uint256) = c.WAD // 2              # of spot: selling more always brings more
 CAPITAL_FLOOR: constant(uint256) = 1_000 * 10**6        # [MICRO quote] E is never less
@@ -125,6 +116,7 @@ LISTED: constant(uint256) = 1 << 168                    # above every field of a
 
 ORACLE: immutable(IPriceOracle)
 CLEARINGHOUSE: immutable(IClearinghouse)
+AUCTION: immutable(IRebateAuction)
 
 # All of `Params` in one word.
 _params_word: uint256
@@ -135,7 +127,7 @@ market_count: public(uint256)
 
 
 @deploy
-def __init__(admin: address, setup: address, oracle: address, clearinghouse: address):
+def __init__(admin: address, setup: address, oracle: address, clearinghouse: address, auction: address):
     """
     @param admin holds GOVERNOR from the start
     @param setup deployer that wires the system and then renounces
@@ -143,6 +135,7 @@ def __init__(admin: address, setup: address, oracle: address, clearinghouse: add
     roles.__init__(admin, setup)
     ORACLE = IPriceOracle(oracle)
     CLEARINGHOUSE = IClearinghouse(clearinghouse)
+    AUCTION = IRebateAuction(auction)
 
 
 # ------------------------------------------------------------------ permissionless
@@ -154,7 +147,7 @@ def sync(market: uint256):
     @dev    Once an exposure has changed in this block, a market that has one keeps its mark (class comment).
     """
     self._check_listed(market)
-    self._sync((1 << market) | self._due(exposure.load_book(), market, self._params()))
+    self._sync(1 << market)
 
 
 @external
@@ -175,17 +168,21 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     @return what the trader pays beyond the mark value, and the rates that hold from now on
     """
     roles._check(roles.Role.ENGINE)
-    mp: MarketParams = self._market_params(market)
+    mp: IInventory.MarketParams = self._market_params(market)
     book: exposure.Book = exposure.load_book()
     released: uint256 = 0
     p: Params = self._params()
-    due: uint256 = self._due(book, market, p)
+    due: uint256 = self._due(book, 1 << market, p)
     if due != 0:
         book, released = self._sweep(book, due, p)
         book.swept_at = block.timestamp
     e: Entry = self._enter(book, market, mark, p, released)
     e = self._trade(e, market, mark, change, p, mp)
     self._store(e, market, e.quote.potential_after, e.quote.charge)
+    if e.boost != 0:
+        extcall AUCTION.pay(
+            e.quote.potential_before, e.quote.potential_after, unsafe_mul(e.book.capital, c.MICRO), e.boost
+        )
     return e.quote
 
 
@@ -229,13 +226,27 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
         else:
             e.book.opening = e.book.last
     self._store(e, market, after, 0)
+    excess: uint256 = wad.sub_floor(reserve, after)
     return IInventory.Fall(
         fall=wad.sub_floor(base, after),
-        freed=wad.sub_floor(wad.sub_floor(reserve, after), wad.sub_floor(reserve, base)),
+        freed=wad.sub_floor(excess, wad.sub_floor(reserve, base)),
         release=e.released,
-        excess=wad.sub_floor(reserve, after),
+        excess=excess,
         potential_after=after,
     )
+
+
+@external
+def set_boosting(on: bool):
+    """
+    @notice Begins, at U as it is, to keep the lowest U for the auction, which calls this; or no longer keeps it.
+    """
+    roles._check(roles.Role.INVENTORY)
+    b: exposure.Book = exposure.load_book()
+    b.auction_low = 0
+    if on:
+        b.auction_low = b.last + 1
+    exposure.save_book(b)
 
 
 # ------------------------------------------------------------------ privileged
@@ -245,7 +256,7 @@ def set_market_params(market: uint256, word: uint256):
     """
     @notice Changes a market's parameters, or lists the next one, which the oracle has listed already.
     @param market an id in use, or the next free one
-    @param word packed MarketParams (ballast.model.words packs, `market_params` unpacks)
+    @param word packed IInventory.MarketParams (ballast.model.words packs, `market_params` unpacks)
     """
     roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
     if market == self.market_count and market < c.MAX_MARKETS:
@@ -256,7 +267,7 @@ def set_market_params(market: uint256, word: uint256):
         (word ^ self._market_params_word[market]) & VOL_OF_VOL == 0 or not exposure.load_market(market).optioned
     ), "inventory: market has options"
     self._market_params_word[market] = word | LISTED
-    p: MarketParams = self._market_params(market)
+    p: IInventory.MarketParams = self._market_params(market)
     self._check_bounds(
         p.base <= 2 * 10**16
         and p.floor <= 2 * 10**16
@@ -303,11 +314,11 @@ def quote(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     @notice What `trade` would answer now, to the wei.
     @param mark what PriceOracle.peek answers now
     """
-    mp: MarketParams = self._market_params(market)
+    mp: IInventory.MarketParams = self._market_params(market)
     book: exposure.Book = exposure.load_book()
     released: uint256 = 0
     p: Params = self._params()
-    due: uint256 = self._due(book, market, p)
+    due: uint256 = self._due(book, 1 << market, p)
     if due != 0:
         book, released = self._peek_sweep(book, due, p)
     e: Entry = self._enter(book, market, mark, p, released)
@@ -417,7 +428,7 @@ def params() -> Params:
 
 @view
 @external
-def market_params(market: uint256) -> MarketParams:
+def market_params(market: uint256) -> IInventory.MarketParams:
     """@notice Spread parameters of a market in force, unpacked."""
     return self._market_params(market)
 
@@ -432,7 +443,7 @@ def _trade(
     mark: IPriceOracle.Mark,
     change: IInventory.Change,
     p: Params,
-    mp: MarketParams,
+    mp: IInventory.MarketParams,
 ) -> Entry:
     """
     @notice docs/mechanism.md §3: the charge is the rise of U; the rebate is coverage times the fall below the low-water mark.
@@ -463,11 +474,17 @@ def _trade(
             # rebate rounded down
             fall: uint256 = unsafe_sub(low, q.potential_after)
             rebate: uint256 = unsafe_div(unsafe_mul(fall, e.book.coverage), COVERAGE_UNIT)
-            q.charge = unsafe_sub(0, convert(rebate, int256))
+            if e.book.auction_low != 0 and e.book.coverage != 0:
+                low = min(low, unsafe_mul(unsafe_sub(e.book.auction_low, 1), c.MICRO))
+                e.boost = staticcall AUCTION.boost(
+                    low, q.potential_after, capital, mark.price, e.market, change.exposure, mp
+                )
+            q.charge = unsafe_sub(0, convert(unsafe_add(rebate, e.boost), int256))
             e.book.paid = True
         e.book.low = min(e.book.low, e.book.last)
         # else a later rise from almost nothing would scale it out of its word
         e.book.low_prev = min(e.book.low_prev, e.book.last)
+        e.book.auction_low = min(e.book.auction_low, unsafe_add(e.book.last, 1))
 
     x: IInventory.Exposure = change.exposure
     if change.notional != 0 or x.delta != 0 or x.vega != 0:
@@ -702,6 +719,10 @@ def _scale_lows(loaded: exposure.Book, before: uint256, after: uint256) -> expos
     if before != b.last and before != 0:
         b.low_prev = unsafe_div(unsafe_mul(b.low_prev, b.last), before)     # 2^64 * 2^244
         b.low = unsafe_div(unsafe_mul(b.low, b.last), before)
+        if b.auction_low != 0:
+            # not 0, and its product is below 2^122
+            low: uint256 = unsafe_div(unsafe_mul(unsafe_sub(b.auction_low, 1), b.last), before)
+            b.auction_low = unsafe_add(low, 1)
     return b
 
 
@@ -737,7 +758,7 @@ def _micro_equity(equity: int256) -> uint256:
 
 @internal
 @view
-def _spot_spread(mp: MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint256:
+def _spot_spread(mp: IInventory.MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint256:
     """
     @notice max(floor, min(z sigma sqrt(age + tau0), deviation + z sigma sqrt(tau0))) + half width / price, <= MAX_SPREAD.
     @dev    deviation 0 means a pull feed: the age term alone.
@@ -756,7 +777,7 @@ def _spot_spread(mp: MarketParams, mark: IPriceOracle.Mark, z: uint256) -> uint2
 
 @internal
 @view
-def _vol_spread(mp: MarketParams, vol_age: uint256, z: uint256) -> uint256:
+def _vol_spread(mp: IInventory.MarketParams, vol_age: uint256, z: uint256) -> uint256:
     """@notice max(floor_v, z_v xi sqrt(surface age + tau1)) [absolute vol, WAD], rounded up."""
     return max(
         mp.vol_floor, wad.mul_up(wad.mul_up(z, mp.vol_of_vol), self._sqrt_years_up(vol_age + mp.vol_tau))
@@ -774,10 +795,10 @@ def _sqrt_years_up(seconds: uint256) -> uint256:
 
 @internal
 @view
-def _due(b: exposure.Book, market: uint256, p: Params) -> uint256:
+def _due(b: exposure.Book, mask: uint256, p: Params) -> uint256:
     """@notice Mask of the other markets, if synchronising them is overdue and no exposure has changed in this block."""
     if (b.opened_at < block.timestamp or not b.changed) and block.timestamp - b.swept_at > p.sweep_age:
-        return b.active & ~(1 << market)
+        return b.active & ~mask
     return 0
 
 
@@ -786,7 +807,7 @@ def _sync(mask: uint256):
     book: exposure.Book = exposure.load_book()
     released: uint256 = 0
     p: Params = self._params()
-    book, released = self._sweep(book, mask, p)
+    book, released = self._sweep(book, mask | self._due(book, mask, p), p)
     if released > 0:
         extcall CLEARINGHOUSE.release(released)
     self._resample(book, p)
@@ -922,10 +943,10 @@ def _params() -> Params:
 
 @internal
 @view
-def _market_params(market: uint256) -> MarketParams:
+def _market_params(market: uint256) -> IInventory.MarketParams:
     w: uint256 = self._market_params_word[market]
     assert w != 0, "inventory: not listed"
-    return MarketParams(
+    return IInventory.MarketParams(
         base=unsafe_mul((w >> 152) & (2**16 - 1), 10**12),
         floor=unsafe_mul((w >> 136) & (2**16 - 1), 10**12),
         z=unsafe_mul((w >> 120) & (2**16 - 1), 10**15),

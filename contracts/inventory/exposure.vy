@@ -29,6 +29,7 @@ struct Book:
     pending: uint256        # mask of markets whose previous round is older than this window
     active: uint256         # mask of markets with an exposure, or that had one earlier in the block of their last touch
     optioned: uint256       # mask of markets with vega, gamma or option stress
+    auction_low: uint256    # [MICRO quote] 1 + lowest U since the rebate auction was opened; 0 while none is open
 
 
 struct Market:
@@ -47,16 +48,16 @@ BIAS_128: constant(int256) = 2**127
 MASK_16: constant(uint256) = 2**16 - 1
 MASK_30: constant(uint256) = 2**30 - 1
 MASK_32: constant(uint256) = 2**32 - 1
-MASK_40: constant(uint256) = 2**40 - 1
 MASK_56: constant(uint256) = 2**56 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_72: constant(uint256) = 2**72 - 1
 MASK_96: constant(uint256) = 2**96 - 1
 MASK_128: constant(uint256) = 2**128 - 1
+AUCTION: constant(uint256) = 1 << 32    # bit of the capital word
 
 # a i128 | p u128
 _sum_delta: uint256
-# loss u72 | capital u72 | equity u72 | opened_at u40
+# loss u72 | capital u72 | equity u72 | auction u8 | opened_at u32
 _sum_capital: uint256
 # value i128 | low_prev u64 | low u64
 _sum_value: uint256
@@ -64,6 +65,8 @@ _sum_value: uint256
 _sum_block: uint256
 # b i64 | g i64 [MICRO] | gg u128: read and written only while a market has options
 _sum_greeks: uint256
+# auction_low: read and written only while an auction is open
+_auction_low: uint256
 # delta i96 | price u96 | sigma u63 | optioned 1 bit
 _market: HashMap[uint256, uint256]
 # vega i128 | gamma i128, and the word of scenario P&L: only while the optioned bit is set
@@ -99,7 +102,9 @@ def load_book() -> Book:
     b.loss = w >> 184
     b.capital = (w >> 112) & MASK_72
     b.equity = (w >> 40) & MASK_72
-    b.opened_at = w & MASK_40
+    b.opened_at = w & MASK_32
+    if w & AUCTION != 0:
+        b.auction_low = self._auction_low
     w = self._sum_value
     if w != 0:
         b.value = unsafe_sub(convert(w >> 128, int256), BIAS_128)
@@ -130,7 +135,11 @@ def save_book(b: Book):
     self._fits(b.sums.p, MASK_128)
     self._sum_delta = (self._biased(b.sums.a, BIAS_128) << 128) | b.sums.p
     self._fits(b.loss | b.capital | b.equity, MASK_72)
-    self._sum_capital = (b.loss << 184) | (b.capital << 112) | (b.equity << 40) | b.opened_at
+    w: uint256 = (b.loss << 184) | (b.capital << 112) | (b.equity << 40) | b.opened_at
+    if b.auction_low != 0:
+        w |= AUCTION
+        self._auction_low = b.auction_low
+    self._sum_capital = w
     self._fits(b.low_prev | b.low, MASK_64)
     self._sum_value = (self._biased(b.value, BIAS_128) << 128) | (b.low_prev << 64) | b.low
     self._fits(b.opening | b.last, MASK_56)

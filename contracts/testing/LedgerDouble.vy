@@ -23,6 +23,12 @@ def release(amount: uint256):
     self.lp += convert(amount, int256)
 
 
+@external
+def subsidise(amount: uint256):
+    self.reserve += amount
+    self.lp -= convert(amount, int256)
+
+
 @view
 @external
 def vault_ledger() -> (int256, uint256):

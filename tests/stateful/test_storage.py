@@ -62,6 +62,8 @@ def every_changed_word_is_seen(busy: World) -> None:
         for number, slot in enumerate(cell.slots):
             if cell.name.startswith("requests") and number == 1:
                 continue  # the word of a late ticket means nothing while there is none
+            if cell.name == "inventory" and number == 4 and not busy.inventory.book.auction_low:
+                continue  # nor does that of an auction
             word = busy.chain.storage(cell.contract, slot)
             busy.chain._evm.insert_account_storage(cell.contract.address, slot, word ^ (1 << 64 | 1 << 240))
             with pytest.raises(Broken, match=f"i13_state_equals_the_twin: {cell.name}"):

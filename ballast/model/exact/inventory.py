@@ -39,7 +39,7 @@ from ballast.model.exact.potential import (
     square_term,
     vega_term,
 )
-from ballast.model.exact.structs import Change, Quote, struct
+from ballast.model.exact.structs import Change, Exposure, Quote, struct
 from ballast.model.words import InventoryMarketParams as MarketParams
 from ballast.model.words import InventoryParams
 
@@ -72,6 +72,28 @@ class Ledger(Protocol):
 
     def release(self, amount: int) -> None:
         """Move reserve to LP cash [quote, WAD]."""
+        ...
+
+
+class Auction(Protocol):
+    """What the inventory needs of the auction's twin."""
+
+    def boost(
+        self,
+        top: int,
+        after: int,
+        capital: int,
+        price: int,
+        market: Market,
+        x: Exposure,
+        spreads: MarketParams,
+        now: int,
+    ) -> int:
+        """What LPs pay for a fall of U [quote, WAD]."""
+        ...
+
+    def pay(self, before: int, after: int, capital: int, amount: int, now: int) -> None:
+        """Have them pay it."""
         ...
 
 
@@ -133,6 +155,7 @@ class Book:
     pending: int = 0
     active: int = 0
     optioned: int = 0
+    auction_low: int = 0
 
     def copy(self) -> Book:
         """An independent copy."""
@@ -140,7 +163,7 @@ class Book:
         return Book(
             Sums(s.a, s.b, s.g, s.p, s.gg), self.loss, self.capital, self.equity, self.opened_at, self.value,
             self.low_prev, self.low, self.opening, self.last, self.coverage, self.window_at, self.changed, self.paid,
-            self.swept_at, self.pending, self.active, self.optioned,
+            self.swept_at, self.pending, self.active, self.optioned, self.auction_low,
         )  # fmt: skip
 
 
@@ -207,6 +230,7 @@ class Entry:
     share: Share = NO_SHARE
     released: int = 0
     potential: int = 0
+    boost: int = 0
 
 
 def linear_loss(delta: int, price: int) -> int:
@@ -260,6 +284,7 @@ class Inventory:
     market_params: list[MarketParams] = field(default_factory=list)
     book: Book = field(default_factory=Book)
     markets: list[Market] = field(default_factory=list)
+    auction: Auction | None = None
 
     @property
     def market_count(self) -> int:
@@ -271,7 +296,7 @@ class Inventory:
     def sync(self, market: int, now: int) -> None:
         """Re-mark one market, and open the block if nothing has touched it yet."""
         self._check_listed(market)
-        self._sync((1 << market) | self._due(self.book, market, now), now)
+        self._sync(1 << market, now)
 
     def sync_all(self, now: int) -> None:
         """Re-mark every listed market."""
@@ -284,7 +309,7 @@ class Inventory:
         self._check_listed(market)
         released = 0
         book = self.book.copy()
-        due = self._due(book, market, now)
+        due = self._due(book, 1 << market, now)
         stored: dict[int, Market] = {}
         if due != 0:
             book, released, stored = self._sweep(book, due, now, peek=False)
@@ -294,6 +319,9 @@ class Inventory:
         for i, m in stored.items():
             self.markets[i] = m
         self._store(e, market)
+        if e.boost != 0:
+            assert self.auction is not None
+            self.auction.pay(q.potential_before, q.potential_after, e.book.capital * MICRO, e.boost, now)
         return q
 
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
@@ -329,6 +357,10 @@ class Inventory:
             potential_after=after,
         )
 
+    def set_boosting(self, on: bool) -> None:
+        """Begin to keep the lowest U for the auction, which calls this, or no longer keep it."""
+        self.book.auction_low = self.book.last + 1 if on else 0
+
     # ── privileged ──
 
     def set_market_params(self, market: int, params: MarketParams) -> None:
@@ -362,7 +394,7 @@ class Inventory:
         self._check_listed(market)
         released = 0
         book = self.book.copy()
-        due = self._due(book, market, now)
+        due = self._due(book, 1 << market, now)
         if due != 0:
             book, released, _ = self._sweep(book, due, now, peek=True)
         return self._trade(self._enter(book, market, mark, released, now), market, mark, change, now)
@@ -416,10 +448,17 @@ class Inventory:
         elif after < before:
             low = min(before, min(e.book.low_prev, e.book.low) * MICRO)
             if low > after:
-                charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)
+                rebate = (low - after) * e.book.coverage // COVERAGE_UNIT
+                if e.book.auction_low != 0 and e.book.coverage != 0:
+                    assert self.auction is not None
+                    low = min(low, (e.book.auction_low - 1) * MICRO)
+                    mp, capital = self.market_params[market], e.book.capital * MICRO
+                    e.boost = self.auction.boost(low, after, capital, mark.price, e.market, change.exposure, mp, now)
+                charge = -(rebate + e.boost)
                 e.book.paid = True
             e.book.low = min(e.book.low, e.book.last)
             e.book.low_prev = min(e.book.low_prev, e.book.last)
+            e.book.auction_low = min(e.book.auction_low, e.book.last + 1)
 
         half_spread = 0
         x = change.exposure
@@ -580,12 +619,13 @@ class Inventory:
 
     # ── sweeps ──
 
-    def _due(self, b: Book, market: int, now: int) -> int:
+    def _due(self, b: Book, mask: int, now: int) -> int:
         if (b.opened_at < now or not b.changed) and now - b.swept_at > self.params.sweep_age:
-            return b.active & ~(1 << market)
+            return b.active & ~mask
         return 0
 
     def _sync(self, mask: int, now: int) -> None:
+        mask |= self._due(self.book, mask, now)
         book, released, stored = self._sweep(self.book.copy(), mask, now, peek=False)
         self.book = book
         for i, m in stored.items():
@@ -666,6 +706,8 @@ def _scale_lows(b: Book, before: int, after: int) -> None:
     if before not in (b.last, 0):
         b.low_prev = b.low_prev * b.last // before
         b.low = b.low * b.last // before
+        if b.auction_low != 0:
+            b.auction_low = (b.auction_low - 1) * b.last // before + 1
 
 
 def _micro_equity(equity: int) -> int:

@@ -23,6 +23,7 @@ from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.option_engine import OptionEngine
 from ballast.model.exact.oracle import PriceOracle
 from ballast.model.exact.perps import Inventory, PerpEngine
+from ballast.model.exact.rebate_auction import RebateAuction
 from ballast.model.exact.vault import Vault
 from ballast.model.exact.vol_surface import VolSurface
 
@@ -50,6 +51,7 @@ class System:
     close_queue: CloseQueue | None = None
     global_settlement: GlobalSettlement | None = None
     carry: Carry | None = None
+    auction: RebateAuction | None = None
     mandates: Mandates | None = None
 
     @classmethod
@@ -96,6 +98,8 @@ class System:
             inventory.book = inventory.book.copy()
             inventory.markets = list(inventory.markets)
             inventory.market_params = list(inventory.market_params)
+        if self.auction is not None:
+            twin.auction = _clone(self.auction)
         engine = twin.perp_engine = _clone(self.perp_engine)
         engine.configs, engine.books, engine.positions = (
             dict(engine.configs), dict(engine.books), dict(engine.positions),
@@ -153,6 +157,8 @@ class System:
         if not isinstance(inventory, ExactInventory):
             return
         inventory.oracle, inventory.clearinghouse = oracle, clearinghouse
+        auction = inventory.auction = self.auction = self.auction or RebateAuction(clearinghouse, inventory)
+        auction.clearinghouse, auction.inventory = clearinghouse, inventory
         if self.surface is not None and self.option_book is not None and self.option_engine is not None:
             options = self.option_engine
             options.clearinghouse, options.inventory, options.oracle, options.margin = (

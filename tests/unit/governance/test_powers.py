@@ -15,7 +15,8 @@ HANDED_OUT = [role for role in Role if role is not Role.SETUP]
 
 def contracts(system: Sandbox) -> dict[str, Contract]:
     found = (
-        system.clearinghouse, system.inventory, system.perp_engine, system.oracle, system.hedge_manager, system.mandates,
+        system.clearinghouse, system.auction, system.inventory,
+        system.perp_engine, system.oracle, system.hedge_manager, system.mandates,
         system.vault, system.surface, system.option_book, system.option_engine,
     )  # fmt: skip
     return {contract.artifact.name: contract for contract in found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import pytest
@@ -11,8 +11,12 @@ from ballast.chain import Contract, RevmChain
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.inventory import Inventory, Params
 from ballast.model.exact.oracle import Mark
+from ballast.model.exact.rebate_auction import Params as AuctionParams
+from ballast.model.exact.rebate_auction import RebateAuction
 from ballast.model.roles import Role
 from ballast.testing.parameters import INVENTORY, INVENTORY_MARKET
+
+AUCTION = AuctionParams(band=20_000, max_rate_bps=5_000, ramp=86_400, budget=1_000 * 10**6)
 
 
 @dataclass(slots=True)
@@ -42,6 +46,9 @@ class TwinLedger:
         self.lp += amount
         self.reserve -= amount
 
+    def subsidise(self, amount: int) -> None:
+        self.release(-amount)
+
 
 @dataclass(slots=True)
 class Bench:
@@ -54,7 +61,8 @@ class Bench:
     twin: Inventory
     engine: str
     hedger: str
-    rounds: dict[int, int] = field(default_factory=dict)
+    auction: Contract
+    twin_auction: RebateAuction
 
     def set_mark(self, market: int, price: int, sigma: int, *, new_round: bool = True, half_width: int = 0) -> Mark:
         old = self.twin.oracle.marks.get(market)  # type: ignore[attr-defined]
@@ -94,12 +102,18 @@ def make_bench() -> Bench:
     admin, setup, engine, hedger = chain.accounts[:4]
     oracle = chain.deploy("OracleDouble")
     ledger = chain.deploy("LedgerDouble")
-    contract = chain.deploy("Inventory", admin, setup, oracle.address, ledger.address, sender=setup)
+    auction = chain.deploy("RebateAuction", admin, setup, ledger, sender=setup)
+    contract = chain.deploy("Inventory", admin, setup, oracle, ledger, auction, sender=setup)
+    auction.send("set_inventory", contract, sender=setup)
+    contract.send("grant_role", auction, int(Role.INVENTORY), sender=admin)
     contract.send("grant_role", engine, int(Role.ENGINE), sender=admin)
     contract.send("grant_role", hedger, int(Role.HEDGER), sender=admin)
     contract.send("set_params", INVENTORY.pack(), sender=setup)
     twin = Inventory(TwinOracle(), TwinLedger(), Params.of(INVENTORY))
-    bench = Bench(chain, contract, oracle, ledger, twin, engine, hedger)
+    twin.auction = RebateAuction(twin.clearinghouse, twin)  # type: ignore[arg-type]
+    auction.send("set_params", astuple(AUCTION), sender=setup)
+    twin.auction.set_params(AUCTION)
+    bench = Bench(chain, contract, oracle, ledger, twin, engine, hedger, auction, twin.auction)
     for market in range(2):
         contract.send("set_market_params", market, INVENTORY_MARKET.pack(), sender=setup)
         twin.set_market_params(market, INVENTORY_MARKET)

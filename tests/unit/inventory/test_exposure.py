@@ -17,14 +17,13 @@ HALF_32, HALF_64, HALF_96, HALF_128 = 2**31, 2**63 * MICRO, 2**95, 2**127
 OUT_OF_RANGE = "inventory: out of range"
 FULL_SUMS = Sums(a=HALF_128 - 1, b=HALF_64 - MICRO, g=HALF_64 - MICRO, p=2**128 - 1, gg=2**128 - 1)
 FULL = Book(
-    sums=FULL_SUMS, loss=2**72 - 1, capital=2**72 - 1, equity=2**72 - 1, opened_at=2**40 - 1, value=HALF_128 - 1,
+    sums=FULL_SUMS, loss=2**72 - 1, capital=2**72 - 1, equity=2**72 - 1, opened_at=2**32 - 1, value=HALF_128 - 1,
     low_prev=2**64 - 1, low=2**64 - 1, opening=2**56 - 1, last=2**56 - 1, coverage=2**30 - 1, window_at=2**32 - 1,
     changed=True, paid=True, swept_at=2**32 - 1, pending=2**16 - 1, active=2**16 - 1, optioned=2**16 - 1,
+    auction_low=2**56,
 )  # fmt: skip
 FULL_MARKET = Market(HALF_96 - 1, 2**96 - 1, 2**63 - 1, HALF_128 - 1, HALF_128 - 1, [HALF_32 - 1] * 8, True)
-UNSIGNED = [
-    name for name, value in asdict(FULL).items() if name not in ("sums", "value", "changed", "paid", "optioned")
-]
+UNSIGNED = asdict(FULL).keys() - {"sums", "value", "changed", "paid", "optioned", "auction_low"}
 SUMS = ("a", "b", "g", "p", "gg")
 
 
@@ -43,12 +42,12 @@ def market_words(market: Market) -> tuple[Any, ...]:
 
 
 def empty(**fields: Any) -> Book:
-    """A book with an option, so that every word is written; the negative ends where a field has a sign.
+    """A book with an option and an auction, so that every word is written; the negative ends where a field has a sign.
 
     Not the very ends of `a` and `value`: with nothing beside them that is the word of an empty book.
     """
     least = Sums(a=1 - HALF_128, b=-HALF_64, g=-HALF_64)
-    return replace(Book(sums=least, value=1 - HALF_128, optioned=1), **fields)
+    return replace(Book(sums=least, value=1 - HALF_128, optioned=1, auction_low=1), **fields)
 
 
 def cases() -> list[Book]:
@@ -59,6 +58,7 @@ def cases() -> list[Book]:
         books += [replace(FULL, **{name: 0}), replace(FULL, **{name: full - 1}), empty(**{name: full})]
         books += [empty(**{name: 1})]
     books += [replace(FULL, changed=False), empty(changed=True), replace(FULL, paid=False), empty(paid=True)]
+    books += [replace(FULL, auction_low=low) for low in (0, 1)] + [empty(auction_low=low) for low in (0, 2**56)]
     books += [replace(FULL, optioned=1), empty(optioned=2**16 - 1)]
     for value in (-HALF_128, -1, 0, 1):
         books += [replace(FULL, value=value), empty(value=max(value, 1 - HALF_128))]

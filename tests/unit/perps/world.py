@@ -104,7 +104,8 @@ class World:
         if inventory_double:
             inventory = chain.deploy("InventoryDouble")
         else:
-            inventory = chain.deploy("Inventory", governor, governor, oracle, clearinghouse)
+            nobody = "0x" + "00" * 20  # no auctions here
+            inventory = chain.deploy("Inventory", governor, governor, oracle, clearinghouse, nobody)
         engine = chain.deploy("PerpEngine", governor, governor, clearinghouse, inventory, oracle)
         options = chain.deploy("OptionsDouble")
         margin_contract = chain.deploy("Margin", clearinghouse, engine, oracle, options, options, options)
