@@ -16,7 +16,7 @@ SHORT = {"kind": "aave_short", "test_pool": None, "target_health": 1.5, "floor_h
 
 
 def measure(chain: RpcChain) -> Iterator[GasRow]:
-    """Opening twice, closing, unwinding after a rise."""
+    """Opening twice, closing, unwinding after a rise, measuring what Aave charges."""
     config = load("local").only_market("ETH")
     spot = config.markets[0].venues[0].model_dump()
     eth = config.markets[0].model_dump() | {"venues": [spot, spot | SHORT]}
@@ -37,6 +37,10 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     system.warp(2_000)
     spent = system.hedge_manager.send("unwind", 1, 10**24, sender=keeper).gas_used
     yield GasRow("short: unwind", spent, None, over)
+    system.carry.send("measure", 0, sender=keeper)
+    system.warp(3_600)
+    spent = system.carry.send("measure", 0, sender=keeper).gas_used
+    yield GasRow("carry: measure", spent, None, "a venue at Aave, one that owes nobody")
 
 
 def rebalance(system: Sandbox, keeper: str, size: int) -> int:
