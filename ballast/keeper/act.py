@@ -24,6 +24,7 @@ from ballast.keeper.state import (
     ExecuteClose,
     Finalise,
     Liquidate,
+    MeasureCarry,
     Nominate,
     Poke,
     ProcessEpoch,
@@ -81,9 +82,12 @@ class Actor:
         s, sender = self.system, self.sender
         match action:
             case Rebalance():
-                return s.hedge_manager.tx(
-                    "rebalance", action.venue, action.market, action.size_wad, action.limit_wad, sender=sender
-                )
+                hedge = (action.venue, action.market, action.size_wad, action.limit_wad)
+                if action.mandate is not None:
+                    return s.mandates.tx("hedge", action.mandate, *hedge, sender=sender)
+                return s.hedge_manager.tx("rebalance", *hedge, sender=sender)
+            case MeasureCarry():
+                return s.carry.tx("measure", action.market, sender=sender)
             case Poke():
                 return s.hedge_manager.tx("poke", action.venue, sender=sender)
             case Recall():

@@ -23,6 +23,7 @@ from ballast.keeper.state import (
     ExecuteClose,
     Finalise,
     Liquidate,
+    MeasureCarry,
     Nominate,
     Poke,
     ProcessEpoch,
@@ -72,6 +73,7 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     epoch = _process_epoch(state)
     actions += [epoch] if epoch else []
     actions += _pokes(state, policy)
+    actions += _measurements(state, policy)
     if policy.hedge:
         # what closes positions moves the inventory: hedge what it leaves, next time
         moving = {action.closing.market for action in liquidations if not action.closing.taken}
@@ -333,6 +335,23 @@ def _pokes(state: State, policy: Policy) -> list[Action]:
         if max(gap, unseen) > worth or (venue.retired and venue.reported_exposure_wad):
             key = f"poke:{venue.id}:{venue.reported_exposure_wad}:{venue.exposure_wad}:{gap:.0f}"
             actions.append(Poke(venue.id, key))
+    return actions
+
+
+def _measurements(state: State, policy: Policy) -> list[MeasureCarry]:
+    """Carry of the hedge, where as much is at stake until the next time as measuring it costs."""
+    gas = policy.measure_gas * state.gas_price
+    actions = []
+    for market in state.markets:
+        if state.now - market.measured_at < policy.measure_every:
+            continue
+        lent = [v for v in state.venues if v.market == market.id and v.lender is not None and not v.retired]
+        held = sum(abs(venue.exposure) for venue in lent)
+        charged = sum(max(0.0, v.lender.carry) * abs(v.exposure) for v in lent if v.lender is not None)
+        passed_on = abs(market.carry) * (held + abs(market.delta))
+        at_stake = max(charged, passed_on) * market.price * policy.measure_every / YEAR
+        if at_stake > 0.0 and at_stake >= gas:
+            actions.append(MeasureCarry(market.id, f"measure:{market.id}:{market.measured_at}"))
     return actions
 
 

@@ -30,7 +30,7 @@ from math import inf, sqrt
 
 from ballast.keeper.policy import Policy
 from ballast.keeper.risk import potential_of
-from ballast.keeper.state import Lender, Market, Rebalance, State, Unwind, Venue
+from ballast.keeper.state import Lender, Mandate, Market, Rebalance, State, Unwind, Venue
 from ballast.keeper.swaps import Swap, depth, in_band, measured_cost, swap
 
 _GOLDEN = (sqrt(5) - 1) / 2
@@ -43,6 +43,7 @@ _ROUNDS = 4  # in which venues are sized on what the others leave
 _SETTLED = 3e-3  # [fraction] change of every size below which they are done
 _STRICT = 100.0  # of what the rule leaves: by far more than carry is worth
 _GROWTH = 1e-5  # [fraction] of a debt until the next block, when all of it is closed
+_SOON = 120  # [s] in which a transaction may still wait
 _HEALTHY = 1.01  # of the floor that health has to be above for more to be borrowed
 
 
@@ -58,6 +59,7 @@ class Plan:
     reward: float
     carry: float  # [quote] over the horizon of U; < 0: saved
     put_in: float  # [quote] LP cash that the venue takes; < 0: that comes back
+    mandate: Mandate | None = None
 
     @property
     def size(self) -> float:
@@ -108,7 +110,8 @@ def _together(state: State, order: Sequence[int], begun: Sequence[Plan], policy:
             break
     plans = []
     for number in order:
-        found = sized(state, state.venue(number), chosen[number].size, policy) if number in chosen else None
+        plan = chosen.get(number)
+        found = sized(state, state.venue(number), plan.size, policy, plan.mandate) if plan is not None else None
         if found is not None and _pays(state, found, policy):
             plans.append(found)
             state = after(state, [found])
@@ -123,27 +126,36 @@ def _first_unit(state: State, plan: Plan, policy: Policy) -> float:
     """[quote per base] What a plan costs where it begins."""
     market, begun = market_of(state, plan.venue), swap(plan.venue, plan.size / 100)
     assert begun is not None  # a hundred times as much is filled
-    judge = _judge(state, plan.venue, market, policy, potential_of(state, market.id))
+    judge = _judge(state, plan.venue, market, policy, potential_of(state, market.id), plan.mandate)
     _, _, cost, reward, carry, _ = judge(begun)
     return (cost + reward + carry) / abs(begun.size)
 
 
-def sized(state: State, venue: Venue, size: float, policy: Policy) -> Plan | None:
+def sized(state: State, venue: Venue, size: float, policy: Policy, mandate: Mandate | None = None) -> Plan | None:
     """The hedge of a size [base] at a venue, cut to what there is room for, whether it pays or not."""
     market = market_of(state, venue)
-    rooms = _rooms(state, venue, market, buying=size > 0)
+    if mandate is not None:
+        mandate = next(m for m in state.mandates if m.id == mandate.id)
+    rooms = _rooms(state, venue, market, mandate, buying=size > 0)
     if not rooms or size == 0.0:
         return None
     found = swap(venue, max(-rooms[-1], min(size, rooms[-1])))
     if found is None or not _is_allowed(found, venue, market):
         return None
-    return Plan(venue, found, *_judge(state, venue, market, policy, potential_of(state, market.id))(found))
+    judge = _judge(state, venue, market, policy, potential_of(state, market.id), mandate)
+    return Plan(venue, found, *judge(found), mandate)
 
 
 def after(state: State, plans: list[Plan]) -> State:
     """The state that hedges leave: delta, LP cash, and pools, whoever trades in them."""
     for plan in plans:
-        state = replace(state.moved(plan.venue.market, plan.size), lp_cash=state.lp_cash - plan.put_in)
+        used = -1 if plan.mandate is None else plan.mandate.id
+        notional = abs(plan.size) * market_of(state, plan.venue).price
+        state = replace(
+            state.moved(plan.venue.market, plan.size),
+            lp_cash=state.lp_cash - plan.put_in,
+            mandates=tuple(replace(m, left=m.left - notional) if m.id == used else m for m in state.mandates),
+        )
         traded = {route.pool: part for route, part in plan.swap.parts if route.pool}
         if traded:
             venues = (
@@ -172,18 +184,25 @@ def rebalance(state: State, plan: Plan, policy: Policy) -> Rebalance:
         expected_fall=plan.fall,
         expected_cost=plan.cost,
         expected_reward=plan.reward,
+        mandate=plan.mandate.id if plan.mandate is not None else None,
     )
 
 
 def best_hedge(state: State, venue: Venue, policy: Policy) -> Plan | None:
-    """The size that makes J largest at one venue, or nothing that pays."""
+    """The size that makes J largest at one venue, or nothing that pays; by mandate where that pays the keeper more."""
+    plain, mandate = _best_hedge(state, venue, policy, None), _mandate(state, venue)
+    own = _best_hedge(state, venue, policy, mandate) if mandate is not None else None
+    return max((plan for plan in (plain, own) if plan is not None), key=lambda plan: plan.reward, default=None)
+
+
+def _best_hedge(state: State, venue: Venue, policy: Policy, mandate: Mandate | None) -> Plan | None:
     market = market_of(state, venue)
     potential = potential_of(state, market.id)
     direction = _direction(market, potential)
-    rooms = _rooms(state, venue, market, buying=direction > 0) if direction else []
+    rooms = _rooms(state, venue, market, mandate, buying=direction > 0) if direction else []
     if not rooms:
         return None
-    judge = _judge(state, venue, market, policy, potential)
+    judge = _judge(state, venue, market, policy, potential, mandate)
 
     def worth(amount: float) -> float:
         found = swap(venue, direction * amount)
@@ -193,7 +212,7 @@ def best_hedge(state: State, venue: Venue, policy: Policy) -> Plan | None:
     found = swap(venue, direction * amount)
     if found is None or not _is_allowed(found, venue, market):
         return None
-    plan = Plan(venue, found, *judge(found))
+    plan = Plan(venue, found, *judge(found), mandate)
     return plan if _pays(state, plan, policy) else None
 
 
@@ -276,9 +295,16 @@ Judge = Callable[[Swap], tuple[float, float, float, float, float, float]]
 """What `Plan` says of a swap, from `worth` on [quote]."""
 
 
-def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential: Callable[[float], float]) -> Judge:
+def _judge(
+    state: State,
+    venue: Venue,
+    market: Market,
+    policy: Policy,
+    potential: Callable[[float], float],
+    mandate: Mandate | None,
+) -> Judge:
     rule, lender, price = state.rule, venue.lender, market.price
-    pi = price_of_risk(state, policy)
+    pi, eta = price_of_risk(state, policy), rule.eta if mandate is None else mandate.share
     now = potential(0.0)
     base = min(now, state.opening) if state.opened_at == state.now else now
     excess = max(0.0, state.reserve - base)
@@ -291,12 +317,19 @@ def _judge(state: State, venue: Venue, market: Market, policy: Policy, potential
         put_in = size * trade.average if lender is None else _put_in(lender, size, trade.average, price)
         cost = measured_cost(trade, price, venue.haircut, put_in)
         freed = max(0.0, max(0.0, state.reserve - after) - excess)
-        reward = max(rule.eta * max(0.0, freed - cost), rule.size_reward * abs(size) * price)
+        reward = max(eta * max(0.0, freed - cost), rule.size_reward * abs(size) * price)
         spent, carry = cost + reward + rule.gas, -size * per_base
         worth = min(pi * fall - spent - carry, _STRICT * (rule.phi * fall - spent))
         return worth, fall, cost, reward, carry, put_in
 
     return judge
+
+
+def _mandate(state: State, venue: Venue) -> Mandate | None:
+    """The keeper's mandate for a venue that pays most, if that is more than anybody's share and not about to end."""
+    usable = [m for m in state.mandates if m.venues >> venue.id & 1 and m.expiry > state.now + _SOON and m.left > 0.0]
+    best = max(usable, key=lambda mandate: mandate.share, default=None)
+    return best if best is not None and best.share > state.rule.eta else None
 
 
 def _put_in(lender: Lender, size: float, average: float, price: float) -> float:
@@ -354,7 +387,7 @@ def market_of(state: State, venue: Venue) -> Market:
     return next(m for m in state.markets if m.id == venue.market)
 
 
-def _rooms(state: State, venue: Venue, market: Market, *, buying: bool) -> list[float]:
+def _rooms(state: State, venue: Venue, market: Market, mandate: Mandate | None, *, buying: bool) -> list[float]:
     """Sizes [base] at which something may end, ascending: what each fee tier takes; the last is all that is allowed."""
     if venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
         return []
@@ -366,6 +399,8 @@ def _rooms(state: State, venue: Venue, market: Market, *, buying: bool) -> list[
         whole / market.price,
         _holdable(state, venue, market, buying=buying),
     ]
+    if mandate is not None:
+        bounds.append(ROOM * mandate.left / market.price)
     if venue.paused:
         bounds.append(abs(venue.exposure) if (venue.exposure > 0) != buying else 0.0)
     most = min(bounds)

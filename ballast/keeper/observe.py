@@ -22,6 +22,7 @@ from ballast.keeper.state import (
     Epoch,
     Leg,
     Lender,
+    Mandate,
     Market,
     OptionLeg,
     OptionRule,
@@ -73,6 +74,10 @@ class System(backstop.System, Protocol):
     def option_book(self) -> Contract: ...
     @property
     def hedge_manager(self) -> Contract: ...
+    @property
+    def mandates(self) -> Contract: ...
+    @property
+    def carry(self) -> Contract: ...
     @property
     def vault(self) -> Contract: ...
 
@@ -157,6 +162,7 @@ class _Setup:
     margin: Contract
     option_rules: dict[int, OptionRule]  # by market; those without options are not there
     listed: tuple[tuple[int, int], ...]  # boards: market, expiry
+    mandates: tuple[int, ...]  # of the sender, that are not over
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +270,7 @@ class Observer:
 
     def _read_setup(self, head: _Head) -> _Setup:
         s, number = self.system, head.number
-        count, params, terms, venue_count, scale, margin = self._all(
+        count, params, terms, venue_count, scale, margin, mandate_count = self._all(
             number,
             s.inventory.tx("market_count"),
             s.inventory.tx("params"),
@@ -272,6 +278,7 @@ class Observer:
             s.hedge_manager.tx("venue_count"),
             s.clearinghouse.tx("scale"),
             s.clearinghouse.tx("margin"),
+            s.mandates.tx("mandate_count"),
         )
         spreads = self._all(number, *(s.inventory.tx("market_params", i) for i in range(count)))
         listings = self._all(number, *(s.hedge_manager.tx("venue", i) for i in range(venue_count)))
@@ -285,6 +292,7 @@ class Observer:
             if not isinstance(answer, Reverted)
         }
         expiries = self._all(number, *(s.option_book.tx("expiries", i) for i in rules))
+        mandates = self._all(number, *(s.mandates.tx("mandate", i) for i in range(mandate_count)))
         return _Setup(
             read_at=head.now,
             market_count=count,
@@ -307,6 +315,9 @@ class Observer:
             margin=self.chain.at("Margin", margin),
             option_rules=rules,
             listed=tuple((i, expiry) for i, found in zip(rules, expiries, strict=True) for expiry in found),
+            mandates=tuple(
+                i for i, mandate in enumerate(mandates) if mandate.agent == self.sender and mandate.expiry > head.now
+            ),
         )
 
     def _read_venues(self, number: int, listings: Sequence[Any], limits: Sequence[Any]) -> tuple[_VenueSetup, ...]:
@@ -363,6 +374,8 @@ class Observer:
                 s.inventory.tx("state"),
                 *(s.oracle.tx("peek", i) for i in markets),
                 *(s.inventory.tx("market", i) for i in markets),
+                *(s.carry.tx("rates", i) for i in markets),
+                *(s.mandates.tx("mandate", i) for i in setup.mandates),
                 *(s.hedge_manager.tx("venue_state", venue.id) for venue in setup.venues),
                 *(s.clearinghouse.tx("account", account) for account, _ in holders),
                 *(s.perp_engine.tx("legs", account, mask & MARKETS) for account, mask in holders),
@@ -378,6 +391,8 @@ class Observer:
             _sure(healths.values())
         marks = [next(answers) for _ in markets]
         holdings = [next(answers) for _ in markets]
+        carries = [next(answers) for _ in markets]
+        mandates = {i: next(answers) for i in setup.mandates}
         reported = [next(answers) for _ in setup.venues]
         words = {account: next(answers) for account, _ in holders}
         legs = [next(answers) for _ in holders]
@@ -416,8 +431,10 @@ class Observer:
                     gamma=holding.gamma / WAD,
                     vol_of_vol=setup.vol_of_vol[i],
                     stress=tuple(map(float, holding.stress)) if holding.optioned else (),
+                    carry=carry.rate / WAD,
+                    measured_at=carry.measured_at,
                 )
-                for i, (mark, holding) in enumerate(zip(marks, holdings, strict=True))
+                for i, (mark, holding, carry) in enumerate(zip(marks, holdings, carries, strict=True))
             ),
             venues=self._venues(head, setup, marks, reported),
             accounts=accounts if frozen else backstop.with_closings(ask, s, accounts, marks, head.now, taker),
@@ -441,6 +458,10 @@ class Observer:
             can_end=self.wind_down and not isinstance(ask(s.global_settlement.tx("trigger"))[0], Reverted),
             ending=backstop.ending(ask, s, words, sorted(self.book.claimants), final=final) if frozen else None,
             closes=closes,
+            mandates=tuple(
+                Mandate(i, m.venues, m.share_bps / 1e4, (m.size - m.volume) * MICRO, m.expiry)
+                for i, m in mandates.items()
+            ),
         )
 
     def _boards(self, head: _Head, stored: dict[tuple[int, int], Any], marks: list[Any]) -> tuple[Board, ...]:

@@ -14,6 +14,7 @@ from ballast.keeper.state import (
     Deleverage,
     ExecuteClose,
     Liquidate,
+    MeasureCarry,
     Nominate,
     Poke,
     Rebalance,
@@ -69,7 +70,7 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
     match action:
         case Rebalance():
             return [
-                "rebalance",
+                "rebalance" if action.mandate is None else f"hedge by mandate {action.mandate}",
                 f"venue {action.venue}, {names[action.market]}",
                 f"{action.size_wad / 1e18:+,.6g}",
                 f"{action.expected_fall:,.2f}",
@@ -97,6 +98,8 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             return ["clear", _board(action, names), "", "", "", ""]
         case Recall():
             return ["recall", f"venue {action.venue}", f"{action.units:,} units", "", "", ""]
+        case MeasureCarry(market):
+            return ["measure carry", names[market], "", "", "", ""]
         case Unwind():
             return ["unwind", f"venue {action.venue}", f"at most {action.most_wad / 1e18:,.6g}", "", "", ""]
         case Poke():

@@ -31,6 +31,8 @@ class Market:
     gamma: float = 0.0  # [base per quote]
     vol_of_vol: float = 0.0  # [absolute vol per sqrt(year)]
     stress: tuple[float, ...] = ()  # [quote] P&L of each scenario beyond delta; empty for a linear book
+    carry: float = 0.0  # [per year] of the hedge, that funding counts in; > 0: shorts pay
+    measured_at: int = 0  # [s] when that was measured last
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,17 @@ class Rule:
     gas: float = 0.0  # [quote] compensation at the present base fee
     lp_floor: float = 0.0  # [quote]
     recall_floor: float = 0.0  # [quote]
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What the keeper may hedge as a registered hedger, at a share of its own."""
+
+    id: int
+    venues: int  # bit i: at venue i
+    share: float  # in place of `Rule.eta`
+    left: float  # [quote] of its size
+    expiry: int  # [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +302,7 @@ class State:
     closes: tuple[QueuedClose, ...] = ()
     can_end: bool = False  # global settlement could be triggered
     ending: Ending | None = None  # None: it has not been
+    mandates: tuple[Mandate, ...] = ()  # of the keeper
 
     def venue(self, number: int) -> Venue:
         """The venue of an id."""
@@ -305,7 +319,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """HedgeManager.rebalance."""
+    """HedgeManager.rebalance, or with a mandate Mandates.hedge."""
 
     venue: int
     market: int
@@ -315,6 +329,7 @@ class Rebalance:
     expected_fall: float = field(default=0.0, compare=False)  # [quote] of U
     expected_cost: float = field(default=0.0, compare=False)  # [quote] as the rule measures it
     expected_reward: float = field(default=0.0, compare=False)  # [quote] to the keeper, gas compensation aside
+    mandate: int | None = None
     kind: Literal["rebalance"] = "rebalance"
 
 
@@ -335,6 +350,15 @@ class Unwind:
     most_wad: int  # [base, WAD]
     key: str
     kind: Literal["unwind"] = "unwind"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureCarry:
+    """Carry.measure."""
+
+    market: int
+    key: str
+    kind: Literal["measure"] = "measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,4 +508,4 @@ class SyncAll:
 
 OptionAction = Refresh | Settle | SettleAccounts | Clear
 Backstop = Liquidate | Nominate | Deleverage | ExecuteClose | Trigger | Crystallise | Finalise | ClaimProfits
-Action = Rebalance | Poke | Recall | Unwind | ProcessEpoch | SyncAll | Backstop | OptionAction
+Action = Rebalance | Poke | Recall | Unwind | MeasureCarry | ProcessEpoch | SyncAll | Backstop | OptionAction

@@ -22,6 +22,7 @@ from ballast.keeper.state import (
     ExecuteClose,
     Finalise,
     Liquidate,
+    Mandate,
     Nominate,
     Nomination,
     OptionRule,
@@ -341,6 +342,37 @@ def test_decide_any_plan_keeps_the_rule_and_the_bounds():
         for tier, part in plan.swap.parts:
             assert abs(tier.after(part).spot / PRICE - 1) <= tolerance
     assert planned > 100
+
+
+# ---- mandates
+
+MINE = Mandate(4, venues=0b1, share=0.30, left=1e7, expiry=NOW + 86_400)
+
+
+def test_decide_hedges_by_its_mandate_at_its_share():
+    rich = state(reserve=50_000.0)
+    by_rule, by_mandate = only(decide(rich, POLICY)), only(decide(replace(rich, mandates=(MINE,)), POLICY))
+    assert (by_rule.mandate, by_mandate.mandate) == (None, 4)
+    freed = by_mandate.expected_fall - by_mandate.expected_cost
+    assert by_mandate.expected_reward == pytest.approx(0.30 * freed)
+    assert by_mandate.expected_cost + by_mandate.expected_reward <= 0.6 * by_mandate.expected_fall
+    assert 0.15 * freed < by_mandate.expected_reward
+
+
+@pytest.mark.parametrize("changes", [{"venues": 0b10}, {"share": 0.15}, {"left": 1e4}, {"expiry": NOW + 60}], ids=str)
+def test_decide_mandate_that_is_of_no_use_is_left_alone(changes):
+    world = state(reserve=50_000.0, mandates=(replace(MINE, **changes),))
+    assert only(decide(world, POLICY)).mandate is None
+
+
+def test_decide_two_hedges_use_a_mandate_no_further_than_it_goes():
+    alone = only(decide(state(reserve=50_000.0), POLICY)).size_wad / 1e18 * PRICE
+    small = replace(MINE, venues=0b11, left=0.7 * alone)
+    world = state(reserve=50_000.0, mandates=(small,), venues=(venue(), venue(id=1)))
+    actions = decide(world, POLICY)
+    assert [action.venue for action in actions] == [0, 1]
+    by_mandate = [action.size_wad / 1e18 * PRICE for action in actions if action.mandate == 4]
+    assert 0.0 < sum(by_mandate) <= small.left
 
 
 # ---- liquidation

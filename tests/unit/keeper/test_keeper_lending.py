@@ -111,8 +111,8 @@ def test_step_opens_and_closes_without_reporting_interest_every_time(sandbox, tr
         sandbox.arbitrage("ETH")
         results = keeper.step().results
         assert {result.ending for result in results} == {"done"}
-        kinds += [(result.action.kind, result.action.venue) for result in results]
-    assert set(kinds) == {("rebalance", 1), ("rebalance", 0)}
+        kinds += [result.action.kind for result in results]
+    assert set(kinds) == {"rebalance", "measure"}
     # the whole debt, with the interest of the last block
     assert lending(sandbox).call("exposure") == 0
 
@@ -205,3 +205,29 @@ def test_recall_of_a_short_brings_about_what_was_missing(sandbox, keeper, short)
     done = [result for result in keeper.step().results if isinstance(result.action, Recall | Rebalance)]
     assert [(result.action.kind, result.ending) for result in done] == [("recall", "done")]
     assert lp_cash(sandbox) - before == pytest.approx(50_000, rel=0.05)
+
+
+def test_step_hedges_by_its_mandate_and_is_paid_its_share(sandbox, trader, keeper):
+    grant = (keeper.actor.sender, 0b01, 10**13, sandbox.chain.now + 86_400, 3_000)
+    sandbox.mandates.send("grant", *grant, sender=sandbox.governor)
+    sandbox.trade(trader, "ETH", 1_500)
+    sandbox.warp(60)
+    (result,) = keeper.step().results
+    assert (result.ending, result.action.mandate) == ("done", 0)
+    outcome = result.receipt.one("Rebalanced").outcome
+    assert outcome.reward / WAD == pytest.approx(result.action.expected_reward, rel=1e-3)
+    used = sandbox.mandates.call("mandate", 0)
+    assert (used.hedges, used.volume) == (1, pytest.approx(abs(result.action.size_wad) * 2_000 // 10**12, rel=1e-9))
+    (mine,) = keeper.observe().mandates
+    assert (mine.share, mine.left) == (0.3, pytest.approx((10**13 - used.volume) / 1e6))
+
+
+def test_step_measures_carry_of_a_short_and_funding_follows(sandbox, keeper, short):
+    sandbox.warp(60)
+    (result,) = [result for result in keeper.step().results if result.action.kind == "measure"]
+    assert result.ending == "done"  # the first only notes where the lender stands
+    sandbox.warp(6 * 3_600)
+    assert [result.ending for result in keeper.step().results if result.action.kind == "measure"] == ["done"]
+    eth = keeper.observe().markets[0]
+    assert (eth.carry > 0, eth.measured_at) == (True, sandbox.chain.now)
+    assert [action for action in keeper.step().actions if action.kind == "measure"] == []

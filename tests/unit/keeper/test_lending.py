@@ -7,7 +7,7 @@ import pytest
 from ballast.keeper.decide import decide
 from ballast.keeper.hedging import best_hedge, no_trade_band
 from ballast.keeper.policy import Policy
-from ballast.keeper.state import Poke, Rebalance, Recall, Rule, Unwind
+from ballast.keeper.state import MeasureCarry, Poke, Rebalance, Recall, Rule, Unwind
 from ballast.keeper.swaps import measured_cost, swap
 
 from .worlds import NOW, PRICE, holding, lender, market, route, short_venue, state, venue
@@ -47,7 +47,7 @@ def test_decide_short_vault_repays_before_it_buys():
     world = state(
         markets=(SHORT,), venues=(venue(routes=pool), short_venue(100.0, owes={"borrow_rate": 0.03}, routes=pool))
     )
-    first, second = decide(world, POLICY)
+    first, second = (action for action in decide(world, POLICY) if isinstance(action, Rebalance))
     assert (first.venue, second.venue) == (1, 0)
     # all of it, and what it grows until then
     assert first.size_wad == pytest.approx(100 * 10**18, rel=2e-5)
@@ -236,3 +236,36 @@ def test_decide_hedges_together_through_one_pool_no_more_than_it_bears():
     alone = best_hedge(long_vault(short_venue(routes=(pool,))), short_venue(routes=(pool,)), POLICY).size
     assert sold[0] / 1e18 == pytest.approx(alone, rel=0.02)
     assert sold[1] < sold[0] < 0
+
+
+# ---- carry that is passed on
+
+DAY_AGO = NOW - 86_400
+
+
+def measured(changes=None, **owes):
+    """Whether the carry of a short of 100 base at 20 % is measured."""
+    calm = market(delta=0.0, **({"measured_at": DAY_AGO} | (changes or {})))
+    held = short_venue(100.0, owes={"borrow_rate": 0.20} | owes)
+    return state(markets=(calm,), venues=(held,))
+
+
+def test_decide_measures_carry_when_the_last_time_is_long_ago():
+    assert only(decide(measured(), POLICY)) == MeasureCarry(0, f"measure:0:{DAY_AGO}")
+    assert only(decide(measured({"measured_at": 0}), POLICY)) == MeasureCarry(0, "measure:0:0")
+    assert decide(measured({"measured_at": NOW - POLICY.measure_every + 1}), POLICY) == []
+    assert decide(measured(borrow_rate=0.0), POLICY) == []
+    assert decide(measured(supply_rate=0.20), POLICY) == []  # it earns: nobody is charged
+
+
+def test_decide_measures_carry_only_for_what_is_worth_its_gas():
+    stake = 200_000.0 * 0.20 * 6 / 24 / 365
+    gas_price = stake / POLICY.measure_gas
+    assert decide(replace(measured(), gas_price=1.01 * gas_price), POLICY) == []
+    assert decide(replace(measured(), gas_price=0.99 * gas_price), POLICY) != []
+
+
+def test_decide_measures_carry_that_traders_still_pay_once_there_is_no_hedge():
+    paying = market(delta=50.0, carry=0.02, measured_at=DAY_AGO)
+    assert only(decide(state(markets=(paying,), venues=()), POLICY)).kind == "measure"
+    assert decide(state(markets=(replace(paying, carry=0.0),), venues=()), POLICY) == []
