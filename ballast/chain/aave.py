@@ -161,6 +161,17 @@ class Aave:
         """A frozen reserve takes no supplies and lends nothing more."""
         self.configurator.send("setReserveFreeze", asset, frozen, sender=self.admin)
 
+    def strategy(self, optimal_usage: int, base_rate: int, slope_below: int, slope_above: int) -> Contract:
+        """Interest rates that a reserve may have [ray per year], deployed."""
+        terms = Terms(
+            optimal_usage=optimal_usage, base_rate=base_rate, slope_below=slope_below, slope_above=slope_above
+        )
+
+        def new(path: str, *args: Any) -> Contract:
+            return self.chain.deploy(_artifact(path), *args, sender=self.admin)
+
+        return _strategy(new, self.provider, terms)
+
     # ---- internal
 
     def _user(self, owner: Any) -> str:

@@ -127,6 +127,18 @@ class RevmChain(Chain):
             if self._history is not None:
                 del self._history[logged:]
 
+    @contextmanager
+    def acting_as(self, contract: Any) -> Iterator[None]:
+        """Inside, a contract sends transactions as an account would; everything is undone at the end."""
+        address = address_of(contract)
+        account = self._evm.basic(address)
+        with self.undone():
+            self._evm.insert_account_info(address, pyrevm.AccountInfo(nonce=account.nonce))
+            try:
+                yield
+            finally:
+                self._evm.insert_account_info(address, account)
+
     def balance(self, address: Any) -> int:
         return int(self._evm.get_balance(address_of(address)))
 

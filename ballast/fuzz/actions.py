@@ -63,6 +63,7 @@ def perform(world: World, step: Step) -> None:
     name, arguments = step
     world.outcomes.clear()
     world.touched.clear()
+    world.forget_aave()
     ACTIONS[name].act(world, **arguments)
 
 
@@ -579,6 +580,15 @@ def recall(w: World, who: str, venue: int, units: int) -> None:
         sender=who,
         twin=lambda t: _manager(t).recall(venue, units, w.now),
     )
+
+
+@action("{who} unwinds venue {venue} by at most {most:base}")
+def unwind(w: World, who: str, venue: int, most: int) -> None:
+    keeper = w.address(who)
+    w.do(
+        w.system.hedge_manager, "unwind", venue, most,
+        sender=who, twin=lambda t: _manager(t).unwind(venue, most, keeper, w.now),
+    )  # fmt: skip
 
 
 @action("{who} pokes venue {venue}")

@@ -36,7 +36,7 @@ REHEARSE_FIRST = 16  # calls of each function that go through, and that many of 
 REHEARSE_REFUSED = 4  # calls for each reason that a function gives
 REHEARSE_EVERY = 64  # transactions after those, in equal shares for every function
 # PriceOracle asks its feeds, HedgeManager and Lens their venues, in calls that may fail.
-ASKED_UNDER_TRY = ("ChainlinkFeed", "NullVenue", "UniswapV3Venue")
+ASKED_UNDER_TRY = ("AaveShortVenue", "ChainlinkFeed", "NullVenue", "UniswapV3Venue")
 
 _MAGIC = hashlib.sha256(b"an edge never taken before").digest()[:28]  # then four bytes: contract, edge
 

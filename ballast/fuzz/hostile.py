@@ -13,7 +13,7 @@ from ballast.fuzz.actions import action
 from ballast.fuzz.world import Broken, Manner, Meddling, World
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.system import System as Twin
-from ballast.model.roles import NOT_ALLOWED
+from ballast.model.roles import NOT_ALLOWED, POWERS
 from ballast.testing.hedge_world import Manner as VenueManner
 
 # Functions that anybody may call. Everything else that changes state refuses whoever has no role, the ones that a later
@@ -27,6 +27,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "PerpEngine": ("trade", "sync"),
     "PriceOracle": ("sync",),
     "HedgeManager": ("rebalance", "recall", "unwind", "poke"),
+    "Mandates": ("hedge", "revoke"),
+    "Carry": ("measure",),
     "VolSurface": ("post",),
     "OptionBook": (),
     "OptionEngine": ("trade", "refresh", "settle", "settle_accounts", "clear"),
@@ -35,6 +37,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "CloseQueue": (
         "request_perp", "request_options", "cancel_perp", "cancel_options", "execute_perp", "execute_options",
     ),
+    "AaveShortVenue": ("drop_collateral",),
     "GlobalSettlement": ("trigger", "crystallise", "finalise", "claim", "redeem", "pay_request"),
     "Vault": (
         "deposit", "deposit_at_least", "mint", "requestRedeem", "processEpoch", "redeem", "withdraw", "setOperator",
@@ -43,8 +46,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 OF_ROLES = ("grant_role", "revoke_role", "renounce_setup", "offer_admin", "accept_admin")
 LEAST_GAS = 60_000  # with less no transaction begins: it pays 21,000, and 16 for every byte it brings
-# What venues say to whoever is not their manager.
-OF_VENUES = {"UniswapV3Venue": "venue: not the manager", "NullVenue": "venue: null"}
+OF_POOLS = "uniswapV3SwapCallback"  # what is theirs to call at a venue
 
 
 def functions(contract: Contract, *, views: bool = False) -> list[Function]:
@@ -60,6 +62,16 @@ def types(function: Function) -> list[Any]:
     parsed = parse(function.inputs.signature)
     assert isinstance(parsed, TupleType)
     return list(parsed.components)
+
+
+def refusal(contract: Contract, fn: str) -> str:
+    """What a contract says to whoever calls what is not theirs."""
+    name = contract.artifact.name
+    if name in POWERS:
+        return NOT_ALLOWED
+    if name == "NullVenue":
+        return "venue: null"
+    return "venue: not the pool" if fn == OF_POOLS else "venue: not the manager"
 
 
 def resolve(w: World, value: Any) -> Any:
@@ -80,7 +92,7 @@ def intrude(w: World, who: str, contract: str, fn: str, args: list[Any]) -> None
         return
 
     def refuse(t: Twin) -> None:
-        raise TwinReverted(NOT_ALLOWED if table is not None else OF_VENUES[target.artifact.name])
+        raise TwinReverted(refusal(target, name))
 
     if table is None or not table.may_call(w.address(who), target.artifact.name, name):
         w.do(target, fn, *resolve(w, args), sender=who, twin=refuse)

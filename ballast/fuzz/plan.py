@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.grammar import TupleType
 
 from ballast.chain.codec import Function
-from ballast.fuzz import closes, ending, liquidations, options
+from ballast.fuzz import closes, ending, lending, liquidations, mandates, options
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -411,6 +411,88 @@ def recall(p: Planner) -> list[Step]:
     return [*steps, ["recall", {"who": p.who("keeper"), "venue": venue, "units": units}]]
 
 
+def lender(p: Planner) -> list[Step]:
+    """What happens at Aave, and to those who owe there."""
+    if not p.world.shorts:
+        return []
+    kind = p.rng.random()
+    if kind < 0.25:
+        return lending.strained(p.world, p.rng)
+    if kind < 0.45:
+        return _short_hedge(p)
+    if kind < 0.65:
+        return _short_recall(p)
+    steps = lending.at_the_lender(p.world, p.rng)
+    return [*steps, *_short_hedge(p), *recall(p)] if kind < 0.8 else steps
+
+
+def _short_hedge(p: Planner) -> list[Step]:
+    """A venue that borrows opens against what traders have sold, or closes some of what it has; when they have sold
+    nothing, somebody does so first."""
+    venue = p.rng.choice(p.world.shorts)
+    short = p.world.short(venue)
+    delta, owed = p.world.inventory.markets[short.market].delta, -short.state.exposure
+    steps: list[Step] = []
+    if delta <= 0 and owed <= 0:
+        delta = int(max(p.world.inventory.book.capital * MICRO, WAD) * WAD // p.price(short.market) * p.log(-3, -1))
+        steps = [["trade", {"who": p.rng.choice(TRADERS), "market": short.market, "size": -delta}]]
+    if delta > 0:
+        size = -int(delta * p.log(-1, 0.1))
+    else:
+        size = int(-delta * p.log(-1, 0.1)) if p.rng.random() < 0.7 else int(owed * p.log(-2, 0.1))
+    arguments = {"who": p.who("keeper"), "venue": venue, "market": short.market, "size": size or WAD}
+    return [*steps, *_near_the_oracle(p, venue), ["rebalance", arguments]]
+
+
+def _short_recall(p: Planner) -> list[Step]:
+    """LPs want more cash than they have, for as long as it takes a venue that borrows to bring some."""
+    owing = [venue for venue in p.world.shorts if p.world.short(venue).state.exposure < 0]
+    if not owing:
+        return _short_hedge(p)
+    venue, rule = p.rng.choice(owing), p.originals["rule"][0]
+    missing = int(p.log(2, 6) * WAD)
+    floor = max(p.world.twin.clearinghouse.lp, 0) + missing
+    wanted, usual = [
+        [
+            ["set_parameter", {"who": "governor", "of": "rule", "field": field, "value": value}]
+            for field, value in (("lp_floor", low), ("recall_floor", recalled))
+        ]
+        for low, recalled in ((floor, floor), (rule.lp_floor, rule.recall_floor))
+    ]
+    units = p.part(missing // p.world.scale)
+    recalls: list[Step] = [["recall", {"who": p.who("keeper"), "venue": venue, "units": units}]]
+    return [*wanted, *_near_the_oracle(p, venue), *recalls, *usual[::-1]]
+
+
+def mandated(p: Planner) -> list[Step]:
+    """Mandates granted, used in place of what anybody may do, revoked."""
+    kind = p.rng.random()
+    if kind < 0.3 or not p.world.twin.mandates or not p.world.twin.mandates.granted:
+        return mandates.granting(p.world, p.rng)
+    if kind < 0.4:
+        return mandates.revoking(p.world, p.rng)
+    steps = _short_hedge(p) if p.world.shorts and kind < 0.6 else hedge(p)
+    name, arguments = steps[-1]
+    if name != "rebalance" or arguments["venue"] >= len(p.world.manager.venues):
+        return steps
+    return [*steps[:-1], mandates.hedging(p.world, p.rng, arguments["venue"], arguments["size"])]
+
+
+def carry(p: Planner) -> list[Step]:
+    """Measured after an hour, or too soon."""
+    market = p.market() if p.rng.random() < 0.95 else 16
+    steps: list[Step] = [["measure_carry", {"who": p.who("keeper"), "market": market}]]
+    if p.rng.random() < 0.7:
+        steps = [["warp", {"seconds": p.rng.choice((HOUR - 1, HOUR, 2 * HOUR, DAY))}], *round_of_prices(p)[1:], *steps]
+    return steps
+
+
+def unwinding(p: Planner) -> list[Step]:
+    """Whether there is anything to unwind or not."""
+    most = p.rng.choice((2**255, int(WAD * p.log(-3, 3)), 0))
+    return [["unwind", {"who": p.who("keeper"), "venue": p.venue(), "most": most}]]
+
+
 def gifts(p: Planner) -> list[Step]:
     """Tokens sent to any address, and where they may go from there."""
     match p.rng.randrange(4):
@@ -579,6 +661,10 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (lp_claim, 30),
     (hedge, 40),
     (recall, 30),
+    (lender, 160),
+    (unwinding, 6),
+    (mandated, 20),
+    (carry, 16),
     (gifts, 24),
     (fees, 12),
     (switches, 8),
@@ -773,7 +859,7 @@ def _argument(p: Planner, kind: Any) -> Any:
             most = 2 ** (int(kind.sub) - 1) - 1
             return min(p.rng.choice((0, 1, -1, int(p.log(0, 20)), -int(p.log(0, 20)), most)), most)
         case "bytes":
-            return "0x" + "01" * int(kind.sub or 4)
+            return "0x" + "01" * int(kind.sub or 1)  # which any dynamic type of ours can hold
         case _:
             raise NotImplementedError(f"no argument of type {kind}")
 

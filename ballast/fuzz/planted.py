@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 from shutil import copytree
 from types import CodeType, FunctionType
 from typing import Any
@@ -26,6 +27,7 @@ from ballast.chain import RevmChain, Tx, load
 from ballast.chain.artifacts import BUILD, ROOT, SOURCES
 from ballast.chain.contract import Receipt
 from ballast.fuzz.runner import Failure, Stats, episode
+from ballast.fuzz.world import Setup
 from ballast.mutate.compiling import quick
 from ballast.mutate.incremental import Incremental
 
@@ -58,6 +60,7 @@ class Bug:
     mirrors: str = ""  # which protocol, when, what happened
     unseen: str = ""  # why the invariants alone cannot see it
     profile: str = "perps"  # of the episodes that look for it
+    lending: bool = False  # whether there is an Aave in their worlds
     ends: bool = False  # whether they end with global settlement
 
 
@@ -84,7 +87,8 @@ def search(bug: Bug, seed: int = 0, seconds: float = 60.0, *, twin_too: bool = F
     with in_twin(bug.twin if twin_too else ()):
         while (spent := time.process_time() - start) < seconds:
             try:
-                episode(seed, length, stats=stats, make_chain=make_chain, profile=bug.profile, ends=bug.ends)
+                setup = replace(Setup.draw(Random(seed)), lending=True) if bug.lending else None
+                episode(seed, length, setup, stats, make_chain, profile=bug.profile, ends=bug.ends)
             except Failure as failure:
                 return Found(failure, time.process_time() - start, stats.calls)
             seed += 1

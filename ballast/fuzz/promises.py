@@ -13,11 +13,13 @@ from math import sqrt
 from typing import Any
 
 from ballast.fuzz.actions import Step, worst_of, worth_of
+from ballast.fuzz.invariants import AT_VENUES, DUST, owned
 from ballast.fuzz.world import GRACE, Broken, Fault, World
-from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR
+from ballast.model.exact.fixed import BPS, MICRO, WAD, YEAR, mul_up
+from ballast.model.exact.hedge import gas, tolerance
 from ballast.model.exact.margin import EXIT
 from ballast.model.exact.option_book import LOT, board_of, market_of
-from ballast.model.exact.perps import Position, accrue, accrued
+from ballast.model.exact.perps import FUNDING_UNIT, MAX_FUNDING, Position, accrue, accrued
 from ballast.model.exact.structs import Outcome as TradeOutcome
 
 Promise = Callable[[World, "Before"], None]
@@ -28,12 +30,14 @@ ENTRIES = {"lp_deposit", "lp_mint"}
 PRICED = {
     "trade", "close", "liquidate", "liquidate_perp", "take_perp", "perp_sync", "rebalance", "lp_deposit", "lp_mint",
     "process_epoch", "trade_options", "liquidate_options", "take_options", "refresh_board", "execute_request",
-    "nominate", "deleverage",
+    "nominate", "deleverage", "unwind", "hedge_by_mandate",
 }  # fmt: skip
+CLOSINGS = {"recall", "unwind"}  # steps toward zero that the rule does not judge
 OF_OPTIONS = {"trade_options", "liquidate_options", "take_options"}  # the first order says which market
 CLOSED = {"liquidate_perp": "victim", "execute_request": "of"}  # who is closed at the vault's quote
 SILENT = Fault.REVERT | Fault.BURN  # a feed with one of these answers nothing
 LATER = 3_600  # [s]
+MOST_FUNDING = MAX_FUNDING * FUNDING_UNIT / WAD  # [1/year]
 MOST_BORROW = 0.65535  # [1/year] that the engine stores, whatever Inventory asks
 RATE = 2e-5  # [1/year] a rate is stored in steps of half of this
 SLOPE_STEP = 1e-6  # [of capital, or of risk if that is larger]
@@ -49,6 +53,8 @@ class Before:
     position: Position | None = None  # of who trades, in the market of the trade
     size: int = 0  # of what is traded [base, WAD]
     opens: bool = False  # an option trade does not merely shrink positions
+    exposure: int = 0  # of the venue that is closed [base, WAD]
+    strain: int = 0  # of it [base, WAD]
     entry: tuple[int, int] = field(default=(0, 0))  # NAV that an entry pays [quote, WAD], and the supply of shares
 
     @property
@@ -73,6 +79,9 @@ def before(w: World, step: Step) -> Before:
         legs = w.book.legs_of.get(w.address(arguments["who"]), {})
         orders = [(legs.get(series, 0) * LOT, size) for series, size in arguments["orders"]]
         state.opens = any(not _reduces(held, held + size) or held == 0 for held, size in orders)
+    elif name in CLOSINGS and arguments["venue"] < len(w.manager.venues) and arguments["venue"] not in w.doubles:
+        venue = w.manager.venues[arguments["venue"]]
+        state.exposure, state.strain = venue.exposure(), venue.strain()
     elif name in ENTRIES and not w.frozen:
         state.entry = ask(w), w.vault.supply
     return state
@@ -139,6 +148,8 @@ def fresh_prices_only(w: World, b: Before) -> None:
     named = b.arguments.get("market") if b.name not in ("nominate", "deleverage") else None
     if b.name in OF_OPTIONS:
         named = market_of(board_of(b.arguments["orders"][0][0]))
+    elif b.name == "unwind":
+        named = w.manager.venues[b.arguments["venue"]].market
     for market in range(len(w.feeds)) if named is None else (named,):
         recorded, newest = w.twin.oracle.markets[market], w.newest[market]
         age = w.now - w.twin.oracle.peek(market, w.now).updated_at
@@ -313,9 +324,9 @@ def i4_lps_never_pay_funding(w: World, b: Before) -> None:
 
 
 def rates_follow_the_inventory(w: World, b: Before) -> None:
-    """Funding is the slope of I, paid by the side that makes the vault's exposure larger; borrowing follows utilization
-    without steps, as far as the engine's word goes (65.535 % a year). Both are recomputed here in floats from
-    docs/mechanism.md §1 and §6. Where I has a kink, any slope between those of its two sides will do."""
+    """Funding is the slope of I, paid by the side that makes the vault's exposure larger, and the carry; borrowing
+    follows utilization without steps, as far as the engine's word goes (65.535 % a year). Both are recomputed here in
+    floats from docs/mechanism.md §1 and §6. Where I has a kink, any slope between those of its two sides will do."""
     if b.name not in {"trade", "close", "liquidate_perp", "take_perp", "perp_sync"} or w.inventory.book.capital == 0:
         return
     if b.name == "liquidate_perp" and w.quotes and w.quotes[-1].potential_after != w.inventory.potential():
@@ -325,7 +336,9 @@ def rates_follow_the_inventory(w: World, b: Before) -> None:
     horizon = p.horizon / YEAR
     limit = p.funding_max / WAD
     slopes = _slopes_beside_options(w, market) if stored.optioned else _slopes(w, market)
-    low, high = (max(-limit, min(limit, slope / horizon)) for slope in slopes)
+    carry = w.twin.perp_engine.config(market).carry / WAD
+    asked = (max(-limit, min(limit, slope / horizon)) + carry for slope in slopes)
+    low, high = (max(-MOST_FUNDING, min(MOST_FUNDING, rate)) for rate in asked)
     funding, borrow = book.funding_rate / WAD, book.borrow_rate / WAD
     slack = RATE + 1e-4 * abs(funding)
     keep(low - slack <= funding <= high + slack, "rates_follow_the_inventory", f"funding {funding}, not {low}..{high}")
@@ -420,7 +433,7 @@ def i7_an_entry_gets_what_it_pays(w: World, b: Before) -> None:
 def i2_venues_are_looked_at(w: World, b: Before) -> None:
     """What Inventory counts as a hedge is what the venue holds now, whoever gave or took it, once a call has dealt with
     the venue; a retired one counts as nothing."""
-    if b.name in ("rebalance", "recall", "poke"):
+    if b.name == "poke" or b.name in AT_VENUES:
         venue = w.manager.venues[b.arguments["venue"]]
         if w.setup.doubles == 0:
             held = 0 if venue.retired else venue.exposure()
@@ -429,6 +442,33 @@ def i2_venues_are_looked_at(w: World, b: Before) -> None:
                 "i2_venues_are_looked_at",
                 f"{_plain(held)} held, {_plain(venue.state.exposure)} remembered",
             )
+
+
+def i10_a_closing_costs_at_most_its_band(w: World, b: Before) -> None:
+    """A recall or an unwind takes no more from LPs and the reserve than fee and band of what it closed at the oracle's
+    price, a token unit, and for an unwind of a quarter of the strain gas and the reward by size: swaps outside the band
+    are refused, before and after, and nothing else is paid."""
+    if b.name not in CLOSINGS or w.owned is None or b.arguments["venue"] in w.doubles:
+        return
+    venue, rule = w.manager.venues[b.arguments["venue"]], w.manager.rule
+    closed = abs(venue.exposure() - b.exposure)
+    notional = mul_up(closed, w.twin.oracle.last(venue.market, w.now).price)
+    fee = max(pool.fee for pool in w.system.pools[venue.market]) * 10**12
+    allowed = mul_up(notional, tolerance(fee, venue.params.band)) + w.scale + DUST
+    if b.name == "unwind" and 4 * closed >= b.strain:
+        allowed += gas(rule, 0, w.twin.oracle.peek(rule.gas_market, w.now).price) + notional * rule.size_reward // 10**6
+    lost = w.owned - owned(w)
+    paid = f"{_plain(lost)} lost, {_plain(allowed)} allowed for {_plain(notional)} at venue {b.arguments['venue']}"
+    keep(lost <= allowed, "i10_a_closing_costs_at_most_its_band", paid)
+
+
+def i14_an_unwind_ends_the_strain(w: World, b: Before) -> None:
+    """Where Aave believes the markets' feeds, whoever closes all that a venue must close brings it back above its
+    floor, so that no further step is needed before the price moves."""
+    if b.name != "unwind" or w.mispriced or b.arguments["most"] < b.strain or b.arguments["venue"] not in w.shorts:
+        return
+    venue = w.short(b.arguments["venue"])
+    keep(venue.strain() == 0, "i14_an_unwind_ends_the_strain", f"{_plain(b.strain)} closed, {venue.standing()}")
 
 
 PROMISES: tuple[Promise, ...] = (
@@ -446,4 +486,6 @@ PROMISES: tuple[Promise, ...] = (
     i7_an_entry_pays_for_what_it_shares,
     i7_an_entry_gets_what_it_pays,
     i2_venues_are_looked_at,
+    i10_a_closing_costs_at_most_its_band,
+    i14_an_unwind_ends_the_strain,
 )

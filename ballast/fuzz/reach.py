@@ -41,6 +41,12 @@ EXPECTED_OF_ALL = (
     "dead venue poked", "lying venue poked", "churn with a hedge",
 )  # fmt: skip
 
+# The same of worlds with an Aave.
+EXPECTED_OF_LENDING = (
+    "short opened", "short closed", "short recalled", "venue unwound", "venue liquidated", "debt grows",
+    "hedged on a paused reserve", "reserve dry", "Aave refuses", "collateral dropped",
+)  # fmt: skip
+
 
 def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
     """What the last action brought about; `before` is the ledger as it was."""
@@ -50,6 +56,8 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield from _meant_harm(w, name, outcome)
         if outcome.reason in ("surface: vol drift", "surface: rho drift", "surface: eta drift", "surface: rate drift"):
             yield "surface held back"
+    if w.shorts:
+        yield from _at_the_lender(w, name, outcome)
     if outcome is None or not outcome.ok:
         return
     if any(quote.charge < 0 for quote in w.quotes):
@@ -90,6 +98,30 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         yield "gift absorbed"
     elif name in OF_OPTIONS:
         yield from _of_boards(w, name, before)
+
+
+def _at_the_lender(w: World, name: str, outcome: Outcome | None) -> Iterator[str]:
+    if w.liquidated:
+        w.liquidated = False
+        yield "venue liquidated"
+    if outcome is None:
+        return
+    if not outcome.ok:
+        yield from {
+            "venue: reserve stopped": ["hedged on a paused reserve"], "venue: reserve is dry": ["reserve dry"],
+        }.get(str(outcome.reason), ["Aave refuses"] if str(outcome.reason).isdecimal() else [])  # fmt: skip
+        return
+    touched = [venue for venue in map(w.short, w.shorts) if venue.state.traded_at == w.now]
+    if name == "rebalance" and touched:
+        yield "short closed" if outcome.value.filled > 0 else "short opened"
+    elif name == "recall" and touched:
+        yield "short recalled"
+    elif name == "unwind":
+        yield "venue unwound"
+    elif name == "drop_collateral":
+        yield "collateral dropped"
+    elif name == "poke" and any(0 > venue.state.exposure > venue.exposure() for venue in map(w.short, w.shorts)):
+        yield "debt grows"
 
 
 def _liquidated(w: World, name: str, before: Clearinghouse) -> Iterator[str]:

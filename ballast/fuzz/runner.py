@@ -12,9 +12,17 @@ from pathlib import Path
 from random import Random
 
 from ballast.chain import Chain, RevmChain, artifacts
-from ballast.fuzz import closes, ending, invariants, liquidations, option_checks, promises
+from ballast.fuzz import closes, ending, invariants, liquidations, mandates, option_checks, promises
 from ballast.fuzz.actions import Step, describe, perform
-from ballast.fuzz.invariants import BEYOND, OF_LPS, every_view_answers, i13_prices_equal_the_twin, owned, stayers
+from ballast.fuzz.invariants import (
+    AT_VENUES,
+    BEYOND,
+    OF_LPS,
+    every_view_answers,
+    i13_prices_equal_the_twin,
+    owned,
+    stayers,
+)
 from ballast.fuzz.plan import Planner
 from ballast.fuzz.promises import Before, before
 from ballast.fuzz.reach import reached
@@ -28,6 +36,8 @@ BACKSTOPS = {
     liquidations.i13_nominations_equal_the_twin: liquidations.OF_DELEVERAGING,
     closes.i13_requests_equal_the_twin: closes.OF_QUEUE,
     ending.i13_settlement_equals_the_twin: ending.OF_SETTLEMENT,
+    mandates.i13_mandates_equal_the_twin: mandates.OF_MANDATES,
+    mandates.i13_carry_equals_the_twin: mandates.OF_CARRY,
 }
 EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP)
 THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH, *BACKSTOPS)
@@ -144,7 +154,7 @@ class Driver:
         world.actions += 1
         ledger = world.twin.clearinghouse  # a transaction replaces it
         with world.clock.on("beyond"):
-            world.owned = owned(world) if name == "rebalance" else None
+            world.owned = owned(world) if name in AT_VENUES else None
             past = before(world, step)
         world.valued = None
         with world.clock.on("outside"):

@@ -19,14 +19,16 @@ from eth_account import Account
 
 from ballast import boards
 from ballast.chain import Chain, Contract, Receipt, Reverted, RevmChain, Tx
+from ballast.chain.aave import ETHER, Aave, Terms
 from ballast.chain.uniswap import Pool
 from ballast.config import Config
 from ballast.config import load as load_config
 from ballast.fuzz.desk import Desk
 from ballast.fuzz.doubles import Double, NullVenue, WideFeed
 from ballast.fuzz.limits import Limits
+from ballast.fuzz.shorts import Lender, ShortVenue
 from ballast.fuzz.storage import Storage, hashed, slot_of
-from ballast.model.exact import hedge
+from ballast.model.exact import aave, hedge
 from ballast.model.exact.clearing import Clearinghouse
 from ballast.model.exact.close_queue import CloseQueue
 from ballast.model.exact.deleverager import Deleverager
@@ -49,6 +51,7 @@ from ballast.model.exact.vault import Params as VaultParams
 from ballast.model.exact.vol_surface import Drift, Update, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
 from ballast.system import Sandbox, deploy_system
+from ballast.testing.hedge_world import FLOOR_HEALTH, PAUSE_MARKDOWN_BPS, TARGET_HEALTH
 
 if TYPE_CHECKING:
     from ballast.fuzz.ending import Due
@@ -65,11 +68,13 @@ MAX_UINT = 2**256 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
 NOBODY = "nobody"  # the zero address
 GRACE = 3_600  # [s] after a sequencer came back
-HEDGES = ("rebalance", "recall")
+HEDGES = ("rebalance", "recall", "unwind", "hedge")
+LENT = 10**8  # [quote] worth of each token that others have lent to Aave at first
 LIQUIDATES = ("liquidate", "liquidate_perp", "liquidate_options")
 
-# What a user may be told: a reason in the protocol's own words, or a pool's for an average it does not know.
-REASON = re.compile(r"[a-z0-9 ]+: .+|OLD")
+# What a user may be told: a reason in the protocol's own words, a pool's for an average it does not know, or a number
+# of Aave's.
+REASON = re.compile(r"[a-z0-9 ]+: .+|OLD|[0-9]{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +90,19 @@ class Setup:
     desk: bool = False  # an engine reports greeks of any size
     options: bool = False  # somebody lists and trades options
     feeders: int = 0  # how many must sign a volatility surface, of one more; 0: nobody does
+    lending: bool = False  # every market has a venue that borrows from a real Aave, too; with TestToken alone
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
         """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
         decimals, desk, options = rng.choice((6, 8, 18)), rng.random() < 1 / 4, rng.random() < 1 / 2
         feeders = rng.choice((1, 2) if options else (0, 0, 0, 0, 1, 2))
+        lending = rng.random() < 1 / 6
         if profile != "all":
-            return cls(decimals, desk=desk, options=options, feeders=feeders)
-        token = rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
+            return cls(decimals, desk=desk, options=options, feeders=feeders, lending=lending)
+        token = "TestToken" if lending else rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
         rollup, wide, null = (rng.random() < 0.3 for _ in range(3))
-        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, desk, options, feeders)
+        return cls(decimals, token, rng.choice((0, 1, 2)), rollup, wide, null, desk, options, feeders, lending)
 
     @property
     def ground(self) -> Setup:
@@ -434,6 +441,8 @@ class World:
             "perp_engine": self.system.perp_engine,
             "margin": self.system.margin,
             "hedge_manager": self.system.hedge_manager,
+            "mandates": self.system.mandates,
+            "carry": self.system.carry,
             "vault": self.system.vault,
             "oracle": self.system.oracle,
             "surface": self.system.surface,
@@ -461,7 +470,7 @@ class World:
         self.flows: Counter[str] = Counter()  # of the reserve since the start: charges, rebates, releases [quote, WAD]
         self.last = ""  # action
         self.stayers: Stayers | None = None  # before it, where I7 speaks of it
-        self.owned: int | None = None  # by LPs and the reserve before it, where I10 speaks of it [quote, WAD]
+        self.owned: int | None = None  # by LPs and the reserve before a step at a venue [quote, WAD]
         self.valued: Valuation | None = None  # see `valuation`
         self.gas_used: dict[str, int] = {}  # by an action's last call that went through
         self.meddling: Meddling | None = None  # with the next call
@@ -470,6 +479,11 @@ class World:
         self.allowances: Counter[tuple[str, str]] = Counter()  # of shares [WAD], by owner and spender
         self.inside: tuple[str, str] | None = None  # what would have gone through from inside the last meddled call
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
+        self.shorts: list[int] = []  # venue ids of those that borrow
+        self.aave: Aave | None = None
+        self.mandated: dict[int, int] = {}  # filled by each mandate [quote, WAD of WAD]
+        self.liquidated = False  # by a stranger there: a venue, since `reach` last asked
+        self.mispriced = False  # Aave has had other prices than the markets' feeds
         self.wide: Contract | None = None  # WideFeed of the last market, and its twin
         self.wide_twin: WideFeed | None = None
         self.desk: Desk | None = None  # who trades greeks, if anybody
@@ -494,6 +508,8 @@ class World:
         if self.setup.null:
             null = self.chain.deploy("NullVenue")
             self._list(null, NullVenue.of(0, self.scale, VenueParams(*self.config.markets[0].venues[0].params())))
+        if self.setup.lending:
+            self._open_aave()
         if self.setup.wide:
             self._widen(len(self.feeds) - 1)
         self._fund_actors()
@@ -580,6 +596,17 @@ class World:
         assert isinstance(twin, Double)
         return twin
 
+    def short(self, venue: int) -> ShortVenue:
+        """The twin of a venue that borrows."""
+        twin = self.manager.venues[venue]
+        assert isinstance(twin, ShortVenue)
+        return twin
+
+    def forget_aave(self) -> None:
+        """Something has happened there, or to prices."""
+        for venue in self.shorts:
+            self.short(venue).lender.forget()
+
     def prices(self) -> list[int]:
         """What the oracle would record now, by market [quote/base, WAD]."""
         return [self.twin.oracle.peek(market, self.now).price for market in range(len(self.feeds))]
@@ -665,21 +692,38 @@ class World:
         what = f"{contract.artifact.name}.{fn}"
         if outcome.reason != expected.reason:
             raise Broken("i13_same_outcome", f"{what}: contract {_ending(outcome)}, twin {_ending(expected)}")
-        by_double = outcome.reason == "" and fn in HEDGES and args[0] in self.doubles  # it need not give a reason
-        if outcome.reason is not None and not by_double and not REASON.fullmatch(outcome.reason):
+        # a double need not give a reason, nor need Aave where a feed has no price
+        at_venue = fn == "drop_collateral" or (fn in HEDGES and self._is_foreign(args[fn == "hedge"]))
+        outside = outcome.reason == "" and at_venue
+        if outcome.reason is not None and not outside and not REASON.fullmatch(outcome.reason):
             raise Broken("every_refusal_has_a_reason", f"{what} reverts with {outcome.reason!r}")
         if expected.value is not None and outcome.ok and outcome.value != plain(expected.value):
             raise Broken("i13_same_outcome", f"{what}: contract {outcome.value}, twin {expected.value}")
         if limits is not None and (looser := Limits.of(self).looser(limits)):
             raise Broken("i12_guardian_only_tightens", f"{what} by {sender}: {'; '.join(looser)}")
+        self._compare_lenders()
         self.hedges += outcome.ok and fn in HEDGES
         self.touched.update((sender, *touches))
         self.outcomes.append(expected)
         return expected
 
+    def _is_foreign(self, venue: int) -> bool:
+        return venue in self.doubles or venue in self.shorts
+
+    def _compare_lenders(self) -> None:
+        """Aave now says of every venue what the twin was told that it would."""
+        self.forget_aave()
+        for venue in self.shorts:
+            twin = self.short(venue)
+            told, twin.told = twin.told, None
+            if told is not None and told != (seen := twin.lender.standing()):
+                raise Broken("i13_aave_is_as_told", f"venue {venue}: {seen}, told {told}")
+
     def _check_role(self, contract: Contract, fn: str, sender: str) -> None:
         """A privileged function refuses whoever has none of its flags."""
         name = contract.artifact.name
+        if (name, fn) == ("Mandates", "revoke"):  # an agent's, too: the twin says
+            return
         allowed = POWERS[name].get(fn) if name in POWERS else None
         if allowed is not None and not self.roles[name].may(self.actors[sender], allowed):
             raise TwinReverted(NOT_ALLOWED)
@@ -737,6 +781,35 @@ class World:
         self.contracts[f"venue{len(self.manager.venues)}"] = contract
         self.system.hedge_manager.send("list_venue", *listing, sender=self.actors["governor"])
         self.manager.list_venue(twin)
+
+    def _open_aave(self) -> None:
+        """Aave with plenty of each token, the markets' own feeds for prices, and a venue for each market."""
+        system, stranger = self.system, self.actors["stranger"]
+        dollar = self.chain.deploy("ReplayAggregator", 8)
+        dollar.send("push", 10**8, self.now)
+        assets = {system.quote: (dollar, Terms())}
+        bases = [market.base for market in system.markets if market.base is not None]
+        for base, aggregator in zip(bases, system.aggregators, strict=True):
+            assets[base] = (aggregator, ETHER)
+        lender = self.aave = Aave.deploy(self.chain, assets)
+        lender.supply(system.quote, LENT * self.unit, owner=stranger)
+        assert system.uniswap is not None
+        for market, base in enumerate(bases):
+            price = self.twin.oracle.last(market, self.now).price
+            base_scale = 10 ** (18 - int(base.call("decimals")))
+            lender.supply(base, LENT * WAD // price * WAD // base_scale, owner=stranger)
+            spot = self.config.markets[market].venues[0]
+            venue = self.chain.deploy(
+                "AaveShortVenue", system.hedge_manager, system.clearinghouse, base, system.uniswap.router, spot.fees,
+                spot.twap_window, lender.pool, TARGET_HEALTH, FLOOR_HEALTH, PAUSE_MARKDOWN_BPS,
+            )  # fmt: skip
+            terms = aave.Venue(self.scale, base_scale, TARGET_HEALTH, FLOOR_HEALTH, PAUSE_MARKDOWN_BPS)
+            outside = QuotedMarket(venue, system.pools[market])
+            self.shorts.append(len(self.manager.venues))
+            self._list(venue, ShortVenue(
+                market, base_scale, self.scale, outside, VenueParams(*spot.params()), terms=terms,
+                lender=Lender(lender, venue, base, system.quote),
+            ))  # fmt: skip
 
     def _widen(self, market: int) -> None:
         """A feed with half-widths in the place of the market's, which are zero at first."""
