@@ -7,6 +7,7 @@ transaction's: addresses stay warm between calls. Measure gas on the JSON-RPC ba
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -160,7 +161,8 @@ class RevmChain(Chain):
         if self._history is None:
             raise ValueError("this chain keeps no logs: build it with RevmChain(keep_logs=True)")
         wanted = {address_of(address) for address in addresses}
-        return [log for log in self._history if log.address in wanted and first <= log.block_number <= last]
+        start = bisect_left(self._history, first, key=lambda log: log.block_number)
+        return [log for log in self._history[start:] if log.address in wanted and log.block_number <= last]
 
     def _attempt(self, tx: Tx) -> Receipt:
         try:
