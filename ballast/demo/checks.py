@@ -75,7 +75,7 @@ class Happened:
 def history(stage: Stage, s: Sandbox) -> list[Happened]:
     """Every event of the system's contracts, in order."""
     contracts = (
-        s.clearinghouse, s.perp_engine, s.option_engine, s.surface, s.inventory, s.hedge_manager, s.vault,
+        s.clearinghouse, s.perp_engine, s.option_engine, s.surface, s.inventory, s.auction, s.hedge_manager, s.vault,
     )  # fmt: skip
     chain, last = stage.chain, stage.chain.number
     return [
@@ -350,25 +350,31 @@ def boards_are_gone(stage: Stage, s: Sandbox) -> Check:
 
 
 def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -> Check:
-    """I3: R = charges - rebates - releases and no release is negative.
+    """I3: R = charges + subsidies - rebates - releases and no release is negative.
 
     Nothing is released and nothing is re-marked between two trades of a block: there R moves by the charge to the wei,
     and a rise of U is charged exactly. Of a charge counts what was paid: a liquidated account pays what it has, and
     what the reserve covers is measured again then.
     """
-    charges = rebates = releases = reserve = asked = 0
+    charges = rebates = subsidies = releases = reserve = asked = 0
+    boost = 0  # what LPs have just added to the rebate of the trade that follows
     lowest = pairs = wrong = negative = 0
     owed = 0  # what a trade since the last settlement has added to R
     follows = False  # that trade was not the first of its block
     previous: tuple[int, int] | None = None  # block, U after the last change of an exposure
     for happened in events:
         name, args = happened.event.name, happened.event.args
-        if name == "ExposureChanged":
+        if name == "Boosted":
+            boost = args.amount
+            subsidies += boost
+            owed += boost
+        elif name == "ExposureChanged":
             follows = previous is not None and previous[0] == happened.block and args.charge != 0
             if previous is not None and follows:
                 pairs += 1
                 rise = args.potential - previous[1]
-                wrong += args.charge != rise if rise > 0 else not rise <= args.charge <= 0
+                wrong += args.charge != rise if rise > 0 else not rise <= args.charge + boost <= 0
+            boost = 0
             previous = (happened.block, args.potential)
             owed += args.charge
             charges += max(0, args.charge)
@@ -390,12 +396,13 @@ def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
             reserve = args.reserve
             lowest = min(lowest, reserve)
     on_chain = stage.reads([s.clearinghouse.tx("vault_ledger")])[0][1]
-    residue = charges - rebates - releases - on_chain
+    residue = charges + subsidies - rebates - releases - on_chain
     return Check(
         "I3",
-        "R = charges - rebates - releases, R >= 0",
+        "R = charges + subsidies - rebates - releases, R >= 0",
         residue == 0 and negative == 0 and wrong == 0 and lowest >= 0,
-        f"{charges / 1e18:,.2f} - {rebates / 1e18:,.2f} - {releases / 1e18:,.2f} = {on_chain / 1e18:,.2f}, "
+        f"{charges / 1e18:,.2f} + {subsidies / 1e18:,.2f} - {rebates / 1e18:,.2f} - {releases / 1e18:,.2f} = "
+        f"{on_chain / 1e18:,.2f}, "
         f"off by {residue} wei; {pairs} same-block pairs charged exactly",
         {"residue_wei": residue, "negative_releases": negative, "pairs": pairs, "wrongly_charged": wrong},
     )

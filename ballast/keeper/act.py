@@ -19,6 +19,7 @@ from ballast.keeper.state import (
     Action,
     ClaimProfits,
     Clear,
+    CloseAuction,
     Crystallise,
     Deleverage,
     ExecuteClose,
@@ -26,6 +27,7 @@ from ballast.keeper.state import (
     Liquidate,
     MeasureCarry,
     Nominate,
+    OpenAuction,
     Poke,
     ProcessEpoch,
     Rebalance,
@@ -86,6 +88,10 @@ class Actor:
                 if action.mandate is not None:
                     return s.mandates.tx("hedge", action.mandate, *hedge, sender=sender)
                 return s.hedge_manager.tx("rebalance", *hedge, sender=sender)
+            case OpenAuction():
+                return s.auction.tx("open", sender=sender)
+            case CloseAuction():
+                return s.auction.tx("close", sender=sender)
             case MeasureCarry():
                 return s.carry.tx("measure", action.market, sender=sender)
             case Poke():

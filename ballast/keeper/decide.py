@@ -10,12 +10,14 @@ from math import copysign, inf, sqrt
 
 from ballast.keeper import hedging
 from ballast.keeper.policy import Policy
+from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
     Account,
     Action,
     Board,
     ClaimProfits,
     Clear,
+    CloseAuction,
     Closing,
     Crystallise,
     Deleverage,
@@ -25,6 +27,7 @@ from ballast.keeper.state import (
     Liquidate,
     MeasureCarry,
     Nominate,
+    OpenAuction,
     Poke,
     ProcessEpoch,
     Rebalance,
@@ -74,6 +77,7 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     actions += [epoch] if epoch else []
     actions += _pokes(state, policy)
     actions += _measurements(state, policy)
+    hedges: list[Rebalance] = []
     if policy.hedge:
         # what closes positions moves the inventory: hedge what it leaves, next time
         moving = {action.closing.market for action in liquidations if not action.closing.taken}
@@ -81,7 +85,9 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
         moving |= {action.market for action in closes} | {action.market for action in refreshes}
         moving |= {state.venue(action.venue).market for action in unwinds}
         moving |= {state.venue(action.venue).market for action in recalls}
-        actions += hedger(state, policy, moving)
+        hedges = hedger(state, policy, moving)
+        actions += hedges
+    actions += _auction(state, policy, hedges)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
     return actions
@@ -353,6 +359,26 @@ def _measurements(state: State, policy: Policy) -> list[MeasureCarry]:
         if at_stake > 0.0 and at_stake >= gas:
             actions.append(MeasureCarry(market.id, f"measure:{market.id}:{market.measured_at}"))
     return actions
+
+
+def _auction(state: State, policy: Policy, hedges: Sequence[Rebalance]) -> list[OpenAuction | CloseAuction]:
+    """Opened while U is outside its band by what is worth the gas, or anew once its low is near its line; closed in it.
+
+    What can be hedged is hedged first: nobody need be paid more for that.
+    """
+    auction = state.auction
+    if not auction.is_open and auction.max_rate == 0.0:
+        return []
+    if not state.markets or not all(market.fresh for market in state.markets if market.delta or market.stress):
+        return []
+    u, line = potential_of(state, state.markets[0].id)(0.0), auction.band * state.capital
+    if auction.is_open and (u < (1 - policy.auction_gap) * line or auction.max_rate == 0.0):
+        return [CloseAuction(f"auction:close:{state.block}")]
+    worth = auction.max_rate * (u - line) > max(policy.auction_gas * state.gas_price, policy.min_saving)
+    sunk = auction.low < (u + line) / 2 * (1 - policy.auction_gap)
+    if not hedges and worth and u > (1 + policy.auction_gap) * line and (not auction.is_open or sunk):
+        return [OpenAuction(f"auction:open:{state.block}")]
+    return []
 
 
 def _sweep_is_due(state: State, policy: Policy) -> bool:

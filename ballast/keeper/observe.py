@@ -18,6 +18,7 @@ from ballast.keeper import backstop
 from ballast.keeper.backstop import Request
 from ballast.keeper.state import (
     Account,
+    Auction,
     Board,
     Epoch,
     Leg,
@@ -78,6 +79,8 @@ class System(backstop.System, Protocol):
     def mandates(self) -> Contract: ...
     @property
     def carry(self) -> Contract: ...
+    @property
+    def auction(self) -> Contract: ...
     @property
     def vault(self) -> Contract: ...
 
@@ -372,6 +375,8 @@ class Observer:
                 s.clearinghouse.tx("vault_ledger"),
                 s.vault.tx("epoch"),
                 s.inventory.tx("state"),
+                s.auction.tx("offer"),
+                s.auction.tx("params"),
                 *(s.oracle.tx("peek", i) for i in markets),
                 *(s.inventory.tx("market", i) for i in markets),
                 *(s.carry.tx("rates", i) for i in markets),
@@ -386,7 +391,7 @@ class Observer:
         # what cannot be told while everything is frozen, or a price is stale
         status, healths = next(answers), {account: next(answers) for account in optioned}
         answers = iter(_sure(answers))
-        frozen, final, book, ledger, epoch, inventory = (next(answers) for _ in range(6))
+        frozen, final, book, ledger, epoch, inventory, offer, auction = (next(answers) for _ in range(8))
         if not frozen:
             _sure(healths.values())
         marks = [next(answers) for _ in markets]
@@ -461,6 +466,9 @@ class Observer:
             mandates=tuple(
                 Mandate(i, m.venues, m.share_bps / 1e4, (m.size - m.volume) * MICRO, m.expiry)
                 for i, m in mandates.items()
+            ),
+            auction=Auction(
+                auction.band / 1e9, auction.max_rate_bps / 1e4, offer.is_open, max(book.auction_low - 1, 0) * MICRO
             ),
         )
 

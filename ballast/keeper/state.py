@@ -264,6 +264,19 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Auction:
+    """The rebate auction: whether LPs pay for being rid of risk."""
+
+    band: float  # [fraction of E] of U, outside of which there may be one
+    max_rate: float  # [fraction of the fall of U] that is paid at most; 0: there is none
+    is_open: bool = False
+    low: float = 0.0  # [quote] lowest U since it was opened: a fall below is paid, once a day has passed
+
+
+NO_AUCTION = Auction(band=0.0, max_rate=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """The redemption epoch that is processed next."""
 
@@ -303,6 +316,7 @@ class State:
     can_end: bool = False  # global settlement could be triggered
     ending: Ending | None = None  # None: it has not been
     mandates: tuple[Mandate, ...] = ()  # of the keeper
+    auction: Auction = NO_AUCTION
 
     def venue(self, number: int) -> Venue:
         """The venue of an id."""
@@ -359,6 +373,22 @@ class MeasureCarry:
     market: int
     key: str
     kind: Literal["measure"] = "measure"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAuction:
+    """RebateAuction.open."""
+
+    key: str
+    kind: Literal["open_auction"] = "open_auction"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAuction:
+    """RebateAuction.close."""
+
+    key: str
+    kind: Literal["close_auction"] = "close_auction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,5 +537,6 @@ class SyncAll:
 
 
 OptionAction = Refresh | Settle | SettleAccounts | Clear
+Hedging = Rebalance | Poke | Recall | Unwind | MeasureCarry | OpenAuction | CloseAuction
 Backstop = Liquidate | Nominate | Deleverage | ExecuteClose | Trigger | Crystallise | Finalise | ClaimProfits
-Action = Rebalance | Poke | Recall | Unwind | MeasureCarry | ProcessEpoch | SyncAll | Backstop | OptionAction
+Action = Hedging | ProcessEpoch | SyncAll | Backstop | OptionAction

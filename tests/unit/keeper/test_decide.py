@@ -12,6 +12,7 @@ from ballast.keeper.hedging import best_hedge, no_trade_band
 from ballast.keeper.policy import Policy
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import (
+    Auction,
     ClaimProfits,
     Clear,
     Crystallise,
@@ -373,6 +374,44 @@ def test_decide_two_hedges_use_a_mandate_no_further_than_it_goes():
     assert [action.venue for action in actions] == [0, 1]
     by_mandate = [action.size_wad / 1e18 * PRICE for action in actions if action.mandate == 4]
     assert 0.0 < sum(by_mandate) <= small.left
+
+
+# ---- the rebate auction
+
+
+def auctioned(u, **changes):
+    """A vault with nowhere to hedge, whose U is a multiple of the line of an auction that pays half."""
+    line = potential_of(state(), 0)(0.0) / u
+    auction = Auction(band=line / CAPITAL, max_rate=0.5, low=u * line)
+    return state(venues=(), auction=replace(auction, **changes))
+
+
+@pytest.mark.parametrize(
+    ("u", "changes", "kinds"),
+    [
+        (1.2, {}, ["open_auction"]),
+        (1.05, {}, []),
+        (1.2, {"max_rate": 0.0}, []),
+        (1.2, {"is_open": True}, []),
+        (3.0, {"is_open": True, "low": 0.0}, ["open_auction"]),  # it pays nothing for a fall from here
+        (0.8, {"is_open": True}, ["close_auction"]),
+        (0.95, {"is_open": True}, []),
+        (0.8, {}, []),
+        (3.0, {"is_open": True, "max_rate": 0.0}, ["close_auction"]),  # nothing to pay with
+    ],
+)
+def test_decide_opens_an_auction_outside_the_band_and_closes_it_within(u, changes, kinds):
+    assert [action.kind for action in decide(auctioned(u, **changes), POLICY)] == kinds
+
+
+def test_decide_opens_no_auction_for_what_it_hedges_or_cannot_price_or_is_not_worth_the_gas():
+    world = auctioned(3.0)
+    hedged = decide(replace(world, venues=(venue(),)), POLICY)
+    assert [action.kind for action in hedged] == ["rebalance"]
+    assert decide(replace(world, markets=(market(fresh=False),)), POLICY) == []
+    excess = 0.5 * potential_of(world, 0)(0.0) * 2 / 3
+    assert decide(replace(world, gas_price=1.01 * excess / POLICY.auction_gas), POLICY) == []
+    assert decide(replace(world, gas_price=0.99 * excess / POLICY.auction_gas), POLICY) != []
 
 
 # ---- liquidation

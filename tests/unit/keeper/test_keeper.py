@@ -84,7 +84,7 @@ def test_step_hedge_does_what_was_expected(sandbox, trader, keeper, size):
 
 
 def test_step_after_a_hedge_finds_nothing_to_do(sandbox, trader, keeper):
-    sandbox.trade(trader, "ETH", 2_000)
+    sandbox.trade(trader, "ETH", 1_000)
     sandbox.warp(60)
     assert len(keeper.step().results) == 1
     sandbox.warp(120)
@@ -351,7 +351,7 @@ def test_actor_with_another_deployments_journal_is_refused(sandbox, keeper):
 
 def test_keeper_without_hedging_leaves_the_inventory(sandbox, trader):
     passive = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(hedge=False), journal=Journal())
-    sandbox.trade(trader, "ETH", 3_000)
+    sandbox.trade(trader, "ETH", 1_000)
     sandbox.warp(60)
     assert passive.step().actions == ()
 

@@ -6,7 +6,8 @@ from ballast.chain import Contract, RevmChain
 from ballast.chain.aave import Aave
 from ballast.chain.artifacts import npm
 from ballast.config import load
-from ballast.keeper import Keeper, hedging
+from ballast.keeper import Keeper, Policy, hedging
+from ballast.keeper.risk import potential_of
 from ballast.keeper.state import Rebalance, Recall, Unwind
 from ballast.system import deploy_system
 
@@ -231,3 +232,20 @@ def test_step_measures_carry_of_a_short_and_funding_follows(sandbox, keeper, sho
     eth = keeper.observe().markets[0]
     assert (eth.carry > 0, eth.measured_at) == (True, sandbox.chain.now)
     assert [action for action in keeper.step().actions if action.kind == "measure"] == []
+
+
+def test_step_opens_an_auction_where_nothing_can_be_hedged_and_closes_it(sandbox, trader):
+    passive = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(hedge=False))
+    sandbox.trade(trader, "ETH", 1_800)
+    sandbox.warp(60)
+    (result,) = passive.step().results
+    assert (result.action.kind, result.ending) == ("open_auction", "done")
+    state = passive.observe()
+    assert (state.auction.is_open, state.auction.max_rate) == (True, 0.5)
+    assert state.auction.low == pytest.approx(potential_of(state, 0)(0.0), rel=1e-3)
+    assert passive.step().actions == ()
+    sandbox.close(trader, "ETH")
+    sandbox.warp(60)
+    (result,) = passive.step().results
+    assert (result.action.kind, result.ending) == ("close_auction", "done")
+    assert not passive.observe().auction.is_open
