@@ -7,6 +7,7 @@ import pytest
 from ballast.chain import RevmChain, reverts
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.hedge import Fall
+from ballast.model.roles import Role
 from ballast.testing.hedge_world import FOREVER, NO_LIMIT, PRICE, Manner, World, add_double, add_uniswap, build
 
 SIZE = 10 * WAD
@@ -205,7 +206,10 @@ def test_venue_cannot_reenter_anything_that_moves_value(greedy: World) -> None:
     w = greedy
     w.quote.mint.send(w.double, 10**12)
     thief = w.double.address
+    carry = w.chain.deploy("Carry", w.engine, w.manager, w.oracle)
+    w.engine.grant_role.send(carry, Role.HEDGER, sender=w.setup)
     attempts = [
+        (carry, carry.tx("measure", 0), ""),
         (w.manager, w.manager.tx("rebalance", 1, 0, SIZE, NO_LIMIT), ""),
         (w.manager, w.manager.tx("poke", 0), ""),
         (w.manager, w.manager.tx("recall", 0, 1), ""),
