@@ -6,17 +6,28 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+import structlog
 
+from ballast.chain.rpc import JsonRpc
 from ballast.cli import Failure, Session, connected
 from ballast.keeper import Keeper, Policy, no_trade_band
+from ballast.keeper.act import CONFIRMATIONS
 from ballast.keeper.decide import decide
 from ballast.keeper.journal import Journal, JournalInUse, WrongChain
+from ballast.keeper.metrics import Metrics, write_monitoring
 from ballast.keeper.observe import Book, Observer
-from ballast.keeper.outbox import FeePolicy
-from ballast.keeper.service import Metrics, Service, Step
+from ballast.keeper.outbox import FeePolicy, Relay
+from ballast.keeper.service import Service, Step
 from ballast.keeper.show import action_row, state_rows
 
 GWEI = 10**9
+
+
+def _export_monitoring(context: click.Context, _parameter: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        for path in write_monitoring(folder):
+            click.echo(f"wrote {path}")
+        context.exit()
 
 
 @click.command()
@@ -36,7 +47,16 @@ GWEI = 10**9
 @click.option("--min-saving", default=1.0, show_default=True, help="least saving worth a hedge, in quote")
 @click.option("--min-profit", default=0.0, show_default=True, help="least profit of its own, gas paid, in quote")
 @click.option("--max-fee", default=500, show_default=True, help="most to offer per gas, in gwei")
-@click.option("--metrics", "metrics_port", type=int, metavar="PORT", help="serve Prometheus metrics on 127.0.0.1")
+@click.option("--confirmations", default=CONFIRMATIONS, show_default=True, help="blocks that make a receipt final")
+@click.option("--relay", metavar="URL", help="send transactions there instead of to the node")
+@click.option("--relay-blocks", default=3, show_default=True, help="blocks without inclusion until the node gets them")
+@click.option("--metrics", "metrics_port", type=int, metavar="PORT", help="serve /metrics and /healthz on 127.0.0.1")
+@click.option("--max-head-age", default=120.0, show_default=True, help="seconds until /healthz calls the node stale")
+@click.option("--log-json", is_flag=True, help="log JSON lines")
+@click.option(
+    "--monitoring", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", is_eager=True, expose_value=False,
+    callback=_export_monitoring, help="write a Grafana dashboard and Prometheus alert rules to DIR, then exit",
+)  # fmt: skip
 @connected
 def cli(
     session: Session,
@@ -53,7 +73,12 @@ def cli(
     min_saving: float,
     min_profit: float,
     max_fee: int,
+    confirmations: int,
+    relay: str | None,
+    relay_blocks: int,
     metrics_port: int | None,
+    max_head_age: float,
+    log_json: bool,
 ) -> None:
     """Run a keeper until Ctrl-C.
 
@@ -75,6 +100,8 @@ def cli(
         take_cost=take_cost,
         take_time=take_time,
     )
+    if log_json:
+        log_as_json()
     if dry_run:
         _show_plan(session, policy)
         return
@@ -85,11 +112,19 @@ def cli(
             if journal.load_book().scanned < session.manifest.first_block:
                 journal.save_book(Book({}, session.manifest.first_block - 1))
             fees = FeePolicy(cap=max_fee * GWEI)
-            keeper = Keeper(session.chain, session.system, session.me, policy=policy, journal=journal, fees=fees)
+            keeper = Keeper(
+                session.chain, session.system, session.me, policy=policy, journal=journal, fees=fees,
+                relay=None if relay is None else Relay(JsonRpc(relay), relay_blocks), confirmations=confirmations,
+            )  # fmt: skip
             if once:
                 _show_step(session, keeper.step())
                 return
-            metrics = Metrics(metrics_port)
+            metrics = Metrics(
+                metrics_port,
+                max_turn_age=max(60.0, 4 * interval) + fees.patience,
+                max_head_age=max_head_age,
+                stuck_after=fees.stuck_after,
+            )
             session.note(f"keeper {session.me}, journal {path}; Ctrl-C stops it")
             try:
                 Service(keeper, interval, metrics=metrics).run()
@@ -99,6 +134,18 @@ def cli(
         raise Failure(f"another keeper uses {path}", "One process per account: name another --journal.") from None
     except WrongChain as error:
         raise Failure(str(error), "Name another --journal.") from None
+
+
+def log_as_json() -> None:
+    """One JSON object a line, with time and level."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
 
 
 def _journal_of(session: Session) -> Path:

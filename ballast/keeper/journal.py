@@ -278,6 +278,16 @@ class Journal:
         """Every attempt, oldest first."""
         return self._select("order by id")
 
+    def successes(self) -> dict[str, float]:
+        """When each kind of action was last done [s]."""
+        found = self._db.execute("select kind, max(updated_at) from actions where outcome = 'done' group by kind")
+        return dict(found.fetchall())
+
+    def gas_spent(self) -> float:
+        """What transactions have cost so far, failed and cancelled ones too [wei]."""
+        found = self._db.execute("select total(1.0 * gas_used * gas_price) from actions").fetchone()
+        return float(found[0])
+
     # ---- who has positions
 
     def load_book(self) -> Book:

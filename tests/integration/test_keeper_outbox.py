@@ -9,10 +9,10 @@ import requests
 
 from ballast.chain import Tx
 from ballast.chain.rpc import JsonRpc
-from ballast.keeper import Keeper
+from ballast.keeper import Keeper, crash
 from ballast.keeper.journal import Journal
 from ballast.keeper.outbox import FeePolicy, Relay
-from tests.integration.keeper_world import built, undone
+from tests.integration.keeper_world import undone
 
 pytestmark = pytest.mark.anvil
 
@@ -21,7 +21,7 @@ QUICK = FeePolicy(patience=0.05, bumps=2)
 
 @pytest.fixture(scope="module")
 def world(anvil_node):
-    return built(anvil_node.chain())
+    return crash.build(anvil_node.chain())
 
 
 @pytest.fixture

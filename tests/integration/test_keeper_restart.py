@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from ballast.keeper import Keeper
+from ballast.keeper import Keeper, crash
 from ballast.keeper.journal import Journal
+from ballast.keeper.metrics import Metrics
 from ballast.keeper.outbox import FeePolicy
-from ballast.keeper.service import Metrics, Service
+from ballast.keeper.service import Service
 from ballast.keeper.state import Rebalance
-from tests.integration.keeper_world import built, undone
+from tests.integration.keeper_world import undone
 
 pytestmark = pytest.mark.anvil
 
@@ -19,7 +20,7 @@ QUICK = FeePolicy(patience=0.1, bumps=2)
 
 @pytest.fixture(scope="module")
 def world(anvil_node):
-    return built(anvil_node.chain())
+    return crash.build(anvil_node.chain())
 
 
 @pytest.fixture

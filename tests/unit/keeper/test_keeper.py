@@ -8,7 +8,8 @@ from ballast.keeper import Keeper, Policy
 from ballast.keeper.act import Actor
 from ballast.keeper.decide import score
 from ballast.keeper.journal import Journal
-from ballast.keeper.service import Metrics, Step
+from ballast.keeper.metrics import Metrics
+from ballast.keeper.service import Step
 from ballast.keeper.state import Deleverage, ExecuteClose, Liquidate, Nominate, ProcessEpoch, Rebalance, Recall
 from ballast.options import Board, orders
 from ballast.system import deploy_system
