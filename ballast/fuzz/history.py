@@ -75,7 +75,7 @@ INTEGER_UTILIZATION = Bug(
     (
         Edit(
             INVENTORY,
-            "min(e.book.loss * c.WAD // e.book.capital, c.WAD)",
+            "min(unsafe_div(unsafe_mul(e.book.loss, c.WAD), e.book.capital), c.WAD)",
             "min(e.book.loss * 100 // e.book.capital, 100) * 10**16",
         ),
     ),
@@ -177,7 +177,7 @@ CLOSING_IS_FREE = Bug(
     (
         Edit(
             INVENTORY,
-            "q.charge = convert(q.potential_after - q.potential_before, int256)",
+            "q.charge = convert(unsafe_sub(q.potential_after, q.potential_before), int256)",
             "q.charge = 0 if change.closing else convert(q.potential_after - q.potential_before, int256)",
         ),
     ),
@@ -209,15 +209,15 @@ REBATE_UNFUNDED = Bug(
     (
         Edit(
             INVENTORY,
-            "q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)",
-            "q.charge = -convert(low - q.potential_after, int256)",
+            "rebate: uint256 = unsafe_div(unsafe_mul(fall, e.book.coverage), COVERAGE_UNIT)",
+            "rebate: uint256 = fall",
         ),
     ),
     (
         Edit(
             INVENTORY_TWIN,
-            "charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)",
-            "charge = -(low - after)",
+            "rebate = (low - after) * e.book.coverage // COVERAGE_UNIT",
+            "rebate = low - after",
         ),
     ),
     "Synthetix v3: skew discounts owed to traders and booked nowhere",
@@ -228,7 +228,7 @@ FREE_LOOK = Bug(
     (
         Edit(
             INVENTORY,
-            "low: uint256 = min(q.potential_before, min(e.book.low_prev, e.book.low) * c.MICRO)",
+            "low: uint256 = min(q.potential_before, unsafe_mul(min(e.book.low_prev, e.book.low), c.MICRO))",
             "low: uint256 = q.potential_before",
         ),
     ),

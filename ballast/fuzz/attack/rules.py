@@ -62,7 +62,8 @@ def _one(
 
 
 LOW_TWIN = "low = min(before, min(e.book.low_prev, e.book.low) * MICRO)"
-LOW_VYPER = "low: uint256 = min(q.potential_before, min(e.book.low_prev, e.book.low) * c.MICRO)"
+LOW_VYPER = "low: uint256 = min(q.potential_before, unsafe_mul(min(e.book.low_prev, e.book.low), c.MICRO))"
+RISE_VYPER = "q.charge = convert(unsafe_sub(q.potential_after, q.potential_before), int256)"
 ROLL_TWIN = "if b.pending == 0 and now - b.window_at >= WINDOW:"
 ROLL_VYPER = "if e.book.pending == 0 and block.timestamp - e.book.window_at >= WINDOW:"
 BAND_TWIN = 'require(hedge.is_near(prices.spot, mark.price, tolerance), "hedge: venue off the oracle")'
@@ -126,7 +127,7 @@ RULES: tuple[Rule, ...] = (
         ("charge = after - before", "charge = 0 if change.closing else after - before"),
         INVENTORY,
         (
-            "q.charge = convert(q.potential_after - q.potential_before, int256)",
+            RISE_VYPER,
             "q.charge = 0 if change.closing else convert(q.potential_after - q.potential_before, int256)",
         ),
     ),
@@ -136,18 +137,18 @@ RULES: tuple[Rule, ...] = (
         ("charge = after - before", "charge = min(after - before, change.notional * 3 // 1_000)"),
         INVENTORY,
         (
-            "q.charge = convert(q.potential_after - q.potential_before, int256)",
+            RISE_VYPER,
             "q.charge = convert(min(q.potential_after - q.potential_before, change.notional * 3 // 1_000), int256)",
         ),
     ),
     _one(
         "coverage", "a rebate is paid up to coverage c = min(1, R/U)",
         inventory, "Inventory._trade",
-        ("charge = -((low - after) * e.book.coverage // COVERAGE_UNIT)", "charge = -(low - after)"),
+        ("rebate = (low - after) * e.book.coverage // COVERAGE_UNIT", "rebate = low - after"),
         INVENTORY,
         (
-            "q.charge = -convert((low - q.potential_after) * e.book.coverage // COVERAGE_UNIT, int256)",
-            "q.charge = -convert(low - q.potential_after, int256)",
+            "rebate: uint256 = unsafe_div(unsafe_mul(fall, e.book.coverage), COVERAGE_UNIT)",
+            "rebate: uint256 = fall",
         ),
     ),
     _one(
@@ -155,14 +156,17 @@ RULES: tuple[Rule, ...] = (
         inventory, "Inventory._enter",
         ("due = sub_floor(reserve, after) * elapsed // self.params.release_period", "due = sub_floor(reserve, after)"),
         INVENTORY,
-        ("wad.sub_floor(reserve, after) * elapsed // p.release_period", "wad.sub_floor(reserve, after)"),
+        (
+            "unsafe_div(unsafe_mul(wad.sub_floor(reserve, after), elapsed), p.release_period)",
+            "wad.sub_floor(reserve, after)",
+        ),
     ),
     _one(
         "u-max", "no trade but a close leaves stressed loss above u_max of E",
         inventory, "Inventory._trade",
         ("require(e.book.loss * WAD <= self.params.weights.u_max * e.book.capital", "require(True"),
         INVENTORY,
-        ("e.book.loss * c.WAD <= p.weights.u_max * e.book.capital", "True"),
+        ("unsafe_mul(e.book.loss, c.WAD) <= unsafe_mul(p.weights.u_max, e.book.capital)", "True"),
     ),
     # ---- spreads
     _one(
@@ -270,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         inventory, "Inventory.adjust",
         ("base = min(before, e.book.opening * MICRO)", "base = before"),
         INVENTORY,
-        ("base: uint256 = min(before, e.book.opening * c.MICRO)", "base: uint256 = before"),
+        ("base: uint256 = min(before, unsafe_mul(e.book.opening, c.MICRO))", "base: uint256 = before"),
     ),
     _one(
         "band", "the venue's price is within fee and band of the oracle",
