@@ -20,7 +20,7 @@ class Policy:
     liquidate_gas: int = 350_000
     auction_gas: int = 350_000  # of opening or closing: every market is synchronised
     auction_gap: float = 0.1  # [fraction] of its line that U has to be beyond or below
-    measure_gas: int = 250_000
+    measure_gas: int = 270_000
     measure_every: int = 6 * 3_600  # [s] that one measurement of carry stands for at most
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference, of exposure too, worth reporting
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised

@@ -24,6 +24,7 @@ from ballast.keeper.state import (
     SettleAccounts,
     State,
     Unwind,
+    Venue,
 )
 from ballast.model.exact.option_book import board_of, expiry_of
 from ballast.options import day_name
@@ -40,6 +41,7 @@ def state_rows(
         fresh = "" if market.fresh else ", stale"
         rows.append((f"{names[market.id]} price", f"{market.price:,.2f}{fresh}, volatility {market.sigma:.0%}"))
         rows.append((f"{names[market.id]} delta", f"{_size(market.delta)}, {limits}"))
+    rows += [(f"venue {venue.id}, {names[venue.market]}", _venue(venue)) for venue in state.venues if not venue.retired]
     weak = [account for account in state.accounts if account.equity < account.maintenance]
     stuck = sum(not account.closings for account in weak)
     epoch = state.epoch
@@ -60,7 +62,12 @@ def state_rows(
             f"{epoch.id}, {waiting}, {ends}",
         ),
         ("boards of options", _boards(state)),
+        ("rebate auction", _auction(state)),
         ("gas compensation of a hedge", f"{state.rule.gas:,.2f}"),
+    ]
+    rows += [
+        (f"mandate {mandate.id}", f"{mandate.share:.0%} of what is freed, {mandate.left:,.0f} left")
+        for mandate in state.mandates
     ]
     return rows
 
@@ -113,6 +120,22 @@ def closing_name(closing: Closing, names: Sequence[str]) -> str:
     keys = sorted({board_of(series) for series, _ in closing.orders}, key=expiry_of)
     perps = [names[closing.market]] if closing.size_wad else []
     return " and ".join(perps + [f"{names[closing.market]}-{day_name(expiry_of(key))}" for key in keys])
+
+
+def _venue(venue: Venue) -> str:
+    held = f"{_size(venue.exposure)}, equity {venue.equity:,.2f}" + (", paused" if venue.paused else "")
+    lender = venue.lender
+    if lender is None:
+        return held
+    health = "no debt" if isinf(lender.health) or not lender.owed else f"health {lender.health:.2f}"
+    return f"{held}, {health}, carry {lender.carry:+.2%} a year" + ("" if lender.closes else ", reserve paused")
+
+
+def _auction(state: State) -> str:
+    auction, line = state.auction, f"outside {state.auction.band * state.capital:,.2f}"
+    if auction.is_open:
+        return f"open, {line}, lowest {auction.low:,.2f}"
+    return f"closed, {line}" if auction.max_rate else "disabled"
 
 
 def _deleveraging(state: State) -> str:

@@ -8,6 +8,7 @@ from ballast.chain.artifacts import npm
 from ballast.config import load
 from ballast.keeper import Keeper, Policy, hedging
 from ballast.keeper.risk import potential_of
+from ballast.keeper.show import state_rows
 from ballast.keeper.state import Rebalance, Recall, Unwind
 from ballast.system import deploy_system
 
@@ -249,3 +250,12 @@ def test_step_opens_an_auction_where_nothing_can_be_hedged_and_closes_it(sandbox
     (result,) = passive.step().results
     assert (result.action.kind, result.ending) == ("close_auction", "done")
     assert not passive.observe().auction.is_open
+
+
+def test_state_rows_show_venues_and_the_auction(sandbox, keeper, short):
+    rows = dict(state_rows(keeper.observe(), ("ETH", "BTC"), {}))
+    held = -lending(sandbox).call("exposure") / WAD
+    assert rows["venue 0, ETH"] == "+0, equity 0.00"
+    assert rows["venue 1, ETH"].startswith(f"{-held:+,.6g}, equity ")
+    assert rows["venue 1, ETH"].endswith("health 1.50, carry +1.00% a year")
+    assert rows["rebate auction"].startswith("closed, outside 2,0")
