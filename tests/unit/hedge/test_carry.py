@@ -203,10 +203,9 @@ def test_one_measurement_after_a_month_weighs_six_hours(desk: Desk) -> None:
 
 
 def test_measure_refuses_within_the_hour_and_at_a_stale_price(desk: Desk) -> None:
-    desk.world.warp(HOUR - 3)
+    desk.world.warp(HOUR - 2)
     with reverts("carry: measured already"):
-        desk.measure()
-    desk.world.warp(1)
+        desk.measure()  # a second before
     desk.measure()
     desk.world.warp(2 * HOUR)
     with reverts("oracle: stale price"):
@@ -335,6 +334,16 @@ def test_largest_answers_stop_nothing_and_falling_indices_charge_nothing(desk: D
     desk.says(Lending(MAX_INDEX - 1, MAX_INDEX - 1, 1 - MAX_AMOUNT, MAX_AMOUNT - 1))
     desk.world.warp(HOUR)
     assert desk.measure().one("Measured").cost < 0
+
+
+def test_no_index_counts_as_growing_faster_than_tenfold_a_year(desk: Desk) -> None:
+    desk.says(Lending(RAY, RAY, -WAD, 0))
+    desk.world.warp(HOUR)
+    desk.measure()
+    desk.says(Lending(RAY, 1_000 * RAY, -WAD, 0))
+    desk.world.warp(HOUR)
+    event = desk.measure().one("Measured")
+    assert (event.cost, event.sample) == (10 * 2_000 * WAD, 10 * PERCENT)  # a hundredth of the net position is hedged
 
 
 def test_caller_cannot_starve_the_view(desk: Desk) -> None:
