@@ -55,8 +55,8 @@ BUGS = (
         (
             Edit(
                 INVENTORY,
-                "q.half_spread += wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))",
-                "pass",
+                "wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))",
+                "0",
             ),
         ),
         (Edit(TWIN, "half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))", "pass"),),
