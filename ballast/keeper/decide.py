@@ -77,7 +77,6 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     actions += [epoch] if epoch else []
     actions += _pokes(state, policy)
     actions += _measurements(state, policy)
-    hedges: list[Rebalance] = []
     if policy.hedge:
         # what closes positions moves the inventory: hedge what it leaves, next time
         moving = {action.closing.market for action in liquidations if not action.closing.taken}
@@ -87,7 +86,7 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
         moving |= {state.venue(action.venue).market for action in recalls}
         hedges = hedger(state, policy, moving)
         actions += hedges
-    actions += _auction(state, policy, hedges)
+        actions += _auction(state, policy, hedges)
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
     return actions
@@ -364,7 +363,7 @@ def _measurements(state: State, policy: Policy) -> list[MeasureCarry]:
 def _auction(state: State, policy: Policy, hedges: Sequence[Rebalance]) -> list[OpenAuction | CloseAuction]:
     """Opened while U is outside its band by what is worth the gas, or anew once its low is near its line; closed in it.
 
-    What can be hedged is hedged first: nobody need be paid more for that.
+    What can be hedged, once venues have cooled down, is hedged first: nobody need be paid more for that.
     """
     auction = state.auction
     if not auction.is_open and auction.max_rate == 0.0:
@@ -376,7 +375,8 @@ def _auction(state: State, policy: Policy, hedges: Sequence[Rebalance]) -> list[
         return [CloseAuction(f"auction:close:{state.block}")]
     worth = auction.max_rate * (u - line) > max(policy.auction_gas * state.gas_price, policy.min_saving)
     sunk = auction.low < (u + line) / 2 * (1 - policy.auction_gap)
-    if not hedges and worth and u > (1 + policy.auction_gap) * line and (not auction.is_open or sunk):
+    hedging_goes_on = hedges or any(state.now < venue.ready_at for venue in state.venues if not venue.retired)
+    if not hedging_goes_on and worth and u > (1 + policy.auction_gap) * line and (not auction.is_open or sunk):
         return [OpenAuction(f"auction:open:{state.block}")]
     return []
 

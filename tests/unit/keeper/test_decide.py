@@ -408,6 +408,8 @@ def test_decide_opens_no_auction_for_what_it_hedges_or_cannot_price_or_is_not_wo
     world = auctioned(3.0)
     hedged = decide(replace(world, venues=(venue(),)), POLICY)
     assert [action.kind for action in hedged] == ["rebalance"]
+    assert decide(replace(world, venues=(venue(ready_at=NOW + 1),)), POLICY) == []
+    assert decide(world, replace(POLICY, hedge=False)) == []
     assert decide(replace(world, markets=(market(fresh=False),)), POLICY) == []
     excess = 0.5 * potential_of(world, 0)(0.0) * 2 / 3
     assert decide(replace(world, gas_price=1.01 * excess / POLICY.auction_gas), POLICY) == []

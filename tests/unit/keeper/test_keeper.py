@@ -352,7 +352,7 @@ def test_actor_with_another_deployments_journal_is_refused(sandbox, keeper):
 
 def test_keeper_without_hedging_leaves_the_inventory(sandbox, trader):
     passive = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], policy=Policy(hedge=False), journal=Journal())
-    sandbox.trade(trader, "ETH", 1_000)
+    sandbox.trade(trader, "ETH", 3_000)
     sandbox.warp(60)
     assert passive.step().actions == ()
 
