@@ -100,6 +100,15 @@ class Carry:
         elapsed = now - before.measured_at
         require(elapsed >= MIN_ELAPSED, "carry: measured already")
         price, net = self.oracle.peek(market, now).price, book.long - book.short
+        one = sample(*self.charged(market, net, price, now), price)
+        weight = forgetting(min(elapsed, MAX_TIME), HALF_LIFE)
+        rate = tdiv(before.rate * (ONE_27 - weight) + (-one if net > 0 else one) * weight, ONE_27)
+        self.rates[market] = Rate(rate, now)
+        self.perp_engine.set_carry(market, rate, now)
+        return rate
+
+    def charged(self, market: int, net: int, price: int, now: int) -> tuple[int, int]:
+        """Note where lenders stand; what they charged [quote per year, WAD], spread over what size [base, WAD]."""
         cost = hedged = 0
         for venue_id, venue in enumerate(self.hedge_manager.venues):
             if venue.market != market or venue.retired:
@@ -108,12 +117,7 @@ class Carry:
             if net != 0 and base != 0 and (base > 0) == (net > 0):
                 cost += charged
                 hedged += abs(base)
-        one = sample(cost, max(abs(net), hedged), price)
-        weight = forgetting(min(elapsed, MAX_TIME), HALF_LIFE)
-        rate = tdiv(before.rate * (ONE_27 - weight) + (-one if net > 0 else one) * weight, ONE_27)
-        self.rates[market] = Rate(rate, now)
-        self.perp_engine.set_carry(market, rate, now)
-        return rate
+        return cost, max(abs(net), hedged)
 
     def _measure_venue(self, venue_id: int, lending: Lending | None, price: int, now: int) -> tuple[int, int]:
         """What was charged since the last reading [quote per year, WAD], and the base held [base, WAD]."""

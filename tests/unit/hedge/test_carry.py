@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ballast.chain import Contract, Receipt, RevmChain, reverts
-from ballast.model.exact.carry import MAX_AMOUNT, MAX_INDEX, Carry, Lending, Rate, Reading
+from ballast.model.exact.carry import MAX_AMOUNT, MAX_INDEX, Carry, Lending, Rate, Reading, sample
 from ballast.model.exact.fixed import MAX_CARRY, WAD, YEAR
 from ballast.model.exact.hedge import Rule, VenueParams
 from ballast.model.exact.hedge_manager import HedgeManager, Venue
@@ -94,11 +94,15 @@ class Desk:
     def measure(self, market: int = ETH) -> Receipt:
         """On both sides; everything they keep is the same."""
         w = self.world
-        w.push_price(market, self.prices(market))
+        w.push_price(market, price := self.prices(market))
+        book, trial = w.twin.perp_engine.book(market), w.twin.fork().carry
+        cost, size = trial.charged(market, book.long - book.short, price, w.now)
         receipt = w.do(
             lambda: self.carry.measure.send(market, sender=w.stranger),
             lambda twin: twin.carry.measure(market, w.now),
         )
+        event = receipt.one("Measured")
+        assert (event.cost, event.size, abs(event.sample)) == (cost, size, sample(cost, size, price))
         self.check()
         return receipt
 
@@ -311,6 +315,7 @@ def test_dead_venue_counts_as_nothing_and_is_measured_from_where_it_was(desk: De
         {"base": -MAX_AMOUNT},
         {"base": -(2**255)},
         {"quote": MAX_AMOUNT},
+        {"quote": -MAX_AMOUNT},
         {"quote": -(2**255)},
     ],
     ids=str,

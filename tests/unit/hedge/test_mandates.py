@@ -168,9 +168,9 @@ def test_grant_keeps_the_largest_terms(office: Office) -> None:
     for _ in range(7):
         add_double(office.w)
     agent = "0x" + "ff" * 20
-    office.contract.grant.send(agent, 255, 2**64 - 1, office.now + YEAR, 3_000, sender=office.w.setup)
+    office.contract.grant.send(agent, 255, 2**64 - 1, office.now + YEAR, 2_999, sender=office.w.setup)
     found = office.contract.mandate(0)
-    assert (int(found.agent, 16), *found[1:5]) == (2**160 - 1, 255, 3_000, office.now + YEAR, 2**64 - 1)
+    assert (int(found.agent, 16), *found[1:5]) == (2**160 - 1, 255, 2_999, office.now + YEAR, 2**64 - 1)
 
 
 # ---- hedging
@@ -236,6 +236,10 @@ def test_hedge_is_the_agents_alone_where_and_while_it_is_granted(office: Office)
             office.hedge(venue=venue)
     with reverts("hedge: wrong market"):
         office.hedge(market=1)
+    office.grant(venues=0b10)
+    with reverts("mandates: venue not granted"):
+        office.hedge(mandate=1, venue=0)
+    office.hedge(mandate=1, venue=1)
     with reverts("hedge: zero size"):
         office.hedge(size=0)
     office.w.next_block(7 * DAY - 1)
@@ -248,6 +252,7 @@ def test_hedge_is_the_agents_alone_where_and_while_it_is_granted(office: Office)
 
 def test_real_hedge_under_the_largest_share_costs_lps_no_more_than_i10_allows(real: World) -> None:
     w = real
+    w.set_rule(gas_tip_cap=10**9)
     contract = w.chain.deploy("Mandates", w.governor, w.setup, w.manager)
     w.manager.grant_role.send(contract, Role.HEDGER, sender=w.setup)
     contract.grant.send(w.whale, 1, 10**6 * QUOTE, w.chain.now + DAY, 3_000, sender=w.setup)
@@ -259,7 +264,8 @@ def test_real_hedge_under_the_largest_share_costs_lps_no_more_than_i10_allows(re
     assert (outcome.filled, outcome.cost, outcome.fall) == (by_anyone.filled, by_anyone.cost, by_anyone.fall)
     assert outcome.reward == by_anyone.reward * 3_000 // terms.eta_bps > 0
     assert before - w.nav() <= budget(terms.phi_bps, outcome.fall) - outcome.released
-    assert w.cash(w.whale) == outcome.reward + outcome.gas
+    assert w.cash(w.whale) == outcome.reward + outcome.gas > outcome.reward
+    assert contract.mandate(0).reward == (outcome.reward + outcome.gas) // MICRO
 
 
 # ---- revoking
