@@ -13,12 +13,13 @@ from ballast.cli import Failure, Session, connected
 from ballast.keeper import Keeper, Policy, no_trade_band
 from ballast.keeper.act import CONFIRMATIONS
 from ballast.keeper.decide import decide
-from ballast.keeper.journal import Journal, JournalInUse, WrongChain
+from ballast.keeper.journal import Journal, JournalInUse, WrongChain, beside
 from ballast.keeper.metrics import Metrics, write_monitoring
 from ballast.keeper.observe import Book, Observer
 from ballast.keeper.outbox import FeePolicy, Relay
 from ballast.keeper.service import Service, Step
 from ballast.keeper.show import action_row, state_rows
+from ballast.manifest import path_of
 
 GWEI = 10**9
 
@@ -106,11 +107,10 @@ def cli(
         _show_plan(session, policy)
         return
     session.confirm(f"Run a keeper as {session.me}? It sends transactions without asking again.")
-    path = journal_path or _journal_of(session)
+    path = journal_path or beside(session.manifest_path or path_of(session.manifest.network), session.me)
     try:
         with Journal(path) as journal:
-            if journal.load_book().scanned < session.manifest.first_block:
-                journal.save_book(Book({}, session.manifest.first_block - 1))
+            journal.skip_to(session.manifest.first_block)
             fees = FeePolicy(cap=max_fee * GWEI)
             keeper = Keeper(
                 session.chain, session.system, session.me, policy=policy, journal=journal, fees=fees,
@@ -146,11 +146,6 @@ def log_as_json() -> None:
             structlog.processors.JSONRenderer(),
         ]
     )
-
-
-def _journal_of(session: Session) -> Path:
-    beside = session.manifest_path or Path("deployments") / f"{session.manifest.network}.json"
-    return beside.with_name(f"{beside.stem}.keeper-{session.me[2:10].lower()}.sqlite")
 
 
 def _show_plan(session: Session, policy: Policy) -> None:

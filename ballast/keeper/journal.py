@@ -133,8 +133,16 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     )  # fmt: skip
 
 
+def beside(manifest_path: Path, sender: str) -> Path:
+    """Where the journal of a keeper lies."""
+    return manifest_path.with_name(f"{manifest_path.stem}.keeper-{sender[2:10].lower()}.sqlite")
+
+
 class Journal:
-    """`Journal()` lives in memory; `Journal(path)` is durable and locked against a second process."""
+    """`Journal()` lives in memory; `Journal(path)` is durable and locked against a second process.
+
+    Threads may share it while they take turns.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock: IO[str] | None = None
@@ -146,7 +154,9 @@ class Journal:
             except OSError:
                 self._lock.close()
                 raise JournalInUse(str(path)) from None
-        self._db = sqlite3.connect(path if path is not None else ":memory:", isolation_level=None)
+        self._db = sqlite3.connect(
+            path if path is not None else ":memory:", isolation_level=None, check_same_thread=False
+        )
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full" if path is not None else "pragma synchronous = off")
         version = self._db.execute("pragma user_version").fetchone()[0]
@@ -299,6 +309,11 @@ class Journal:
         requests = {(account, market, bool(options)) for account, market, options in found}
         claimants = {account for (account,) in self._db.execute("select account from claimants")}
         return Book(masks, -1 if scanned is None else int(scanned), settled, requests, claimants)
+
+    def skip_to(self, block: int) -> None:
+        """Nothing happened before this block: a new journal need not look there."""
+        if self.load_book().scanned < block - 1:
+            self.save_book(Book({}, block - 1))
 
     def save_book(self, book: Book) -> None:
         """Keep it for the next start."""

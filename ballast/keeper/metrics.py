@@ -18,7 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 
-from ballast.chain import Chain, Reverted, Tx
+from ballast.chain import Tx
 from ballast.chain.rpc import RpcChain
 from ballast.keeper.state import Venue
 
@@ -39,40 +39,32 @@ class Vitals:
     nonce_gap: int  # its transactions that a pool holds
     utilization: float  # [fraction] stressed loss per capital
     surfaces: dict[int, float]  # [s since 1970] of each market's surface
-    auction_open: bool | None  # None: it cannot be told without a price
 
 
 def read_vitals(keeper: Keeper, markets: Iterable[int]) -> Vitals:
     """One more round trip or two, after a turn."""
     chain, s, sender = keeper.chain, keeper.actor.system, keeper.actor.sender
     ids = list(markets)
-    calls: list[Tx] = [s.inventory.tx("state"), s.auction.tx("offer"), s.clearinghouse.tx("account", sender)]
+    calls: list[Tx] = [s.inventory.tx("state"), s.clearinghouse.tx("account", sender)]
     calls += [s.surface.tx("timestamp", i) for i in ids]
     if isinstance(chain, RpcChain):
-        inventory, offer, account, *times = chain.try_many(calls)
+        inventory, account, *times = chain.read_many(calls)
         latest, pending = (chain.nonce(sender, tag) for tag in ("latest", "pending"))
     else:
-        inventory, offer, account, *times = [_read(chain, tx) for tx in calls]
+        inventory, account, *times = [_decoded(tx, chain.read(tx)) for tx in calls]
         latest = pending = 0
-    for answer in (inventory, account, *times):
-        if isinstance(answer, Reverted):
-            raise answer
     return Vitals(
         ether=chain.balance(sender) / WAD,
         cash=account[0] / WAD,
         nonce_gap=pending - latest,
         utilization=inventory.stressed_loss / inventory.capital if inventory.capital else 0.0,
         surfaces={i: float(at) for i, at in zip(ids, times, strict=True) if at},
-        auction_open=None if isinstance(offer, Reverted) else offer.is_open,
     )
 
 
-def _read(chain: Chain, tx: Tx) -> Any:
+def _decoded(tx: Tx, data: bytes) -> Any:
     assert tx.function is not None
-    try:
-        return tx.function.decode(chain.read(tx))
-    except Reverted as error:
-        return error
+    return tx.function.decode(data)
 
 
 class Metrics:
@@ -174,6 +166,7 @@ class Metrics:
         self.excess.set(state.deleveraging.excess if state.deleveraging else 0.0)
         waits = state.epoch.pending > 0.0
         self.epoch_wait.set(max(0, state.now - state.epoch.ends_at) if waits else 0)
+        self.auction.set(state.auction.is_open)
         self.frozen.set(state.ending is not None)
         for venue in state.venues:
             self._take_venue(venue)
@@ -237,8 +230,6 @@ class Metrics:
         self.cash.set(vitals.cash)
         self.nonce_gap.set(vitals.nonce_gap)
         self.utilization.set(vitals.utilization)
-        if vitals.auction_open is not None:
-            self.auction.set(vitals.auction_open)
         for market, at in vitals.surfaces.items():
             self.surface_age.labels(str(market)).set(max(0.0, now - at))
 

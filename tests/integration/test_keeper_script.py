@@ -48,9 +48,9 @@ def test_dry_run_shows_the_plan_and_sends_nothing(net):
     assert sandbox.chain.number == before
 
 
-def test_dry_run_without_hedging_has_nothing_to_do(net):
+def test_dry_run_without_hedging_hedges_nothing(net):
     _, _, where = net
-    assert "Nothing is worth doing" in type_in(where, "--dry-run", "--no-hedge")
+    assert "rebalance" not in type_in(where, "--dry-run", "--no-hedge")
 
 
 def test_once_hedges_and_a_second_turn_repeats_nothing(net):
@@ -60,11 +60,11 @@ def test_once_hedges_and_a_second_turn_repeats_nothing(net):
     held = sandbox.markets[0].venues[0].call("exposure")
     assert held > 0
     again = json.loads(type_in(where, "--once", "--unlocked", "3", "--yes", "--json"))
-    assert [step for step in again if step["ending"] == "done"] == []
+    assert [step for step in again if step["kind"] == "rebalance"] == []
     assert sandbox.markets[0].venues[0].call("exposure") == held
     (journal,) = path.parent.glob("local.keeper-*.sqlite")
     with Journal(journal) as memory:
-        assert [entry.outcome for entry in memory.entries()] == ["done"]
+        assert [entry.outcome for entry in memory.entries() if entry.kind == "rebalance"] == ["done"]
 
 
 def test_keeper_without_an_account_says_so(net):
