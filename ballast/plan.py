@@ -258,7 +258,8 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("close_queue", "CloseQueue", (*backing, *config.close_queue.params()))
     everything = (clearinghouse, perp_engine, option_book, At("pricer"), oracle, hedge_manager, vault)
     yield Deploy("global_settlement", "GlobalSettlement", everything)
-    yield Deploy("lens", "Lens", (vault, clearinghouse, inventory, perp_engine, option_engine, hedge_manager, oracle))
+    seen = (vault, clearinghouse, inventory, perp_engine, option_engine, hedge_manager, oracle, At("auction"))
+    yield Deploy("lens", "Lens", seen)
 
     yield Call(
         "clearinghouse: set margin", "clearinghouse", "set_margin", (At("margin"),),
@@ -450,7 +451,10 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         (
             "lens",
             "contracts",
-            (At("vault"), clearinghouse, inventory, perp_engine, At("option_engine"), hedge_manager, oracle),
+            (
+                At("vault"), clearinghouse, inventory, perp_engine, At("option_engine"), hedge_manager, oracle,
+                At("auction"),
+            ),
         ),
     ]
     for key, fn, expected in neighbours:

@@ -21,6 +21,7 @@ from ballast.cli import (
     positive,
     rate,
     size,
+    span,
 )
 from ballast.model.exact.margin import exit_cost, required
 from ballast.options.cli import health_rows, option
@@ -91,6 +92,48 @@ def markets(session: Session) -> None:
     ]
     session.table("Markets", columns, rows, document)
     session.note("rates per year; funding > 0: shorts pay longs. Cost per unit for a small trade, spread and charge")
+
+
+@cli.command()
+@connected
+def offers(session: Session) -> None:
+    """What the vault would like to be rid of, and what it pays for that: for market makers.
+
+    \b
+      ape run trade offers --network ethereum:local:foundry
+    """
+    offer, risks = session.system.lens.call("offers")
+    labels = (
+        "price", "delta", "  of U, a unit more", "gamma, per 1 %", "  of U, a unit more", "vega, per point",
+        "  of U, a unit more",
+    )  # fmt: skip
+    figures = [
+        (
+            figure(view.price),
+            size(view.delta),
+            figure(view.delta_slope, 4, sign=True),
+            figure(view.gamma * view.price // (100 * WAD), 4),
+            figure(view.gamma_slope * 100 * WAD // view.price, 4, sign=True),
+            figure(view.vega // 100),
+            figure(view.vega_slope * 100, 4, sign=True),
+        )
+        for view in risks
+    ]
+    columns = ["market", *(market.name for market in session.system.markets)]
+    rows = [[label, *row] for label, row in zip(labels, zip(*figures, strict=True), strict=True)]
+    document = {"offer": as_json(offer), "risks": [as_json(view) for view in risks]}
+    session.table("What the vault holds, and what it costs it", columns, rows, document)
+    session.note(f"U {figure(offer.potential)}, line {figure(offer.line)}: a fall of U is paid back out of the reserve")
+    if not offer.is_open:
+        outside = offer.potential > offer.line
+        session.note(f"no auction is open{': anybody may open one, U is above the line' if outside else ''}")
+        return
+    session.note(
+        f"and for its part below {figure(offer.mark)} LPs pay {rate(offer.rate)} more, up to {figure(offer.most)},"
+        " and at most the floor of the half-spread on the delta and vega that the trade takes off its market's"
+    )
+    if offer.rises_at > session.chain.now:
+        session.note(f"the rate begins to rise in {span(offer.rises_at - session.chain.now)}")
 
 
 @cli.command()

@@ -27,6 +27,7 @@ from interfaces import IOptionEngine
 from interfaces import IOptionPricer
 from interfaces import IPerpEngine
 from interfaces import IPriceOracle
+from interfaces import IRebateAuction
 from interfaces import IVault
 from interfaces import IVolSurface
 
@@ -35,6 +36,7 @@ implements: ILens
 from contracts import constants as c
 from contracts.clearing import requirement
 from contracts.hedge import records
+from contracts.inventory import exposure
 from contracts.hedge import rule
 from contracts.math import signed
 from contracts.math import wad
@@ -62,6 +64,7 @@ PRICER: immutable(IOptionPricer)
 SURFACE: immutable(IVolSurface)
 HEDGE_MANAGER: immutable(IHedgeManager)
 ORACLE: immutable(IPriceOracle)
+AUCTION: immutable(IRebateAuction)
 
 
 @deploy
@@ -73,6 +76,7 @@ def __init__(
     option_engine: address,
     hedge_manager: address,
     oracle: address,
+    auction: address,
 ):
     """
     @notice A Lens over one deployment.
@@ -90,6 +94,7 @@ def __init__(
     PRICER = IOptionPricer(pricer)
     HEDGE_MANAGER = IHedgeManager(hedge_manager)
     ORACLE = IPriceOracle(oracle)
+    AUCTION = IRebateAuction(auction)
 
 
 @external
@@ -137,6 +142,35 @@ def quotes(market: uint256, sizes: DynArray[int256, 16]) -> DynArray[IInventory.
     for size: int256 in sizes:
         answers.append(self._quote(market, mark, size))
     return answers
+
+
+@external
+@view
+def offers() -> (IRebateAuction.Offer, DynArray[ILens.RiskView, c.MAX_MARKETS]):
+    """
+    @notice For whoever wants to be paid for taking risk: what LPs pay beside rebates, and what risk of which market is worth.
+    @dev    Slopes are differences over the smallest amounts that U shows exactly enough.
+    """
+    views: DynArray[ILens.RiskView, c.MAX_MARKETS] = []
+    for market: uint256 in range(staticcall INVENTORY.market_count(), bound=c.MAX_MARKETS):
+        mark: IPriceOracle.Mark = staticcall ORACLE.peek(market)
+        held: exposure.Market = staticcall INVENTORY.market(market)
+        # a quote token's worth of base, and a thousand of dollar gamma
+        base: int256 = convert(c.WAD * c.WAD // max(mark.price, 1), int256)
+        gamma: int256 = max(1_000 * base * c.SWAD // convert(max(mark.price, 1), int256), 1)
+        views.append(
+            ILens.RiskView(
+                market=market,
+                price=mark.price,
+                delta=held.delta,
+                gamma=held.gamma,
+                vega=held.vega,
+                delta_slope=self._slope(market, mark, IInventory.Exposure(delta=1, gamma=0, vega=0), base),
+                gamma_slope=self._slope(market, mark, IInventory.Exposure(delta=0, gamma=1, vega=0), gamma),
+                vega_slope=self._slope(market, mark, IInventory.Exposure(delta=0, gamma=0, vega=1), c.SWAD),
+            )
+        )
+    return staticcall AUCTION.offer(), views
 
 
 @external
@@ -355,9 +389,9 @@ def venues() -> DynArray[ILens.VenueView, c.MAX_VENUES]:
 
 @external
 @view
-def contracts() -> (address, address, address, address, address, address, address):
+def contracts() -> (address, address, address, address, address, address, address, address):
     """
-    @return vault, clearinghouse, inventory, perp engine, option engine, hedge manager, oracle
+    @return vault, clearinghouse, inventory, perp engine, option engine, hedge manager, oracle, auction
     """
     return (
         VAULT,
@@ -367,6 +401,7 @@ def contracts() -> (address, address, address, address, address, address, addres
         OPTION_ENGINE.address,
         HEDGE_MANAGER.address,
         ORACLE.address,
+        AUCTION.address,
     )
 
 
@@ -420,21 +455,49 @@ def _point(spot: uint256, smile: IVolSurface.Smile, expiry: uint256) -> IOptionP
 @view
 def _quote(market: uint256, mark: IPriceOracle.Mark, size: int256) -> IInventory.Quote:
     """
+    @param size [base, WAD] > 0 the trader buys
+    """
+    notional: uint256 = wad.mul_up(signed.magnitude(size), mark.price)
+    return self._change(market, mark, IInventory.Exposure(delta=-size, gamma=0, vega=0), notional)
+
+
+@internal
+@view
+def _change(
+    market: uint256, mark: IPriceOracle.Mark, x: IInventory.Exposure, notional: uint256
+) -> IInventory.Quote:
+    """
     @dev `closing` changes no price; it only keeps Inventory from refusing.
     """
     return staticcall INVENTORY.quote(
         market,
         mark,
         IInventory.Change(
-            exposure=IInventory.Exposure(delta=-size, gamma=0, vega=0),
+            exposure=x,
             options=False,
             stress=empty(int256[8]),
-            notional=wad.mul_up(signed.magnitude(size), mark.price),
+            notional=notional,
             book=0,
             vol_age=0,
             closing=True,
         ),
     )
+
+
+@internal
+@view
+def _slope(market: uint256, mark: IPriceOracle.Mark, unit: IInventory.Exposure, step: int256) -> int256:
+    """
+    @return [quote per unit of the exposure, WAD] from `step` less of it to `step` more
+    """
+    u: int256[2] = [0, 0]
+    for i: uint256 in range(2):
+        by: int256 = step if i == 0 else -step
+        x: IInventory.Exposure = IInventory.Exposure(
+            delta=unit.delta * by, gamma=unit.gamma * by, vega=unit.vega * by
+        )
+        u[i] = convert((self._change(market, mark, x, 0)).potential_after, int256)
+    return (u[0] - u[1]) * c.SWAD // (2 * step)
 
 
 @internal

@@ -88,6 +88,7 @@ def test_help_every_local_example_works(net: Net) -> None:
         "verify",
         "verify --all",
         "trade markets",
+        "trade offers",
         "trade quote ETH buy 10",
         "trade quote ETH buy 10 --unlocked 2",
         "trade quote BTC sell 0.5 --unlocked 2 --json",
@@ -116,7 +117,7 @@ def test_help_every_local_example_works(net: Net) -> None:
     for line in story:
         if line == "lp process --unlocked 3":
             net.sandbox.warp(86_400)
-        looks = ("markets", "quote", "positions", "option boards", "option positions", "queue", "settlement")
+        looks = ("markets", "offers", "quote", "positions", "option boards", "option positions", "queue", "settlement")
         reading = line.startswith(("verify", "lp position", "lp mandates", *(f"trade {look}" for look in looks)))
         net.run(line if reading or line.endswith("--yes") else f"{line} --yes")
     shown = {typed(line) for line in examples() if "local" in line or "127.0.0.1" in line}

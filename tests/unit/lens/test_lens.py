@@ -43,6 +43,7 @@ def lens(system: Sandbox) -> Contract:
         system.option_engine,
         system.hedge_manager,
         system.oracle,
+        system.auction,
     )
 
 
@@ -52,7 +53,22 @@ def test_contracts_are_those_of_the_deployment(system: Sandbox, lens: Contract) 
         *(system.vault.neighbours()[i] for i in (0, 1, 3)),
         system.option_engine.address,
         *(system.vault.neighbours()[i] for i in (5, 2)),
+        system.auction.address,
     )
+
+
+def test_offers_show_what_risk_is_worth_and_what_lps_pay_beside(system: Sandbox, lens: Contract) -> None:
+    """Slopes are those of what trades are quoted: a little delta either way, and more vega and gamma from none."""
+    offer, risks = lens.offers()
+    assert tuple(offer) == tuple(system.auction.offer())
+    system.inventory.sync_all.send()
+    for view in lens.offers()[1]:
+        stored = system.inventory.market(view.market)
+        assert (view.delta, view.gamma, view.vega) == (stored.delta, stored.gamma, stored.vega)
+        bought, sold = (lens.quotes(view.market, [size])[0].potential_after for size in (10**16, -(10**16)))
+        assert view.delta_slope == pytest.approx((sold - bought) * WAD / (2 * 10**16), rel=1e-3)
+        assert view.gamma_slope >= 0
+    assert [view.market for view in risks] == [0, 1]
 
 
 def test_markets_show_the_marks_that_a_sync_would_record(system: Sandbox, lens: Contract) -> None:
@@ -320,6 +336,7 @@ def test_vault_that_is_empty_has_prices_too() -> None:
         system.option_engine,
         system.hedge_manager,
         system.oracle,
+        system.auction,
     )
     view = lens.vault()
     assert view.ask_price == view.mid_price == view.bid_price == WAD
