@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ballast.chain import Chain, Receipt, RevmChain, Tx
 from ballast.chain.anvil import TX_GAS_LIMIT, Anvil
-from ballast.chain.rpc import RpcChain
+from ballast.chain.rpc import Prepared, RpcChain
 from ballast.keeper.observe import log_of
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ class MiningChain(RpcChain):
         self._session.close()
         self._session = cast("Session", _Wire(url))
 
-    def submit(self, tx: Tx) -> str:
+    def send(self, prepared: Prepared) -> str:
         self.submitted += 1
-        tx_hash = super().submit(tx)
+        tx_hash = super().send(prepared)
         self.request("evm_mine")
         return tx_hash
 
