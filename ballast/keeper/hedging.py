@@ -2,13 +2,13 @@
 
 With U the potential, a hedge of n base at a route is worth
 
-    J(n) = pi (U(0) - U(n)) - cost(n) - reward(n) - gas - carry(n),      pi <= phi,
+    J(n) = pi (U(0) - U(n)) - cost(n) - reward(n) - gas - carry(n)
 
 cost being what HedgeManager will measure: the dearest of the loss at the oracle's price, at the venue's average, in
 NAV, and the venue's fee; carry what a lender charges for it over the horizon of U, which closing saves. U is convex and
 cost grows with size, so J has one hump; its top is the size. pi = phi (the default) makes J > 0 the on-chain rule
-itself where nothing is saved by carry, and bounds what the last unit costs as well as the average; where carry is
-saved, the rule is kept besides.
+itself where nothing is saved by carry, and bounds what the last unit costs as well as the average. Where carry is
+saved, or pi is more, the rule is kept besides: a larger pi begins no sooner, but hedges further.
 
 Several venues. In the order of what a first unit costs, each is sized on what the others leave, until nothing moves:
 the same last unit everywhere. A venue without which all of it is worth more, because of its gas, is left out. Venues
@@ -16,10 +16,10 @@ that trade in one pool share its depth.
 
 No-trade band. Where U is lambda (D sigma)^2 h / 2E and impact is small, J's slope at n = 0 is positive only beyond
 
-    D* = c E / (pi lambda sigma^2 h)                          c = fee and reward per unit, and carry,
+    D* = c E / (pi lambda sigma^2 h)                pi <= phi, c = fee and reward per unit, and carry,
 
 and J's top exceeds gas only beyond D* + sqrt(2 gas / (pi k)), k = lambda sigma^2 h / E: the band widens with gas,
-narrows with volatility, and hedging ends at its inner edge D*.
+narrows with volatility, and hedging ends at its inner edge D*, with a larger pi within.
 """
 
 from __future__ import annotations
@@ -285,12 +285,6 @@ def no_trade_band(state: State, venue: Venue, policy: Policy) -> tuple[float, fl
 # ---- what a hedge is worth
 
 
-def price_of_risk(state: State, policy: Policy) -> float:
-    """pi, never above phi."""
-    phi = state.rule.phi
-    return phi if policy.price_of_risk is None else min(policy.price_of_risk, phi)
-
-
 Judge = Callable[[Swap], tuple[float, float, float, float, float, float]]
 """What `Plan` says of a swap, from `worth` on [quote]."""
 
@@ -304,7 +298,8 @@ def _judge(
     mandate: Mandate | None,
 ) -> Judge:
     rule, lender, price = state.rule, venue.lender, market.price
-    pi, eta = price_of_risk(state, policy), rule.eta if mandate is None else mandate.share
+    pi = rule.phi if policy.price_of_risk is None else policy.price_of_risk
+    eta = rule.eta if mandate is None else mandate.share
     now = potential(0.0)
     base = min(now, state.opening) if state.opened_at == state.now else now
     excess = max(0.0, state.reserve - base)
@@ -366,7 +361,7 @@ def _least(potential: Callable[[float], float], reach: float) -> float:
 def _closed_band(state: State, market: Market, venue: Venue, policy: Policy) -> float:
     """The module's closed form of the band's outer edge [base]: one market, quadratic U, no impact."""
     rule, w = state.rule, state.weights
-    pi = price_of_risk(state, policy)
+    pi = rule.phi if policy.price_of_risk is None else min(policy.price_of_risk, rule.phi)
     fee = min((route.fee for route in venue.routes), default=0.0) + rule.size_reward
     k = w.aversion * market.sigma**2 * w.horizon / state.capital
     if pi * k == 0.0:

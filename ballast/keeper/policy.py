@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Policy:
     """What this keeper wants."""
 
-    price_of_risk: float | None = None  # pi, what a unit of U is worth; None: the rule's phi
+    price_of_risk: float | None = None  # pi, what a unit of U is worth; None: the rule's phi, which is kept anyway
     min_saving: float = 1.0  # [quote] least J worth a transaction
     min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse

@@ -98,6 +98,19 @@ def test_decide_plan_satisfies_the_on_chain_rule():
     assert best_hedge(world, world.venues[0], cheap).size < plan.size
 
 
+def test_decide_dearer_risk_is_hedged_further_within_the_rule_and_no_sooner():
+    deep = state(venues=(venue(routes=(route(depth=inf),)),), rule=FREE)
+    dear = replace(POLICY, price_of_risk=1.0)
+    k = 8 * 0.6**2 / 365 / CAPITAL
+    size = best_hedge(deep, deep.venues[0], dear).size
+    assert size * PRICE == pytest.approx(2_000 * PRICE - 5e-4 / k, rel=1e-3)
+    at_rule = best_hedge(deep, deep.venues[0], replace(POLICY, price_of_risk=5.0))
+    assert at_rule.size > size
+    assert at_rule.cost <= 0.6 * at_rule.fall
+    begins = [no_trade_band(deep, deep.venues[0], policy)[1] * PRICE for policy in (dear, POLICY)]
+    assert 5e-4 / (0.6 * k) < begins[0] < begins[1]
+
+
 @pytest.mark.parametrize("delta", [-200.0, 0.0, 200.0])
 def test_decide_inside_the_band_does_nothing(delta):
     assert decide(state(markets=(market(delta=delta),), venues=(holding(500.0),)), POLICY) == []
