@@ -42,7 +42,7 @@ MICRO = 1e-6
 YEAR = 365 * 86_400
 CAPITAL_FLOOR = 1_000.0  # [quote] contracts/inventory/Inventory.vy
 REFRESH = 600  # [s of chain time]
-OVERLAP = 8  # [blocks] that are read again
+OVERLAP = 8  # [blocks] that may be replaced, and are read again
 LOG_RANGE = 5_000  # [blocks] per eth_getLogs
 OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it names markets with options
 MARKETS = 2**OPTION_BIT - 1
@@ -89,13 +89,17 @@ class System(backstop.System, Protocol):
 
 @dataclass(slots=True)
 class Book:
-    """Who has positions: masks by account, as of the last block scanned. The journal keeps it over restarts."""
+    """Who has positions: masks by account, as of the last block scanned."""
 
     masks: dict[str, int] = field(default_factory=dict)
     scanned: int = -1  # last block
     settled: set[tuple[int, int]] = field(default_factory=set)  # boards not cleared yet: market, expiry
     requests: set[Request] = field(default_factory=set)  # closes that wait
     claimants: set[str] = field(default_factory=set)  # accounts with a profit at global settlement
+
+    def copy(self) -> Book:
+        """Another that says the same."""
+        return Book(dict(self.masks), self.scanned, set(self.settled), set(self.requests), set(self.claimants))
 
     def take(self, account: str, mask: int) -> None:
         """An account's markets after a settlement."""
@@ -196,7 +200,8 @@ class Observer:
     ) -> None:
         self.chain = chain
         self.system = system
-        self.book = book or Book()
+        self.base = book or Book()  # of blocks that will not be replaced; the journal keeps it over restarts
+        self.book = self.base.copy()  # as of the newest block
         self.sender = None if sender is None else address_of(sender)
         self.take = take
         self.wind_down = wind_down
@@ -219,19 +224,20 @@ class Observer:
 
     def _head(self) -> _Head:
         """The newest block; who has positions is known up to it afterwards."""
-        chain, book, s = self.chain, self.book, self.system
+        chain, base, s = self.chain, self.base, self.system
         told = [s.clearinghouse, s.option_engine, s.close_queue, s.global_settlement]
         if not isinstance(chain, RpcChain):
             head = _Head(chain.number, chain.now, 0)
-            # in process the newest block may still grow: it is read again next time
-            self._take(chain.logs(told, book.scanned + 1, head.number), head.number)
-            book.scanned = head.number - 1
+            # the newest block may still grow: it is read again next time
+            self._learn(chain.logs(told, base.scanned + 1, head.number), head.number - 1, head.number)
             return head
         calls: list[tuple[str, Sequence[Any]]] = [("eth_getBlockByNumber", ("latest", False))]
         if self._caught_up:
-            # again from a little earlier: blocks may have been replaced, and reading a mask twice changes nothing
-            first = hex(max(0, book.scanned - OVERLAP))
-            span = {"address": [contract.address for contract in told], "fromBlock": first, "toBlock": "latest"}
+            span = {
+                "address": [contract.address for contract in told],
+                "fromBlock": hex(base.scanned + 1),
+                "toBlock": "latest",
+            }
             calls.append(("eth_getLogs", (span,)))
         try:
             block, *rest = chain.request_many(calls)
@@ -239,39 +245,48 @@ class Observer:
             self._caught_up = False  # the range may have grown too long: in pieces next time
             raise
         head = _Head(int(block["number"], 16), int(block["timestamp"], 16), int(block.get("baseFeePerGas", "0x0"), 16))
-        if rest:
-            self._take([log_of(log) for log in rest[0]], head.number)
-        while book.scanned < head.number:
-            last = min(head.number, book.scanned + LOG_RANGE)
-            self._take(chain.logs(told, book.scanned + 1, last), last)
+        logs = [log_of(log) for log in rest[0]] if rest else []
+        deep = head.number - OVERLAP
+        if not rest:
+            while base.scanned + LOG_RANGE < head.number:
+                last = min(deep, base.scanned + LOG_RANGE)
+                self._take(base, chain.logs(told, base.scanned + 1, last), last)
+            logs = chain.logs(told, base.scanned + 1, head.number)
+        self._learn(logs, deep, head.number)
         self._caught_up = True
         return head
 
-    def _take(self, logs: Sequence[Log], last: int) -> None:
-        """Learn from logs up to block `last`; later ones will be read again."""
+    def _learn(self, logs: Sequence[Log], deep: int, head: int) -> None:
+        """Know for good what logs up to block `deep` say, and until the next time what those up to `head` do."""
+        self._take(self.base, logs, deep)
+        self.book = self.base.copy()
+        self._take(self.book, [log for log in logs if log.block_number > deep], head)
+
+    def _take(self, book: Book, logs: Sequence[Log], last: int) -> None:
+        """Learn from logs up to block `last`."""
         for log in logs:
             if log.block_number > last:
                 continue
             event = self.chain.decode_log(log)
             if event.address == self.system.clearinghouse.address:
                 if event.name == "Settled":
-                    self.book.take(event.args.account, event.args.mask)
+                    book.take(event.args.account, event.args.mask)
             elif event.address == self.system.global_settlement.address:
                 if event.name == "Crystallised":
-                    self.book.take(event.args.account, 0)
+                    book.take(event.args.account, 0)
                     if event.args.profit:
-                        self.book.claimants.add(event.args.account)
+                        book.claimants.add(event.args.account)
             elif event.address == self.system.close_queue.address:
                 request = (event.args.account, event.args.market, event.name.startswith("Options"))
                 if event.name.endswith("Requested"):
-                    self.book.requests.add(request)
+                    book.requests.add(request)
                 else:
-                    self.book.requests.discard(request)
+                    book.requests.discard(request)
             elif event.name == "Settled":
-                self.book.settled.add((event.args.market, event.args.expiry))
+                book.settled.add((event.args.market, event.args.expiry))
             elif event.name == "Cleared":
-                self.book.settled.discard((event.args.market, event.args.expiry))
-        self.book.scanned = max(last, self.book.scanned)
+                book.settled.discard((event.args.market, event.args.expiry))
+        book.scanned = max(last, book.scanned)
 
     def _read_setup(self, head: _Head) -> _Setup:
         s, number = self.system, head.number

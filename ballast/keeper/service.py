@@ -64,7 +64,7 @@ class Keeper:
         self.observer = Observer(
             chain, system, book, sender=sender, take=self.policy.take, wind_down=self.policy.wind_down
         )
-        self._saved = self.observer.book.scanned
+        self._saved = self.observer.base.scanned
 
     def observe(self) -> State:
         """The world now; what its events told is remembered."""
@@ -89,9 +89,9 @@ class Keeper:
 
     def remember(self) -> None:
         """Save who has positions, when blocks have been scanned since."""
-        if self.observer.book.scanned != self._saved:
-            self.journal.save_book(self.observer.book)
-            self._saved = self.observer.book.scanned
+        if self.observer.base.scanned != self._saved:
+            self.journal.save_book(self.observer.base)
+            self._saved = self.observer.base.scanned
 
 
 class Service:

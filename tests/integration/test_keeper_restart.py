@@ -56,7 +56,7 @@ def test_restart_after_a_hedge_repeats_nothing(sandbox, path):
     held = hedges(sandbox)
     first.journal.close()
     second = start(sandbox, path)
-    assert second.observer.book.masks == first.observer.book.masks
+    assert second.observe().accounts == first.observe().accounts
     assert [r.ending for r in second.actor.act([result.action])] == ["used"]
     assert hedges(sandbox) == held
 
@@ -151,3 +151,21 @@ def test_service_hedges_and_stops_when_told(sandbox, path):
     assert hedges(sandbox) > 0
     assert [entry.outcome for entry in keeper.journal.entries()] == ["done"]
     assert metrics.errors._value.get() == 0
+
+
+def test_account_whose_close_left_the_chain_is_known_again(sandbox, path):
+    chain, trader = sandbox.chain, sandbox.chain.accounts[2]
+    first = start(sandbox, path)
+    for _ in range(3):  # deeper than a reorganisation
+        chain.request("evm_mine")
+    first.step()
+    sandbox.close(trader, "ETH")
+    first.step()
+    assert first.observe().accounts == ()
+    first.journal.close()
+    chain.request("anvil_reorg", 3, [])
+    sandbox.refresh()
+    assert sandbox.perp_engine.call("position", trader, 0).size != 0
+    assert [account.address for account in first.observe().accounts] == [trader]
+    second = start(sandbox, path)
+    assert [account.address for account in second.observe().accounts] == [trader]

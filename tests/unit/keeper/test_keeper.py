@@ -481,6 +481,7 @@ def test_journal_keeps_settled_boards(tmp_path, sandbox, trader, expiry):
     sandbox.option_engine.send("settle", 0, expiry, sandbox.markets[0].feed.call("latest").round_id - 1)
     with Journal(tmp_path / "journal.sqlite") as journal:
         keeper = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], journal=journal)
+        sandbox.chain.warp(1)
         keeper.observe()
         keeper.remember()
     with Journal(tmp_path / "journal.sqlite") as journal:
