@@ -95,6 +95,7 @@ class Outbox:
             [("eth_blockNumber", ()), ("eth_getTransactionCount", (self.sender, "latest"))]
         )
         begun, nonce = int(number, 16), int(count, 16)
+        self._credit(nonce - 1)
         entry = self.journal.begin(action, tx.to, tx.data, nonce, begun)
         if entry is None:
             return None
@@ -138,6 +139,14 @@ class Outbox:
                 self._settle_by(entry, entry.tx_hash)
             elif head - entry.block >= self.confirmations:
                 self.journal.finalise(entry.id)
+
+    def _credit(self, nonce: int) -> None:
+        """What was given up may have been included after all, from a pool that kept it: used nonces say so."""
+        while (attempts := self.journal.at(nonce)) and all(attempt.tx_hash is None for attempt in attempts):
+            found = self.chain.find(self.sender, nonce, max(0, attempts[-1].begun - OVERLAP))
+            if found is None or not self._settle_by(attempts[0], found):
+                break
+            nonce -= 1
 
     def _is_gone(self, entry: Entry, head: int) -> bool:
         """Whether an attempt can be forgotten: neither the chain nor the pool knows of it, nor may the relay.

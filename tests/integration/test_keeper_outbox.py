@@ -78,12 +78,12 @@ def test_action_that_moved_to_another_block_is_not_sent_again(sandbox, signing):
     held, nonce = hedged(sandbox), used(keeper)
     (before,) = keeper.journal.entries()
     raw = sandbox.chain.request("eth_getRawTransactionByHash", result.receipt.tx_hash)
-    sandbox.chain.request("anvil_reorg", 2, [[raw, 1]])
+    sandbox.chain.request("anvil_reorg", 2, [[raw, 0]])
     assert keeper.actor.recover()
     (after,) = keeper.journal.entries()
     assert (after.outcome, after.tx_hash) == ("done", before.tx_hash)
     assert after.block_hash == sandbox.chain.request("eth_getTransactionReceipt", after.tx_hash)["blockHash"]
-    assert after.block_hash != before.block_hash
+    assert (after.block, after.block_hash) != (before.block, before.block_hash)
     assert (hedged(sandbox), used(keeper)) == (held, nonce)
 
 
@@ -144,6 +144,18 @@ def test_attempt_that_was_given_up_is_credited_when_the_chain_has_it_after_all(s
     assert keeper.actor.recover()
     assert outcomes(keeper) == ["done", "dropped"]
     assert keeper.journal.entries()[0].tx_hash == receipt.tx_hash
+
+
+def test_attempt_that_was_given_up_and_included_is_not_made_again(sandbox):
+    chain, keeper = sandbox.chain, start(sandbox)
+    (action,) = keeper.plan(keeper.observe())
+    tx = keeper.actor.tx(action)
+    given_up = keeper.journal.begin(action, tx.to, tx.data, used(keeper), chain.number)
+    keeper.journal.resolve(given_up, "dropped")
+    chain.transact(tx)
+    keeper.actor._read = lambda tx: b""  # as if it could be done once more
+    assert [result.ending for result in keeper.actor.act([action])] == ["used"]
+    assert outcomes(keeper) == ["done"]
 
 
 # ---- others want the same
