@@ -311,6 +311,7 @@ def test_dead_venue_counts_as_nothing_and_is_measured_from_where_it_was(desk: De
         {"supply_index": 0},
         {"borrow_index": 0},
         {"supply_index": MAX_INDEX},
+        {"borrow_index": MAX_INDEX},
         {"borrow_index": 2**256 - 1},
         {"base": -MAX_AMOUNT},
         {"base": -(2**255)},
@@ -420,7 +421,7 @@ def test_random_histories_equal_the_twin(desk: Desk) -> None:
             venue,
         )  # fmt: skip
         w.warp(rng.randrange(HOUR, 4 * DAY))
-        w.push_price(ETH, rng.randrange(1_500, 2_500) * WAD)
+        w.push_price(ETH, rng.randrange(1_500 * WAD, 2_500 * WAD))
         assert abs(desk.measure().value) <= MAX_CARRY
     assert len({desk.rate, 0, MAX_CARRY, -MAX_CARRY}) == 4
 
