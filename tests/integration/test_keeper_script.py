@@ -67,6 +67,12 @@ def test_once_hedges_and_a_second_turn_repeats_nothing(net):
         assert [entry.outcome for entry in memory.entries() if entry.kind == "rebalance"] == ["done"]
 
 
+def test_monitoring_is_written_without_a_node(tmp_path):
+    result = CliRunner().invoke(cli, ["--monitoring", str(tmp_path / "new")])
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["alerts.yaml", "dashboard.json"]
+
+
 def test_keeper_without_an_account_says_so(net):
     _, _, where = net
     assert "nobody to send as" in type_in(where, "--once", "--yes", ok=False)

@@ -6,12 +6,14 @@ import time
 
 import pytest
 import requests
+import structlog
 import yaml
 
 from ballast.chain.artifacts import ROOT
 from ballast.keeper import Keeper
 from ballast.keeper.metrics import Metrics, write_monitoring
 from ballast.keeper.service import Service
+from scripts.keeper import log_as_json
 
 
 @pytest.fixture
@@ -55,6 +57,17 @@ def test_a_turn_is_told(system, keeper):
     assert cash > 0.0
     assert read(metrics, "auction_open") == read(metrics, "keeper_pending") == 0.0
     assert read(metrics, "keeper_turn_seconds") == 0.25
+
+
+def test_log_as_json_is_a_line_for_each_action(keeper, capsys):
+    log_as_json()
+    try:
+        step = Service(keeper, 1.0).turn()
+    finally:
+        structlog.reset_defaults()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["event"], line["ending"], line["level"]) for line in lines] == [("rebalance", "done", "info")]
+    assert (lines[0]["key"], lines[0]["block"]) == (step.actions[0].key, step.state.block)
 
 
 def test_a_lost_turn_is_counted_and_the_loop_goes_on(keeper, monkeypatch):
