@@ -353,15 +353,15 @@ def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
     """I3: R = charges + subsidies - rebates - releases and no release is negative.
 
     Nothing is released and nothing is re-marked between two trades of a block: there R moves by the charge to the wei,
-    and a rise of U is charged exactly. Of a charge counts what was paid: a liquidated account pays what it has, and
-    what the reserve covers is measured again then.
+    and a rise of U is charged exactly, unless a loss has lowered risk capital between them. Of a charge counts what was
+    paid: a liquidated account pays what it has, and what the reserve covers is measured again then.
     """
     charges = rebates = subsidies = releases = reserve = asked = 0
     boost = 0  # what LPs have just added to the rebate of the trade that follows
     lowest = pairs = wrong = negative = 0
     owed = 0  # what a trade since the last settlement has added to R
     follows = False  # that trade was not the first of its block
-    previous: tuple[int, int] | None = None  # block, U after the last change of an exposure
+    previous: tuple[int, int, int] | None = None  # block, risk capital, U after the last change of an exposure
     for happened in events:
         name, args = happened.event.name, happened.event.args
         if name == "Boosted":
@@ -369,13 +369,13 @@ def reserve_is_conserved(stage: Stage, s: Sandbox, events: Sequence[Happened]) -
             subsidies += boost
             owed += boost
         elif name == "ExposureChanged":
-            follows = previous is not None and previous[0] == happened.block and args.charge != 0
+            follows = previous is not None and previous[:2] == (happened.block, args.risk_capital) and args.charge != 0
             if previous is not None and follows:
                 pairs += 1
-                rise = args.potential - previous[1]
+                rise = args.potential - previous[2]
                 wrong += args.charge != rise if rise > 0 else not rise <= args.charge + boost <= 0
             boost = 0
-            previous = (happened.block, args.potential)
+            previous = (happened.block, args.risk_capital, args.potential)
             owed += args.charge
             charges += max(0, args.charge)
             rebates += max(0, -args.charge)

@@ -188,6 +188,7 @@ class Tally:
     closes: int = 0  # that had waited for a price
     longest_weak: int = 0  # [s] that an account below maintenance was left alone
     hedges: int = 0
+    shorts: int = 0  # of them at Aave
     hedge_volume: float = 0.0
     hedge_cost: float = 0.0
     hedge_rewards: float = 0.0
@@ -278,6 +279,11 @@ class Replay:
         self._ledgers = [_Ledger() for _ in self.actors.traders]
         self._number = {address: i for i, address in enumerate(self.actors.traders)}
         self._optioneer = {address: i for i, address in enumerate(self.actors.optioneers)}
+        self._venues = {
+            number: (market.id, venue.artifact.name == "AaveShortVenue")
+            for market in system.markets
+            for number, venue in zip(market.venue_ids, market.venues, strict=True)
+        }
         self._looked_at = 0
         self._minute = 0
         self._late = False  # the late LP is in
@@ -506,9 +512,11 @@ class Replay:
                 tally.bad_debt += (args.by_insurance + args.by_lp) / 1e18
                 tally.bad_debt_lp += args.by_lp / 1e18
             elif name == "Rebalanced":
-                price = args.equity / args.exposure if args.exposure else 0.0
+                market, is_short = self._venues[args.venue_id]
+                minute = self.scenario.minutes[min(self._minute, len(self.scenario.minutes) - 1)]
                 tally.hedges += 1
-                tally.hedge_volume += abs(args.outcome.filled) / 1e18 * price
+                tally.shorts += is_short
+                tally.hedge_volume += abs(args.outcome.filled) / 1e18 * minute.prices[market]
                 tally.hedge_cost += args.outcome.cost / 1e18
                 tally.hedge_rewards += args.outcome.reward / 1e18
                 tally.hedge_gas += args.outcome.gas / 1e18

@@ -151,6 +151,7 @@ def summary(result: Result) -> dict[str, Any]:
         "reserve": {"least_coverage": least, "mean_coverage": mean, "at_end": result.samples[-1].reserve},
         "hedging": {
             "hedges": tally.hedges,
+            "shorts": tally.shorts,
             "volume": tally.hedge_volume,
             "cost": tally.hedge_cost,
             "rewards": tally.hedge_rewards,
@@ -361,9 +362,9 @@ def fact_rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "hedges",
-            f"{tally.hedges} of {_money(tally.hedge_volume)} together, cost {_money(tally.hedge_cost)} "
-            f"({per_volume:.1f} bp), keeper {_money(tally.hedge_rewards + tally.hedge_gas)}; "
-            f"U fell by {_money(tally.hedge_fall)}",
+            f"{tally.hedges} of {_money(tally.hedge_volume)} together, {tally.shorts} of them at Aave, "
+            f"cost {_money(tally.hedge_cost)} ({per_volume:.1f} bp), "
+            f"keeper {_money(tally.hedge_rewards + tally.hedge_gas)}; U fell by {_money(tally.hedge_fall)}",
         ),
         ("redemption epochs", f"{tally.epochs} in the replay, {final.epochs} for everybody's exit"),
         (
@@ -625,7 +626,7 @@ def inventory_picture(result: Result) -> Figure:
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.plot(times, without, color=MUTED, linewidth=1.0, linestyle=(0, (4, 2)), label="before hedges")
         axis.plot(times, options, color=VIOLET, linewidth=1.0, label="of that, options")
-        axis.plot(times, hedge, color=GREEN, linewidth=1.0, label="hedge at Uniswap")
+        axis.plot(times, hedge, color=GREEN, linewidth=1.0, label="hedges")
         axis.plot(times, net, color=BLUE, linewidth=1.5, label="vault's net delta")
         axis.set_ylim(-reach, reach)
         axis.set_ylabel(f"{name} [m quote]", fontsize=9, color=INK)
@@ -764,7 +765,7 @@ PICTURES = (
         "Inventory against its no-trade band",
         "Dashed: what traders left the vault with, in perpetuals and options (violet) together. Blue: what remains "
         "after the keeper's hedges. Inside the shaded band no hedge saves more than it costs, the other market being "
-        "as it is. The venue is spot: it can offset a short vault, not a long one.",
+        "as it is. A short vault is hedged with base bought on Uniswap, a long one with base borrowed from Aave.",
         inventory_picture,
     ),
     (
@@ -857,7 +858,7 @@ def page(result: Result) -> str:
         f"<h1>Ballast, {html.escape(s.window)}</h1>",
         f"<p>{_clock(s.minutes[0].time)} to {_clock(s.minutes[-1].time)} UTC, {len(s.minutes):,} recorded minutes of "
         "ETH and BTC, trader flow of the GMX v2 record, options of recorded Deribit chains, real contracts on a "
-        "private node, hedged by the keeper on real Uniswap v3 pools.</p>",
+        "private node, hedged by the keeper on real Uniswap v3 pools and a real Aave v3.</p>",
         '<div class="tiles">',
         *(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles),
         "</div>",
@@ -971,7 +972,7 @@ def _method_card(result: Result) -> str:
         "A directional result of an unhedged vault is luck of the window: compare drawdown and volatility, not profit "
         "alone.",
         "Afterwards the market stands still: traders close one by one, the reserve is released, LPs redeem by epochs, "
-        "the hedge is sold.",
+        "hedges are closed.",
     ]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f'<section class="card"><h2>How to read this</h2><ul>{items}</ul></section>'

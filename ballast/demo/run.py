@@ -25,8 +25,8 @@ STATES = 16  # that the node keeps: nobody looks farther back than a block
 # Largest first, so that two processes share the work evenly.
 CONTRACTS = (
     "OptionBook", "OptionEngine", "Vault", "Inventory", "Lens", "HedgeManager", "PerpEngine", "OptionPricer",
-    "Clearinghouse", "GlobalSettlement", "PriceOracle", "UniswapV3Venue", "VolSurface", "Margin", "Liquidator",
-    "CloseQueue", "Deleverager", "ChainlinkFeed", "ReplayAggregator", "AggregatorProxy", "TestToken",
+    "AaveShortVenue", "Clearinghouse", "GlobalSettlement", "PriceOracle", "UniswapV3Venue", "VolSurface", "Margin",
+    "Liquidator", "CloseQueue", "Deleverager", "ChainlinkFeed", "ReplayAggregator", "AggregatorProxy", "TestToken",
 )  # fmt: skip
 
 Progress = Callable[[str, int, int], None]  # phase, done, of

@@ -33,7 +33,7 @@ def test_demo_every_invariant_holds(result):
 def test_demo_everything_happened(result):
     tally = result.tally
     assert tally.trades > 100
-    assert tally.hedges > 0
+    assert tally.hedges > tally.shorts > 0
     assert {found.taken for found in result.liquidations} == {False, True}
     assert any(found.share < 1 for found in result.liquidations)
     assert tally.penalties > tally.penalties_keeper > 0
@@ -61,20 +61,20 @@ def test_demo_options_are_traded_refreshed_and_settled(result):
 
 def test_demo_everyone_left_and_only_dust_remains(result):
     final = result.final
-    assert (final.supply, final.venues, final.fees) == (0.0, 0.0, 0.0)
+    assert (final.supply, final.fees) == (0.0, 0.0)
+    assert abs(final.venues) < 1e-7  # base: interest on the last units owed to Aave, too little to be bought
     assert 0 <= final.dust < 50.0
     assert final.margin < 0.001
     assert final.epochs > 0
 
 
 def test_demo_hedging_lowers_the_inventory(result):
-    # on average: where the vault is longest, nothing can be sold at a spot venue
     markets = [market for sample in result.samples for market in sample.markets]
-    after = sum(abs(m.price * (m.options - m.traders + m.hedge)) for m in markets)
-    assert after < 0.8 * sum(abs(m.price * (m.options - m.traders)) for m in markets)
-    short = [m for m in markets if m.options < m.traders]
-    largest = max(m.price * (m.traders - m.options) for m in short)
-    assert max(abs(m.price * (m.options - m.traders + m.hedge)) for m in short) < 0.5 * largest
+    before = [abs(m.price * (m.options - m.traders)) for m in markets]
+    after = [abs(m.price * (m.options - m.traders + m.hedge)) for m in markets]
+    assert sum(after) < 0.5 * sum(before)
+    assert max(after) < 0.5 * max(before)
+    assert min(m.hedge for m in markets) < 0 < max(m.hedge for m in markets)
 
 
 def test_demo_variants_repeat_every_trade(result):
