@@ -226,6 +226,7 @@ class Uniswap:
         """Deploy factory, router, position manager and quoter; `weth` may be any address as long as ETH is unused."""
         wrapped = weth if weth is not None else "0x" + "e7" * 20
         factory = chain.deploy(npm(f"{_CORE}/UniswapV3Factory.sol/UniswapV3Factory.json"), sender=sender)
+        factory.send("enableFeeAmount", 100, TICK_SPACING[100], sender=sender)  # as Uniswap's governance has done
 
         def periphery(path: str, *more: Any) -> Contract:
             return chain.deploy(npm(f"{_PERIPHERY}/{path}"), factory, wrapped, *more, sender=sender)
