@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -25,8 +26,12 @@ CENT = Decimal("0.01")
 
 @pytest.fixture
 def generous(vault_only: Sandbox) -> Sandbox:
-    """An auction that pays as much, and as soon, as its bounds allow."""
+    """An auction that pays as much, and as soon, as its bounds allow, and spreads that are nothing but their floors."""
     system = vault_only
+    for market in system.config.markets:
+        params = replace(market.inventory.params(), z=0, vol_z=0)
+        number = system.market(market.name).id
+        system.inventory.send("set_market_params", number, params.pack(), sender=system.governor)
     system.auction.send("set_params", GENEROUS, sender=system.governor)
     for account in system.chain.accounts[2:7]:
         system.add_margin(account, START)
@@ -117,12 +122,13 @@ def test_passing_the_minimum_and_back_earns_nothing(generous: Sandbox, sizes: tu
     honest, attacker = system.chain.accounts[2:4]
     buy(system, honest, 0, -2_000 * WAD)
     rise(system)
-    before = worth(system, [attacker])
+    before, (value, supply) = worth(system, [attacker]), bid(system)
     done = [buy(system, attacker, 0, size * WAD) for size in sizes]
     assert sum(sizes) == 0
-    paid = boosts(system, *done)
-    assert 0 < 2 * paid <= spread(system, *done)
     assert worth(system, [attacker]) < before
+    assert 0 < 2 * boosts(system, *done) <= spread(system, *done)
+    after, shares = bid(system)
+    assert after * supply >= value * shares - 10 * WAD * WAD
 
 
 @pytest.mark.parametrize("accounts", [1, 4])
