@@ -1,4 +1,4 @@
-"""Reads what `decide` needs, in few round trips, all at one block.
+"""Reads what `decide` needs at one block: its number, then nearly everything in one batch.
 
 What governance rarely changes (venues, boards, parameters, the rule) is read once and again every `REFRESH` seconds
 of chain time; who has positions is learnt from the Clearinghouse's events. The rest is read afresh at a pinned block.
@@ -155,6 +155,15 @@ class _VenueSetup:
     paused: bool
     retired: bool
 
+    def txs(self, price: int) -> list[Tx]:
+        """What `_venue` makes a `Venue` of; the price is that of its equity [quote/base, WAD]."""
+        calls = [self.contract.tx("exposure"), self.contract.tx("equity", price)]
+        for index, pool in enumerate(self.pools):
+            calls += [
+                self.contract.tx("prices", index), pool.contract.tx("slot0"), pool.contract.tx("liquidity"),
+            ]  # fmt: skip
+        return calls + (self.lending.txs(self.contract) if self.lending is not None else [])
+
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
@@ -206,6 +215,7 @@ class Observer:
         self.take = take
         self.wind_down = wind_down
         self._setup: _Setup | None = None
+        self._prices: list[int] = []  # [quote/base, WAD] when it looked last
         self._caught_up = False
 
     def observe(self) -> State:
@@ -381,11 +391,16 @@ class Observer:
         markets = range(setup.market_count)
         optioned = [account for account, mask in holders if mask >> OPTION_BIT]
         known = sorted({*setup.listed, *self.book.settled})
+        if len(self._prices) != setup.market_count:
+            self._prices = [mark.price for mark in self._all(number, *(s.oracle.tx("peek", i) for i in markets))]
+        asked = self._prices
+        of_venues = [tx for venue in setup.venues for tx in venue.txs(asked[venue.market])]
         answers = iter(
             self._try(
                 number,
                 s.deleverager.tx("status"),
                 *(setup.margin.tx("preview", account) for account in optioned),
+                *of_venues,
                 s.clearinghouse.tx("frozen"),
                 s.global_settlement.tx("is_final"),
                 s.inventory.tx("book"),
@@ -407,6 +422,7 @@ class Observer:
         )
         # what cannot be told while everything is frozen, or a price is stale
         status, healths = next(answers), {account: next(answers) for account in optioned}
+        venue_answers = iter([next(answers) for _ in of_venues])
         answers = iter(_sure(answers))
         frozen, final, book, ledger, epoch, inventory, offer, auction = (next(answers) for _ in range(8))
         if not frozen:
@@ -416,6 +432,7 @@ class Observer:
         carries = [next(answers) for _ in markets]
         mandates = {i: next(answers) for i in setup.mandates}
         reported = [next(answers) for _ in setup.venues]
+        self._prices = [mark.price for mark in marks]
         words = {account: next(answers) for account, _ in holders}
         legs = [next(answers) for _ in holders]
         options = {account: next(answers) for account in optioned}
@@ -458,7 +475,10 @@ class Observer:
                 )
                 for i, (mark, holding, carry) in enumerate(zip(marks, holdings, carries, strict=True))
             ),
-            venues=self._venues(head, setup, marks, reported),
+            venues=tuple(
+                _venue(head, setup, venue, marks[venue.market], asked[venue.market], state, venue_answers)
+                for venue, state in zip(setup.venues, reported, strict=True)
+            ),
             accounts=accounts if frozen else backstop.with_closings(ask, s, accounts, marks, head.now, taker),
             epoch=Epoch(epoch.id, epoch.ends_at, epoch.pending / WAD, epoch.incoming / WAD),
             weights=setup.weights,
@@ -512,27 +532,6 @@ class Observer:
             return settling_round(self.system.oracle, market, expiry)
         except Reverted:
             return None
-
-    def _venues(self, head: _Head, setup: _Setup, marks: list[Any], reported: list[Any]) -> tuple[Venue, ...]:
-        calls: list[Tx] = []
-        for venue in setup.venues:
-            calls += [
-                venue.contract.tx("exposure"),
-                venue.contract.tx("equity", marks[venue.market].price),
-            ]
-            for index, pool in enumerate(venue.pools):
-                calls += [
-                    venue.contract.tx("prices", index),
-                    pool.contract.tx("slot0"),
-                    pool.contract.tx("liquidity"),
-                ]
-            if venue.lending is not None:
-                calls += venue.lending.txs(venue.contract)
-        answers = iter(self._try(head.number, *calls))
-        return tuple(
-            _venue(head, setup, venue, marks[venue.market], state, answers)
-            for venue, state in zip(setup.venues, reported, strict=True)
-        )
 
     # ---- batches
 
@@ -608,10 +607,14 @@ def _account(
     return Account(address, equity / WAD, total / WAD, tuple(legs), held)
 
 
-def _venue(head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, state: Any, answers: Iterator[Any]) -> Venue:
+def _venue(
+    head: _Head, setup: _Setup, venue: _VenueSetup, mark: Any, asked: int, state: Any, answers: Iterator[Any]
+) -> Venue:
+    """`asked` is the price of the equity that was answered: that of the last observation, so that one batch does."""
     exposure, equity = next(answers), next(answers)
     if isinstance(exposure, Reverted) or isinstance(equity, Reverted) or venue.retired:
         exposure, equity = 0, 0  # HedgeManager counts it so too
+    equity = max(0.0, equity + exposure * (mark.price - asked) / WAD)
     routes = []
     for index, pool in enumerate(venue.pools):
         prices, slot0, liquidity = next(answers), next(answers), next(answers)

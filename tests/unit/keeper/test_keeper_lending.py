@@ -136,6 +136,19 @@ def test_observe_lender_is_what_aave_and_the_venue_say(sandbox, keeper, short):
         assert asked == pytest.approx(max(0.0, lender.funding(size, 2_000.0)), rel=1e-6, abs=1e-3)
 
 
+def test_observe_equity_is_at_the_price_of_now(sandbox, trader, keeper, short):
+    sandbox.trade(trader, "ETH", 3_000)
+    sandbox.warp(120)
+    keeper.step()  # holds base, too
+    for price in (2_040, 1_980):
+        sandbox.warp(60, refresh=False)
+        sandbox.move("ETH", price)
+        state = keeper.observe()
+        for venue, contract in zip(state.venues[:2], sandbox.markets[0].venues, strict=True):
+            assert venue.equity == pytest.approx(contract.call("equity", price * WAD) / WAD, rel=1e-12)
+            assert venue.exposure != 0.0
+
+
 @pytest.mark.parametrize(("stop", "opens", "closes"), [("set_frozen", False, True), ("set_paused", False, False)])
 def test_observe_sees_a_reserve_that_is_stopped(sandbox, keeper, short, stop, opens, closes):
     getattr(aave(sandbox), stop)(sandbox.markets[0].base, True)
