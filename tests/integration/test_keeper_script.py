@@ -7,7 +7,9 @@ from click.testing import CliRunner
 
 from ballast import devnet, manifest
 from ballast.chain.anvil import Anvil
+from ballast.chain.rpc import RpcChain
 from ballast.keeper.journal import Journal
+from ballast.keeper.observe import Observer
 from scripts.keeper import cli
 
 pytestmark = pytest.mark.anvil
@@ -71,6 +73,23 @@ def test_monitoring_is_written_without_a_node(tmp_path):
     result = CliRunner().invoke(cli, ["--monitoring", str(tmp_path / "new")])
     assert result.exit_code == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["alerts.yaml", "dashboard.json"]
+
+
+def test_observe_takes_two_round_trips(net, monkeypatch):
+    """Which block, and everything at it; no board of options is held, nobody is weak."""
+    sandbox, _, _ = net
+    observer = Observer(sandbox.chain, sandbox)
+    first = observer.observe()
+    trips = []
+    exchange = RpcChain._exchange
+
+    def counted(chain, calls):
+        trips.append(len(calls))
+        return exchange(chain, calls)
+
+    monkeypatch.setattr(RpcChain, "_exchange", counted)
+    assert observer.observe() == first
+    assert len([calls for calls in trips if calls]) == 2
 
 
 def test_keeper_without_an_account_says_so(net):
