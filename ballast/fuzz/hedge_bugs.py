@@ -1,14 +1,21 @@
-"""Bugs planted in hedges at a lender, and in what closes them."""
+"""Bugs planted in hedges, at a lender and under mandates, in what closes them, in the carry and the rebate auction."""
 
 from __future__ import annotations
 
 from ballast.fuzz.planted import Bug, Edit
 
+RULE = "contracts/hedge/rule.vy"
 MANAGER = "contracts/hedge/HedgeManager.vy"
+MANDATES = "contracts/hedge/Mandates.vy"
+CARRY = "contracts/hedge/Carry.vy"
+AUCTION = "contracts/inventory/RebateAuction.vy"
 SHORT = "contracts/hedge/AaveShortVenue.vy"
 
 MANAGER_TWIN = "ballast/model/exact/hedge_manager.py"
 HEDGE_TWIN = "ballast/model/exact/hedge.py"
+MANDATES_TWIN = "ballast/model/exact/mandates.py"
+CARRY_TWIN = "ballast/model/exact/carry.py"
+AUCTION_TWIN = "ballast/model/exact/rebate_auction.py"
 AAVE_TWIN = "ballast/model/exact/aave.py"
 
 NOBODYS = "no single incident"
@@ -90,6 +97,85 @@ CLOSED_AT_ANY_PRICE = Bug(
     ),
     f"{NOBODYS}: a sandwich around an unwind",
     lending=True,
+)
+
+# ---- mandates and the carry
+
+SIZE_IGNORED = Bug(
+    "a mandate has no size",
+    "Mandates",
+    (Edit(MANDATES, 'assert mandate.volume + volume <= mandate.size, "mandates: size spent"', "assert True"),),
+    (
+        Edit(
+            MANDATES_TWIN,
+            'require(mandate.volume + volume <= mandate.size, "mandates: size spent")',
+            "pass",
+        ),
+    ),
+    f"{NOBODYS}: an approval without limit",
+    lending=True,
+)
+ANYBODYS_MANDATE = Bug(
+    "anybody may use a mandate",
+    "Mandates",
+    (Edit(MANDATES, 'assert msg.sender == mandate.agent, "mandates: not the agent"', "assert True"),),
+    (Edit(MANDATES_TWIN, 'require(agent == mandate.agent, "mandates: not the agent")', "pass"),),
+    f"{NOBODYS}: a role that nobody checks",
+    lending=True,
+)
+CARRY_FLIPPED = Bug(
+    "the carry is paid by the side that the hedge is not held for",
+    "Carry",
+    (Edit(CARRY, "    if net > 0:\n        sample = -sample\n", "    if net < 0:\n        sample = -sample\n"),),
+    (Edit(CARRY_TWIN, "(-one if net > 0 else one)", "(one if net > 0 else -one)"),),
+    f"{NOBODYS}: the sign of a rate",
+    lending=True,
+)
+
+# ---- the rebate auction
+
+BOOSTED_AT_ONCE = Bug(
+    "an auction pays as soon as it is open",
+    "RebateAuction",
+    (Edit(AUCTION, "rises_at: uint256 = block.timestamp + c.DAY", "rises_at: uint256 = block.timestamp"),),
+    (Edit(AUCTION_TWIN, "self.since = (now + DAY) * NS", "self.since = now * NS"),),
+    f"{NOBODYS}: inventory built in order to be paid for taking it back",
+)
+BOOST_UNCAPPED = Bug(
+    "a boost may exceed the spread that the trade pays",
+    "RebateAuction",
+    (
+        Edit(
+            AUCTION,
+            "return min(min(self._share(top - bottom, state, p), cap), self._left(state, p))",
+            "return min(self._share(top - bottom, state, p), self._left(state, p))",
+        ),
+    ),
+    (
+        Edit(
+            AUCTION_TWIN,
+            "return min(self._share(top - bottom, now), cap(price, market, x, spreads), self._left(now))",
+            "return min(self._share(top - bottom, now), self._left(now))",
+        ),
+    ),
+    f"{NOBODYS}: a round trip that LPs pay for",
+)
+BOOST_FROM_THE_RESERVE = Bug(
+    "the reserve pays what LPs should add to rebates",
+    "RebateAuction",
+    (Edit(AUCTION, "    extcall CLEARINGHOUSE.subsidise(amount)\n", ""),),
+    (Edit(AUCTION_TWIN, "        self.clearinghouse.subsidise(amount)\n", ""),),
+    f"{NOBODYS}: what other traders have paid is spent twice",
+)
+
+# ---- the rule
+
+COST_BELIEVED = Bug(
+    "a hedge costs the venue's fee, whatever the pool gave",
+    "HedgeManager",
+    (Edit(RULE, "    if worst <= 0:\n        return least\n", "    if True:\n        return least\n"),),
+    (Edit(HEDGE_TWIN, "return max(mul_up(notional, fee), worst)", "return mul_up(notional, fee)"),),
+    f"{NOBODYS}: a keeper who sandwiches himself",
 )
 
 BUGS: tuple[Bug, ...] = tuple(bug for bug in globals().copy().values() if isinstance(bug, Bug))

@@ -24,6 +24,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         "absorb_donation",
     ),
     "Inventory": ("sync", "sync_all"),
+    "RebateAuction": ("open", "close"),
     "PerpEngine": ("trade", "sync"),
     "PriceOracle": ("sync",),
     "HedgeManager": ("rebalance", "recall", "unwind", "poke"),
@@ -47,6 +48,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 OF_ROLES = ("grant_role", "revoke_role", "renounce_setup", "offer_admin", "accept_admin")
 LEAST_GAS = 60_000  # with less no transaction begins: it pays 21,000, and 16 for every byte it brings
 OF_POOLS = "uniswapV3SwapCallback"  # what is theirs to call at a venue
+OF_INVENTORY = ("RebateAuction", "pay")
 
 
 def functions(contract: Contract, *, views: bool = False) -> list[Function]:
@@ -67,6 +69,8 @@ def types(function: Function) -> list[Any]:
 def refusal(contract: Contract, fn: str) -> str:
     """What a contract says to whoever calls what is not theirs."""
     name = contract.artifact.name
+    if (name, fn) == OF_INVENTORY:
+        return "auction: not inventory"
     if name in POWERS:
         return NOT_ALLOWED
     if name == "NullVenue":

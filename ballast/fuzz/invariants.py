@@ -222,11 +222,12 @@ def i4_zero_sum(w: World) -> None:
 
 
 def i3_reserve_pays_rebates_and_releases_only(w: World) -> None:
-    """R never goes below zero and is, to the wei, all charges but for what liquidated accounts could not pay, minus all
-    rebates minus all releases: nothing else reads or writes it, and settle moves exactly what Inventory answered."""
+    """R never goes below zero and is, to the wei, all charges but for what liquidated accounts could not pay, plus what
+    LPs add to rebates, minus all rebates minus all releases: nothing else reads or writes it, and settle moves exactly
+    what Inventory answered."""
     flows = w.flows
     reserve = w.twin.clearinghouse.reserve
-    expected = flows["charges"] - flows["unpaid"] - flows["rebates"] - flows["releases"]
+    expected = flows["charges"] + flows["subsidies"] - flows["unpaid"] - flows["rebates"] - flows["releases"]
     demand(
         reserve == expected >= 0 <= flows["unpaid"],
         "i3_reserve_pays_rebates_and_releases_only",
@@ -235,11 +236,11 @@ def i3_reserve_pays_rebates_and_releases_only(w: World) -> None:
 
 
 def i3_rise_is_charged_whole_fall_at_most(w: World) -> None:
-    """A trade that raises U pays exactly the rise; one that lowers it is paid at most the fall; one that does neither,
-    nothing."""
-    for quote in w.quotes:
+    """A trade that raises U pays exactly the rise; one that lowers it is paid at most the fall, and what LPs add; one
+    that does neither, nothing."""
+    for quote, boost in zip(w.quotes, w.inventory.boosts, strict=True):
         rise = quote.potential_after - quote.potential_before
-        fair = quote.charge == rise if rise >= 0 else rise <= quote.charge <= 0
+        fair = quote.charge == rise and boost == 0 if rise >= 0 else rise <= quote.charge + boost <= 0 <= boost
         demand(fair, "i3_rise_is_charged_whole_fall_at_most", f"U rose by {rise}, charge {quote.charge}")
 
 
@@ -264,7 +265,8 @@ def i3_reserve_covers_its_share_of_the_potential(w: World) -> None:
 def i5_splitting_never_helps(w: World, rng: Random) -> None:
     """In one block, at one mark, U depends on the exposures alone: the charges of the parts telescope to the charge of
     the whole while rebates only shrink, and half-spreads are linear and rounded up. So n parts, on any accounts, cost
-    at least as much, but for a wei per part."""
+    at least as much, but for a wei per part, and for what LPs pay while U is on its way down to where an auction wants
+    it: a trade that leaves it higher than it was passes there only in parts. A half-spread exceeds that (I3)."""
     market = rng.randrange(len(w.feeds))
     size = _what_if_size(w, rng, market)
     cuts = sorted(rng.randrange(1, 1_000) for _ in range(rng.randint(1, 4)))
@@ -273,10 +275,11 @@ def i5_splitting_never_helps(w: World, rng: Random) -> None:
     whole = _experiment(w)
     if (cost := _cost(whole, w.now, [(PROBES[0], market, size)])) is None:
         return
-    split = _cost(_experiment(w), w.now, [(rng.choice(PROBES), market, part) for part in parts])
+    parted = _experiment(w)
+    split = _cost(parted, w.now, [(rng.choice(PROBES), market, part) for part in parts])
     if split is not None:
         demand(
-            split >= cost - len(parts),
+            split + boosted(parted) >= cost + boosted(whole) - len(parts),
             "i5_splitting_never_helps",
             f"{size} of market {market} costs {cost}, in parts {parts} only {split}",
         )
@@ -291,12 +294,14 @@ def i5_splitting_options_never_helps(w: World, rng: Random) -> None:
     whole = _what_if_greeks(w, rng, market)
     bounds = [0, *sorted(rng.randrange(1, 1_000) for _ in range(rng.randint(1, 4))), 1_000]
     parts = [_between(whole, earlier, later) for earlier, later in pairwise(bounds) if later != earlier]
-    if (cost := _cost(_experiment(w), w.now, [(PROBES[0], market, whole)], w.desk.fork())) is None:
+    at_once = _experiment(w)
+    if (cost := _cost(at_once, w.now, [(PROBES[0], market, whole)], w.desk.fork())) is None:
         return
-    split = _cost(_experiment(w), w.now, [(PROBES[0], market, part) for part in parts], w.desk.fork())
+    parted = _experiment(w)
+    split = _cost(parted, w.now, [(PROBES[0], market, part) for part in parts], w.desk.fork())
     if split is not None:
-        name = "i5_splitting_options_never_helps"
-        demand(split >= cost - len(parts), name, lambda: f"{whole} costs {cost}, in parts at {bounds} only {split}")
+        name, fair = "i5_splitting_options_never_helps", cost + boosted(at_once) - boosted(parted) - len(parts)
+        demand(split >= fair, name, lambda: f"{whole} costs {cost}, in parts at {bounds} only {split}")
 
 
 def i6_no_round_trip_pays(w: World, rng: Random) -> None:
@@ -462,6 +467,12 @@ def _uncapped(fee_share_bps: int) -> Config:
     return Config(MarketParams(BPS, 50, fee_share_bps, 0, 2**120, 2**120, 0), listed=True)
 
 
+def boosted(twin: Twin) -> int:
+    """What LPs have added to the rebates of an experiment [quote, WAD]."""
+    assert isinstance(twin.inventory, Witness)
+    return sum(twin.inventory.boosts)
+
+
 def _cost(twin: Twin, now: int, path: Iterable[Leg], desk: Desk | None = None) -> int | None:
     """Spread and charge of all trades of a path, None if one is refused; a trade of size 0 only synchronises. Options
     are the desk's."""
@@ -512,7 +523,7 @@ def i10_no_churn_pays(w: World, rng: Random) -> None:
         return
     with w.chain.undone():
         if rng.random() < 0.5:
-            _bring_venues_to_the_oracle(w)
+            bring_venues_to_the_oracle(w)
         gang = [w.address(name) for name in rng.sample((*TRADERS, "keeper"), 3)]
         for venue in range(len(w.manager.venues)):  # what was given to venues before is not the gang's doing
             _tried(w.system.hedge_manager, "poke", venue, sender=gang[0])
@@ -547,7 +558,7 @@ def i10_no_churn_pays(w: World, rng: Random) -> None:
         demand(gain <= fair, "i10_no_churn_pays", f"{gain} wei by {moves} moves, {hedges} hedges; U fell by {fall}")
 
 
-def _bring_venues_to_the_oracle(w: World) -> None:
+def bring_venues_to_the_oracle(w: World) -> None:
     """Pools and doubles trade where the feed is, and have for as long as averages go back; every feed says so again."""
     for market, feed in enumerate(w.feeds):
         price = w.newest[market].answer * 10**10

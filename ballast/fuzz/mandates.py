@@ -81,9 +81,16 @@ def measure_carry(w: World, who: str, market: int) -> None:
         assert t.carry is not None
         return t.carry.measure(market, w.now)
 
+    book, known = w.twin.perp_engine.book(market), w.twin.carry.rates.get(market) if w.twin.carry is not None else None
     outcome = w.do(w.system.carry, "measure", market, sender=who, twin=measure)
-    if outcome.ok and abs(outcome.value) > MAX_CARRY:
+    if not outcome.ok:
+        return
+    if abs(outcome.value) > MAX_CARRY:
         raise Broken("i4_carry_is_bounded", f"{outcome.value / WAD} a year")
+    first = known is None or known.rate == 0
+    if first and outcome.value != 0 and (outcome.value > 0) != (book.short > book.long):
+        message = f"{outcome.value / WAD} a year while {book.long} are long, {book.short} short"
+        raise Broken("i4_carry_is_paid_by_who_is_hedged", message)
 
 
 # ---- what must hold
@@ -120,13 +127,15 @@ def _same(what: str, seen: object, expected: object) -> None:
 
 def granting(w: World, rng: Random) -> list[Step]:
     """By the governor, mostly, and for terms that are mostly within bounds."""
-    venues = rng.choice((2 ** len(w.manager.venues) - 1, rng.randrange(2 ** len(w.manager.venues)), 2**9))
+    every = 2 ** len(w.manager.venues) - 1
+    venues = rng.choice((every, every, every, rng.randrange(every + 1), 2**9))
     share = rng.choice((0, 1_000, 1_500, MAX_SHARE, MAX_SHARE + 1))
-    size = rng.choice((0, 2**64, int(10 ** rng.uniform(2, 8)) * 10**6, int(10 ** rng.uniform(4, 7)) * 10**6))
-    seconds = rng.choice((3_600, 86_400, YEAR, YEAR, YEAR + 1, 0))
+    sizes = [int(10 ** rng.uniform(2, 7)) * 10**6 for _ in range(6)]
+    size = rng.choice((0, 2**64, *sizes))
+    seconds = rng.choice((3_600, 86_400, YEAR, YEAR, YEAR, YEAR, YEAR + 1, 0))
     return [["grant_mandate", {
-        "who": rng.choice(("governor", "governor", "governor", "guardian", "stranger")),
-        "agent": rng.choice(("keeper", "keeper", "stranger", "trader1", NOBODY)),
+        "who": rng.choice(("governor",) * 8 + ("guardian", "stranger")),
+        "agent": rng.choice(("keeper", "keeper", "keeper", "stranger", "trader1", NOBODY)),
         "venues": venues, "size": size, "seconds": seconds, "share_bps": share,
     }]]  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.grammar import TupleType
 
 from ballast.chain.codec import Function
-from ballast.fuzz import closes, ending, lending, liquidations, mandates, options
+from ballast.fuzz import auction, closes, ending, lending, liquidations, mandates, options
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -428,13 +428,14 @@ def lender(p: Planner) -> list[Step]:
 
 def _short_hedge(p: Planner) -> list[Step]:
     """A venue that borrows opens against what traders have sold, or closes some of what it has; when they have sold
-    nothing, somebody does so first."""
+    too little for a hedge to pay, somebody does so first."""
     venue = p.rng.choice(p.world.shorts)
     short = p.world.short(venue)
     delta, owed = p.world.inventory.markets[short.market].delta, -short.state.exposure
     steps: list[Step] = []
-    if delta <= 0 and owed <= 0:
-        delta = int(max(p.world.inventory.book.capital * MICRO, WAD) * WAD // p.price(short.market) * p.log(-3, -1))
+    capital = max(p.world.inventory.book.capital * MICRO, WAD) * WAD // p.price(short.market)  # [base, WAD]
+    if delta < capital // 500 and owed <= 0:
+        delta = int(capital * p.log(-2, -0.5))
         steps = [["trade", {"who": p.rng.choice(TRADERS), "market": short.market, "size": -delta}]]
     if delta > 0:
         size = -int(delta * p.log(-1, 0.1))
@@ -467,15 +468,23 @@ def _short_recall(p: Planner) -> list[Step]:
 def mandated(p: Planner) -> list[Step]:
     """Mandates granted, used in place of what anybody may do, revoked."""
     kind = p.rng.random()
-    if kind < 0.3 or not p.world.twin.mandates or not p.world.twin.mandates.granted:
+    if kind < 0.2 or not p.world.twin.mandates or not p.world.twin.mandates.granted:
         return mandates.granting(p.world, p.rng)
-    if kind < 0.4:
+    if kind < 0.25:
         return mandates.revoking(p.world, p.rng)
-    steps = _short_hedge(p) if p.world.shorts and kind < 0.6 else hedge(p)
+    steps = _short_hedge(p) if p.world.shorts and kind < 0.7 else hedge(p)
     name, arguments = steps[-1]
     if name != "rebalance" or arguments["venue"] >= len(p.world.manager.venues):
         return steps
     return [*steps[:-1], mandates.hedging(p.world, p.rng, arguments["venue"], arguments["size"])]
+
+
+def boosts(p: Planner) -> list[Step]:
+    """An auction, and somebody who takes what it pays: who holds a position gives it back, or another the opposite."""
+    steps = auction.auctioning(p.world, p.rng)
+    if steps[-1][0] == "push":
+        steps += [*trade_held(p)[:1], *trade_held(p)[:1], *option_trades(p)[:1]]
+    return steps
 
 
 def carry(p: Planner) -> list[Step]:
@@ -661,10 +670,11 @@ PROPOSALS: tuple[tuple[Proposal, int], ...] = (
     (lp_claim, 30),
     (hedge, 40),
     (recall, 30),
-    (lender, 160),
+    (lender, 300),
     (unwinding, 6),
-    (mandated, 20),
+    (mandated, 90),
     (carry, 16),
+    (boosts, 24),
     (gifts, 24),
     (fees, 12),
     (switches, 8),

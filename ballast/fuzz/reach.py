@@ -12,7 +12,8 @@ from ballast.model.exact.inventory import COVERAGE_UNIT, linear_loss, vector_los
 
 # Every one of these must happen in a search of ordinary length; the test says so.
 EXPECTED = (
-    "rebate paid", "reserve released", "coverage below one", "utilization above u*", "longs pay funding",
+    "rebate paid", "rebate boosted", "carry measured",
+    "reserve released", "coverage below one", "utilization above u*", "longs pay funding",
     "shorts pay funding",
     "flip", "liquidation", "liquidation in part", "no penalty", "reward from insurance", "perpetual taken over",
     "liquidation of a market", "options taken over", "deleveraged", "perpetual closed on request",
@@ -39,12 +40,14 @@ EXPECTED_OF_ALL = (
     "gas runs out", "little gas is enough", "token spoils a call", "call from inside", "intrusion refused",
     "parameter set", "role changed", "office passed on", "claim by an operator", "hedge at a double",
     "dead venue poked", "lying venue poked", "churn with a hedge",
+    "hedged in bad faith",
 )  # fmt: skip
 
 # The same of worlds with an Aave.
 EXPECTED_OF_LENDING = (
     "short opened", "short closed", "short recalled", "venue unwound", "venue liquidated", "debt grows",
     "hedged on a paused reserve", "reserve dry", "Aave refuses", "collateral dropped",
+    "hedge by mandate", "carry measured",
 )  # fmt: skip
 
 
@@ -62,6 +65,12 @@ def reached(w: World, name: str, before: Clearinghouse) -> Iterator[str]:
         return
     if any(quote.charge < 0 for quote in w.quotes):
         yield "rebate paid"
+    if any(w.inventory.boosts):
+        yield "rebate boosted"
+    if name == "hedge_by_mandate":
+        yield "hedge by mandate"
+    if name == "measure_carry":
+        yield "carry measured"
     if any(quote.release > 0 for quote in w.quotes) or any(w.inventory.released):
         yield "reserve released"
     if book.coverage < COVERAGE_UNIT:
@@ -205,6 +214,9 @@ def _meant_harm(w: World, name: str, outcome: Outcome) -> Iterator[str]:
             yield "token spoils a call"
     if name == "intrude":
         yield "intrusion refused"
+    if w.malice > 1:
+        w.malice = 0
+        yield "hedged in bad faith"
     if w.churns:
         w.churns = 0
         yield "churn with a hedge"

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from ballast.chain import Chain, RevmChain, artifacts
-from ballast.fuzz import closes, ending, invariants, liquidations, mandates, option_checks, promises
+from ballast.fuzz import auction, closes, ending, invariants, keeper, liquidations, mandates, option_checks, promises
 from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import (
     AT_VENUES,
@@ -39,10 +39,13 @@ BACKSTOPS = {
     mandates.i13_mandates_equal_the_twin: mandates.OF_MANDATES,
     mandates.i13_carry_equals_the_twin: mandates.OF_CARRY,
 }
-EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP)
+AUCTION = (auction.i3_boosts_are_within_their_bounds, auction.remember_the_auction)
+EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP, *AUCTION)
 THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH, *BACKSTOPS)
 EXPERIMENTS = (*invariants.EXPERIMENTS, *option_checks.EXPERIMENTS)
-EXPERIMENTS_BEYOND = (*invariants.EXPERIMENTS_BEYOND, *option_checks.EXPERIMENTS_BEYOND)
+EXPERIMENTS_BEYOND = (
+    *invariants.EXPERIMENTS_BEYOND, *option_checks.EXPERIMENTS_BEYOND, keeper.i10_no_malicious_keeper_profits,
+)  # fmt: skip
 PROMISES = (*promises.PROMISES, *option_checks.PROMISES)
 
 PRICES_EVERY = 5  # steps between comparisons of NAV, bid and ask while nothing but time and prices moves

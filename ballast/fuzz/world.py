@@ -293,9 +293,12 @@ class Witness(Inventory):
     quotes: list[Quote] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)  # that it was told of by trades
     released: list[int] = field(default_factory=list)  # beside the quotes [quote, WAD]
+    boosts: list[int] = field(default_factory=list)  # that LPs paid on top of each quote's rebate [quote, WAD]
 
     def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
+        known, (_, before) = len(self.released), self.clearinghouse.vault_ledger()
         quote = Inventory.trade(self, market, mark, change, now)
+        self.boosts.append(self.clearinghouse.vault_ledger()[1] - before + sum(self.released[known:]))
         self.quotes.append(quote)
         self.changes.append(change)
         return quote
@@ -313,6 +316,7 @@ class Witness(Inventory):
     def forget(self) -> None:
         """A new call begins, or the last one was undone."""
         self.quotes = []
+        self.boosts = []
         self.changes = []
         self.released = []
 
@@ -464,6 +468,7 @@ class World:
         self.touched: set[str] = set()  # actors whose words the last action may have changed
         self.outcomes: list[Outcome] = []  # of the last action
         self.churns = 0  # experiments in which a hedge went through (I10), since `reach` last asked
+        self.malice = 0  # moves of keepers who mean harm, since `reach` last asked
         self.hedges = 0  # rebalances and recalls that went through
         self.flipped = False  # the last trade took a position through zero
         self.actions = 0  # so far
@@ -481,6 +486,9 @@ class World:
         self.doubles: dict[int, Contract] = {}  # HedgeVenueDouble by venue id
         self.shorts: list[int] = []  # venue ids of those that borrow
         self.aave: Aave | None = None
+        self.opened_at: int | None = None  # the auction that is open [s]
+        self.boosted: list[tuple[int, int]] = []  # when [s] LPs paid what [quote, WAD] on top of rebates, for a day
+        self.largest_budget = 0  # of the auction [quote, MICRO a day]
         self.mandated: dict[int, int] = {}  # filled by each mandate [quote, WAD of WAD]
         self.liquidated = False  # by a stranger there: a venue, since `reach` last asked
         self.mispriced = False  # Aave has had other prices than the markets' feeds
@@ -742,6 +750,7 @@ class World:
             self.flows["charges" if quote.charge > 0 else "rebates"] += abs(quote.charge)
             self.flows["releases"] += quote.release
         self.flows["releases"] += sum(self.inventory.released)
+        self.flows["subsidies"] += sum(self.inventory.boosts)
         if isinstance(value, hedge.Outcome):
             self.flows["releases"] += value.released
 

@@ -10,7 +10,7 @@ import pytest
 
 from ballast.chain import Reverted, RevmChain, reverts
 from ballast.fuzz.actions import Step, perform
-from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, refusal, resolve
+from ballast.fuzz.hostile import OF_INVENTORY, OF_ROLES, PUBLIC, functions, refusal, resolve
 from ballast.fuzz.invariants import no_call_from_inside_goes_through
 from ballast.fuzz.plan import Planner, arguments
 from ballast.fuzz.planted import Bug, Edit, search
@@ -150,7 +150,7 @@ def test_tables_of_powers_name_every_function(world: World) -> None:
     for contract in world.contracts.values():
         name = contract.artifact.name
         if name in POWERS:
-            known = {*PUBLIC[name], *POWERS[name], *OF_ROLES}
+            known = {*PUBLIC[name], *POWERS[name], *OF_ROLES, *(fn for of, fn in [OF_INVENTORY] if of == name)}
             assert {function.name for function in functions(contract)} == known, name
 
 
@@ -165,7 +165,7 @@ def test_functions_that_are_not_public_refuse_everybody_without_the_role(world: 
             if function.name in (*PUBLIC.get(name, ()), *OF_ROLES):
                 continue
             for who in ("stranger", "guardian", "governor", "trader1"):
-                if name in POWERS and POWERS[name][function.name] & _role_of(who):
+                if name in POWERS and POWERS[name].get(function.name, Role(0)) & _role_of(who):
                     continue
                 values = arguments(planner, function)
                 with pytest.raises(Reverted) as error:

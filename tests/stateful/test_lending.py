@@ -16,7 +16,7 @@ from ballast.fuzz.shrink import save, shrink, words
 from ballast.fuzz.world import Setup
 from ballast.model.exact.fixed import WAD, YEAR
 
-EPISODES = 8
+EPISODES = 14
 LENGTH = 400  # steps
 BUDGET = 60.0  # [CPU s]
 ANSWERS = (2_000 * 10**8, 40_000 * 10**8)  # of the feeds at first
