@@ -7,11 +7,11 @@ import click
 from ballast import reports
 from ballast.reports import fuzz_speed, versus_foundry
 
+REPORTS = ("size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin", "stress", "hedging")
+
 
 @click.command()
-@click.argument(
-    "what", type=click.Choice(["size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin", "stress"])
-)
+@click.argument("what", type=click.Choice(REPORTS))
 @click.option("--earlier", help="fuzz-speed: a commit to measure beside this tree.")
 def cli(what: str, earlier: str | None) -> None:
     """Measure, write docs/reports, and fail when a limit is broken.
@@ -25,6 +25,7 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report taylor   how far NAV is off between renewals of the option book
       python -m scripts.report margin   pictures: what an example portfolio requires, and who pays when it falls short
       python -m scripts.report stress   liquidation and bad debt through every recorded crash
+      python -m scripts.report hedging  what the keeper leaves open, and what that costs, through every 1-minute window
     """
     try:
         if what == "size":
@@ -62,6 +63,12 @@ def cli(what: str, earlier: str | None) -> None:
             stress.report(replayed, stress.pictured())
             click.echo("\n".join(stress.lines(replayed)))
             stress.compare(replayed)
+        elif what == "hedging":
+            from ballast.reports import hedging  # matplotlib is a development dependency
+
+            hedged = hedging.measure(say=click.echo)
+            hedging.report(hedged)
+            hedging.compare(hedged)
         elif what == "taylor":
             from ballast.reports import taylor  # scipy is a development dependency
 

@@ -1,0 +1,162 @@
+"""Other ways to hedge a recorded flow, as paths of hedges: a fixed band, a time schedule, Whalley and Wilmott's band.
+
+All hedge each market for itself, know no more than the minutes so far, and are free of the vault's rule. A band trades
+when the market's delta leaves it, down to `inner` of its edge. `matched` finds the parameter that gives a wanted
+tracking error, and of several `inner` the cheapest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ballast.config import Config
+from ballast.data import Floats
+from ballast.reports.hedging_replay import Tape
+
+YEAR = 365 * 86_400  # [s]
+MINUTE = 60  # [s]
+FIXED_BAND = "fixed band"
+INNERS = (0.0, 0.5, 0.75, 0.9)  # parts of the band that a trade may end at
+HALF_LIFE = 1_440  # [minutes] of the flow's variance
+FIRST_FLOW = 0.25  # [of equity per sqrt(day)] assumed before any was seen
+STEPS = 24  # of the bisection
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A way to hedge that has a wanted tracking error."""
+
+    name: str
+    parameter: float
+    unit: str
+    inner: float
+    hedges: Floats  # [base], shape (n_minutes, n_markets)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the cheapest of several paths is chosen by."""
+
+    fee: float  # [fraction]
+    depth: Floats  # [base] of the pools' virtual reserves, by market
+    gas: Floats  # [quote] of one hedge, by minute
+
+    def of(self, tape: Tape, hedges: Floats) -> float:
+        """[quote] fee, impact and gas of a path."""
+        worth = np.abs(hedges) * tape.prices
+        impact = np.abs(hedges) / self.depth
+        return float((worth * (self.fee + impact)).sum() + ((hedges != 0).sum(axis=1) * self.gas).sum())
+
+
+def in_band(tape: Tape, half_width: Floats, inner: float) -> Floats:
+    """Hedges that keep each market's delta within +- `half_width` [quote], shape (n_minutes, n_markets)."""
+    found = np.zeros_like(tape.prices)
+    edge = half_width / tape.prices
+    for market in range(tape.prices.shape[1]):
+        held = 0.0
+        edges, traders = edge[:, market].tolist(), tape.traders[:, market].tolist()
+        for k, (most, net) in enumerate(zip(edges, traders, strict=True)):
+            delta = held - net
+            if abs(delta) > most:
+                wanted = inner * most if delta > 0 else -inner * most
+                found[k, market] = wanted - delta
+                held += wanted - delta
+    return found
+
+
+def on_schedule(tape: Tape, every: int) -> Floats:
+    """Hedges of everything, every so many minutes, shape (n_minutes, n_markets)."""
+    found = np.zeros_like(tape.prices)
+    at = np.arange(every - 1, len(found), every)
+    found[at] = np.diff(tape.traders[at], axis=0, prepend=0.0)
+    return found
+
+
+def whalley_wilmott(tape: Tape, config: Config, fee: float, aversion: float) -> Floats:
+    """Half-width [quote], shape (n_minutes, n_markets), of the band that is best where costs are small:
+
+        (3/2 * fee * V / (aversion * sigma^2)) ** (1/3),
+
+    V [quote^2 per year] being the variance of what has to be hedged. Theirs comes from an option's gamma, ours from
+    flow. (Whalley and Wilmott 1997, "An asymptotic analysis of an optimal hedging model for option pricing with
+    transaction costs", Mathematical Finance 7.)
+    """
+    variance = np.stack([_flow_variance(tape, market) for market in range(tape.prices.shape[1])], axis=1)
+    sigma = np.stack([volatility(tape, config, market) for market in range(tape.prices.shape[1])], axis=1)
+    return np.asarray((1.5 * fee * variance / (aversion * sigma**2)) ** (1 / 3))
+
+
+def volatility(tape: Tape, config: Config, market: int) -> Floats:
+    """max(fast, slow, floor) of each minute [per sqrt(year)], as the oracle has it, from minutes instead of rounds."""
+    oracle = config.markets[market].oracle
+    returns = np.diff(np.log(tape.prices[:, market])) ** 2 * (YEAR / MINUTE)
+    first = float(oracle.initial_sigma) ** 2
+    paths = [
+        _average(returns, half_life / MINUTE, first) for half_life in (oracle.half_life_fast, oracle.half_life_slow)
+    ]
+    return np.asarray(np.sqrt(np.maximum(np.maximum(*paths), float(oracle.sigma_floor) ** 2)))
+
+
+def matched(tape: Tape, config: Config, error: float, costs: Costs) -> list[Matched]:
+    """The three ways at a tracking error [quote], each with its cheapest `inner`."""
+    equity = tape.scenario.equity
+
+    def band(width: float, inner: float) -> Floats:
+        return in_band(tape, np.full_like(tape.prices, width), inner)
+
+    def asymptotic(aversion: float, inner: float) -> Floats:
+        return in_band(tape, whalley_wilmott(tape, config, costs.fee, aversion), inner)
+
+    found = []
+    for name, unit, way, low, high in (
+        (FIXED_BAND, "quote", band, 1e-5 * equity, equity),
+        # the wider the band the larger the error: here the other way round
+        ("Whalley-Wilmott", "aversion", lambda x, inner: asymptotic(1 / x, inner), 1e1, 1e12),
+    ):
+        tried = []
+        for inner in INNERS:
+            at = _bisect(lambda x, way=way, inner=inner: tape.error(_delta(tape, way(x, inner))), error, low, high)  # type: ignore[misc]
+            tried.append(Matched(name, at, unit, inner, way(at, inner)))
+        found.append(min(tried, key=lambda each: costs.of(tape, each.hedges)))
+    errors = {n: tape.error(_delta(tape, on_schedule(tape, n))) for n in _SCHEDULES if n < len(tape.orders)}
+    every = max((n for n, its in errors.items() if its <= error), default=1)
+    found.insert(1, Matched("schedule", every, "minutes", 0.0, on_schedule(tape, every)))
+    return found
+
+
+_SCHEDULES = sorted({int(1.1**i) for i in range(80)})  # [minutes], up to more than a day
+
+
+def _delta(tape: Tape, hedges: Floats) -> Floats:
+    return np.asarray(np.cumsum(hedges, axis=0) - tape.traders)
+
+
+def _bisect(error: Callable[[float], float], wanted: float, low: float, high: float) -> float:
+    """The largest parameter, near enough, whose error is at most what is wanted; errors rise with it."""
+    for _ in range(STEPS):
+        middle = float(np.sqrt(low * high))
+        if error(middle) <= wanted:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _flow_variance(tape: Tape, market: int) -> Floats:
+    """[quote^2 per year] of what traders bought, net, in the minutes so far."""
+    bought = np.diff(tape.traders[:, market]) * tape.prices[1:, market]
+    first = (FIRST_FLOW * tape.scenario.equity) ** 2 * 365
+    return _average(bought**2 * (YEAR / MINUTE), HALF_LIFE, first)
+
+
+def _average(values: Floats, half_life: float, first: float) -> Floats:
+    """Exponential average [of the values so far], shape (n + 1,)."""
+    keep = 0.5 ** (1 / half_life)
+    found, now = [first], first
+    for value in values.tolist():
+        now = keep * now + (1 - keep) * value
+        found.append(now)
+    return np.array(found)
