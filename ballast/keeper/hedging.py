@@ -68,7 +68,7 @@ class Plan:
 
 
 def hedges(state: State, policy: Policy, moving: set[int]) -> list[Rebalance]:
-    """Best hedge first; every venue at most once, each judged on what the ones before it leave.
+    """Cheapest first unit first; every venue at most once, each judged on what the ones before it leave.
 
     `moving` are markets whose inventory something else is about to change.
     """
@@ -222,16 +222,16 @@ def unwind(state: State, venue: Venue, policy: Policy) -> Unwind | None:
     if lender is None or lender.strain_wad == 0 or venue.retired or not mark_serves(state, venue, market):
         return None
     wanted = lender.strain_wad / 1e18
-    found = swap(venue, wanted)
-    if found is None or not lender.closes:
+    payable = ROOM * max(lender.payable, state.lp_cash) / (market.price * (1 + venue.fee_cap + venue.band))
+    bearable = max((depth(route, venue, market, buying=True, room=ROOM) for route in venue.routes), default=0.0)
+    size = min(wanted, payable, bearable)
+    if not lender.closes or size * market.price < max(policy.lending_gas * state.gas_price, policy.min_saving):
         return None
-    ((route, _),) = found.parts
-    payable = ROOM * max(lender.payable, state.lp_cash) / (market.price * (1 + route.fee + venue.band))
-    most = min(depth(route, venue, market, buying=True, room=ROOM), payable)
-    if min(wanted, most) * market.price < max(policy.lending_gas * state.gas_price, policy.min_saving):
+    found = swap(venue, size)
+    if found is None or not in_band(found, venue, market, _EDGE):
         return None
-    # all of it, whatever it has grown to by then, if there is room for more than it
-    units = int(2 * lender.strain_wad if wanted <= most else most * 1e18)
+    # all of it, whatever it has grown to by then, if there is room for it
+    units = 2 * lender.strain_wad if size == wanted else int(size * 1e18)
     return Unwind(venue.id, units, f"unwind:{venue.id}:{venue.traded_at}:{venue.exposure_wad}")
 
 
