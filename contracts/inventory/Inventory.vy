@@ -539,6 +539,7 @@ def _enter(
 
     if e.market.delta == 0 and not e.market.optioned and (opens or not e.book.changed):
         e.book.active &= ~bit
+        e.book.pending &= ~bit
     if e.book.active & bit == 0:
         # nothing here enters U: the mark can be taken at any time
         e.market.price = mark.price

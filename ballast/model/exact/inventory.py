@@ -492,6 +492,7 @@ class Inventory:
 
         if m.delta == 0 and not m.optioned and (opens or not b.changed):
             b.active &= ~bit
+            b.pending &= ~bit
         if not b.active & bit:
             m.price, m.sigma = mark.price, mark.sigma
             if not opens:

@@ -441,3 +441,27 @@ def test_quote_unlisted_market_reverts(bench: Bench) -> None:
         bench.contract.send("adjust", 2, words(bench.mark(0)), change_words(Change()), sender=bench.engine)
     with reverts("inventory: not listed"):
         bench.contract.send("sync", 2)
+
+
+def test_market_emptied_before_a_window_began_does_not_hold_it_open(bench: Bench) -> None:
+    """Else rebates would wait for somebody to open a block with a market that nobody has a position in."""
+    trade(bench, 1, -10 * WAD)
+    trade(bench, 0, -500 * WAD)
+    stand(bench)
+    trade(bench, 1, 10 * WAD)
+    bench.chain.warp(61)
+    trade(bench, 0, -WAD)  # a new window begins, with market 1 emptied and not entered since
+    for _ in range(3):
+        stand(bench)
+    assert bench.contract.call("state").low == bench.contract.call("book").last * MICRO > 0
+    assert_equal(bench)
+
+
+def stand(bench: Bench) -> None:
+    """A new round of market 0 opens a block, another window of time after the last."""
+    bench.chain.warp(61)
+    price = bench.mark(0).price
+    for market in (0, 1):
+        bench.set_mark(market, price + WAD, 6 * WAD // 10)
+    bench.contract.send("sync_all")
+    bench.twin.sync_all(bench.chain.now)
