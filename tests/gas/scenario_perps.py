@@ -64,6 +64,21 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
         spent = liquidator.send(fn, weak, 0, 400 * WAD, sender=keeper).gas_used
         yield GasRow(f"perp: {name}", spent, LIQUIDATE if name == "liquidate" else None)
 
+    auction = system.auction
+    auction.send("set_params", (1, 6_000, 3_600, 10**9), sender=system.governor)
+    trade(system, maker, "ETH", 100)
+    yield GasRow("auction: open", auction.send("open", sender=keeper).gas_used)
+    for i in range(8):
+        system.warp(5 * 3_600, refresh=False)
+        system.move("ETH", 1_900 + i)
+        system.push("BTC", 40_000 + i)
+        system.inventory.send("sync_all")
+    budget = auction.call("offer").left
+    gas = trade(system, maker, "ETH", -10)
+    assert auction.call("offer").left < budget
+    yield GasRow("perp: reduce, account also in BTC, paid a boost", gas)
+    yield GasRow("perp: increase, account also in BTC, an auction is open", trade(system, maker, "ETH", 5))
+
 
 def trade(system: Sandbox, account: str, market: str, size: int, fresh: bool = False) -> int:
     """Gas of a trade in a block of its own; without `fresh` the recorded round is still the newest."""
