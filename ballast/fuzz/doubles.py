@@ -100,7 +100,7 @@ class Double(Venue):
 
     # ---- what it does
 
-    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, int, Prices]:
+    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, Prices]:
         require(Manner.REFUSES not in self.manners, "double: refuses")
         filled = size
         if Manner.FILLS_HALF in self.manners:
@@ -128,7 +128,9 @@ class Double(Venue):
         self.traded = True
         if Manner.MOVES_PRICE in self.manners:
             self.spot = self.spot * 102 // 100
-        return (2 if Manner.OVERSTATES in self.manners else 1) * filled, sent, self.prices(route)
+        if Manner.OVERSTATES in self.manners:
+            self.skew += filled
+        return sent, self.prices(route)
 
     def recall(self, units: int, limit_price: int, route: int) -> tuple[int, Prices]:
         require(Manner.REFUSES not in self.manners, "double: refuses")

@@ -26,7 +26,7 @@ PAUSE_IGNORED = Bug(
     (
         Edit(
             SHORT,
-            "    if self._stopped(PAUSED):\n        return worth * (c.BPS",
+            "    if paused:\n        return worth * (c.BPS",
             "    if False:\n        return worth * (c.BPS",
         ),
     ),
@@ -40,11 +40,14 @@ LOST_DEBT_COUNTED = Bug(
     (
         Edit(
             SHORT,
-            "    if owed != 0 and staticcall A_QUOTE.balanceOf(self) != 0:\n        held -=",
-            "    if owed != 0:\n        held -=",
+            "    if collateral != 0:\n        owed = staticcall DEBT.balanceOf(self) * pools",
+            "    if True:\n        owed = staticcall DEBT.balanceOf(self) * pools",
         ),
     ),
-    (Edit(AAVE_TWIN, "(p.base - (p.debt if p.collateral != 0 else 0))", "(p.base - p.debt)"),),
+    (
+        Edit(AAVE_TWIN, "(p.base - (p.debt if p.collateral != 0 else 0))", "(p.base - p.debt)"),
+        Edit(AAVE_TWIN, "price) if p.collateral != 0 else 0\n    worth", "price)\n    worth"),
+    ),
     f"{NOBODYS}: a delta that nobody has",
     lending=True,
 )
@@ -83,8 +86,8 @@ CLOSED_AT_ANY_PRICE = Bug(
     "HedgeManager",
     (
         Edit(MANAGER, "slack: uint256 = wad.mul_down(price, tolerance)", "slack: uint256 = price // 2"),
-        Edit(MANAGER, "assert rule._is_near(prices.spot, step.mark.price, step.tolerance),", "assert True,"),
-        Edit(MANAGER, "assert rule._is_near(prices.spot, prices.twap, step.tolerance),", "assert True,"),
+        Edit(MANAGER, "assert rule._is_near(spot, step.mark.price, step.tolerance),", "assert True,"),
+        Edit(MANAGER, "assert rule._is_near(spot, step.prices.twap, step.tolerance),", "assert True,"),
         Edit(MANAGER, "assert cost <= most,", "assert True,"),
         Edit(MANAGER, "assert cost >= -most,", "assert True,"),
     ),

@@ -530,8 +530,9 @@ OWN_COUNTER = Bug(
             MANAGER,
             "        answered, exposure, equity = self._read(listing.venue, mark.price)\n",
             "        answered = True\n"
-            "        exposure = state.exposure\n"
-            "        equity = convert(max(rule._expected_equity(state, mark.price), 0), uint256)\n",
+            "        known: IHedgeManager.VenueState = self._state(venue_id)\n"
+            "        exposure = known.exposure\n"
+            "        equity = convert(max(rule._expected_equity(known, mark.price), 0), uint256)\n",
         ),
     ),
     (
@@ -683,8 +684,7 @@ SETTLED_STAYS_IN_U = Bug(
     (
         Edit(
             OPTIONS,
-            "        release = (extcall INVENTORY.adjust(market, mark, change)).release\n"
-            "    self._settle_vault(release, reward, payoff)\n",
+            "        release = self._adjust(market, mark, change)\n    self._settle_vault(release, reward, payoff)\n",
             "    self._settle_vault(release, reward, payoff)\n",
         ),
     ),

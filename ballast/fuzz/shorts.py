@@ -168,7 +168,7 @@ class ShortVenue(Venue):
         """What Aave says, or will say."""
         return self.told or self.lender.standing()
 
-    def position(self) -> aave.Position:
+    def at_lender(self) -> aave.Position:
         """As the rules of the venue want it; values are 0 while Aave has no prices."""
         return self._position(self.standing())
 
@@ -182,33 +182,32 @@ class ShortVenue(Venue):
     # ---- views
 
     def exposure(self) -> int:
-        return aave.exposure(self.terms, self.position())
+        return aave.exposure(self.terms, self.at_lender())
 
     def equity(self, price: int) -> int:
-        return aave.equity(self.terms, self.position(), price)
+        return aave.equity(self.terms, self.at_lender(), price)
 
     def strain(self) -> int:
         """None that anybody knows of while Aave has no prices."""
-        return aave.strain(self.terms, self.position()) if self.standing().account is not None else 0
+        return aave.strain(self.terms, self.at_lender()) if self.standing().account is not None else 0
 
     def lending(self) -> Lending:
-        return aave.lending(self.terms, self.position(), *self.lender.indices())
+        return aave.lending(self.terms, self.at_lender(), *self.lender.indices())
 
     def funding(self, size: int, limit_price: int) -> int:
-        return aave.funding(self.terms, self.position(), size, limit_price)
+        return aave.funding(self.terms, self.at_lender(), size, limit_price)
 
     # ---- steps
 
-    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, int, Prices]:
-        before = self.exposure()
+    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, Prices]:
         if size > 0:
             home, prices = self._close(size // self.base_scale, limit_price, route, recalled=False)
         else:
             home, prices = 0, self._open(aave.opened(self.terms, size), limit_price, route)
-        return self.exposure() - before, home + self._quote_home(), prices
+        return home + self._quote_home(), prices
 
     def recall(self, units: int, limit_price: int, route: int) -> tuple[int, Prices]:
-        p = self.position()
+        p = self.at_lender()
         if p.debt == 0:
             prices = self.prices(route) if p.base != 0 else NO_PRICES  # which nobody asks for
             self.told, home = self.lender.freed(lambda s: self._spare(s, recalled=True))
@@ -234,7 +233,7 @@ class ShortVenue(Venue):
         lent = sub_floor(amount, self.base_units)
         self.base_units -= amount - lent
         if lent != 0:
-            supplied = min(aave.lacking(self.terms, self.position(), s.debt + lent, limit_price), self.quote_units)
+            supplied = min(aave.lacking(self.terms, self.at_lender(), s.debt + lent, limit_price), self.quote_units)
             self.told = self.lender.opened(supplied, lent)
             self.quote_units -= supplied
         require(brought >= worst, UNFILLED)
@@ -245,7 +244,7 @@ class ShortVenue(Venue):
         """Quote that Aave sends home, and prices afterwards."""
         s = self.standing()
         require(not self._stopped(s, PAUSED), "venue: reserve stopped")
-        amount = aave.closed(self.position(), wanted)
+        amount = aave.closed(self.at_lender(), wanted)
         spent, prices = self.outside.buy(amount, route)
         require(spent <= self.most(amount, limit_price), UNFILLED)
         repaid = min(self.base_units + amount, s.debt)

@@ -230,7 +230,7 @@ def _of_venue(w: World, i: int) -> Iterator[Cell]:
     manager = w.system.hedge_manager
     state = slot_of(manager, "_positions") + i, slot_of(manager, "_trails") + i
     yield Cell(f"venue {i}", manager, state, _venue_state, lambda: w.manager.venues[i].state)
-    listing = slot_of(manager, "_listings") + 1 + i  # behind the length
+    listing = slot_of(manager, "_listings") + i
     yield Cell(f"listing of venue {i}", manager, (listing,), _listing, lambda: _listed(w.manager.venues[i]))
 
 

@@ -303,8 +303,8 @@ class Witness(Inventory):
         self.changes.append(change)
         return quote
 
-    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
-        fall = Inventory.adjust(self, market, mark, change, now, hedges=hedges)
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int = 0) -> Fall:
+        fall = Inventory.adjust(self, market, mark, change, now, hedges=hedges, moved=moved)
         self.released.append(fall.release)
         return fall
 

@@ -74,6 +74,12 @@ struct Account:
     ltv_bps: uint256
     health: uint256             # [WAD]
 
+# What the contract owns and owes; debt that nothing secures is Aave's.
+struct Holdings:
+    base: uint256               # [base, WAD] held
+    owed: uint256               # [base, WAD]
+    quote: uint256              # [quote, WAD] collateral and what is held
+
 struct ReserveData:
     configuration: uint256
     supply_index: uint256       # [ray]
@@ -173,15 +179,13 @@ def drop_collateral(asset: address):
 # ------------------------------------------------------------------ HedgeManager
 
 @external
-def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
+def rebalance(size: int256, limit_price: uint256, route: uint256):
     """
     @notice Opens (size < 0) or closes short exposure on one fee tier, all of it or nothing; a closing beyond the debt is cut to it.
     @param  size [base, WAD] cut to whole token units, toward zero, less Aave's roundings
     @param  limit_price [quote/base, WAD] worst average price, fee included; rounded in favour of the limit
-    @return [base, WAD] change of exposure, measured
     """
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
-    before: int256 = self._exposure()
     amount: uint256 = convert(abs(size), uint256) // pools.BASE_SCALE
     if size > 0:
         self._close(amount, limit_price, route, False)
@@ -189,7 +193,6 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
         assert amount > ROUNDING, "venue: size too small"
         self._open(amount - ROUNDING, limit_price, route)
     pools._return_quote(CLEARINGHOUSE)
-    return self._exposure() - before
 
 
 @external
@@ -267,7 +270,7 @@ def exposure() -> int256:
     """
     @return [base, WAD] base held less base owed
     """
-    return self._exposure()
+    return self._exposure(self._holdings())
 
 
 @view
@@ -278,16 +281,23 @@ def equity(price: uint256) -> uint256:
     @return [quote, WAD] collateral and tokens held less debt at the price, not below zero; marked down while a reserve is paused;
             rounded down
     """
-    collateral: uint256 = staticcall A_QUOTE.balanceOf(self)
-    assets: uint256 = (collateral + staticcall pools.QUOTE.balanceOf(self)) * pools.QUOTE_SCALE
-    assets += wad.mul_down(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, price)
-    owed: uint256 = 0
-    if collateral != 0:
-        owed = wad.mul_up(staticcall DEBT.balanceOf(self) * pools.BASE_SCALE, price)
-    worth: uint256 = wad.sub_floor(assets, owed)
-    if self._stopped(PAUSED):
-        return worth * (c.BPS - PAUSE_MARKDOWN_BPS) // c.BPS
-    return worth
+    return self._equity(self._holdings(), price, self._stopped(PAUSED))
+
+
+@view
+@external
+def position(mid: uint256, twap: uint256) -> IHedgeVenue.Position:
+    """
+    @notice `exposure`, and `equity` at both prices [quote/base, WAD].
+    """
+    holdings: Holdings = self._holdings()
+    paused: bool = self._stopped(PAUSED)
+    at_twap: uint256 = 0
+    if twap != 0:
+        at_twap = self._equity(holdings, twap, paused)
+    return IHedgeVenue.Position(
+        exposure=self._exposure(holdings), at_mid=self._equity(holdings, mid, paused), at_twap=at_twap
+    )
 
 
 @view
@@ -393,8 +403,8 @@ def _borrow(amount: uint256, limit_price: uint256):
 
 @internal
 def _repay():
-    """@notice Repays with all the base held."""
-    amount: uint256 = min(staticcall pools.BASE.balanceOf(self), staticcall DEBT.balanceOf(self))
+    """@notice Repays with all the base held, which `_close` keeps at most at the debt."""
+    amount: uint256 = staticcall pools.BASE.balanceOf(self)
     extcall pools.BASE.approve(AAVE.address, amount, default_return_value=True)
     extcall AAVE.repay(pools.BASE.address, amount, VARIABLE, self)
 
@@ -417,11 +427,11 @@ def _free(recalled: bool):
             recalled, only once health is beyond the target's surroundings.
     @dev    Collateral a stranger has added counts in Aave's total, so what is kept never falls short.
     """
-    spare: uint256 = staticcall A_QUOTE.balanceOf(self)
     account: Account = staticcall AAVE.getUserAccountData(self)
+    if account.debt != 0 and not recalled and account.health <= TARGET_HEALTH + (TARGET_HEALTH - FLOOR_HEALTH) // 2:
+        return
+    spare: uint256 = staticcall A_QUOTE.balanceOf(self)
     if account.debt != 0:
-        if not recalled and account.health <= TARGET_HEALTH + (TARGET_HEALTH - FLOOR_HEALTH) // 2:
-            return
         kept: uint256 = account.debt * TARGET_HEALTH // (account.threshold_bps * (c.WAD // c.BPS)) + 1
         spare = spare * wad.sub_floor(account.collateral, kept) // account.collateral
     spare = min(spare, staticcall pools.QUOTE.balanceOf(A_QUOTE.address))
@@ -433,12 +443,32 @@ def _free(recalled: bool):
 
 @internal
 @view
-def _exposure() -> int256:
-    held: int256 = convert(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, int256)
-    owed: uint256 = staticcall DEBT.balanceOf(self)
-    if owed != 0 and staticcall A_QUOTE.balanceOf(self) != 0:
-        held -= convert(owed * pools.BASE_SCALE, int256)
-    return held
+def _holdings() -> Holdings:
+    collateral: uint256 = staticcall A_QUOTE.balanceOf(self)
+    owed: uint256 = 0
+    if collateral != 0:
+        owed = staticcall DEBT.balanceOf(self) * pools.BASE_SCALE
+    return Holdings(
+        base=staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE,
+        owed=owed,
+        quote=(collateral + staticcall pools.QUOTE.balanceOf(self)) * pools.QUOTE_SCALE,
+    )
+
+
+@internal
+@pure
+def _exposure(holdings: Holdings) -> int256:
+    return convert(holdings.base, int256) - convert(holdings.owed, int256)
+
+
+@internal
+@view
+def _equity(holdings: Holdings, price: uint256, paused: bool) -> uint256:
+    assets: uint256 = holdings.quote + wad.mul_down(holdings.base, price)
+    worth: uint256 = wad.sub_floor(assets, wad.mul_up(holdings.owed, price))
+    if paused:
+        return worth * (c.BPS - PAUSE_MARKDOWN_BPS) // c.BPS
+    return worth
 
 
 @internal

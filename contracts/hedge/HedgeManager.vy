@@ -60,6 +60,8 @@ struct Step:
     params: IHedgeManager.VenueParams
     mark: IPriceOracle.Mark
     state: IHedgeManager.VenueState
+    exposure: int256        # [base, WAD] the venue's before the step
+    before: rule.Holdings
     route: uint256
     prices: IHedgeVenue.Prices
     tolerance: uint256      # [fraction, WAD] fee + band
@@ -83,6 +85,9 @@ VIEW_GAS_NEEDED: constant(uint256) = VIEW_GAS * 64 // 63 + 10_000
 # the next report; without this a venue could fill them and stop everybody.
 MAX_EXPOSURE: constant(uint256) = 2**95
 MAX_VALUE: constant(uint256) = 10**10 * c.WAD
+# A step leaves exposure that has come or gone by itself (interest) unreported up to one part in this of what was reported:
+# it is told by the step that finds more, or by `poke`. No fall of U is measured on it.
+DRIFT: constant(uint256) = 10_000
 # A venue may ask for at most this multiple of the notional (a lending venue posts collateral). [1]
 MAX_FUNDING: constant(uint256) = 3
 
@@ -92,8 +97,10 @@ ORACLE: public(immutable(IPriceOracle))
 ASSET: immutable(IERC20)
 SCALE: immutable(uint256)       # [WAD per token unit]
 
+# Venues listed so far.
+venue_count: public(uint256)
 # records.Listing of each venue; the index is the venue id, for good.
-_listings: DynArray[uint256, c.MAX_VENUES]
+_listings: uint256[c.MAX_VENUES]
 # IHedgeManager.VenueParams of each venue, but for the haircut.
 _params: uint256[c.MAX_VENUES]
 # Exposure and equity last reported to Inventory.
@@ -147,21 +154,20 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
     @return [token units] received by the Clearinghouse
     """
     extcall CLEARINGHOUSE.begin()
-    step: Step = self._open(venue_id)
+    step: Step = self._observe(self._open(venue_id), 0)
     terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
     price: uint256 = step.mark.price
-    before: rule.Holdings = self._holdings(step, 0)
-    if step.state.exposure == 0 and before.at_mid != 0:
-        return self._bring_home(step, units, before)
-    missing: int256 = convert(terms.recall_floor, int256) - before.lp_cash
+    if step.exposure == 0 and step.before.at_mid != 0:
+        return self._bring_home(step, units)
+    missing: int256 = convert(terms.recall_floor, int256) - step.before.lp_cash
     if staticcall CLEARINGHOUSE.frozen():
-        missing = convert(wad.mul_up(signed.magnitude(step.state.exposure), price), int256)
+        missing = convert(wad.mul_up(signed.magnitude(step.exposure), price), int256)
     else:
         assert missing > 0, "hedge: LP cash suffices"
     wanted: uint256 = min(units, (convert(missing, uint256) + SCALE - 1) // SCALE)
-    assert wanted != 0 and step.state.exposure != 0, "hedge: nothing to recall"
+    assert wanted != 0 and step.exposure != 0, "hedge: nothing to recall"
     size: int256 = convert(wad.div_up(wanted * SCALE, price), int256)
-    if step.state.exposure > 0:
+    if step.exposure > 0:
         size = -size
     step = self._priced(step, size)
     limit: uint256 = max_value(uint256)
@@ -171,7 +177,7 @@ def recall(venue_id: uint256, units: uint256) -> uint256:
 
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
     extcall IHedgeVenue(step.listing.venue).recall(wanted, limit, step.route)
-    closed: Closing = self._judge_closing(step, size, before, held)
+    closed: Closing = self._judge_closing(step, size, held)
     self._settle(empty(address), 0, step.released + closed.release)
     log IHedgeManager.Recalled(
         venue_id=venue_id, caller=msg.sender, units=closed.received, cost=closed.cost, exposure=closed.exposure,
@@ -202,17 +208,16 @@ def unwind(venue_id: uint256, most: uint256) -> uint256:
     if strain < 0:
         size = -size
     assert size != 0, "hedge: zero size"
-    before: rule.Holdings = self._holdings(step, 0)
-    step = self._priced(step, size)
+    step = self._priced(self._observe(step, 0), size)
     limit: uint256 = max_value(uint256)
     if size < 0:
         limit = 0
     limit = self._limit(size > 0, limit, step.mark.price, step.tolerance)
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
     extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
-    closed: Closing = self._judge_closing(step, size, before, held)
+    closed: Closing = self._judge_closing(step, size, held)
     terms: IHedgeManager.Rule = records._unpack_rule(self._rule, self._floors)
-    change: uint256 = signed.magnitude(closed.exposure - step.state.exposure)
+    change: uint256 = signed.magnitude(closed.exposure - step.exposure)
     paid: uint256 = 0
     if 4 * change >= signed.magnitude(strain):
         lp_cash: int256 = (staticcall CLEARINGHOUSE.vault_ledger())[0]
@@ -233,10 +238,14 @@ def poke(venue_id: uint256):
     extcall CLEARINGHOUSE.begin()
     listing: records.Listing = self._listing(venue_id)
     mark: IPriceOracle.Mark = extcall ORACLE.sync(listing.market)
-    extcall INVENTORY.sync(listing.market)
+    answered: bool = False
+    exposure: int256 = 0
+    equity: uint256 = 0
+    if not listing.retired:
+        answered, exposure, equity = self._read(listing.venue, mark.price)
     state: IHedgeManager.VenueState = empty(IHedgeManager.VenueState)
     released: uint256 = 0
-    state, released = self._mark(venue_id, listing, mark)
+    state, released = self._mark(venue_id, listing.market, mark, answered, exposure, equity, 0)
     self._settle(empty(address), 0, released)
 
 
@@ -268,15 +277,14 @@ def list_venue(venue: address, market: uint256, params: IHedgeManager.VenueParam
     roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
     assert market < c.MAX_MARKETS, "hedge: wrong market"
     assert venue.is_contract, "hedge: not a venue"
-    venue_id: uint256 = len(self._listings)
+    venue_id: uint256 = self.venue_count
     assert venue_id < c.MAX_VENUES, "hedge: too many venues"
     for word: uint256 in self._listings:
         assert records._unpack_listing(word).venue != venue, "hedge: venue listed already"
-    self._listings.append(
-        records._pack_listing(
-            records.Listing(venue=venue, market=market, paused=False, retired=False, haircut_bps=params.haircut_bps)
-        )
+    self._listings[venue_id] = records._pack_listing(
+        records.Listing(venue=venue, market=market, paused=False, retired=False, haircut_bps=params.haircut_bps)
     )
+    self.venue_count = venue_id + 1
     log IHedgeManager.VenueListed(venue_id=venue_id, market=market, venue=venue)
     self._set_params(venue_id, params)
     return venue_id
@@ -349,7 +357,10 @@ def equity(prices: DynArray[uint256, c.MAX_MARKETS]) -> uint256:
     @return [quote, WAD]
     """
     total: uint256 = 0
-    for word: uint256 in self._listings:
+    for venue_id: uint256 in range(c.MAX_VENUES):
+        word: uint256 = self._listings[venue_id]
+        if word == 0:
+            break
         listing: records.Listing = records._unpack_listing(word)
         if not listing.retired:
             answered: bool = False
@@ -358,15 +369,6 @@ def equity(prices: DynArray[uint256, c.MAX_MARKETS]) -> uint256:
             if answered:
                 total += rule._after_haircut(amount, listing.haircut_bps)
     return total
-
-
-@view
-@external
-def venue_count() -> uint256:
-    """
-    @return venues listed so far, retired ones included; ids are 0 .. count - 1
-    """
-    return len(self._listings)
 
 
 @view
@@ -419,40 +421,39 @@ def _rebalance(
     extcall CLEARINGHOUSE.begin()
     step: Step = self._open(venue_id)
     assert step.listing.market == market, "hedge: wrong market"
-    self._check_pause(step, size)
     step = self._priced(step, size)
     assert step.prices.fee <= step.params.fee_cap * (c.WAD // rule.PIPS), "hedge: venue fee too high"
+    step = self._observe(step, step.prices.twap)
+    self._check_pause(step, size)
     assert (
         step.state.traded_at == 0 or block.timestamp - step.state.traded_at >= step.params.cooldown
     ), "hedge: cooling down"
 
     price: uint256 = step.mark.price
-    before: rule.Holdings = self._holdings(step, step.prices.twap)
+    before: rule.Holdings = step.before
     limit: uint256 = self._limit(size > 0, limit_price, price, step.tolerance)
-    self._fund(step, size, limit, before.lp_cash)
+    self._fund(step, size, limit)
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
-    filled: int256 = extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
+    extcall IHedgeVenue(step.listing.venue).rebalance(size, limit, step.route)
     self._collect(held)
 
-    after: rule.Holdings = self._holdings(step, step.prices.twap)
-    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
-    # what the venue says it filled is what its exposure shows, and no more than was asked
-    assert (
-        filled == exposure - step.state.exposure and filled != 0 and (filled > 0) == (size > 0)
-        and abs(filled) <= abs(size)
-    ), "hedge: bad fill"
-    assert signed.magnitude(exposure) <= step.params.cap or abs(exposure) < abs(step.state.exposure), "hedge: venue cap"
+    exposure: int256 = 0
+    after: rule.Holdings = empty(rule.Holdings)
+    exposure, after = self._holdings(step, step.prices.twap)
+    filled: int256 = exposure - step.exposure
+    assert filled != 0 and (filled > 0) == (size > 0) and abs(filled) <= abs(size), "hedge: bad fill"
+    assert signed.magnitude(exposure) <= step.params.cap or abs(exposure) < abs(step.exposure), "hedge: venue cap"
     notional: uint256 = wad.mul_up(signed.magnitude(filled), price)
     # better than every price it may have traded at is not luck but a lie
     assert rule._loss_at_mid(before, after) >= -convert(wad.mul_up(notional, step.tolerance), int256), "hedge: impossible gain"
-    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
+    self._check_spot(step)
     step.state.used = rule._turnover(
         step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
     )
     assert step.state.used <= step.params.turnover, "hedge: turnover spent"
 
     assert after.lp_cash >= before.lp_cash or after.lp_cash >= convert(terms.lp_floor, int256), "hedge: LP cash too low"
-    fall: IInventory.Fall = self._report(step, exposure, before.at_mid, after.at_mid)
+    fall: IInventory.Fall = self._report(step, exposure, after)
     outcome: IHedgeManager.Outcome = IHedgeManager.Outcome(
         filled=filled,
         cost=rule._cost(before, after, step.params.haircut_bps, notional, step.prices.fee),
@@ -476,7 +477,7 @@ def _rebalance(
 @internal
 def _open(venue_id: uint256) -> Step:
     """
-    @notice Synchronises oracle, Inventory and venue, and checks that the mark may be traded on.
+    @notice Records the newest round, and checks that its mark may be traded on.
     """
     listing: records.Listing = self._listing(venue_id)
     assert not listing.retired, "hedge: venue retired"
@@ -486,23 +487,36 @@ def _open(venue_id: uint256) -> Step:
     mark: IPriceOracle.Mark = extcall ORACLE.sync(listing.market)
     assert mark.fresh, "oracle: stale price"
     assert params.max_age == 0 or block.timestamp - mark.updated_at <= params.max_age, "hedge: price too old"
-    extcall INVENTORY.sync(listing.market)
-    state: IHedgeManager.VenueState = empty(IHedgeManager.VenueState)
-    released: uint256 = 0
-    state, released = self._mark(venue_id, listing, mark)
-    return Step(
-        venue_id=venue_id, listing=listing, params=params, mark=mark, state=state, route=0,
-        prices=empty(IHedgeVenue.Prices), tolerance=0, released=released,
-    )
+    step: Step = empty(Step)
+    step.venue_id = venue_id
+    step.listing = listing
+    step.params = params
+    step.mark = mark
+    return step
+
+
+@internal
+def _observe(opened: Step, twap: uint256) -> Step:
+    """
+    @notice Puts into the step what the venue and LPs hold, and tells Inventory first if more than DRIFT of exposure has come or gone
+            by itself. Equity is told together with the step: U does not depend on it before the next block.
+    """
+    step: Step = opened
+    step.exposure, step.before = self._holdings(step, twap)
+    step.state = self._state(step.venue_id)
+    drift: uint256 = signed.magnitude(step.exposure - step.state.exposure)
+    if drift * DRIFT > signed.magnitude(step.state.exposure):
+        step.state, step.released = self._mark(
+            step.venue_id, step.listing.market, step.mark, True, step.exposure, step.before.at_mid, 0
+        )
+    return step
 
 
 @internal
 @view
 def _check_pause(step: Step, size: int256):
     if step.listing.paused:
-        assert (
-            (size > 0) != (step.state.exposure > 0) and abs(size) <= abs(step.state.exposure)
-        ), "hedge: venue paused"
+        assert (size > 0) != (step.exposure > 0) and abs(size) <= abs(step.exposure), "hedge: venue paused"
 
 
 @internal
@@ -513,30 +527,38 @@ def _priced(opened: Step, size: int256) -> Step:
     step.route = staticcall IHedgeVenue(step.listing.venue).best_route(size)
     step.prices = staticcall IHedgeVenue(step.listing.venue).prices(step.route)
     step.tolerance = rule._tolerance(step.prices.fee, step.params.band)
-    self._check_band(step, step.prices)
+    self._check_band(step, step.prices.spot)
     return step
 
 
 @internal
 @view
-def _check_band(step: Step, prices: IHedgeVenue.Prices):
-    assert rule._is_near(prices.spot, step.mark.price, step.tolerance), "hedge: venue off the oracle"
-    assert rule._is_near(prices.spot, prices.twap, step.tolerance), "hedge: venue off its average"
+def _check_band(step: Step, spot: uint256):
+    assert rule._is_near(spot, step.mark.price, step.tolerance), "hedge: venue off the oracle"
+    assert rule._is_near(spot, step.prices.twap, step.tolerance), "hedge: venue off its average"
 
 
 @internal
 @view
-def _holdings(step: Step, twap: uint256) -> rule.Holdings:
-    """@notice LP cash and venue equity, the venue at the oracle's price and at its own average; 0: that is not needed."""
-    holdings: rule.Holdings = rule.Holdings(
-        lp_cash=(staticcall CLEARINGHOUSE.vault_ledger())[0],
-        at_mid=staticcall IHedgeVenue(step.listing.venue).equity(step.mark.price),
-        at_twap=0,
+def _check_spot(step: Step):
+    """@notice The bands again, after the trade, which moves no average within its block."""
+    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).spot(step.route, step.prices.twap))
+
+
+@internal
+@view
+def _holdings(step: Step, twap: uint256) -> (int256, rule.Holdings):
+    """
+    @notice LP cash and venue equity, the venue at the oracle's price and at its own average; 0: that is not needed.
+    @return exposure [base, WAD] and holdings
+    """
+    held: IHedgeVenue.Position = staticcall IHedgeVenue(step.listing.venue).position(step.mark.price, twap)
+    assert (
+        self._is_sane(held.exposure, held.at_mid, step.mark.price) and held.at_twap < MAX_VALUE
+    ), "hedge: bad answer"
+    return held.exposure, rule.Holdings(
+        lp_cash=(staticcall CLEARINGHOUSE.vault_ledger())[0], at_mid=held.at_mid, at_twap=held.at_twap
     )
-    if twap != 0:
-        holdings.at_twap = staticcall IHedgeVenue(step.listing.venue).equity(twap)
-    assert holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer"
-    return holdings
 
 
 @internal
@@ -550,14 +572,14 @@ def _limit(buying: bool, limit_price: uint256, price: uint256, tolerance: uint25
 
 
 @internal
-def _fund(step: Step, size: int256, limit: uint256, lp_cash: int256):
+def _fund(step: Step, size: int256, limit: uint256):
     units: uint256 = staticcall IHedgeVenue(step.listing.venue).funding(size, limit)
     if units != 0:
         wanted: uint256 = units * SCALE
         assert (
             wanted <= MAX_FUNDING * wad.mul_up(signed.magnitude(size), step.mark.price) + SCALE
         ), "hedge: venue asks too much"
-        assert convert(wanted, int256) <= lp_cash, "hedge: LP cash too low"
+        assert convert(wanted, int256) <= step.before.lp_cash, "hedge: LP cash too low"
         extcall CLEARINGHOUSE.fund(step.listing.venue, units)
 
 
@@ -574,23 +596,27 @@ def _collect(held: uint256) -> uint256:
 
 
 @internal
-def _bring_home(step: Step, units: uint256, before: rule.Holdings) -> uint256:
+def _bring_home(step: Step, units: uint256) -> uint256:
     """
     @notice Turns what a venue without exposure holds into LP cash: nothing is traded, so nothing may be lost but rounding.
     @dev    Time of the last trade and turnover stay: a stranger's gift brought home holds up no hedge.
     """
     held: uint256 = staticcall ASSET.balanceOf(CLEARINGHOUSE.address)
-    wanted: uint256 = min(units, (before.at_mid + SCALE - 1) // SCALE)
+    wanted: uint256 = min(units, (step.before.at_mid + SCALE - 1) // SCALE)
     extcall IHedgeVenue(step.listing.venue).recall(wanted, step.mark.price, 0)
     received: uint256 = self._collect(held)
-    after: rule.Holdings = self._holdings(step, 0)
-    cost: int256 = rule._loss_at_mid(before, after)
-    assert received != 0 and staticcall IHedgeVenue(step.listing.venue).exposure() == 0, "hedge: bad fill"
+    exposure: int256 = 0
+    after: rule.Holdings = empty(rule.Holdings)
+    exposure, after = self._holdings(step, 0)
+    cost: int256 = rule._loss_at_mid(step.before, after)
+    assert received != 0 and exposure == 0, "hedge: bad fill"
     assert cost <= convert(SCALE, int256), "hedge: recall too dear"
     assert cost >= -convert(SCALE, int256), "hedge: impossible gain"
     state: IHedgeManager.VenueState = empty(IHedgeManager.VenueState)
     released: uint256 = 0
-    state, released = self._mark(step.venue_id, step.listing, step.mark)
+    state, released = self._mark(
+        step.venue_id, step.listing.market, step.mark, True, 0, after.at_mid, step.before.lp_cash - after.lp_cash
+    )
     self._settle(empty(address), 0, step.released + released)
     log IHedgeManager.Recalled(
         venue_id=step.venue_id, caller=msg.sender, units=received, cost=cost, exposure=0, equity=after.at_mid
@@ -599,47 +625,48 @@ def _bring_home(step: Step, units: uint256, before: rule.Holdings) -> uint256:
 
 
 @internal
-def _judge_closing(step: Step, size: int256, before: rule.Holdings, held: uint256) -> Closing:
+def _judge_closing(step: Step, size: int256, held: uint256) -> Closing:
     """
     @notice Books and reports a step toward zero that the rule did not judge: it must be one, and cost no more than the bands.
     @param  size [base, WAD] signed as asked of the venue
     @param  held [token units] the Clearinghouse's balance before
     """
     received: uint256 = self._collect(held)
-    after: rule.Holdings = self._holdings(step, 0)
-    exposure: int256 = staticcall IHedgeVenue(step.listing.venue).exposure()
-    change: int256 = exposure - step.state.exposure
-    assert (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(step.state.exposure), "hedge: bad fill"
+    exposure: int256 = 0
+    after: rule.Holdings = empty(rule.Holdings)
+    exposure, after = self._holdings(step, 0)
+    change: int256 = exposure - step.exposure
+    assert (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(step.exposure), "hedge: bad fill"
     notional: uint256 = wad.mul_up(signed.magnitude(change), step.mark.price)
-    cost: int256 = rule._loss_at_mid(before, after)
+    cost: int256 = rule._loss_at_mid(step.before, after)
     most: int256 = convert(wad.mul_up(notional, step.tolerance) + SCALE, int256)
     assert cost <= most, "hedge: recall too dear"
     assert cost >= -most, "hedge: impossible gain"
-    self._check_band(step, staticcall IHedgeVenue(step.listing.venue).prices(step.route))
+    self._check_spot(step)
     spent: Step = step
     spent.state.used = rule._turnover(
         step.state.used, block.timestamp - step.state.traded_at, step.params.turnover, notional
     )
-    fall: IInventory.Fall = self._report(spent, exposure, before.at_mid, after.at_mid)
+    fall: IInventory.Fall = self._report(spent, exposure, after)
     return Closing(
         received=received, notional=notional, cost=cost, exposure=exposure, equity=after.at_mid, release=fall.release
     )
 
 
 @internal
-def _report(step: Step, exposure: int256, equity_before: uint256, equity_after: uint256) -> IInventory.Fall:
-    """@notice Tells Inventory what changed and remembers it, with the turnover that `step` says."""
+def _report(step: Step, exposure: int256, after: rule.Holdings) -> IInventory.Fall:
+    """@notice Tells Inventory what the step changed and remembers it, with the turnover that `step` says."""
+    filled: int256 = exposure - step.exposure
     fall: IInventory.Fall = self._adjust(
         step.listing.market,
         step.mark,
-        exposure - step.state.exposure,
-        convert(equity_after, int256) - convert(equity_before, int256),
+        filled,
+        convert(after.at_mid, int256) - rule._expected_equity(step.state, step.mark.price),
+        step.before.lp_cash - after.lp_cash,
     )
-    # dust below the threshold of `_mark` stays in the remembered equity, where the next report finds it
-    dust: int256 = convert(step.state.equity, int256) - convert(equity_before, int256)
     self._save(step.venue_id, IHedgeManager.VenueState(
-        exposure=exposure,
-        equity=convert(max(0, convert(equity_after, int256) + dust), uint256),
+        exposure=step.state.exposure + filled,
+        equity=after.at_mid,
         price=step.mark.price,
         used=step.state.used,
         traded_at=block.timestamp,
@@ -648,8 +675,13 @@ def _report(step: Step, exposure: int256, equity_before: uint256, equity_after: 
 
 
 @internal
-def _adjust(market: uint256, mark: IPriceOracle.Mark, delta: int256, equity: int256) -> IInventory.Fall:
-    """@notice Reports a change of a venue's exposure [base, WAD] and of its equity at the mark [quote, WAD]."""
+def _adjust(
+    market: uint256, mark: IPriceOracle.Mark, delta: int256, equity: int256, moved: int256
+) -> IInventory.Fall:
+    """
+    @notice Reports a change of a venue's exposure [base, WAD] and of its equity at the mark [quote, WAD].
+    @param  moved [quote, WAD] LP cash that the venue has got on the way
+    """
     return extcall INVENTORY.adjust(market, mark, IInventory.Change(
         exposure=IInventory.Exposure(delta=delta, gamma=0, vega=0),
         options=False,
@@ -658,7 +690,7 @@ def _adjust(market: uint256, mark: IPriceOracle.Mark, delta: int256, equity: int
         book=equity,
         vol_age=0,
         closing=False,
-    ))
+    ), moved)
 
 
 @internal
@@ -695,30 +727,26 @@ def _gas(terms: IHedgeManager.Rule, step: Step) -> uint256:
 
 @internal
 def _mark(
-    venue_id: uint256, listing: records.Listing, mark: IPriceOracle.Mark
+    venue_id: uint256, market: uint256, mark: IPriceOracle.Mark, answered: bool, exposure: int256, equity: uint256,
+    moved: int256,
 ) -> (IHedgeManager.VenueState, uint256):
     """
     @notice Reports to Inventory what the venue holds beyond what the last report and the price explain.
-    @dev    Inventory has been synchronised, so it values the last report at `mark.price` already. Differences of equity below
-            MICRO are rounding and are left to add up.
+    @dev    Inventory takes the mark when it is told, so it values the last report at `mark.price` already. Differences of equity
+            below MICRO are rounding and are left to add up.
+    @param  moved as in `_adjust`
     @return the state as reported, and reserve due to LPs [quote, WAD] that the caller must book
     """
     state: IHedgeManager.VenueState = self._state(venue_id)
-    answered: bool = False
-    exposure: int256 = 0
-    equity: uint256 = 0
-    if not listing.retired:
-        answered, exposure, equity = self._read(listing.venue, mark.price)
     expected: int256 = rule._expected_equity(state, mark.price)
     exposure_change: int256 = exposure - state.exposure
     equity_change: int256 = convert(equity, int256) - expected
-    state.price = mark.price
     if exposure_change == 0 and signed.magnitude(equity_change) < c.MICRO and expected >= 0:
-        state.equity = convert(expected, uint256)       # saved by whoever changes more
         return state, 0
-    fall: IInventory.Fall = self._adjust(listing.market, mark, exposure_change, equity_change)
+    fall: IInventory.Fall = self._adjust(market, mark, exposure_change, equity_change, moved)
     state.exposure = exposure
     state.equity = equity
+    state.price = mark.price
     self._save(venue_id, state)
     log IHedgeManager.VenueMarked(
         venue_id=venue_id,
@@ -732,6 +760,15 @@ def _mark(
 
 
 @internal
+@pure
+def _is_sane(exposure: int256, equity: uint256, price: uint256) -> bool:
+    return (
+        exposure > -convert(MAX_EXPOSURE, int256) and exposure < convert(MAX_EXPOSURE, int256)
+        and wad.mul_up(signed.magnitude(exposure), price) < MAX_VALUE and equity < MAX_VALUE
+    )
+
+
+@internal
 @view
 def _read(venue: address, price: uint256) -> (bool, int256, uint256):
     """@return answered, exposure [base, WAD], equity [quote, WAD]; zeros unless both answers make sense"""
@@ -742,12 +779,8 @@ def _read(venue: address, price: uint256) -> (bool, int256, uint256):
     if not answered:
         return False, 0, 0
     exposure: int256 = convert(convert(word, bytes32), int256)
-    if exposure <= -convert(MAX_EXPOSURE, int256) or exposure >= convert(MAX_EXPOSURE, int256):
-        return False, 0, 0
-    if wad.mul_up(signed.magnitude(exposure), price) >= MAX_VALUE:
-        return False, 0, 0
     answered, equity = self._read_equity(venue, price)
-    if not answered:
+    if not answered or not self._is_sane(exposure, equity, price):
         return False, 0, 0
     return True, exposure, equity
 
@@ -792,8 +825,10 @@ def _try_view(venue: address, selector: bytes4, argument: uint256) -> (bool, uin
 @internal
 @view
 def _listing(venue_id: uint256) -> records.Listing:
-    assert venue_id < len(self._listings), "hedge: no such venue"
-    return records._unpack_listing(self._listings[venue_id])
+    assert venue_id < c.MAX_VENUES, "hedge: no such venue"
+    word: uint256 = self._listings[venue_id]
+    assert word != 0, "hedge: no such venue"
+    return records._unpack_listing(word)
 
 
 @internal

@@ -16,7 +16,7 @@ implements: IHedgeVenue
 
 
 @external
-def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
+def rebalance(size: int256, limit_price: uint256, route: uint256):
     """
     @notice Always refuses.
     """
@@ -65,6 +65,24 @@ def equity(price: uint256) -> uint256:
     @return 0
     """
     return 0
+
+
+@view
+@external
+def position(mid: uint256, twap: uint256) -> IHedgeVenue.Position:
+    """
+    @return zeros
+    """
+    return empty(IHedgeVenue.Position)
+
+
+@view
+@external
+def spot(route: uint256, reference: uint256) -> uint256:
+    """
+    @notice Always refuses: it has no price.
+    """
+    raise "venue: null"
 
 
 @view

@@ -63,24 +63,20 @@ def __init__(hedge_manager: address, clearinghouse: address, base: address, rout
 # ------------------------------------------------------------------ HedgeManager
 
 @external
-def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
+def rebalance(size: int256, limit_price: uint256, route: uint256):
     """
     @notice Buys (size > 0) or sells base on a route, all of it or nothing.
     @dev    A purchase spends quote that the manager sent here just before; what the pool did not take goes back.
             A sale is paid by the pool straight to the Clearinghouse.
     @param  size [base, WAD] cut to whole token units, toward zero
     @param  limit_price [quote/base, WAD] worst average price, fee included; rounded in favour of the limit
-    @return [base, WAD] change of exposure, measured
     """
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
-    held: uint256 = staticcall pools.BASE.balanceOf(self)
     if size > 0:
         self._buy(convert(size, uint256) // pools.BASE_SCALE, limit_price, route)
     else:
-        self._sell(convert(-size, uint256) // pools.BASE_SCALE, held, limit_price, route)
+        self._sell(convert(-size, uint256) // pools.BASE_SCALE, limit_price, route)
     pools._return_quote(CLEARINGHOUSE)
-    gained: int256 = convert(staticcall pools.BASE.balanceOf(self), int256) - convert(held, int256)
-    return gained * convert(pools.BASE_SCALE, int256)
 
 
 @external
@@ -92,11 +88,10 @@ def recall(units: uint256, limit_price: uint256, route: uint256) -> uint256:
     @return [quote token units] sent to the Clearinghouse
     """
     assert msg.sender == HEDGE_MANAGER, "venue: not the manager"
-    held: uint256 = staticcall pools.BASE.balanceOf(self)
     before: uint256 = staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE)
     wanted: uint256 = wad.div_up(units * pools.QUOTE_SCALE, limit_price)
-    amount: uint256 = min((wanted + pools.BASE_SCALE - 1) // pools.BASE_SCALE, held)
-    self._sell(amount, held, limit_price, route)
+    amount: uint256 = (wanted + pools.BASE_SCALE - 1) // pools.BASE_SCALE
+    self._sell(min(amount, staticcall pools.BASE.balanceOf(self)), limit_price, route)
     pools._return_quote(CLEARINGHOUSE)
     return staticcall pools.QUOTE.balanceOf(CLEARINGHOUSE) - before
 
@@ -159,8 +154,24 @@ def equity(price: uint256) -> uint256:
     @param  price [quote/base, WAD]
     @return [quote, WAD] base held at the price, plus quote sent here by strangers; rounded down
     """
-    base: uint256 = wad.mul_down(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, price)
-    return base + staticcall pools.QUOTE.balanceOf(self) * pools.QUOTE_SCALE
+    stray: uint256 = staticcall pools.QUOTE.balanceOf(self) * pools.QUOTE_SCALE
+    return wad.mul_down(staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE, price) + stray
+
+
+@view
+@external
+def position(mid: uint256, twap: uint256) -> IHedgeVenue.Position:
+    """
+    @notice `exposure`, and `equity` at both prices [quote/base, WAD].
+    """
+    base: uint256 = staticcall pools.BASE.balanceOf(self) * pools.BASE_SCALE
+    stray: uint256 = staticcall pools.QUOTE.balanceOf(self) * pools.QUOTE_SCALE
+    at_twap: uint256 = 0
+    if twap != 0:
+        at_twap = wad.mul_down(base, twap) + stray
+    return IHedgeVenue.Position(
+        exposure=convert(base, int256), at_mid=wad.mul_down(base, mid) + stray, at_twap=at_twap
+    )
 
 
 # ------------------------------------------------------------------ internal
@@ -174,9 +185,9 @@ def _buy(amount: uint256, limit_price: uint256, route: uint256):
 
 
 @internal
-def _sell(amount: uint256, held: uint256, limit_price: uint256, route: uint256):
+def _sell(amount: uint256, limit_price: uint256, route: uint256):
     """@param amount [base token units]"""
     assert amount != 0, "venue: size too small"
-    assert amount <= held, "venue: not enough base"
+    assert amount <= staticcall pools.BASE.balanceOf(self), "venue: not enough base"
     brought: uint256 = pools._swap(route, amount, False, CLEARINGHOUSE)
     assert brought >= pools._least(amount, limit_price), "venue: not filled at the limit"

@@ -256,6 +256,8 @@ def _best_route(size: int256, may_split: bool) -> uint256:
         if second == best:
             continue
         share: uint256 = self._share(depths[best], depths[second], amount, buying)
+        if share == 0:
+            continue
         part: uint256 = amount * share // c.BPS
         of_second: uint256 = self._estimate(depths[second], part, buying)
         of_first: uint256 = self._estimate(depths[best], amount - part, buying)

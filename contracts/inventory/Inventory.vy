@@ -187,7 +187,9 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
 
 
 @external
-def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Fall:
+def adjust(
+    market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change, moved: int256
+) -> IInventory.Fall:
     """
     @notice Adds a change of exposure that is no trade: charged nothing, rebated nothing, measured. A hedge, if the caller is
             a HEDGER; from an ENGINE, positions it holds already, valued anew or settled.
@@ -195,12 +197,17 @@ def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) 
             longer a function of the exposures alone between two trades, so nothing is paid for a fall of U in one block before and
             after it: it is refused where something has been (`frozen`), and ends the rebates of the block.
     @param change notional, vol_age and closing say nothing
+    @param moved [quote, WAD] LP cash that has gone to a venue since the mark was read: the block opens at E without it
     """
     roles._check(roles.Role.ENGINE | roles.Role.HEDGER)
     hedges: bool = roles.Role.HEDGER in roles.roles_of[msg.sender]
     self._check_listed(market)
     p: Params = self._params()
-    e: Entry = self._enter(exposure.load_book(), market, mark, p, 0)
+    book: exposure.Book = exposure.load_book()
+    # moved is LP cash of one step; what a book is worth fits 2^127
+    book.value = unsafe_add(book.value, moved)
+    e: Entry = self._enter(book, market, mark, p, 0)
+    e.book.value = unsafe_sub(e.book.value, moved)
     before: uint256 = e.potential
     base: uint256 = min(before, unsafe_mul(e.book.opening, c.MICRO))    # 56 bits * 40 bits
     changed: bool = e.book.changed

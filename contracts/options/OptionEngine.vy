@@ -171,7 +171,7 @@ def settle(market: uint256, expiry: uint256, round_id: uint256) -> uint256:
     release: uint256 = 0
     if legs != 0:
         reward = parameters._reward(rules)
-        release = (extcall INVENTORY.adjust(market, mark, change)).release
+        release = self._adjust(market, mark, change)
     self._settle_vault(release, reward, payoff)
     log IOptionEngine.Settled(
         market=market, expiry=expiry, keeper=msg.sender, price=price, payoff=payoff, reward=reward
@@ -669,11 +669,17 @@ def _renew(key: uint256, mark: IPriceOracle.Mark, reward: uint256):
     change: IInventory.Change = extcall BOOK.renew(key, mark, staticcall INVENTORY.horizon())
     release: uint256 = 0
     if change.options:
-        release = (extcall INVENTORY.adjust(market, mark, change)).release
+        release = self._adjust(market, mark, change)
     self._settle_vault(release, reward, 0)
     log IOptionEngine.Refreshed(
         market=market, expiry=series._expiry_of(key), keeper=msg.sender, spot=mark.price, reward=reward
     )
+
+
+@internal
+def _adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> uint256:
+    """@return [quote, WAD] reserve due to LPs."""
+    return (extcall INVENTORY.adjust(market, mark, change, 0)).release
 
 
 @internal

@@ -15,6 +15,7 @@ from interfaces import IPriceOracle
 answer: IInventory.Fall
 delta: public(int256)       # [base, WAD] sum of what was reported
 book: public(int256)        # [quote, WAD] sum of what was reported
+moved: public(int256)       # [quote, WAD] sum of what was reported
 calls: public(uint256)
 
 
@@ -25,15 +26,12 @@ def set_answer(answer: IInventory.Fall):
 
 
 @external
-def adjust(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -> IInventory.Fall:
+def adjust(
+    market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change, moved: int256
+) -> IInventory.Fall:
     """@notice Adds up and answers."""
     self.delta += change.exposure.delta
     self.book += change.book
+    self.moved += moved
     self.calls += 1
     return self.answer
-
-
-@external
-def sync(market: uint256):
-    """@notice Nothing to do."""
-    pass

@@ -30,7 +30,7 @@ flag Manner:
     OVERCHARGES         # keeps one more per cent of the notional
     FILLS_HALF          # and says so
     FILLS_NOTHING
-    OVERSTATES          # says it filled twice what it did
+    OVERSTATES          # says it has filled twice what it did
     OVERFILLS           # does twice what was asked
     INVENTS_EQUITY      # equity is up by a tenth after a trade
     ASKS_TOO_MUCH       # wants ten times the notional
@@ -111,7 +111,7 @@ def set_lies(skew: int256, told_bps: uint256):
 
 
 @external
-def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
+def rebalance(size: int256, limit_price: uint256, route: uint256):
     """@notice Trades at `price` whatever the limit."""
     assert not (Manner.REFUSES in self.manners), "double: refuses"
     self._re_enter()
@@ -143,8 +143,7 @@ def rebalance(size: int256, limit_price: uint256, route: uint256) -> int256:
     if Manner.MOVES_PRICE in self.manners:
         self.price = self.price * 102 // 100
     if Manner.OVERSTATES in self.manners:
-        return 2 * filled
-    return filled
+        self.skew += filled
 
 
 @external
@@ -194,13 +193,17 @@ def prices(route: uint256) -> IHedgeVenue.Prices:
 
 @view
 @external
+def spot(route: uint256, reference: uint256) -> uint256:
+    """@return as set"""
+    return self.price
+
+
+@view
+@external
 @raw_return
 def exposure() -> Bytes[4096]:
     """@return int256 [base, WAD], or nonsense"""
-    held: int256 = self.held + self.skew
-    if Manner.LOSES_ALL in self.manners:
-        held = 0
-    return self._answer(abi_encode(held))
+    return self._answer(abi_encode(self._exposure()))
 
 
 @view
@@ -208,12 +211,36 @@ def exposure() -> Bytes[4096]:
 @raw_return
 def equity(price: uint256) -> Bytes[4096]:
     """@return uint256 [quote, WAD], or nonsense"""
+    return self._answer(abi_encode(self._equity(price)))
+
+
+@view
+@external
+@raw_return
+def position(mid: uint256, twap: uint256) -> Bytes[4096]:
+    """@return IHedgeVenue.Position, or nonsense"""
+    return self._answer(abi_encode(IHedgeVenue.Position(
+        exposure=self._exposure(), at_mid=self._equity(mid), at_twap=self._equity(twap)
+    )))
+
+
+@view
+@internal
+def _exposure() -> int256:
+    if Manner.LOSES_ALL in self.manners:
+        return 0
+    return self.held + self.skew
+
+
+@view
+@internal
+def _equity(price: uint256) -> uint256:
     amount: uint256 = 0
     if self.held > 0 and not (Manner.LOSES_ALL in self.manners):
         amount = convert(self.held, uint256) * price // c.WAD * self.told_bps // c.BPS
     if Manner.INVENTS_EQUITY in self.manners and self.traded:
         amount += amount // 10
-    return self._answer(abi_encode(amount))
+    return amount
 
 
 @view
@@ -239,7 +266,7 @@ def _answer(honest: Bytes[128]) -> Bytes[4096]:
     if Manner.VIEWS_BURN_GAS in self.manners:
         raise UNREACHABLE
     if Manner.VIEWS_GARBAGE in self.manners:
-        return abi_encode(max_value(uint256))
+        return abi_encode(max_value(uint256), max_value(uint256), max_value(uint256))
     if Manner.VIEWS_SILENT in self.manners:
         return b""
     if Manner.VIEWS_SHOUT in self.manners:

@@ -60,7 +60,7 @@ def adjust(market: uint256, change: IInventory.Change) -> IInventory.Fall:
     mark: IPriceOracle.Mark = self._mark(market)
     told: IInventory.Change = change
     told.book = -self._gain(market, mark.price)
-    f: IInventory.Fall = extcall INVENTORY.adjust(market, mark, told)
+    f: IInventory.Fall = extcall INVENTORY.adjust(market, mark, told, 0)
     self._settle(market, mark.price, told, 0, 0, f.release, 0)
     return f
 

@@ -67,9 +67,9 @@ RISE_VYPER = "q.charge = convert(unsafe_sub(q.potential_after, q.potential_befor
 ROLL_TWIN = "if b.pending == 0 and now - b.window_at >= WINDOW:"
 ROLL_VYPER = "if e.book.pending == 0 and block.timestamp - e.book.window_at >= WINDOW:"
 BAND_TWIN = 'require(hedge.is_near(prices.spot, mark.price, tolerance), "hedge: venue off the oracle")'
-BAND_VYPER = 'assert rule._is_near(prices.spot, step.mark.price, step.tolerance), "hedge: venue off the oracle"'
+BAND_VYPER = 'assert rule._is_near(spot, step.mark.price, step.tolerance), "hedge: venue off the oracle"'
 TWAP_TWIN = 'require(hedge.is_near(prices.spot, prices.twap, tolerance), "hedge: venue off its average")'
-TWAP_VYPER = 'assert rule._is_near(prices.spot, prices.twap, step.tolerance), "hedge: venue off its average"'
+TWAP_VYPER = 'assert rule._is_near(spot, step.prices.twap, step.tolerance), "hedge: venue off its average"'
 
 RULES: tuple[Rule, ...] = (
     # ---- the low-water mark
@@ -303,7 +303,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _one(
         "cooldown", "a venue rests between two hedges",
-        hedge, "check_start",
+        hedge, "check_cooldown",
         ('require(state.traded_at == 0 or now - state.traded_at >= params.cooldown, "hedge: cooling down")', "pass"),
         MANAGER,
         ("step.state.traded_at == 0 or block.timestamp - step.state.traded_at >= step.params.cooldown", "True"),

@@ -30,6 +30,7 @@ DAY = 86_400
 MAX_ETA_BPS = 3_000
 SPLIT_GAIN = 50  # [1e-6]
 MAX_SPLIT = 2**96
+DRIFT = 10_000
 NO_LIMIT = 2**256 - 1
 
 LN_TICK_36 = 99995000333308335333166680951131  # ln(1.0001) * 1e36
@@ -112,7 +113,7 @@ class Measured:
     """One rebalance as the chain measured it."""
 
     size: int  # [base, WAD] asked for
-    filled: int  # [base, WAD] as the venue said
+    exposure_before: int  # [base, WAD] at the venue
     exposure: int  # [base, WAD] after
     price: int  # [quote/base, WAD] mark
     fee: int  # [fraction, WAD]
@@ -122,6 +123,11 @@ class Measured:
     fall: Fall
     base_fee: int = 0  # [wei]
     gas_token_price: int = 0  # [quote, WAD]; 0 while it is not fresh
+
+    @property
+    def filled(self) -> int:
+        """[base, WAD]."""
+        return self.exposure - self.exposure_before
 
 
 # ---- rule.vy
@@ -225,43 +231,43 @@ def limit(buying: bool, limit_price: int, price: int, tolerance_wad: int) -> int
     return min(limit_price, price + slack) if buying else max(limit_price, price - slack)
 
 
-def mark(
-    state: VenueState, price: int, answered: bool, exposure: int, equity: int
-) -> tuple[VenueState, tuple[int, int] | None]:
+def has_drifted(state: VenueState, exposure: int) -> bool:
+    """Whether a step must first tell of exposure that has come or gone by itself."""
+    return abs(exposure - state.exposure) * DRIFT > abs(state.exposure)
+
+
+def mark(state: VenueState, price: int, exposure: int, equity: int) -> tuple[VenueState, tuple[int, int] | None]:
     """State after looking at the venue, and what Inventory is told (exposure, equity change); None: nothing."""
-    if not answered:
-        exposure = equity = 0
     expected = expected_equity(state, price)
     change = (exposure - state.exposure, equity - expected)
     if change[0] == 0 and abs(change[1]) < MICRO and expected >= 0:
-        return replace(state, price=price, equity=expected), None
+        return state, None
     return replace(state, price=price, exposure=exposure, equity=equity), change
 
 
 def rebalance(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -> tuple[VenueState, Outcome]:
-    """Judge a rebalance; `state` is what `mark` left. Raises Reverted where the contract reverts."""
+    """Judge a rebalance; `state` is what was reported last. Raises Reverted where the contract reverts."""
     require(m.size != 0, "hedge: zero size")
-    check_start(state, params, m.fee, m.now)
-    check_fill(state, params, m)
+    check_fee(params, m.fee)
+    check_cooldown(state, params, m.now)
+    check_fill(params, m)
     return judge(state, params, rule, m)
 
 
-def check_start(state: VenueState, params: VenueParams, fee: int, now: int) -> None:
-    """What is refused before the venue trades."""
+def check_fee(params: VenueParams, fee: int) -> None:
+    """What a venue may charge."""
     require(fee <= params.fee_cap * (WAD // PIPS), "hedge: venue fee too high")
+
+
+def check_cooldown(state: VenueState, params: VenueParams, now: int) -> None:
+    """How long a venue rests."""
     require(state.traded_at == 0 or now - state.traded_at >= params.cooldown, "hedge: cooling down")
 
 
-def check_fill(state: VenueState, params: VenueParams, m: Measured) -> None:
+def check_fill(params: VenueParams, m: Measured) -> None:
     """What is refused when the venue has traded, before its prices are read again; `m.fall` is not used."""
-    require(
-        m.filled == m.exposure - state.exposure
-        and m.filled != 0
-        and (m.filled > 0) == (m.size > 0)
-        and abs(m.filled) <= abs(m.size),
-        "hedge: bad fill",
-    )
-    require(abs(m.exposure) <= params.cap or abs(m.exposure) < abs(state.exposure), "hedge: venue cap")
+    require(m.filled != 0 and (m.filled > 0) == (m.size > 0) and abs(m.filled) <= abs(m.size), "hedge: bad fill")
+    require(abs(m.exposure) <= params.cap or abs(m.exposure) < abs(m.exposure_before), "hedge: venue cap")
     slack = mul_up(mul_up(abs(m.filled), m.price), tolerance(m.fee, params.band))
     require(loss_at_mid(m.before, m.after) >= -slack, "hedge: impossible gain")
 
@@ -282,8 +288,8 @@ def judge(state: VenueState, params: VenueParams, rule: Rule, m: Measured) -> tu
     require(spent <= budget(rule.phi_bps, m.fall.fall), "hedge: costs more than it saves")
     return (
         VenueState(
-            exposure=m.exposure,
-            equity=max(0, m.after.at_mid + state.equity - m.before.at_mid),
+            exposure=state.exposure + m.filled,
+            equity=m.after.at_mid,
             price=m.price,
             used=used,
             traded_at=m.now,

@@ -91,8 +91,7 @@ class Ledger(Protocol):
 class Inventory(Protocol):
     """What HedgeManager asks of Inventory."""
 
-    def sync(self, market: int, now: int) -> None: ...
-    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall: ...
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int) -> Fall: ...
 
 
 class Oracle(Protocol):
@@ -136,8 +135,11 @@ class Venue:
     def read(self, price: int) -> tuple[int, int] | None:
         """Exposure and equity as the manager believes them; None if they make no sense or there is no answer."""
         exposure, equity = self.exposure(), self.equity(price)
-        good = abs(exposure) < MAX_EXPOSURE and mul_up(abs(exposure), price) < MAX_VALUE and equity < MAX_VALUE
-        return (exposure, equity) if good else None
+        return (exposure, equity) if is_sane(exposure, equity, price) else None
+
+    def position(self, mid: int, twap: int) -> tuple[int, int, int]:
+        """Exposure, and equity at both prices; 0 without an average."""
+        return self.exposure(), self.equity(mid), self.equity(twap) if twap != 0 else 0
 
     def read_equity(self, price: int) -> int:
         """Equity as NAV believes it; zero without a good answer."""
@@ -160,9 +162,8 @@ class Venue:
         """Quote units that a purchase may take, rounded down."""
         return mul_down(base_units * self.base_scale, limit_price) // self.quote_scale
 
-    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, int, Prices]:
-        """Trade; the change of exposure, quote units sent to the Clearinghouse, prices afterwards."""
-        held = self.base_units
+    def rebalance(self, size: int, limit_price: int, route: int) -> tuple[int, Prices]:
+        """Trade; quote units sent to the Clearinghouse, prices afterwards."""
         if size > 0:
             amount = size // self.base_scale
             require(amount != 0, "venue: size too small")
@@ -176,7 +177,7 @@ class Venue:
             sent, prices = self._sell(-size // self.base_scale, limit_price, route)
         sent += self.quote_units
         self.quote_units = 0
-        return (self.base_units - held) * self.base_scale, sent, prices
+        return sent, prices
 
     def recall(self, units: int, limit_price: int, route: int) -> tuple[int, Prices]:
         """Sell enough base for ``units`` even at the limit; quote units sent, prices afterwards."""
@@ -195,6 +196,20 @@ class Venue:
         require(brought >= -(-least // self.quote_scale), UNFILLED)
         self.base_units -= amount
         return brought, prices
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a step begins from."""
+
+    exposure: int  # [base, WAD] at the venue
+    before: Holdings
+    released: int  # [quote, WAD] reserve due to LPs, not yet booked
+
+
+def is_sane(exposure: int, equity: int, price: int) -> bool:
+    """Whether an answer may be believed."""
+    return abs(exposure) < MAX_EXPOSURE and mul_up(abs(exposure), price) < MAX_VALUE and equity < MAX_VALUE
 
 
 @dataclass(slots=True)
@@ -222,40 +237,38 @@ class HedgeManager:
     def recall(self, venue_id: int, units: int, now: int) -> int:
         """Turn a hedge back into cash while LP cash is short or all is frozen; token units received."""
         self.clearinghouse.begin()
-        venue, mark, state, released = self._open(venue_id, now)
-        before = self._holdings(venue, mark, 0)
-        if state.exposure == 0 and before.at_mid != 0:
-            return self._bring_home(venue, mark, units, before, released, now)
+        venue, mark = self._open(venue_id, now)
+        seen = self._observe(venue, mark, 0, now)
+        if seen.exposure == 0 and seen.before.at_mid != 0:
+            return self._bring_home(venue, mark, units, seen, now)
         wanted, size = hedge.recall_size(
-            units, self.clearinghouse.scale, before.lp_cash, state.exposure, mark.price, self.rule,
+            units, self.clearinghouse.scale, seen.before.lp_cash, seen.exposure, mark.price, self.rule,
             frozen=self.clearinghouse.frozen,
         )  # fmt: skip
         route, _, tolerance = self._priced(venue, mark, size)
         limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
         received, after_prices = venue.recall(wanted, limit, route)
-        fall, _, _ = self._judge_closing(venue, mark, state, size, before, received, after_prices, tolerance, now)
-        self._settle(None, 0, released + fall.release, now)
+        fall, _, _ = self._judge_closing(venue, mark, seen, size, received, after_prices, tolerance, now)
+        self._settle(None, 0, seen.released + fall.release, now)
         return received
 
     def unwind(self, venue_id: int, most: int, keeper: str, now: int) -> int:
         """Close what a venue that owes must close, and pay the keeper; base closed [base, WAD]."""
         self.clearinghouse.begin()
-        venue, mark, state, released = self._open(venue_id, now)
+        venue, mark = self._open(venue_id, now)
         strain = venue.strain()
         size = hedge.unwind_size(strain, most)
-        before = self._holdings(venue, mark, 0)
+        seen = self._observe(venue, mark, 0, now)
         route, _, tolerance = self._priced(venue, mark, size)
         limit = hedge.limit(size > 0, NO_LIMIT if size > 0 else 0, mark.price, tolerance)
-        _, sent, after_prices = venue.rebalance(size, limit, route)
-        fall, change, notional = self._judge_closing(
-            venue, mark, state, size, before, sent, after_prices, tolerance, now
-        )
+        sent, after_prices = venue.rebalance(size, limit, route)
+        fall, change, notional = self._judge_closing(venue, mark, seen, size, sent, after_prices, tolerance, now)
         paid = 0
         if 4 * abs(change) >= abs(strain):
             gas = hedge.gas(self.rule, self.base_fee, self._gas_token_price(venue, mark, now))
             lp_cash, _ = self.clearinghouse.vault_ledger()
             paid = min(gas + hedge.reward(0, 0, notional, 0, self.rule.size_reward), max(lp_cash, 0))
-        self._settle(keeper, paid, released + fall.release, now)
+        self._settle(keeper, paid, seen.released + fall.release, now)
         return abs(change)
 
     def poke(self, venue_id: int, now: int) -> None:
@@ -263,8 +276,8 @@ class HedgeManager:
         self.clearinghouse.begin()
         venue = self._venue(venue_id)
         mark = self.oracle.sync(venue.market, now)
-        self.inventory.sync(venue.market, now)
-        _, released = self._mark(venue, mark, now)
+        answer = None if venue.retired else venue.read(mark.price)
+        released = self._mark(venue, mark, *(answer or (0, 0)), 0, now)
         self._settle(None, 0, released, now)
 
     # ── privileged ──
@@ -312,54 +325,57 @@ class HedgeManager:
     ) -> Outcome:
         require(size != 0, "hedge: zero size")
         self.clearinghouse.begin()
-        venue, mark, state, released = self._open(venue_id, now)
+        venue, mark = self._open(venue_id, now)
         require(venue.market == market, "hedge: wrong market")
-        if venue.paused:
-            toward_zero = (size > 0) != (state.exposure > 0) and abs(size) <= abs(state.exposure)
-            require(toward_zero, "hedge: venue paused")
         route, prices, tolerance = self._priced(venue, mark, size)
-        hedge.check_start(state, venue.params, prices.fee, now)
+        hedge.check_fee(venue.params, prices.fee)
+        seen = self._observe(venue, mark, prices.twap, now)
+        if venue.paused:
+            toward_zero = (size > 0) != (seen.exposure > 0) and abs(size) <= abs(seen.exposure)
+            require(toward_zero, "hedge: venue paused")
+        hedge.check_cooldown(venue.state, venue.params, now)
 
-        before = self._holdings(venue, mark, prices.twap)
         limit = hedge.limit(size > 0, limit_price, mark.price, tolerance)
         self._fund(venue, size, limit, mark.price)
-        filled, sent, after_prices = venue.rebalance(size, limit, route)
+        sent, after_prices = venue.rebalance(size, limit, route)
         if sent != 0:
             self.clearinghouse.collect(sent)
-        after = self._holdings(venue, mark, prices.twap)
-        exposure = venue.exposure()
-        nothing = hedge.Fall(0, 0, 0, 0)
+        exposure, after = self._holdings(venue, mark, prices.twap)
         measured = Measured(
-            size, filled, exposure, mark.price, prices.fee, now, before, after, nothing, self.base_fee,
-            self._gas_token_price(venue, mark, now),
+            size, seen.exposure, exposure, mark.price, prices.fee, now, seen.before, after, hedge.Fall(0, 0, 0, 0),
+            self.base_fee, self._gas_token_price(venue, mark, now),
         )  # fmt: skip
-        hedge.check_fill(state, venue.params, measured)
-        self._check_band(mark, after_prices, tolerance)
-        fall = self._report(venue, mark, exposure - state.exposure, after.at_mid - before.at_mid, now)
-        venue.state, outcome = hedge.judge(state, venue.params, rule, replace(measured, fall=fall))
-        self._settle(payee, outcome.reward + outcome.gas, released + fall.release + outcome.released, now)
+        hedge.check_fill(venue.params, measured)
+        self._check_band(mark, replace(after_prices, twap=prices.twap), tolerance)
+        fall = self._report(venue, mark, seen, exposure, after, now)
+        venue.state, outcome = hedge.judge(venue.state, venue.params, rule, replace(measured, fall=fall))
+        self._settle(payee, outcome.reward + outcome.gas, seen.released + fall.release + outcome.released, now)
         return outcome
 
-    def _open(self, venue_id: int, now: int) -> tuple[Venue, Mark, VenueState, int]:
+    def _open(self, venue_id: int, now: int) -> tuple[Venue, Mark]:
         venue = self._venue(venue_id)
         require(not venue.retired, "hedge: venue retired")
         mark = self.oracle.sync(venue.market, now)
         require(mark.fresh, "oracle: stale price")
         max_age = venue.params.max_age
         require(max_age == 0 or now - mark.updated_at <= max_age, "hedge: price too old")
-        self.inventory.sync(venue.market, now)
-        state, released = self._mark(venue, mark, now)
-        return venue, mark, state, released
+        return venue, mark
 
-    def _mark(self, venue: Venue, mark: Mark, now: int) -> tuple[VenueState, int]:
-        answer = None if venue.retired else venue.read(mark.price)
-        exposure, equity = answer or (0, 0)
-        state, change = hedge.mark(venue.state, mark.price, answer is not None, exposure, equity)
+    def _observe(self, venue: Venue, mark: Mark, twap: int, now: int) -> Seen:
+        """What venue and LPs hold; Inventory is told first of exposure that has come or gone by itself."""
+        exposure, before = self._holdings(venue, mark, twap)
+        released = 0
+        if hedge.has_drifted(venue.state, exposure):
+            released = self._mark(venue, mark, exposure, before.at_mid, 0, now)
+        return Seen(exposure, before, released)
+
+    def _mark(self, venue: Venue, mark: Mark, exposure: int, equity: int, moved: int, now: int) -> int:
+        """Reserve due to LPs."""
+        state, change = hedge.mark(venue.state, mark.price, exposure, equity)
         if change is None:
-            return state, 0
-        fall = self._adjust(venue, mark, *change, now)
+            return 0
         venue.state = state
-        return state, fall.release
+        return self._adjust(venue, mark, *change, moved, now).release
 
     def _priced(self, venue: Venue, mark: Mark, size: int) -> tuple[int, Prices, int]:
         route = venue.best_route(size)
@@ -372,11 +388,10 @@ class HedgeManager:
         require(hedge.is_near(prices.spot, mark.price, tolerance), "hedge: venue off the oracle")
         require(hedge.is_near(prices.spot, prices.twap, tolerance), "hedge: venue off its average")
 
-    def _holdings(self, venue: Venue, mark: Mark, twap: int) -> Holdings:
-        lp_cash, _ = self.clearinghouse.vault_ledger()
-        holdings = Holdings(lp_cash, venue.equity(mark.price), venue.equity(twap) if twap != 0 else 0)
-        require(holdings.at_mid < MAX_VALUE and holdings.at_twap < MAX_VALUE, "hedge: bad answer")
-        return holdings
+    def _holdings(self, venue: Venue, mark: Mark, twap: int) -> tuple[int, Holdings]:
+        position = venue.position(mark.price, twap)
+        require(is_sane(position[0], position[1], mark.price) and position[2] < MAX_VALUE, "hedge: bad answer")
+        return position[0], Holdings(self.clearinghouse.vault_ledger()[0], *position[1:])
 
     def _fund(self, venue: Venue, size: int, limit: int, price: int) -> None:
         scale = self.clearinghouse.scale
@@ -388,51 +403,55 @@ class HedgeManager:
             self.clearinghouse.fund(units)
             venue.quote_units += units
 
-    def _bring_home(self, venue: Venue, mark: Mark, units: int, before: Holdings, released: int, now: int) -> int:
+    def _bring_home(self, venue: Venue, mark: Mark, units: int, seen: Seen, now: int) -> int:
         """Turn what a venue without exposure holds into LP cash."""
         scale = self.clearinghouse.scale
-        received, _ = venue.recall(min(units, -(-before.at_mid // scale)), mark.price, 0)
+        received, _ = venue.recall(min(units, -(-seen.before.at_mid // scale)), mark.price, 0)
         if received != 0:
             self.clearinghouse.collect(received)
-        cost = hedge.loss_at_mid(before, self._holdings(venue, mark, 0))
-        require(received != 0 and venue.exposure() == 0, "hedge: bad fill")
+        exposure, after = self._holdings(venue, mark, 0)
+        cost = hedge.loss_at_mid(seen.before, after)
+        require(received != 0 and exposure == 0, "hedge: bad fill")
         require(cost <= self.clearinghouse.scale, "hedge: recall too dear")
         require(cost >= -self.clearinghouse.scale, "hedge: impossible gain")
-        _, more = self._mark(venue, mark, now)
-        self._settle(None, 0, released + more, now)
+        more = self._mark(venue, mark, 0, after.at_mid, seen.before.lp_cash - after.lp_cash, now)
+        self._settle(None, 0, seen.released + more, now)
         return received
 
     def _judge_closing(
-        self, venue: Venue, mark: Mark, state: VenueState, size: int, before: Holdings, received: int, prices: Prices,
-        tolerance: int, now: int,
+        self, venue: Venue, mark: Mark, seen: Seen, size: int, received: int, prices: Prices, tolerance: int, now: int,
     ) -> tuple[hedge.Fall, int, int]:  # fmt: skip
         """Book a step toward zero that the rule does not judge; change of exposure and its notional besides."""
         if received != 0:
             self.clearinghouse.collect(received)
-        after = self._holdings(venue, mark, 0)
-        exposure = venue.exposure()
-        change = exposure - state.exposure
-        good = (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(state.exposure)
+        exposure, after = self._holdings(venue, mark, 0)
+        change = exposure - seen.exposure
+        good = (change > 0) == (size > 0) and change != 0 and abs(exposure) < abs(seen.exposure)
         require(good, "hedge: bad fill")
         notional = mul_up(abs(change), mark.price)
-        cost = hedge.loss_at_mid(before, after)
+        cost = hedge.loss_at_mid(seen.before, after)
         most = mul_up(notional, tolerance) + self.clearinghouse.scale
         require(cost <= most, "hedge: recall too dear")
         require(cost >= -most, "hedge: impossible gain")
         self._check_band(mark, prices, tolerance)
-        fall = self._report(venue, mark, change, after.at_mid - before.at_mid, now)
+        fall = self._report(venue, mark, seen, exposure, after, now)
+        state = venue.state
         used = hedge.turnover(state.used, now - state.traded_at, venue.params.turnover, notional)
-        equity = max(0, after.at_mid + state.equity - before.at_mid)
-        venue.state = VenueState(exposure, equity, mark.price, used, now)
+        venue.state = VenueState(state.exposure + change, after.at_mid, mark.price, used, now)
         return fall, change, notional
 
-    def _report(self, venue: Venue, mark: Mark, exposure: int, equity: int, now: int) -> hedge.Fall:
-        fall = self._adjust(venue, mark, exposure, equity, now)
+    def _report(
+        self, venue: Venue, mark: Mark, seen: Seen, exposure: int, after: Holdings, now: int
+    ) -> hedge.Fall:  # fmt: skip
+        """Tell Inventory what a step changed."""
+        book = after.at_mid - hedge.expected_equity(venue.state, mark.price)
+        moved = seen.before.lp_cash - after.lp_cash
+        fall = self._adjust(venue, mark, exposure - seen.exposure, book, moved, now)
         return hedge.Fall(fall.fall, fall.freed, fall.release, fall.excess, fall.potential_after)
 
-    def _adjust(self, venue: Venue, mark: Mark, delta: int, equity: int, now: int) -> Fall:
+    def _adjust(self, venue: Venue, mark: Mark, delta: int, equity: int, moved: int, now: int) -> Fall:
         change = Change(Exposure(delta=delta), book=equity)
-        return self.inventory.adjust(venue.market, mark, change, now, hedges=True)
+        return self.inventory.adjust(venue.market, mark, change, now, hedges=True, moved=moved)
 
     def _gas_token_price(self, venue: Venue, mark: Mark, now: int) -> int:
         if self.rule.gas_units == 0:

@@ -324,10 +324,16 @@ class Inventory:
             self.auction.pay(q.potential_before, q.potential_after, e.book.capital * MICRO, e.boost, now)
         return q
 
-    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
-        """Add a change of exposure that is no trade; ``hedges``: the caller is a HEDGER, else an ENGINE."""
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int = 0) -> Fall:
+        """Add a change of exposure that is no trade; ``hedges``: the caller is a HEDGER, else an ENGINE.
+
+        ``moved`` LP cash [quote, WAD] has gone to a venue since the mark was read: the block opens at E without it.
+        """
         self._check_listed(market)
-        e = self._enter(self.book.copy(), market, mark, 0, now)
+        book = self.book.copy()
+        book.value += moved
+        e = self._enter(book, market, mark, 0, now)
+        e.book.value -= moved
         before = e.potential
         base = min(before, e.book.opening * MICRO)
         changed = e.book.changed

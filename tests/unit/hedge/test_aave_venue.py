@@ -668,6 +668,9 @@ class Measured:
     def equity(self, price: int) -> int:
         return int(self.w.venue.equity(price))
 
+    def position(self, mid: int, twap: int) -> tuple[int, int, int]:
+        return tuple(self.w.venue.position(mid, twap))
+
     def strain(self) -> int:
         return int(self.w.venue.strain())
 
@@ -677,11 +680,11 @@ class Measured:
     def prices(self, route: int) -> Prices:
         return Prices(*self.w.venue.prices(route))
 
-    def rebalance(self, size: int, limit: int, route: int) -> tuple[int, int, Prices]:
+    def rebalance(self, size: int, limit: int, route: int) -> tuple[int, Prices]:
         """The step itself, by the real manager, with what the twin would have asked for."""
         self.asked = size, limit, route
         self.w.manager.unwind.send(0, size, sender=self.w.keeper)
-        return size, self.sent, self.prices(route)
+        return self.sent, self.prices(route)
 
     # Clearinghouse, Inventory and PriceOracle
 
@@ -703,7 +706,7 @@ class Measured:
     def peek(self, market: int, now: int) -> Mark:
         return Mark(*self.w.oracle.peek(market))
 
-    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool) -> Fall:
+    def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int) -> Fall:
         return Fall(0, 0, 0, 0, 0)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ballast.chain import RevmChain, reverts
 from ballast.model.exact import hedge
-from ballast.model.exact.fixed import MICRO, WAD
+from ballast.model.exact.fixed import WAD
 from ballast.model.exact.hedge import NO_LIMIT, Fall, Rule, VenueState
 from ballast.model.roles import Role
 from ballast.testing.hedge_world import PRICE, Manner, World, add_double, build
@@ -82,15 +82,14 @@ def test_poke_equals_its_twin(w: World, price: int) -> None:
     w.next_block(61, price)
     venue = w.chain.at("IHedgeVenue", w.double)
     before = VenueState(*w.manager.venue_state(0))
-    expected, told = hedge.mark(before, price, True, venue.exposure(), venue.equity(price))
+    expected, told = hedge.mark(before, price, venue.exposure(), venue.equity(price))
     delta, book = w.inventory.delta(), w.inventory.book()
     w.manager.poke.send(0)
     assert told == (w.inventory.delta() - delta, w.inventory.book() - book)
     assert VenueState(*w.manager.venue_state(0)) == expected
 
 
-def test_dust_is_carried_until_it_is_worth_a_report(w: World) -> None:
-    """Rounding of each re-mark stays in the remembered equity; Inventory's sum never strays by MICRO."""
+def test_roundings_of_equity_are_told_with_each_step(w: World) -> None:
     odd = 10 * WAD + 1
     w.double.set_held.send(odd)
     w.manager.poke.send(0)
@@ -100,12 +99,12 @@ def test_dust_is_carried_until_it_is_worth_a_report(w: World) -> None:
         w.rebalance(SIZE // 100)
         moved = hedge.expected_equity(VenueState(*w.manager.venue_state(0)), w.price)
         true = w.chain.at("IHedgeVenue", w.double).equity(w.price)
-        assert abs(moved - true) < MICRO
+        assert moved == true
 
 
 @pytest.mark.parametrize("left", [9 * WAD, 0])
-def test_dust_is_taken_over_by_the_next_trade(w: World, left: int) -> None:
-    """Two roundings of the price leave a wei less than the venue has, and never less than nothing."""
+def test_what_a_poke_leaves_is_told_with_the_next_step(w: World, left: int) -> None:
+    """Two roundings of the price leave a wei less than the venue has."""
     held = 10 * WAD + 1
     w.next_block(61, PRICE + 6 * WAD // 10)
     w.double.set_held.send(held)
@@ -115,8 +114,31 @@ def test_dust_is_taken_over_by_the_next_trade(w: World, left: int) -> None:
     venue = w.chain.at("IHedgeVenue", w.double)
     moved = hedge.expected_equity(VenueState(*w.manager.venue_state(0)), w.price)
     assert moved == venue.equity(w.price) - 1
+    told = w.inventory.book()
     w.rebalance(left - held)
-    assert w.manager.venue_state(0).equity == max(0, venue.equity(w.price) - 1)
+    assert w.inventory.book() - told == venue.equity(w.price) - moved
+    assert w.manager.venue_state(0).equity == venue.equity(w.price)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_step_leaves_a_little_exposure_from_nowhere_untold(w: World, side: int) -> None:
+    """One part in ten thousand waits for a poke or a step that finds more; no fall of U is measured on it."""
+    held = w.manager.venue_state(0).exposure
+    little = held // 10_000
+    for drift, told in ((little, False), (little + 1, True)):
+        w.next_block()
+        before = w.manager.venue_state(0).exposure
+        w.double.set_held.send(before + side * drift)
+        delta, calls = w.inventory.delta(), w.inventory.calls()
+        receipt = w.rebalance(WAD)
+        assert w.inventory.calls() - calls == 1 + told
+        assert receipt.one("Rebalanced").outcome.filled == WAD
+        assert w.inventory.delta() - delta == WAD + side * drift * told
+        assert w.manager.venue_state(0).exposure == before + WAD + side * drift * told
+        w.double.set_held.send(held)
+        w.manager.poke.send(0)
+    w.double.set_held.send(held + side)
+    assert w.manager.poke.send(0).one("VenueMarked").exposure_change == side
 
 
 def test_poke_when_the_price_explains_less_than_nothing(w: World) -> None:

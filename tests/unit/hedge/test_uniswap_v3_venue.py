@@ -46,7 +46,10 @@ class Stage:
         return units
 
     def rebalance(self, size: int, limit: int, route: int = 0) -> int:
-        return int(self.venue.rebalance.send(size, limit, route, sender=self.manager).value)
+        """Change of exposure."""
+        before = self.venue.exposure()
+        self.venue.rebalance.send(size, limit, route, sender=self.manager)
+        return int(self.venue.exposure() - before)
 
     def home(self) -> int:
         """Quote at the Clearinghouse [token units]."""

@@ -77,6 +77,22 @@ def test_adjust_by_an_engine_at_a_blocks_start_leaves_other_markets_to_be_marked
     assert_sums(bench)
 
 
+@pytest.mark.parametrize("moved", [2_000_000 * WAD, -2_000_000 * WAD])
+def test_adjust_opens_the_block_at_the_equity_before_its_cash_moved(moved: int) -> None:
+    """LP cash that is at a venue already, or back, when the hedge is told: E, lows and fall are as without it."""
+    falls, books = [], []
+    for told in (0, moved):
+        bench = standing()
+        lp, reserve = bench.twin.clearinghouse.vault_ledger()
+        bench.set_ledger(lp - told, reserve)
+        falls.append(adjust(bench, 0, Change(Exposure(delta=50 * WAD)), hedges=True, moved=told))
+        assert_equal(bench)
+        books.append(bench.contract.call("book"))
+    assert falls[0] == falls[1]
+    assert books[0] == books[1]
+    assert books[0].capital > 0
+
+
 def test_adjust_by_a_hedger_freezes_the_block() -> None:
     bench = standing()
     adjust(bench, 0, Change(Exposure(delta=WAD)), hedges=True)
@@ -143,7 +159,7 @@ def test_adjust_waits_for_the_next_block_once_somebody_was_paid(hedges: bool) ->
     else:
         assert trade(bench, 1, 100 * WAD).charge < 0
     assert bench.contract.call("frozen")
-    arguments = 0, words(bench.mark(0)), change_words(revaluation(-10))
+    arguments = 0, words(bench.mark(0)), change_words(revaluation(-10)), 0
     before = bench.contract.call("book")
     with reverts("inventory: rebates in this block"):
         bench.contract.send("adjust", *arguments, sender=bench.engine)

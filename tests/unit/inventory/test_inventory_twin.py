@@ -58,12 +58,12 @@ def greeks(size: int, other: int) -> tuple[Exposure, tuple[int, ...]]:
     return x, tuple((i - 3) * size * 1_000 + 7 for i in range(8))
 
 
-def adjust(bench: Bench, market: int, change: Change, *, hedges: bool) -> Any:
+def adjust(bench: Bench, market: int, change: Change, *, hedges: bool, moved: int = 0) -> Any:
     """A change that is no trade, on both, its release booked as its caller would."""
     mark = bench.mark(market)
     sender = bench.hedger if hedges else bench.engine
-    value = bench.contract.send("adjust", market, words(mark), change_words(change), sender=sender).value
-    expected = bench.twin.adjust(market, mark, change, bench.chain.now, hedges=hedges)
+    value = bench.contract.send("adjust", market, words(mark), change_words(change), moved, sender=sender).value
+    expected = bench.twin.adjust(market, mark, change, bench.chain.now, hedges=hedges, moved=moved)
     assert tuple(value) == tuple(asdict(expected).values())
     lp, reserve = bench.twin.clearinghouse.vault_ledger()
     bench.set_ledger(lp + expected.release, reserve - expected.release)
@@ -110,7 +110,7 @@ def run(bench: Bench, step: tuple[Any, ...]) -> None:
             adjust(bench, one, c, hedges=False)
             return
         with reverts("inventory: rebates in this block"):
-            contract.send("adjust", one, words(bench.mark(one)), change_words(c), sender=bench.engine)
+            contract.send("adjust", one, words(bench.mark(one)), change_words(c), 0, sender=bench.engine)
     elif kind == "mark":
         bench.set_mark(one, two * WAD + three, three * WAD // 100 + two, half_width=two % 3 * WAD // 7)
     elif kind == "warp":
@@ -423,6 +423,7 @@ def test_sync_market_emptied_in_an_earlier_block_is_no_longer_active(bench: Benc
 @pytest.mark.parametrize(("name", "role"), [(name, role) for name in ("trade", "adjust") for role in (*Role, Role(0))])
 def test_only_engines_trade_and_only_they_and_hedgers_adjust(bench: Bench, name: str, role: Role) -> None:
     caller, args = bench.chain.accounts[5], (0, words(bench.mark(0)), change_words(Change(Exposure(delta=WAD))))
+    args += (0,) if name == "adjust" else ()
     if role and role is not Role.SETUP:
         bench.contract.send("grant_role", caller, int(role), sender=bench.chain.accounts[0])
     caller = bench.chain.accounts[1] if role is Role.SETUP else caller
@@ -438,7 +439,7 @@ def test_quote_unlisted_market_reverts(bench: Bench) -> None:
     with reverts("inventory: not listed"):
         bench.contract.call("quote", 2, words(bench.mark(0)), change_words(Change()))
     with reverts("inventory: not listed"):
-        bench.contract.send("adjust", 2, words(bench.mark(0)), change_words(Change()), sender=bench.engine)
+        bench.contract.send("adjust", 2, words(bench.mark(0)), change_words(Change()), 0, sender=bench.engine)
     with reverts("inventory: not listed"):
         bench.contract.send("sync", 2)
 
