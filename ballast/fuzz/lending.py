@@ -12,7 +12,7 @@ from random import Random
 from ballast.chain import Contract, Reverted
 from ballast.chain.aave import MAX_UINT, RAY, VARIABLE, Aave
 from ballast.fuzz.actions import Step, action
-from ballast.fuzz.world import Broken, World
+from ballast.fuzz.world import WHALE, Broken, World
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.system import System as Twin
 
@@ -51,13 +51,13 @@ def _at(w: World, act: Callable[[Aave], object]) -> bool:
 
 @action("somebody lends {units} units of {of} to Aave")
 def lend(w: World, of: str, units: int) -> None:
-    _at(w, lambda aave: aave.supply(asset(w, of), units, owner=w.actors["stranger"]))
+    _at(w, lambda aave: aave.supply(asset(w, of), units, owner=WHALE))
 
 
 @action("somebody takes {units} units of {of} back from Aave")
 def take_back(w: World, of: str, units: int) -> None:
     """At most what there is."""
-    _at(w, lambda aave: aave.withdraw(asset(w, of), units, owner=w.actors["stranger"]))
+    _at(w, lambda aave: aave.withdraw(asset(w, of), units, owner=WHALE))
 
 
 @action("somebody borrows {units} units of {of} from Aave")
@@ -66,14 +66,14 @@ def borrow(w: World, of: str, units: int) -> None:
 
     def act(aave: Aave) -> None:
         most = int(asset(w, of).call("balanceOf", aave.reserve(asset(w, of)).a_token))
-        aave.borrow(asset(w, of), min(units, most), owner=w.actors["stranger"])
+        aave.borrow(asset(w, of), min(units, most), owner=WHALE)
 
     _at(w, act)
 
 
 @action("somebody repays {units} units of {of} to Aave")
 def repay(w: World, of: str, units: int) -> None:
-    _at(w, lambda aave: aave.repay(asset(w, of), units, owner=w.actors["stranger"]))
+    _at(w, lambda aave: aave.repay(asset(w, of), units, owner=WHALE))
 
 
 @action("somebody lends {units} units of {of} to Aave for venue {venue}")
@@ -81,8 +81,8 @@ def lend_for(w: World, venue: int, of: str, units: int) -> None:
     """A gift: collateral of the venue's, or a token that is none of its business."""
 
     def act(aave: Aave) -> None:
-        aave._ready(asset(w, of), units, w.actors["stranger"])
-        aave.pool.send("supply", asset(w, of), units, w.address(f"venue{venue}"), 0, sender=w.actors["stranger"])
+        aave._ready(asset(w, of), units, WHALE)
+        aave.pool.send("supply", asset(w, of), units, w.address(f"venue{venue}"), 0, sender=WHALE)
 
     _at(w, act)
 
@@ -94,8 +94,8 @@ def repay_for(w: World, venue: int, units: int) -> None:
 
     def act(aave: Aave) -> None:
         assert base is not None
-        aave._ready(base, units, w.actors["stranger"])
-        aave.pool.send("repay", base, units, VARIABLE, w.address(f"venue{venue}"), sender=w.actors["stranger"])
+        aave._ready(base, units, WHALE)
+        aave.pool.send("repay", base, units, VARIABLE, w.address(f"venue{venue}"), sender=WHALE)
 
     _at(w, act)
 
@@ -105,10 +105,10 @@ def liquidate_venue(w: World, venue: int, units: int) -> None:
     """Aave refuses while health is 1 or more; nobody gets to a venue before that."""
     if venue not in w.shorts:
         return
-    lender, stranger = w.short(venue).lender, w.actors["stranger"]
+    lender = w.short(venue).lender
     account = w.short(venue).standing().account
     target = w.address(f"venue{venue}")
-    done = _at(w, lambda aave: aave.liquidate(lender.quote, lender.base, target, units, liquidator=stranger))
+    done = _at(w, lambda aave: aave.liquidate(lender.quote, lender.base, target, units, liquidator=WHALE))
     w.liquidated |= done
     if done and account is not None and account[-1] >= WAD:
         raise Broken("i10_a_healthy_venue_is_not_liquidated", f"venue {venue} at {account}")

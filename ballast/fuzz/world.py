@@ -69,6 +69,7 @@ ZERO_ADDRESS = "0x" + "00" * 20
 NOBODY = "nobody"  # the zero address
 GRACE = 3_600  # [s] after a sequencer came back
 HEDGES = ("rebalance", "recall", "unwind", "hedge")
+WHALE = "0x" + "aa" * 20  # who lends, borrows and liquidates at Aave, with tokens of his own
 LENT = 10**8  # [quote] worth of each token that others have lent to Aave at first
 LIQUIDATES = ("liquidate", "liquidate_perp", "liquidate_options")
 
@@ -793,7 +794,7 @@ class World:
 
     def _open_aave(self) -> None:
         """Aave with plenty of each token, the markets' own feeds for prices, and a venue for each market."""
-        system, stranger = self.system, self.actors["stranger"]
+        system = self.system
         dollar = self.chain.deploy("ReplayAggregator", 8)
         dollar.send("push", 10**8, self.now)
         assets = {system.quote: (dollar, Terms())}
@@ -801,12 +802,12 @@ class World:
         for base, aggregator in zip(bases, system.aggregators, strict=True):
             assets[base] = (aggregator, ETHER)
         lender = self.aave = Aave.deploy(self.chain, assets)
-        lender.supply(system.quote, LENT * self.unit, owner=stranger)
+        lender.supply(system.quote, LENT * self.unit, owner=WHALE)
         assert system.uniswap is not None
         for market, base in enumerate(bases):
             price = self.twin.oracle.last(market, self.now).price
             base_scale = 10 ** (18 - int(base.call("decimals")))
-            lender.supply(base, LENT * WAD // price * WAD // base_scale, owner=stranger)
+            lender.supply(base, LENT * WAD // price * WAD // base_scale, owner=WHALE)
             spot = self.config.markets[market].venues[0]
             venue = self.chain.deploy(
                 "AaveShortVenue", system.hedge_manager, system.clearinghouse, base, system.uniswap.router, spot.fees,
