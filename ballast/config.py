@@ -250,7 +250,7 @@ class Inventory(Section):
 
 
 class Auction(Section):
-    """What LPs pay, beside rebates, for being rid of risk: docs/mechanism.md §9."""
+    """What LPs pay, beside rebates, for being rid of risk: docs/mechanism.md §16."""
 
     band: Number  # [fraction of E] an auction may be opened while U is above
     max_rate: Number  # [fraction of the fall of U] at the end of the ramp; 0 for no auctions

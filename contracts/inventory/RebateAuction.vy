@@ -273,7 +273,7 @@ def _cap(
     """
     @notice The floor of the half-spread on what a trade takes off its market's own delta and vega, rounded down.
     @dev    Whoever builds exposure that is taken off later has paid at least that, and pays it again: no sequence of trades
-            earns it, and LPs, whose part of a spread is at least half, are not the poorer for any (docs/mechanism.md §9).
+            earns it, and LPs, whose part of a spread is at least half, are not the poorer for any (docs/mechanism.md §16).
     @return [quote, WAD]
     """
     delta: int256 = signed.shrinking(x.delta, market.delta - x.delta)
