@@ -13,7 +13,7 @@ from ballast.chain.rpc import RpcChain
 from ballast.reports import GasRow
 from ballast.system import Sandbox, deploy_system
 
-DEPOSIT, REQUEST, CLAIM = 190_000, 150_000, 110_000  # target [gas]
+DEPOSIT, REQUEST, CLAIM, HEDGE = 190_000, 150_000, 110_000, 330_000  # target [gas]
 BLOCK = 12  # [s]
 
 
@@ -65,7 +65,7 @@ def measure(chain: RpcChain) -> Iterator[GasRow]:
     for name, size in (("buy", 40), ("buy again", 20)):
         spent = gas(manager, "rebalance", 0, 0, size * 10**18, 2_100 * 10**18, sender=keeper, fresh=True)
         system.warp(60)
-        yield GasRow(f"hedge: rebalance, {name}, new round", spent)
+        yield GasRow(f"hedge: rebalance, {name}, new round", spent, None, f"over its target of {HEDGE:,}")
     yield GasRow("hedge: poke, nothing new", gas(manager, "poke", 0, sender=keeper))
     yield GasRow("inventory: sync_all, same rounds", gas(system.inventory, "sync_all", sender=keeper))
     yield GasRow("inventory: sync_all, new rounds", gas(system.inventory, "sync_all", sender=keeper, fresh=True))
