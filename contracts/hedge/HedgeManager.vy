@@ -11,16 +11,15 @@
             cost + keeper's reward + gas <= phi * fall of U.
 
         Actors: anyone may `rebalance`, `poke` and, when LPs are short of cash or all is frozen, `recall`, and when a
-        venue's lender is about to take over, `unwind`; HEDGER, the mandates, hedges for an agent at the agent's share;
-        SETUP and the governor list venues and set parameters inside the bounds
-        of records.vy; the guardian may only pause a venue.
+        venue's lender is about to take over, `unwind`; HEDGER (Mandates) hedges for an agent at the agent's share; SETUP and the
+        governor list venues and set parameters inside the bounds of records.vy; the guardian may only pause a venue.
 
         Invariants: I10 a hedge, reward and gas included, never lowers LP equity by more than phi times the fall of U it
         caused, whoever controls the venue's price meanwhile. I14 a venue that reverts, answers garbage or burns all gas counts
         as zero and stops nothing but itself. This contract never holds a token.
 @dev    Every mutator begins an operation at the Clearinghouse and ends it, so nothing else moves while a venue has control.
-        A venue is read through gas-bounded static calls; the callee's gas is assured beforehand, otherwise a caller could
-        make a healthy venue look dead by sending too little.
+        NAV and `poke` read a venue through gas-bounded static calls; the callee's gas is assured beforehand, otherwise a caller
+        could make a healthy venue look dead by sending too little. A step asks it directly, and fails with it.
 @custom:kill pause_venue (guardian) allows only steps back toward zero; revoking HEDGER at the Clearinghouse stops all hedging
         while trading, redemptions and NAV go on; retire_venue (governor) writes a lost venue off.
 """
