@@ -67,15 +67,17 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     unwinds = [unwind for venue in state.venues if (unwind := hedging.unwind(state, venue, policy)) is not None]
     actions += unwinds
     recalls = _recalls(state, state.rule.recall_floor - state.lp_cash)
-    actions += recalls
-    actions += _left_behind(state, policy)
+    homecoming = _left_behind(state, policy)
+    actions += recalls + homecoming
     for board in state.boards:
         actions += _settlement(state, board)
     refreshes = [due for board in state.boards if (due := _refresh(state, board, policy)) is not None]
     actions += refreshes
     epoch = _process_epoch(state)
     actions += [epoch] if epoch else []
-    actions += _pokes(state, policy)
+    # each of these reports what the venue holds
+    told = {unwind.venue for unwind in unwinds} | {recall.venue for recall in recalls + homecoming}
+    actions += [poke for poke in _pokes(state, policy) if poke.venue not in told]
     actions += _measurements(state, policy)
     if policy.hedge:
         # what closes positions moves the inventory: hedge what it leaves, next time
@@ -318,7 +320,7 @@ def _left_behind(state: State, policy: Policy) -> list[Recall]:
     """What a venue still has without any exposure comes home, if that is worth the gas."""
     least = max(1.0, policy.lending_gas * state.gas_price)
     return [
-        Recall(venue.id, int(venue.equity / state.token_unit) + 1, f"recall:{venue.id}:{venue.equity:.0f}:0")
+        Recall(venue.id, int(venue.equity / state.token_unit) + 1, f"home:{venue.id}:{state.block}")
         for venue in state.venues
         if venue.exposure_wad == 0 and venue.equity >= least and _may_recall(state, venue)
     ]
@@ -329,8 +331,8 @@ def _may_recall(state: State, venue: Venue) -> bool:
     return closes and not venue.retired and hedging.mark_serves(state, venue, hedging.market_of(state, venue))
 
 
-def _pokes(state: State, policy: Policy) -> list[Action]:
-    actions: list[Action] = []
+def _pokes(state: State, policy: Policy) -> list[Poke]:
+    actions = []
     for venue in state.venues:
         if venue.retired and venue.reported_exposure_wad == 0 and venue.reported_equity < 1.0:
             continue
@@ -338,8 +340,7 @@ def _pokes(state: State, policy: Policy) -> list[Action]:
         gap = abs(venue.equity - venue.reported_equity)
         unseen = abs(venue.exposure_wad - venue.reported_exposure_wad) / 1e18 * hedging.market_of(state, venue).price
         if max(gap, unseen) > worth or (venue.retired and venue.reported_exposure_wad):
-            key = f"poke:{venue.id}:{venue.reported_exposure_wad}:{venue.exposure_wad}:{gap:.0f}"
-            actions.append(Poke(venue.id, key))
+            actions.append(Poke(venue.id, f"poke:{venue.id}:{state.block}"))  # the same may be given twice
     return actions
 
 

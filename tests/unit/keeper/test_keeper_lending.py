@@ -168,16 +168,18 @@ def test_step_unwinds_what_health_asks_for(sandbox, keeper, short):
     assert not [action for action in keeper.step().actions if isinstance(action, Unwind)]
 
 
-def test_step_brings_home_what_a_stranger_has_supplied(sandbox, keeper, trader):
+def test_step_brings_home_what_a_stranger_has_supplied_as_often_as_that_happens(sandbox, keeper, trader):
     quote, pool = sandbox.quote, aave(sandbox).pool
-    quote.send("mint", trader, 5_000 * 10**6)
-    quote.send("approve", pool, 5_000 * 10**6, sender=trader)
-    pool.send("supply", quote, 5_000 * 10**6, lending(sandbox), 0, sender=trader)
-    before = lp_cash(sandbox)
-    results = keeper.step().results
-    assert [(result.action.kind, result.ending) for result in results] == [("recall", "done"), ("poke", "done")]
-    assert lp_cash(sandbox) - before == pytest.approx(5_000)
-    assert keeper.step().actions == ()
+    quote.send("mint", trader, 10_000 * 10**6)
+    quote.send("approve", pool, 10_000 * 10**6, sender=trader)
+    for _ in range(2):
+        pool.send("supply", quote, 5_000 * 10**6, lending(sandbox), 0, sender=trader)
+        before = lp_cash(sandbox)
+        (result,) = keeper.step().results
+        assert (result.action.kind, result.ending) == ("recall", "done")
+        assert lp_cash(sandbox) - before == pytest.approx(5_000)
+        sandbox.warp(1)
+        assert keeper.step().actions == ()
 
 
 def test_step_sells_at_once_where_both_venues_share_a_pool(sandbox, trader, keeper):

@@ -211,9 +211,10 @@ def test_decide_brings_home_what_a_venue_has_left_without_exposure():
     left = short_venue(equity=5_000.0, reported_equity=5_000.0, owes={"collateral": 5_000.0})
     calm = market(delta=0.0)
     world = state(markets=(calm,), venues=(left,))
-    assert only(decide(world, POLICY)) == Recall(1, 5_000_000_001, "recall:1:5000:0")
+    assert only(decide(world, POLICY)) == Recall(1, 5_000_000_001, "home:1:100")
     assert decide(replace(world, gas_price=5_001 / POLICY.lending_gas), POLICY) == []
-    assert decide(state(markets=(calm,), venues=(replace(left, retired=True),)), POLICY) != [Recall]
+    retired = replace(left, retired=True, reported_equity=0.0)
+    assert decide(state(markets=(calm,), venues=(retired,)), POLICY) == []
 
 
 def test_decide_interest_is_not_worth_a_poke_until_it_adds_up():
