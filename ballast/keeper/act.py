@@ -171,6 +171,9 @@ class Actor:
     def _carry_out(self, action: Action) -> Result:
         if self.journal.is_used(action.key):
             return Result(action, "used")
+        rests_until = self.journal.rests_until(action.key)
+        if rests_until and self.chain.number + 1 < rests_until:
+            return Result(action, "refused", f"keeper: it failed before, and rests until block {rests_until}")
         refusal = self.simulate(action)
         if refusal is not None:
             return Result(action, "refused", str(refusal))

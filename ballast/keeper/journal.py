@@ -29,6 +29,7 @@ from ballast.keeper.state import Action
 Outcome = Literal["sending", "sent", "cancelling", "done", "failed", "dropped"]
 
 VERSION = 2  # of the tables
+LONGEST_REST = 10  # doublings: 1,024 blocks
 UNDER_WAY: tuple[Outcome, ...] = ("sending", "sent", "cancelling")
 _LIVE = "('sending', 'sent', 'done')"
 
@@ -222,6 +223,17 @@ class Journal:
             f"select 1 from actions where key = ? and outcome in {_LIVE} limit 1", (key,)
         ).fetchone()
         return found is not None
+
+    def rests_until(self, key: str) -> int:
+        """Block before which an occasion whose attempts were included and failed is left alone; each doubles the wait.
+
+        What passes every simulation and fails in every block would otherwise cost its gas in each.
+        """
+        failures, last = self._db.execute(
+            "select count(*), max(block) from actions where key = ? and outcome = 'failed' and block is not null",
+            (key,),
+        ).fetchone()
+        return 0 if failures == 0 else int(last) + 2 ** min(failures - 1, LONGEST_REST)
 
     def sent(self, entry: int, tx_hash: str, offer: Offer | None = None) -> None:
         """A transaction, first or replacement, goes out."""

@@ -12,6 +12,7 @@ from ballast.chain.rpc import JsonRpc
 from ballast.keeper import Keeper, crash
 from ballast.keeper.journal import Journal
 from ballast.keeper.outbox import FeePolicy, Relay
+from ballast.keeper.state import ProcessEpoch
 from tests.integration.keeper_world import undone
 
 pytestmark = pytest.mark.anvil
@@ -156,6 +157,21 @@ def test_attempt_that_was_given_up_and_included_is_not_made_again(sandbox):
     keeper.actor._read = lambda tx: b""  # as if it could be done once more
     assert [result.ending for result in keeper.actor.act([action])] == ["used"]
     assert outcomes(keeper) == ["done"]
+
+
+def test_action_that_fails_in_every_block_is_sent_ever_less_often(sandbox):
+    chain, keeper = sandbox.chain, start(sandbox)
+    action = ProcessEpoch(key="epoch:1")  # which is not over
+    keeper.actor._read = lambda tx: b""  # as if the simulation passed
+    sent = []
+    for _ in range(16):
+        (result,) = keeper.actor.act([action])
+        sent.append(result.ending == "failed")
+        if result.ending == "refused":
+            assert result.reason.startswith("keeper: it failed before")
+            chain.request("evm_mine")
+    assert outcomes(keeper) == ["failed"] * sum(sent)
+    assert 3 <= sum(sent) <= 6
 
 
 # ---- others want the same

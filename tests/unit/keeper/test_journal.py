@@ -85,6 +85,17 @@ def test_reopened_failure_keeps_its_nonce_and_not_its_occasion():
     assert not journal.is_used("sync:1")
 
 
+def test_occasion_that_failed_in_blocks_rests_twice_as_long_each_time():
+    journal = Journal()
+    rests = []
+    for block in (10, 20, 30):
+        entry = journal.begin(SyncAll("sync:1"), VENUE, b"", block)
+        journal.resolve(entry, "failed", included(block, status=0))
+        rests.append(journal.rests_until("sync:1") - block)
+    assert rests == [1, 2, 4]
+    assert journal.rests_until("sync:2") == 0
+
+
 def test_pending_is_in_the_order_of_nonces():
     journal = Journal()
     later = journal.begin(SyncAll("sync:1"), VENUE, b"", 4)
