@@ -13,12 +13,12 @@ class Policy:
     min_saving: float = 1.0  # [quote] least J worth a transaction
     min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
-    rebalance_gas: int = 430_000  # of a hedge on Uniswap: docs/reports/gas.md
-    lending_gas: int = 960_000  # of one that borrows or repays besides
+    rebalance_gas: int = 350_000  # of a hedge on Uniswap: docs/reports/gas.md
+    lending_gas: int = 740_000  # of one that borrows or repays besides
     refresh_gas: int = 460_000  # ten strikes, a new surface and a new round: docs/reports/gas.md
     close_gas: int = 400_000
     liquidate_gas: int = 350_000
-    auction_gas: int = 350_000  # of opening or closing: every market is synchronised
+    auction_gas: int = 200_000  # of opening or closing: every market is synchronised
     auction_gap: float = 0.1  # [fraction] of its line that U has to be beyond or below
     measure_gas: int = 270_000
     measure_every: int = 6 * 3_600  # [s] that one measurement of carry stands for at most
