@@ -8,7 +8,6 @@ venue's name, on a chain that is put back (``RevmChain.acting_as``). What comes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -36,6 +35,7 @@ class Standing:
     quote_word: int
     base_word: int
     account: tuple[int, ...] | None  # collateral, debt, borrowable, threshold [bps], loan-to-value [bps], health [WAD]
+    silence: str = ""  # why there is none
 
 
 class Lender:
@@ -69,11 +69,12 @@ class Lender:
     def _read(self) -> Standing:
         read = self.aave.chain.read
         collateral, debt, reserve, lendable, quote_word, base_word = (_number(read(tx)) for tx in self._balances)
-        account = None
-        with suppress(Reverted):
+        balances = collateral, debt, reserve, lendable, quote_word, base_word
+        try:
             answer = read(self._account)
-            account = tuple(_number(answer[at : at + 32]) for at in range(0, len(answer), 32))
-        return Standing(collateral, debt, reserve, lendable, quote_word, base_word, account)
+        except Reverted as error:
+            return Standing(*balances, None, error.reason)
+        return Standing(*balances, tuple(_number(answer[at : at + 32]) for at in range(0, len(answer), 32)))
 
     def indices(self) -> tuple[int, int]:
         """Of quote lent and base borrowed [ray]."""
@@ -259,14 +260,14 @@ class ShortVenue(Venue):
         return units
 
     def _spare(self, s: Standing, *, recalled: bool) -> int:
-        require(s.account is not None, "")
+        require(s.account is not None, s.silence)
         return aave.spare(self.terms, self._position(s), recalled=recalled)
 
     def _health(self) -> int:
-        account = self.standing().account
-        require(account is not None, "")
-        assert account is not None
-        return account[-1]
+        s = self.standing()
+        require(s.account is not None, s.silence)
+        assert s.account is not None
+        return s.account[-1]
 
     @staticmethod
     def _stopped(s: Standing, bits: int) -> bool:
