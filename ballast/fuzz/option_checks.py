@@ -229,12 +229,13 @@ def option_trades_follow_the_definitions(w: World, b: Before) -> None:
     paid = outcome.half_spread / WAD
     age = max(w.now - mark.updated_at, 0) / YEAR
     cap = min(room, cap + abs(delta) * mark.price / WAD * LAG_Z * mark.sigma / WAD * sqrt(age))
-    keep(abs(paid - min(expected, cap)) <= 2 * slack, name, f"{paid} paid of {expected}, capped at {cap}")
+    due = max(min(expected, cap), quote.boost / WAD)
+    keep(abs(paid - due) <= 2 * slack, name, f"{paid} paid of {expected}, capped at {cap}, boosted by {quote.boost}")
 
 
 def i8_options_stay_within_their_bounds(w: World, b: Before) -> None:
     """A call costs at most spot and a put its strike, or what that is worth today if that is more, spread included;
-    selling never costs: charges and rebates, which are the reserve's, aside."""
+    selling never costs: charges and rebates, which are the reserve's, aside, and what LPs pay back of the spread."""
     if b.name != "trade_options":
         return
     outcome, spot = w.outcomes[-1].value, 0
@@ -249,7 +250,7 @@ def i8_options_stay_within_their_bounds(w: World, b: Before) -> None:
             unit = max(strike, int(strike * exp(-rate * (expiry - w.now) / YEAR) * (1 + 1e-12)))
         most += max(size, 0) * unit // WAD
         least += min(size, 0) * unit // WAD - 1
-    paid = outcome.premium + outcome.half_spread
+    paid = outcome.premium + outcome.half_spread - w.quotes[-1].boost
     name, slack = "i8_options_stay_within_their_bounds", 2 * len(b.arguments["orders"])
     keep(least <= paid <= most + slack, name, f"{paid} paid, bounds {least} and {most}")
     if all(size < 0 for _, size in b.arguments["orders"]):
@@ -450,10 +451,10 @@ def i8_executable_prices_admit_no_arbitrage(w: World, rng: Random) -> None:
             ask[strike, put] = buy.premium + buy.half_spread + max(buy.charge, 0)
             bid[strike, put] = -sell.premium - sell.half_spread - max(sell.charge, 0)
             demand(bid[strike, put] <= -sell.premium <= buy.premium <= ask[strike, put], name, (buy, sell))
-            demand(sell.half_spread <= -sell.premium, name, f"{sell}: selling costs")
+            demand(sell.half_spread + min(sell.charge, 0) <= -sell.premium, name, f"{sell}: selling costs")
             if more is not None:
                 demand(abs(more.premium - 2 * buy.premium) <= 2, name, (buy, more))
-                demand(more.half_spread >= buy.half_spread, name, (buy, more))
+                demand(more.half_spread >= buy.half_spread or buy.charge < 0, name, (buy, more))  # or boosted
         future = size * (spot - int(strike * STRIKE_UNIT * discount)) // WAD
         gap = slack + int(1e-15 * size * strike / 10**8)
         demand(ask[strike, False] - bid[strike, True] >= future - gap, name, f"parity at {strike}: {ask}, {bid}")

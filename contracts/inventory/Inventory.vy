@@ -86,7 +86,6 @@ struct Entry:
     released: uint256           # [quote, WAD] reserve released since the words were loaded, not yet booked
     potential: uint256          # [quote, WAD] U of `book`
     quote: IInventory.Quote     # what a trade makes of it
-    boost: uint256              # [quote, WAD] part of its charge that LPs pay
 
 
 struct State:
@@ -179,9 +178,9 @@ def trade(market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change) -
     e: Entry = self._enter(book, market, mark, p, released)
     e = self._trade(e, market, mark, change, p, mp)
     self._store(e, market, e.quote.potential_after, e.quote.charge)
-    if e.boost != 0:
+    if e.quote.boost != 0:
         extcall AUCTION.pay(
-            e.quote.potential_before, e.quote.potential_after, unsafe_mul(e.book.capital, c.MICRO), e.boost
+            e.quote.potential_before, e.quote.potential_after, unsafe_mul(e.book.capital, c.MICRO), e.quote.boost
         )
     return e.quote
 
@@ -483,10 +482,10 @@ def _trade(
             rebate: uint256 = unsafe_div(unsafe_mul(fall, e.book.coverage), COVERAGE_UNIT)
             if e.book.auction_low != 0 and e.book.coverage != 0:
                 low = min(low, unsafe_mul(unsafe_sub(e.book.auction_low, 1), c.MICRO))
-                e.boost = staticcall AUCTION.boost(
+                q.boost = staticcall AUCTION.boost(
                     low, q.potential_after, capital, mark.price, e.market, change.exposure, mp
                 )
-            q.charge = unsafe_sub(0, convert(unsafe_add(rebate, e.boost), int256))
+            q.charge = unsafe_sub(0, convert(unsafe_add(rebate, q.boost), int256))
             e.book.paid = True
         e.book.low = min(e.book.low, e.book.last)
         # else a later rise from almost nothing would scale it out of its word

@@ -629,15 +629,18 @@ def _check_close(account: address, orders: DynArray[IOptionBook.Order, c.MAX_ORD
 def _conclude(
     fill: IOptionBook.Fill, rules: uint256, answer: IInventory.Quote, most_cost: int256
 ) -> IOptionEngine.Outcome:
-    """@notice What was booked and what Inventory answered."""
-    half_spread: uint256 = min(answer.half_spread, fill.spread_cap)
+    """
+    @notice What was booked and what Inventory answered. The cap of the half-spread ends where LPs pay a boost: nobody is paid
+            more of that than he pays in spread.
+    """
+    half_spread: uint256 = max(min(answer.half_spread, fill.spread_cap), answer.boost)
     spread: int256 = convert(half_spread, int256)
     charge: int256 = min(answer.charge, max(most_cost - spread, 0))
     return IOptionEngine.Outcome(
         premium=fill.premium,
         half_spread=half_spread,
         charge=charge,
-        fees=half_spread * parameters._fee_share_bps(rules) // c.BPS,
+        fees=unsafe_div(unsafe_mul(half_spread, parameters._fee_share_bps(rules)), c.BPS),   # a quotient by WAD, 16 bits
         cash=-(fill.premium + spread + charge),
     )
 

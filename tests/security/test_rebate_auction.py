@@ -12,9 +12,10 @@ import pytest
 
 from ballast import options
 from ballast.chain import Receipt, Reverted
+from ballast.model.exact.option_book import SETTLEMENT_HOUR
 from ballast.model.exact.option_engine import NO_LIMIT as NO_PRICE_LIMIT
 from ballast.options import Board
-from ballast.system import NO_LIMIT, Sandbox
+from ballast.system import NO_LIMIT, Sandbox, wad
 from ballast.testing import options as on_sandbox
 
 WAD = 10**18
@@ -185,6 +186,24 @@ def test_inventory_built_with_options_to_be_sold_back_earns_nothing(generous: Sa
                 earned += boosts(system, *done)
             assert boosts(system, *done) <= spread(system, *done), (build, how)
     assert earned > 0
+
+
+@pytest.mark.parametrize(("name", "size"), [("2002-C", 1_900), ("2002-C", -1_900), ("1998-P", 1_900)])
+def test_options_whose_spread_is_capped_are_paid_no_more_than_they_pay(generous: Sandbox, name: str, size: int) -> None:
+    """An option that is worth little has a half-spread of little, however large its vega: at 2 % volatility less
+    than the floors that bound a boost. So the cap of the spread ends where the boost does."""
+    system = generous
+    maker = system.chain.accounts[3]
+    board = Board(0, (system.chain.now // DAY + 3) * DAY + SETTLEMENT_HOUR)
+    on_sandbox.post(system, 0.02, [board.expiry])
+    levels = [wad(strike) for strike in (1_998, 2_002)]
+    system.option_engine.send("list_strikes", 0, board.expiry, levels, sender=system.governor)
+    built = trade_options(system, maker, board, {name: size})
+    rise(system)
+    on_sandbox.post(system, 0.02, [board.expiry])
+    undone = trade_options(system, maker, board, {name: -size})
+    assert boosts(system, built) == 0
+    assert 0 < boosts(system, undone) <= spread(system, undone)
 
 
 def trade_options(system: Sandbox, account: str, board: Board, sizes: Mapping[str, float]) -> Receipt:

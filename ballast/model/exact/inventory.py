@@ -230,7 +230,6 @@ class Entry:
     share: Share = NO_SHARE
     released: int = 0
     potential: int = 0
-    boost: int = 0
 
 
 def linear_loss(delta: int, price: int) -> int:
@@ -319,9 +318,9 @@ class Inventory:
         for i, m in stored.items():
             self.markets[i] = m
         self._store(e, market)
-        if e.boost != 0:
+        if q.boost != 0:
             assert self.auction is not None
-            self.auction.pay(q.potential_before, q.potential_after, e.book.capital * MICRO, e.boost, now)
+            self.auction.pay(q.potential_before, q.potential_after, e.book.capital * MICRO, q.boost, now)
         return q
 
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int = 0) -> Fall:
@@ -445,7 +444,7 @@ class Inventory:
         self._shift(e, market, mark, change)
         after = self._potential(e.book)
 
-        charge = 0
+        charge = boost = 0
         e.book.last = after // MICRO
         if after > before:
             charge = after - before
@@ -459,8 +458,8 @@ class Inventory:
                     assert self.auction is not None
                     low = min(low, (e.book.auction_low - 1) * MICRO)
                     mp, capital = self.market_params[market], e.book.capital * MICRO
-                    e.boost = self.auction.boost(low, after, capital, mark.price, e.market, change.exposure, mp, now)
-                charge = -(rebate + e.boost)
+                    boost = self.auction.boost(low, after, capital, mark.price, e.market, change.exposure, mp, now)
+                charge = -(rebate + boost)
                 e.book.paid = True
             e.book.low = min(e.book.low, e.book.last)
             e.book.low_prev = min(e.book.low_prev, e.book.last)
@@ -486,6 +485,7 @@ class Inventory:
             borrow_rate=borrow_rate,
             potential_before=before,
             potential_after=after,
+            boost=boost,
         )
 
     def _enter(self, book: Book, market: int, mark: Mark, released: int, now: int) -> Entry:

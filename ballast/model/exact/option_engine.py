@@ -394,7 +394,7 @@ class OptionEngine:
         return closing
 
     def _conclude(self, fill: Fill, market: int, answer: Quote, most_cost: int) -> OptionOutcome:
-        half_spread = min(answer.half_spread, fill.spread_cap)
+        half_spread = max(min(answer.half_spread, fill.spread_cap), answer.boost)
         charge = min(answer.charge, max(most_cost - half_spread, 0))
         return OptionOutcome(
             fill.premium,

@@ -51,6 +51,7 @@ class Quote:
     borrow_rate: int = 0
     potential_before: int = 0
     potential_after: int = 0
+    boost: int = 0
 
 
 @struct
