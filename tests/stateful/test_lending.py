@@ -65,6 +65,18 @@ def test_a_strained_venue_is_unwound_by_mandate_or_not_and_pays_its_carry() -> N
     assert account[-1] > w.short(SHORT).terms.floor_health
 
 
+def test_reserve_covers_its_share_when_a_liquidated_venue_is_unwound() -> None:
+    """Found by a search: what the first report of the block released was not yet booked when the second rise of U was
+    covered, so that R fell below its share (I3)."""
+    steps: list[Step] = [
+        *OPENING, HEDGE, ["warp", {"seconds": 86_400}], *near(3_100),
+        ["liquidate_venue", {"venue": SHORT, "units": 50 * WAD}],
+        ["unwind", {"who": "stranger", "venue": SHORT, "most": 2**255}],
+    ]  # fmt: skip
+    w = replay(steps, Setup(lending=True), thorough=False, ask=())
+    assert w.outcomes[-1].ok
+
+
 @pytest.mark.fuzz
 def test_search_at_a_lender_breaks_no_invariant_and_sees_what_it_must(fuzz_scale: int) -> None:
     stats = Stats()

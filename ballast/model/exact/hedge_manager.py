@@ -366,6 +366,7 @@ class HedgeManager:
         exposure, before = self._holdings(venue, mark, twap)
         released = 0
         if hedge.has_drifted(venue.state, exposure):
+            self.inventory.sync(venue.market, now)
             released = self._mark(venue, mark, exposure, before.at_mid, 0, now)
         return Seen(exposure, before, released)
 
