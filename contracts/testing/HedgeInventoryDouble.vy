@@ -26,6 +26,12 @@ def set_answer(answer: IInventory.Fall):
 
 
 @external
+def sync(market: uint256):
+    """@notice Nothing to bring up to date."""
+    pass
+
+
+@external
 def adjust(
     market: uint256, mark: IPriceOracle.Mark, change: IInventory.Change, moved: int256
 ) -> IInventory.Fall:

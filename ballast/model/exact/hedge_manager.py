@@ -91,6 +91,7 @@ class Ledger(Protocol):
 class Inventory(Protocol):
     """What HedgeManager asks of Inventory."""
 
+    def sync(self, market: int, now: int) -> None: ...
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int) -> Fall: ...
 
 
