@@ -1,6 +1,6 @@
 """The keeper as a Silverback bot: the turn of ballast.keeper on every block, signed by an account that ape keeps.
 
-    silverback run keeper --network ethereum:sepolia:node --account keeper1
+    silverback run scripts.keeper_bot:bot --network ethereum:sepolia:node --account keeper1
 
 BALLAST_MANIFEST names the deployment where deployments/ has several for the chain; BALLAST_METRICS a port to serve
 /metrics and /healthz on. Everything else is decided by ballast.keeper.Policy: for another one, or a relay, run
