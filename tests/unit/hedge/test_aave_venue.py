@@ -706,9 +706,6 @@ class Measured:
     def peek(self, market: int, now: int) -> Mark:
         return Mark(*self.w.oracle.peek(market))
 
-    def sync(self, market: int, now: int) -> None:
-        """Nothing to bring up to date."""
-
     def adjust(self, market: int, mark: Mark, change: Change, now: int, *, hedges: bool, moved: int) -> Fall:
         return Fall(0, 0, 0, 0, 0)
 
