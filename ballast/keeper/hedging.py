@@ -136,7 +136,7 @@ def sized(state: State, venue: Venue, size: float, policy: Policy, mandate: Mand
     market = market_of(state, venue)
     if mandate is not None:
         mandate = next(m for m in state.mandates if m.id == mandate.id)
-    rooms = _rooms(state, venue, market, mandate, buying=size > 0)
+    rooms = _rooms(state, venue, market, mandate, policy.step, buying=size > 0)
     if not rooms or size == 0.0:
         return None
     found = swap(venue, max(-rooms[-1], min(size, rooms[-1])))
@@ -199,7 +199,7 @@ def _best_hedge(state: State, venue: Venue, policy: Policy, mandate: Mandate | N
     market = market_of(state, venue)
     potential = potential_of(state, market.id)
     direction = _direction(market, potential)
-    rooms = _rooms(state, venue, market, mandate, buying=direction > 0) if direction else []
+    rooms = _rooms(state, venue, market, mandate, policy.step, buying=direction > 0) if direction else []
     if not rooms:
         return None
     judge = _judge(state, venue, market, policy, potential, mandate)
@@ -382,7 +382,9 @@ def market_of(state: State, venue: Venue) -> Market:
     return next(m for m in state.markets if m.id == venue.market)
 
 
-def _rooms(state: State, venue: Venue, market: Market, mandate: Mandate | None, *, buying: bool) -> list[float]:
+def _rooms(
+    state: State, venue: Venue, market: Market, mandate: Mandate | None, step: float, *, buying: bool
+) -> list[float]:
     """Sizes [base] at which something may end, ascending: what each fee tier takes; the last is all that is allowed."""
     if venue.retired or state.now < venue.ready_at or not mark_serves(state, venue, market):
         return []
@@ -391,6 +393,7 @@ def _rooms(state: State, venue: Venue, market: Market, mandate: Mandate | None, 
     whole = sum(abs(m.delta) * m.price for m in state.markets)
     bounds = [
         ROOM * venue.turnover_left / market.price,
+        step / market.price,
         whole / market.price,
         _holdable(state, venue, market, buying=buying),
     ]

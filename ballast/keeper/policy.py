@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Policy:
     price_of_risk: float | None = None  # pi, what a unit of U is worth; None: the rule's phi, which is kept anyway
     min_saving: float = 1.0  # [quote] least J worth a transaction
     min_profit: float = 0.0  # [quote] the keeper's own, beyond its gas
+    step: float = inf  # [quote] most that one hedge trades; the rest waits until arbitrage has filled the pools again
     slippage: float = 0.001  # [fraction] of the expected price that a hedge may be worse
     rebalance_gas: int = 350_000  # of a hedge on Uniswap: docs/reports/gas.md
     lending_gas: int = 740_000  # of one that borrows or repays besides

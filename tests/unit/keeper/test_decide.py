@@ -216,6 +216,13 @@ def test_decide_size_stays_within_every_bound(changes, most):
     assert 0 < action.size_wad / 1e18 <= most
 
 
+def test_decide_in_steps_hedges_no_more_than_a_step_at_a_time():
+    vault = state()
+    whole, part = only(decide(vault, POLICY)), only(decide(vault, replace(POLICY, step=20_000.0)))
+    assert part.size_wad / 1e18 * PRICE == pytest.approx(20_000.0)
+    assert part.size_wad < whole.size_wad / 2
+
+
 def test_decide_paused_venue_may_shrink():
     world = state(markets=(market(delta=3_000.0),), venues=(holding(400.0, paused=True),))
     assert only(decide(world, POLICY)).size_wad == -400 * 10**18
