@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 
 import click
@@ -46,6 +47,7 @@ def _export_monitoring(context: click.Context, _parameter: click.Parameter, fold
 @click.option("--wind-down", is_flag=True, help="trigger global settlement when that is possible; it cannot be undone")
 @click.option("--price-of-risk", type=click.FloatRange(0, 1), help="most to spend per unit of U  [default: phi]")
 @click.option("--min-saving", default=1.0, show_default=True, help="least saving worth a hedge, in quote")
+@click.option("--step", default=inf, metavar="QUOTE", help="most that one hedge trades; the rest waits  [default: all]")
 @click.option("--min-profit", default=0.0, show_default=True, help="least profit of its own, gas paid, in quote")
 @click.option("--max-fee", default=500, show_default=True, help="most to offer per gas, in gwei")
 @click.option("--confirmations", default=CONFIRMATIONS, show_default=True, help="blocks that make a receipt final")
@@ -72,6 +74,7 @@ def cli(
     wind_down: bool,
     price_of_risk: float | None,
     min_saving: float,
+    step: float,
     min_profit: float,
     max_fee: int,
     confirmations: int,
@@ -94,6 +97,7 @@ def cli(
     policy = Policy(
         price_of_risk=price_of_risk,
         min_saving=min_saving,
+        step=step,
         min_profit=min_profit,
         hedge=not no_hedge,
         wind_down=wind_down,
