@@ -1,14 +1,15 @@
 """Other ways to hedge a recorded flow, as paths of hedges: a fixed band, a time schedule, Whalley and Wilmott's band.
 
 All hedge each market for itself, know no more than the minutes so far, and are free of the vault's rule. A band trades
-when the market's delta leaves it, down to `inner` of its edge. `matched` finds the parameter that gives a wanted
-tracking error, and of several `inner` the cheapest.
+when the market's delta leaves it, down to `inner` of its edge, at most `slice_` a minute until it is there. `matched`
+finds the parameter that gives a wanted tracking error, and of several `inner` and `slice_` the cheapest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -16,13 +17,16 @@ from ballast.config import Config
 from ballast.data import Floats
 from ballast.reports.hedging_replay import Tape
 
+Way = Callable[[float, float, float], Floats]  # hedges by parameter, inner and slice
+
 YEAR = 365 * 86_400  # [s]
 MINUTE = 60  # [s]
-FIXED_BAND = "fixed band"
-INNERS = (0.0, 0.5, 0.75, 0.9)  # parts of the band that a trade may end at
+FIXED_BAND, STEPPED_BAND = "fixed band", "fixed band in steps"
+INNERS = (0.0, 0.5, 0.9)  # parts of the band that a trade may end at
+WHOLE, SLICE = 1.0, 0.005  # [of equity] that it may trade in one minute
 HALF_LIFE = 1_440  # [minutes] of the flow's variance
 FIRST_FLOW = 0.25  # [of equity per sqrt(day)] assumed before any was seen
-STEPS = 24  # of the bisection
+STEPS = 18  # of the bisection
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Matched:
     parameter: float
     unit: str
     inner: float
+    slice_: float  # [of equity]
     hedges: Floats  # [base], shape (n_minutes, n_markets)
 
 
@@ -51,19 +56,21 @@ class Costs:
         return float((worth * (self.fee + impact)).sum() + ((hedges != 0).sum(axis=1) * self.gas).sum())
 
 
-def in_band(tape: Tape, half_width: Floats, inner: float) -> Floats:
+def in_band(tape: Tape, half_width: Floats, inner: float, slice_: float = WHOLE) -> Floats:
     """Hedges that keep each market's delta within +- `half_width` [quote], shape (n_minutes, n_markets)."""
     found = np.zeros_like(tape.prices)
-    edge = half_width / tape.prices
+    edges, mosts = half_width / tape.prices, slice_ * tape.scenario.equity / tape.prices
     for market in range(tape.prices.shape[1]):
-        held = 0.0
-        edges, traders = edge[:, market].tolist(), tape.traders[:, market].tolist()
-        for k, (most, net) in enumerate(zip(edges, traders, strict=True)):
+        held, going = 0.0, False
+        columns = (edges[:, market].tolist(), mosts[:, market].tolist(), tape.traders[:, market].tolist())
+        for k, (edge, most, net) in enumerate(zip(*columns, strict=True)):
             delta = held - net
-            if abs(delta) > most:
-                wanted = inner * most if delta > 0 else -inner * most
-                found[k, market] = wanted - delta
-                held += wanted - delta
+            excess = abs(delta) - inner * edge
+            if abs(delta) > edge or (going and excess > 0.0):
+                size = min(excess, most)
+                going = size < excess
+                found[k, market] = -size if delta > 0 else size
+                held += found[k, market]
     return found
 
 
@@ -101,29 +108,35 @@ def volatility(tape: Tape, config: Config, market: int) -> Floats:
 
 
 def matched(tape: Tape, config: Config, error: float, costs: Costs) -> list[Matched]:
-    """The three ways at a tracking error [quote], each with its cheapest `inner`."""
+    """Every way at a tracking error [quote], each with its cheapest `inner`."""
     equity = tape.scenario.equity
 
-    def band(width: float, inner: float) -> Floats:
-        return in_band(tape, np.full_like(tape.prices, width), inner)
+    def band(width: float, inner: float, slice_: float) -> Floats:
+        return in_band(tape, np.full_like(tape.prices, width), inner, slice_)
 
-    def asymptotic(aversion: float, inner: float) -> Floats:
-        return in_band(tape, whalley_wilmott(tape, config, costs.fee, aversion), inner)
+    widths = whalley_wilmott(tape, config, costs.fee, 1.0)
+
+    def asymptotic(tolerance: float, inner: float, slice_: float) -> Floats:
+        return in_band(tape, widths * tolerance ** (1 / 3), inner, slice_)
 
     found = []
-    for name, unit, way, low, high in (
-        (FIXED_BAND, "quote", band, 1e-5 * equity, equity),
-        # the wider the band the larger the error: here the other way round
-        ("Whalley-Wilmott", "aversion", lambda x, inner: asymptotic(1 / x, inner), 1e1, 1e12),
+    for name, unit, way, low, high, slices in (
+        (FIXED_BAND, "quote", band, 1e-5 * equity, equity, (WHOLE,)),
+        (STEPPED_BAND, "quote", band, 1e-5 * equity, equity, (SLICE,)),
+        ("Whalley-Wilmott", "quote of tolerance", asymptotic, 1e-2 / equity, 1e6 * equity, (WHOLE, SLICE)),
     ):
         tried = []
-        for inner in INNERS:
-            at = _bisect(lambda x, way=way, inner=inner: tape.error(_delta(tape, way(x, inner))), error, low, high)  # type: ignore[misc]
-            tried.append(Matched(name, at, unit, inner, way(at, inner)))
+        for inner, slice_ in product(INNERS, slices):
+
+            def error_of(x: float, way: Way = way, inner: float = inner, slice_: float = slice_) -> float:
+                return tape.error(_delta(tape, way(x, inner, slice_)))
+
+            at = _bisect(error_of, error, low, high)
+            tried.append(Matched(name, at, unit, inner, slice_, way(at, inner, slice_)))
         found.append(min(tried, key=lambda each: costs.of(tape, each.hedges)))
     errors = {n: tape.error(_delta(tape, on_schedule(tape, n))) for n in _SCHEDULES if n < len(tape.orders)}
     every = max((n for n, its in errors.items() if its <= error), default=1)
-    found.insert(1, Matched("schedule", every, "minutes", 0.0, on_schedule(tape, every)))
+    found.insert(2, Matched("schedule", every, "minutes", 0.0, WHOLE, on_schedule(tape, every)))
     return found
 
 

@@ -7,7 +7,7 @@ from ballast.demo.flow import MARKETS
 from ballast.reports import ReportFailed, hedging
 from ballast.reports.hedging import FEW, KEEPER, NOBODY, Case, Row
 from ballast.reports.hedging_replay import Operator, Vault, gas_prices
-from ballast.reports.hedging_rivals import FIXED_BAND, Matched, in_band, matched, on_schedule
+from ballast.reports.hedging_rivals import FIXED_BAND, STEPPED_BAND, Matched, in_band, matched, on_schedule
 
 WINDOW = "2021-05_crash"
 MINUTES = 90
@@ -70,7 +70,7 @@ def test_vault_without_venues_leaves_what_traders_leave(case):
 def test_matched_rivals_track_as_asked(case, tape, vault):
     wanted = tape.error(vault[1].delta)
     found = matched(tape, case.config, wanted, hedging.costs(case))
-    assert [rival.name for rival in found] == [FIXED_BAND, "schedule", "Whalley-Wilmott"]
+    assert [rival.name for rival in found] == [FIXED_BAND, STEPPED_BAND, "schedule", "Whalley-Wilmott"]
     for rival in found:
         assert tape.error(np.cumsum(rival.hedges, axis=0) - tape.traders) <= wanted * (1 + 1e-9)
     band: Matched = found[0]
@@ -117,15 +117,16 @@ def test_compare_names_what_is_over_its_bound():
 def test_measure_keeps_what_it_has(tmp_path, monkeypatch):
     asked = []
 
-    def vaults(case):
+    def stepped(case):
         asked.append((case.tape.scenario.window, case.chain, case.setting))
         place = {"window": case.tape.scenario.window, "chain": case.chain, "setting": case.setting}
         yield row(KEEPER, **place, unhedged=1.0, hedges=0)
 
-    monkeypatch.setattr(hedging, "vaults", vaults)
+    monkeypatch.setattr(hedging, "vaults", lambda case: iter(()))
+    monkeypatch.setattr(hedging, "stepped", stepped)
     first = hedging.measure(tmp_path, MINUTES)
     assert len(asked) == len(set(asked)) == len(first) == 16
-    next(tmp_path.iterdir()).unlink()
+    next(tmp_path.glob("*-steps.json")).unlink()
     again = hedging.measure(tmp_path, MINUTES)
     assert len(asked) == 17
     assert again == first
