@@ -211,7 +211,7 @@ class RpcChain(JsonRpc, Chain):
             "fromBlock": hex(first),
             "toBlock": hex(last),
         }
-        return [_log(log) for log in self.request("eth_getLogs", query)]
+        return [log_of(log) for log in self.request("eth_getLogs", query)]
 
     # ---- sending
 
@@ -347,7 +347,7 @@ class RpcChain(JsonRpc, Chain):
             tx,
             status=status,
             gas_used=int(found["gasUsed"], 16),
-            logs=[_log(log) for log in found["logs"]],
+            logs=[log_of(log) for log in found["logs"]],
             block_number=block,
             timestamp=lambda: self.timestamp_of(block),
             output=output,
@@ -403,7 +403,8 @@ def _bytes(text: Any) -> bytes:
     return bytes.fromhex(str(text).removeprefix("0x"))
 
 
-def _log(log: dict[str, Any]) -> Log:
+def log_of(log: dict[str, Any]) -> Log:
+    """A log as JSON-RPC spells it."""
     return Log(
         address_of(log["address"]),
         tuple(_bytes(topic) for topic in log["topics"]),

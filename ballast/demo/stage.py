@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from ballast.chain import Chain, Receipt, RevmChain, Tx
 from ballast.chain.anvil import TX_GAS_LIMIT, Anvil
-from ballast.chain.rpc import Prepared, RpcChain
-from ballast.keeper.observe import log_of
+from ballast.chain.rpc import Prepared, RpcChain, log_of
 
 if TYPE_CHECKING:
     from requests import Session

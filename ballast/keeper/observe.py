@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ballast.chain import Chain, Contract, Log, Reverted, Tx, address_of
 from ballast.chain.artifacts import load, npm
-from ballast.chain.rpc import RpcChain, RpcError
+from ballast.chain.rpc import RpcChain, RpcError, log_of
 from ballast.keeper import backstop
 from ballast.keeper.backstop import Request
 from ballast.keeper.state import (
@@ -561,18 +561,6 @@ def _sure(answers: Iterable[Any]) -> list[Any]:
         if isinstance(answer, Reverted):
             raise answer
     return found
-
-
-def log_of(raw: dict[str, Any]) -> Log:
-    """A log as JSON-RPC spells it."""
-    return Log(
-        address_of(raw["address"]),
-        tuple(bytes.fromhex(topic[2:]) for topic in raw["topics"]),
-        bytes.fromhex(raw["data"][2:]),
-        int(raw["blockNumber"], 16),
-        raw["transactionHash"],
-        int(raw["logIndex"], 16),
-    )
 
 
 def _rule(terms: Any, base_fee: int, gas_mark: Any) -> Rule:
