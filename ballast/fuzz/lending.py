@@ -27,12 +27,6 @@ def asset(w: World, name: str) -> Contract:
     return base
 
 
-def unsecured(w: World, venue: int) -> bool:
-    """Whether a venue owes what nothing secures, which is Aave's loss."""
-    s = w.short(venue).standing()
-    return s.debt != 0 and s.collateral == 0
-
-
 def _at(w: World, act: Callable[[Aave], object]) -> bool:
     """Whether Aave does it."""
     if w.aave is None:

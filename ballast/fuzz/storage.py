@@ -275,10 +275,6 @@ def _buckets(vault: int, backing: int, claims: int, total_units: int, payables: 
     )  # fmt: skip
 
 
-def _is_frozen(vault: int) -> bool:
-    return (vault >> 63) & 1 == 1
-
-
 def _account(word: int) -> tuple[int, int]:
     return _signed(word >> 128, 128), word & U128
 

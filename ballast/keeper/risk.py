@@ -30,7 +30,7 @@ def potential_of(state: State, market: int) -> Callable[[float], float]:
         if m.id == market:
             moving, own_a, own_b = m, a, b
         else:
-            loss += stressed_loss(m, 0.0)
+            loss += stressed_loss(m)
     if moving is None:
         raise LookupError(f"no market {market}")
     per_base = moving.price * moving.sigma * root
@@ -56,9 +56,9 @@ def potential_of(state: State, market: int) -> Callable[[float], float]:
     return value
 
 
-def stressed_loss(m: Market, change: float) -> float:
-    """Loss [quote] of a market in its worst scenario, its delta changed by `change` [base]."""
-    dollars = (m.delta + change) * m.price
+def stressed_loss(m: Market) -> float:
+    """Loss [quote] of a market in its worst scenario."""
+    dollars = m.delta * m.price
     if not m.stress:
         return 0.5 * abs(dollars)
     return max(0.0, -min(dollars * shock + pnl for shock, pnl in zip(SPOT_SHOCKS, m.stress, strict=True)))

@@ -52,11 +52,6 @@ def swap(venue: Venue, size: float) -> Swap | None:
     return Swap(size, parts, average, spot, twap, first.fee * (1 - share) + second.fee * share)
 
 
-def average_price(route: Route, size: float) -> float:
-    """[quote/base] of one tier, fee and impact included; inf: it cannot fill a purchase."""
-    return _quote(route, size) / size
-
-
 def measured_cost(trade: Swap, price: float, haircut: float = 0.0, put_in: float | None = None) -> float:
     """What contracts/hedge/rule.vy will call the cost of a swap [quote].
 

@@ -39,7 +39,7 @@ from ballast.keeper.state import (
     SyncAll,
     Trigger,
 )
-from ballast.keeper.swaps import average_price, measured_cost, swap
+from ballast.keeper.swaps import measured_cost, swap
 from ballast.model.analytic.potential import Weights
 
 from .worlds import CAPITAL, NOW, PRICE, account, board, closing, holding, leg, market, route, state, venue, writer
@@ -271,8 +271,8 @@ def test_route_after_a_trade_is_a_constant_product_less_the_fee():
     assert sold.depth == pytest.approx(quote * base / (base + 997))
     assert sold.spot == pytest.approx(sold.depth / (base + 997))
     # a second trade costs what the two cost together, less the first
-    together = 2_000 * average_price(before, 2_000.0)
-    assert 1_000 * (average_price(before, 1_000.0) + average_price(bought, 1_000.0)) == pytest.approx(together)
+    together = 2_000 * through(before, 2_000.0).average
+    assert 1_000 * (through(before, 1_000.0).average + through(bought, 1_000.0).average) == pytest.approx(together)
 
 
 def test_decide_venues_that_trade_in_one_pool_share_its_depth():
@@ -298,7 +298,7 @@ def test_decide_unpaid_keeper_stays_home():
 
 def test_decide_limit_price_is_the_expected_one_with_slack():
     action = only(decide(state(), POLICY))
-    expected = average_price(route(), action.size_wad / 1e18) * 1.001
+    expected = through(route(), action.size_wad / 1e18).average * 1.001
     assert action.limit_wad == pytest.approx(expected * 1e18, rel=1e-9)
 
 

@@ -46,7 +46,7 @@ def test_potential_of_any_book_equals_the_analytic_one(options):
             vega=np.array([m.vega for m in after]),
             vol_of_vol=np.array([m.vol_of_vol for m in after]),
             dollar_gamma=np.array([m.gamma * m.price**2 for m in after]),
-            stressed_loss=sum(stressed_loss(m, 0.0) for m in after),
+            stressed_loss=sum(stressed_loss(m) for m in after),
         )
         assert potential_of(world, moved)(change) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
@@ -58,5 +58,5 @@ def test_potential_of_unknown_market_is_refused():
 
 def test_stressed_loss_of_options_takes_the_worst_scenario_and_never_gains():
     losing = market(delta=0.0, stress=(-5.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
-    assert stressed_loss(losing, 0.0) == 5.0
-    assert stressed_loss(market(delta=0.0, stress=(1.0,) * 8), 0.0) == 0.0
+    assert stressed_loss(losing) == 5.0
+    assert stressed_loss(market(delta=0.0, stress=(1.0,) * 8)) == 0.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ballast.keeper.state import Route
-from ballast.keeper.swaps import average_price, depth, in_band, swap
+from ballast.keeper.swaps import depth, in_band, swap
 from ballast.model.exact import hedge as twin
 
 from .worlds import PRICE, market, route, short_venue, venue
@@ -60,7 +60,7 @@ def test_swap_split_counts_average_and_fee_by_size_and_the_farther_spot():
     assert found.fee == pytest.approx(5e-4 * (1 - share) + 6e-4 * share)
     assert found.twap == pytest.approx(PRICE * (1 + 4e-4 * share))
     assert found.spot == far.spot
-    assert found.average < average_price(near, 20_000.0)
+    assert found.average < swap(venue(routes=(near,)), 20_000.0).average
     # both end where a unit more costs the same
     ends = [tier.after(of).spot / (1 - tier.fee) for tier, of in found.parts]
     assert ends[0] == pytest.approx(ends[1], rel=1e-5)
