@@ -328,8 +328,10 @@ def lines(rows: Sequence[Row]) -> list[str]:
         "|---|---|---|--:|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
+        if row.strategy in (NOBODY, WHOLE):
+            continue
         mine = next(other for other in _of(rows, KEEPER) if _place(other) == _place(row))
-        if row.strategy in (NOBODY, WHOLE) or mine.hedges < FEW:
+        if mine.hedges < FEW:
             continue
         part = "" if row is mine else f"{mine.outlay / row.outlay:.0%}"
         name = row.strategy if not row.parameter else f"{row.strategy} ({row.parameter})"
@@ -339,6 +341,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
         )
     text += [
         "",
+        *_unrun(rows),
         "Bounds that are missed:",
         "",
         *(f"- {miss}" for miss in missed(rows) or ["none"]),
@@ -348,6 +351,16 @@ def lines(rows: Sequence[Row]) -> list[str]:
         "![the course of the inventory](hedging-course.svg)",
     ]
     return text
+
+
+def _unrun(rows: Sequence[Row]) -> list[str]:
+    """Says which runs of the keeper in steps there are not."""
+    done = {_place(row) for row in _of(rows, KEEPER)}
+    places = [
+        (window, chain, setting) for chain, setting in product(CHAINS, SETTINGS) for window in data.minute_windows()
+    ]
+    left = "; ".join(", ".join(place) for place in places if place not in done)
+    return [f"Not run in steps yet, and not compared: {left}.", ""] if left else []
 
 
 def missed(rows: Sequence[Row]) -> list[str]:
