@@ -205,7 +205,13 @@ def adjust(
     book: exposure.Book = exposure.load_book()
     # moved is LP cash of one step; what a book is worth fits 2^127
     book.value = unsafe_add(book.value, moved)
-    e: Entry = self._enter(book, market, mark, p, 0)
+    released: uint256 = 0
+    due: uint256 = self._due(book, 1 << market, p)
+    if hedges and due != 0:
+        # somebody is paid for the fall of U; as in `trade`, which is spared the 1,000 gas of sharing this
+        book, released = self._sweep(book, due, p)
+        book.swept_at = block.timestamp
+    e: Entry = self._enter(book, market, mark, p, released)
     e.book.value = unsafe_sub(e.book.value, moved)
     before: uint256 = e.potential
     base: uint256 = min(before, unsafe_mul(e.book.opening, c.MICRO))    # 56 bits * 40 bits

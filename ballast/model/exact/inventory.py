@@ -306,18 +306,9 @@ class Inventory:
     def trade(self, market: int, mark: Mark, change: Change, now: int) -> Quote:
         """Add a change of exposure and price it."""
         self._check_listed(market)
-        released = 0
-        book = self.book.copy()
-        due = self._due(book, 1 << market, now)
-        stored: dict[int, Market] = {}
-        if due != 0:
-            book, released, stored = self._sweep(book, due, now, peek=False)
-            book.swept_at = now
-        e = self._enter(book, market, mark, released, now)
+        e, swept = self._begin(market, mark, 0, now, paid=True)
         q = self._trade(e, market, mark, change, now)
-        for i, m in stored.items():
-            self.markets[i] = m
-        self._store(e, market)
+        self._store(e, market, swept)
         if q.boost != 0:
             assert self.auction is not None
             self.auction.pay(q.potential_before, q.potential_after, e.book.capital * MICRO, q.boost, now)
@@ -329,10 +320,7 @@ class Inventory:
         ``moved`` LP cash [quote, WAD] has gone to a venue since the mark was read: the block opens at E without it.
         """
         self._check_listed(market)
-        book = self.book.copy()
-        book.value += moved
-        e = self._enter(book, market, mark, 0, now)
-        e.book.value -= moved
+        e, swept = self._begin(market, mark, moved, now, paid=hedges)
         before = e.potential
         base = min(before, e.book.opening * MICRO)
         changed = e.book.changed
@@ -353,7 +341,7 @@ class Inventory:
                 e.book.coverage = 0
             else:
                 e.book.opening = e.book.last
-        self._store(e, market)
+        self._store(e, market, swept)
         return Fall(
             fall=sub_floor(base, after),
             freed=sub_floor(sub_floor(reserve, after), sub_floor(reserve, base)),
@@ -487,6 +475,20 @@ class Inventory:
             potential_after=after,
             boost=boost,
         )
+
+    def _begin(self, market: int, mark: Mark, moved: int, now: int, *, paid: bool) -> tuple[Entry, dict[int, Market]]:
+        """Enter a market, after all others if that is overdue and somebody is ``paid`` for what becomes of U; they are
+        returned, and not stored yet."""
+        book, released = self.book.copy(), 0
+        book.value += moved
+        swept: dict[int, Market] = {}
+        due = self._due(book, 1 << market, now) if paid else 0
+        if due != 0:
+            book, released, swept = self._sweep(book, due, now, peek=False)
+            book.swept_at = now
+        e = self._enter(book, market, mark, released, now)
+        e.book.value -= moved
+        return e, swept
 
     def _enter(self, book: Book, market: int, mark: Mark, released: int, now: int) -> Entry:
         """Bring one market into this block; ``book`` is consumed, the stored market is not changed."""
@@ -654,9 +656,11 @@ class Inventory:
             book.swept_at = now
         return book, released, stored
 
-    def _store(self, e: Entry, market: int) -> None:
+    def _store(self, e: Entry, market: int, swept: dict[int, Market]) -> None:
         require(all(-(2**31) <= x < 2**31 for x in e.market.stress), "stress: out of range")
         self.book = e.book
+        for i, m in swept.items():
+            self.markets[i] = m
         self.markets[market] = e.market
 
     def _check_listed(self, market: int) -> None:

@@ -106,6 +106,23 @@ def test_adjust_by_a_hedger_freezes_the_block() -> None:
     assert not bench.contract.call("frozen")
 
 
+def test_hedge_is_measured_at_marks_of_every_market_that_is_due() -> None:
+    """A hedge is paid for the fall of a U that is as young as a trade's: not at a mark of hours ago elsewhere."""
+    falls = []
+    for synced in (True, False):
+        bench = standing()
+        bench.chain.warp(bench.contract.call("params").sweep_age + 1)
+        for market in (0, 1):
+            bench.set_mark(market, 2_000 * WAD if market == 0 else 1_400 * WAD, 6 * WAD // 10)
+        if synced:
+            bench.contract.send("sync_all")
+            bench.twin.sync_all(bench.chain.now)
+        falls.append(adjust(bench, 0, Change(Exposure(delta=100 * WAD)), hedges=True).fall)
+        assert bench.contract.call("market", 1).price == 1_400 * WAD
+        assert_equal(bench)
+    assert falls[0] == falls[1] > 0
+
+
 @pytest.mark.parametrize("size", [40, -40, -100])
 def test_adjust_at_a_blocks_start_moves_the_low_water_mark_in_proportion(size: int) -> None:
     bench = standing()
