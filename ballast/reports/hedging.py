@@ -306,7 +306,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
     ]
     for setting, chain in product(SETTINGS, CHAINS):
         found = [row for row in _of(rows, KEEPER) if (row.setting, row.chain) == (setting, chain)]
-        if found:
+        if len(found) == len(data.minute_windows()):
             text.append(
                 f"| {setting} | {chain} | {_bound(_pooled(found), TRACKING)} | {_bound(_shared(found), SHARE)} |"
             )
