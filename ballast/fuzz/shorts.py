@@ -14,13 +14,13 @@ from typing import Any, cast
 from ballast.chain import Contract, Reverted, RevmChain
 from ballast.chain.aave import MAX_UINT, VARIABLE, Aave
 from ballast.model.exact import aave
+from ballast.model.exact.aave import ACTIVE, FROZEN, PAUSED
 from ballast.model.exact.carry import Lending
 from ballast.model.exact.fixed import WAD, require, sub_floor
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.hedge_manager import UNFILLED, Prices, Venue
 
 NO_TERMS = cast(aave.Venue, None)  # both are always given: what is inherited has defaults
-ACTIVE, FROZEN, PAUSED = 1 << 56, 1 << 57, 1 << 60  # in Aave's word of a reserve
 NO_PRICES = Prices(0, 0, 0)
 
 

@@ -42,8 +42,8 @@ from ballast.keeper.state import (
 )
 from ballast.keeper.swaps import depth, in_band, swap
 from ballast.model.exact.deleverager import GRACE, WINDOW
+from ballast.model.exact.fixed import YEAR
 
-YEAR = 365 * 86_400  # [s]
 _MARGIN = 1e-6  # [fraction] by which a nomination is outbid at least: scores here are floats
 _MOST = 1e6  # of a factor of a score, contracts/clearing/Deleverager.vy
 _BATCH = 32  # accounts in one transaction: OptionEngine takes 64, GlobalSettlement as many as these

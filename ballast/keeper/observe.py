@@ -33,13 +33,14 @@ from ballast.keeper.state import (
     Venue,
 )
 from ballast.model.analytic.potential import Weights
+from ballast.model.exact.aave import ACTIVE, FROZEN, PAUSED
+from ballast.model.exact.fixed import YEAR
 from ballast.model.exact.margin import exit_cost, required, value
 from ballast.model.exact.option_book import key_of
 from ballast.options.rounds import settling_round
 
 WAD = 1e18
 MICRO = 1e-6
-YEAR = 365 * 86_400
 CAPITAL_FLOOR = 1_000.0  # [quote] contracts/inventory/Inventory.vy
 REFRESH = 600  # [s of chain time]
 OVERLAP = 8  # [blocks] that may be replaced, and are read again
@@ -48,8 +49,7 @@ OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it
 MARKETS = 2**OPTION_BIT - 1
 
 RAY = 1e27
-ACTIVE, FROZEN, PAUSED = 1 << 56, 1 << 57, 1 << 60  # of an Aave reserve's configuration
-THRESHOLD = 16, 2**16 - 1  # place and mask of the share [bps] beyond which debt may be liquidated
+THRESHOLD = 16, 2**16 - 1  # there too, place and mask: the share [bps] beyond which debt may be liquidated
 
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
 _AAVE = "@aave/core-v3/artifacts/contracts/interfaces/IPool.sol/IPool.json"

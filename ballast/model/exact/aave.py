@@ -13,6 +13,7 @@ from ballast.model.exact.fixed import BPS, WAD, div_up, mul_down, mul_up, requir
 
 ROUNDING = 3  # [base token units]
 MAX_FUNDING = 2
+ACTIVE, FROZEN, PAUSED = 1 << 56, 1 << 57, 1 << 60  # in Aave's word of a reserve
 _TO_WAD = WAD // BPS
 
 
