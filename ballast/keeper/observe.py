@@ -49,7 +49,7 @@ OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it
 MARKETS = 2**OPTION_BIT - 1
 
 RAY = 1e27
-THRESHOLD = 16, 2**16 - 1  # there too, place and mask: the share [bps] beyond which debt may be liquidated
+THRESHOLD = 16, 2**16 - 1  # in Aave's word of a reserve, place and mask: debt beyond this share [bps] is liquidated
 
 _POOL = "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json"
 _AAVE = "@aave/core-v3/artifacts/contracts/interfaces/IPool.sol/IPool.json"
