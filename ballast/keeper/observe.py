@@ -245,7 +245,7 @@ class Observer:
         if self._caught_up:
             span = {
                 "address": [contract.address for contract in told],
-                "fromBlock": hex(base.scanned + 1),
+                "fromBlock": hex(max(0, base.scanned)),  # known: a range may not begin after the head
                 "toBlock": "latest",
             }
             calls.append(("eth_getLogs", (span,)))
@@ -261,7 +261,7 @@ class Observer:
             while base.scanned + LOG_RANGE < head.number:
                 last = min(deep, base.scanned + LOG_RANGE)
                 self._take(base, chain.logs(told, base.scanned + 1, last), last)
-            logs = chain.logs(told, base.scanned + 1, head.number)
+            logs = chain.logs(told, base.scanned + 1, head.number) if base.scanned < head.number else []
         self._learn(logs, deep, head.number)
         self._caught_up = True
         return head

@@ -14,9 +14,9 @@
         asks and pays; the guardian may end all payments; the governor sets parameters inside immutable bounds.
 
         Invariants. A boost is at most, rounded down: rate <= 60 % of the fall of U below its lowest since the auction was
-        opened (the mark, which moves with changes that are no trades) and above the line band * E; the floor of the half-spread on what the trade takes off its market's own delta and vega,
-        so that no sequence of trades earns it without paying as much in spread; what is left of the day's budget; LP
-        cash. Nothing is paid before the auction has been open for a day, so the mark always looks back on a day.
+        opened (the mark, which moves with changes that are no trades) and above the line band * E; the floor of the
+        half-spread on what the trade takes off its market's own delta and vega, so that no sequence of trades earns it
+        without paying as much in spread; what is left of the day's budget; LP cash. Nothing is paid before the auction has been open for a day, so the mark always looks back on a day.
         What has been paid for a fall starts to rise anew: dust moves the clock by dust, a fall to the line by all of it.
 @custom:kill The guardian's `disable`: nothing is paid any more, and anyone may close. Only then revoke INVENTORY at the
         Clearinghouse: without it a trade that is to be paid reverts.
@@ -91,6 +91,7 @@ def open():
     state: State = self._state()
     p: IRebateAuction.Params = self._params()
     assert p.max_rate_bps != 0, "auction: disabled"
+    self._check_idle()
     inventory: IInventory = IInventory(self.inventory)
     extcall inventory.sync_all()
     book: exposure.Book = staticcall inventory.book()
@@ -113,6 +114,7 @@ def close():
     state: State = self._state()
     p: IRebateAuction.Params = self._params()
     assert state.since != 0, "auction: not open"
+    self._check_idle()
     inventory: IInventory = IInventory(self.inventory)
     if p.max_rate_bps != 0:
         extcall inventory.sync_all()
@@ -264,6 +266,13 @@ def params() -> IRebateAuction.Params:
 
 
 # ------------------------------------------------------------------ internal
+
+@internal
+@view
+def _check_idle():
+    """@notice In the middle of an operation U may be that of before it: what begins or ends then would be judged by it."""
+    assert not staticcall CLEARINGHOUSE.in_progress(), "clearing: in progress"
+
 
 @internal
 @pure

@@ -33,3 +33,9 @@ def subsidise(amount: uint256):
 @external
 def vault_ledger() -> (int256, uint256):
     return self.lp, self.reserve
+
+
+@view
+@external
+def in_progress() -> bool:
+    return False

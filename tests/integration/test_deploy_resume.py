@@ -188,7 +188,7 @@ def test_run_transaction_nobody_includes_says_how_to_go_on(chain: RpcChain, run:
         if (progress.number, progress.stage) == (3, "sending"):
             chain.request("evm_setAutomine", False)
 
-    with pytest.raises(DeployError, match=r"deploy inventory: 0x\w+ found no place .* Run the same command again"):
+    with pytest.raises(DeployError, match=r"deploy auction: 0x\w+ found no place .* Run the same command again"):
         run(watch=stop_the_chain, timeout=0.5)
     chain.request("evm_setAutomine", True)
     chain.request("evm_mine")

@@ -77,6 +77,7 @@ class Ledger(Protocol):
 
     def vault_ledger(self) -> tuple[int, int]: ...
     def subsidise(self, amount: int) -> None: ...
+    def in_progress(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class RebateAuction:
     def open(self, now: int) -> None:
         """Open an auction while U is outside the band, or anew one whose mark is more than half way to the line."""
         require(self.params.max_rate_bps != 0, "auction: disabled")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
         self.inventory.sync_all(now)
         book = self.inventory.book
         u, line = book.last * MICRO, self._line(book.capital * MICRO)
@@ -111,6 +113,7 @@ class RebateAuction:
     def close(self, now: int) -> None:
         """End the auction when U is inside the band, or nothing is paid any more."""
         require(self.is_open, "auction: not open")
+        require(not self.clearinghouse.in_progress(), "clearing: in progress")
         if self.params.max_rate_bps != 0:
             self.inventory.sync_all(now)
             book = self.inventory.book

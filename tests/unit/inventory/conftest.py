@@ -46,6 +46,9 @@ class TwinLedger:
         self.lp += amount
         self.reserve -= amount
 
+    def in_progress(self) -> bool:
+        return False
+
     def subsidise(self, amount: int) -> None:
         self.release(-amount)
 
