@@ -23,6 +23,7 @@ from typing import Any
 
 import pyrevm
 
+from ballast.chain import address_of
 from ballast.chain.artifacts import contract_paths, load
 from ballast.chain.codec import Json
 from ballast.chain.contract import Log, Receipt, Reverted, Tx
@@ -251,6 +252,20 @@ class CoveredChain(RevmChain):
             self._ours, (self._told, self._untold) = ours, told
             self._isolate()
             self._arm(ours)
+
+    @contextmanager
+    def acting_as(self, contract: Any) -> Iterator[None]:
+        """As above; the contract is no longer one of ours meanwhile, or a trap would give it code again."""
+        address = address_of(contract)
+        hidden = self._ours.pop(address, None)
+        try:
+            with super().acting_as(contract):
+                yield
+        finally:
+            if hidden is not None:
+                self._ours[address] = hidden
+                self._disarm([address])
+                self._arm([address])
 
     # ---- traps
 
