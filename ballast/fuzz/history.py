@@ -835,11 +835,13 @@ def main(seeds: int, seconds: float, replays: int, missing: bool, soon: bool) ->
       python -m ballast.fuzz.history --missing
       python -m ballast.fuzz.history --seeds 1 --replays 50
       python -m ballast.fuzz.history --soon
+      python -m ballast.fuzz.history --soon --missing
     """
     if soon:
-        found: dict[str, int | None] = {}
+        found: dict[str, int | None] = json.loads(SOON.read_text()) if missing else {}
         for bug in BUGS:
-            found[bug.name] = hardest(bug, seconds=seconds).failure.seed
+            if bug.name not in found:
+                found[bug.name] = hardest(bug, seconds=seconds).failure.seed
             SOON.write_text(json.dumps(found, indent=1) + "\n")
         return
     path = REPORTS / "history.md"
