@@ -405,7 +405,7 @@ def to_expiry(w: World, rng: Random) -> list[Step]:
     for wait in sorted({expiry - w.now - rng.choice((1, 60, 3_700, 30_000)), expiry - w.now + rng.choice((0, 1, 600))}):
         if wait > 0:
             gone = sum(step[1]["seconds"] for step in steps if step[0] == "warp")
-            steps.append(["warp", {"seconds": wait - gone}])
+            steps.append(["warp", {"seconds": max(wait - gone, 1)}])
             for market, newest in enumerate(w.newest):
                 if rng.random() < 0.9:
                     answer = max(int(newest.answer * rng.gauss(1, 0.03)), 1)
