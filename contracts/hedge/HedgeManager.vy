@@ -507,6 +507,7 @@ def _observe(opened: Step, twap: uint256) -> Step:
     if drift * DRIFT > signed.magnitude(step.state.exposure):
         # books what the block's opening releases: the cover of U is taken from the ledger again when the step is told
         extcall INVENTORY.sync(step.listing.market)
+        step.before.lp_cash = (staticcall CLEARINGHOUSE.vault_ledger())[0]
         step.state, step.released = self._mark(
             step.venue_id, step.listing.market, step.mark, True, step.exposure, step.before.at_mid, 0
         )

@@ -368,6 +368,7 @@ class HedgeManager:
         released = 0
         if hedge.has_drifted(venue.state, exposure):
             self.inventory.sync(venue.market, now)
+            before = replace(before, lp_cash=self.clearinghouse.vault_ledger()[0])
             released = self._mark(venue, mark, exposure, before.at_mid, 0, now)
         return Seen(exposure, before, released)
 
