@@ -275,6 +275,22 @@ def test_donation_made_in_the_same_block_cannot_be_hedged_for_pay(chain: RevmCha
         w.rebalance(-300 * WAD, sender=w.whale)
 
 
+def test_release_that_a_donation_books_first_is_no_gain_of_the_hedge(chain: RevmChain) -> None:
+    w = build(chain)
+    add_uniswap(w)
+    w.deposit_margin(2_000_000 * WAD, w.trader)
+    w.trade(2_500 * WAD)
+    w.next_block()
+    w.rebalance(400 * WAD)
+    w.pool.arbitrage_to(PRICE)
+    w.next_block(6 * 3_600)  # what the reserve has too much is due now
+    w.base.mint.send(w.venue, w.base_units(WAD))
+    before, reserve = w.nav() + w.reserve(), w.reserve()
+    outcome = w.rebalance(200 * WAD).one("Rebalanced").outcome
+    assert reserve - w.reserve() > outcome.released + WAD
+    assert before - w.nav() - w.reserve() <= outcome.cost + outcome.reward + outcome.gas
+
+
 def test_donation_sold_back_later_is_a_loss_for_its_giver(chain: RevmChain) -> None:
     w = build(chain)
     add_uniswap(w)
