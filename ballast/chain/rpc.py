@@ -206,6 +206,8 @@ class RpcChain(JsonRpc, Chain):
         return int(self.request("eth_getStorageAt", address_of(address), hex(slot), "latest"), 16)
 
     def logs(self, addresses: Sequence[Any], first: int, last: int) -> list[Log]:
+        if first > last:
+            return []  # nodes refuse a range that begins after the head
         query = {
             "address": [address_of(address) for address in addresses],
             "fromBlock": hex(first),

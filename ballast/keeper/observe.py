@@ -261,7 +261,7 @@ class Observer:
             while base.scanned + LOG_RANGE < head.number:
                 last = min(deep, base.scanned + LOG_RANGE)
                 self._take(base, chain.logs(told, base.scanned + 1, last), last)
-            logs = chain.logs(told, base.scanned + 1, head.number) if base.scanned < head.number else []
+            logs = chain.logs(told, base.scanned + 1, head.number)
         self._learn(logs, deep, head.number)
         self._caught_up = True
         return head

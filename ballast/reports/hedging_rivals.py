@@ -15,11 +15,11 @@ import numpy as np
 
 from ballast.config import Config
 from ballast.data import Floats
+from ballast.model.analytic.realised import YEAR, Rounds, realised_sigma
 from ballast.reports.hedging_replay import Tape
 
 Way = Callable[[float, float, float], Floats]  # hedges by parameter, inner and slice
 
-YEAR = 365 * 86_400  # [s]
 MINUTE = 60  # [s]
 FIXED_BAND, STEPPED_BAND = "fixed band", "fixed band in steps"
 INNERS = (0.0, 0.5, 0.9)  # parts of the band that a trade may end at
@@ -98,13 +98,14 @@ def whalley_wilmott(tape: Tape, config: Config, fee: float, aversion: float) -> 
 
 def volatility(tape: Tape, config: Config, market: int) -> Floats:
     """max(fast, slow, floor) of each minute [per sqrt(year)], as the oracle has it, from minutes instead of rounds."""
-    oracle = config.markets[market].oracle
-    returns = np.diff(np.log(tape.prices[:, market])) ** 2 * (YEAR / MINUTE)
-    first = float(oracle.initial_sigma) ** 2
-    paths = [
-        _average(returns, half_life / MINUTE, first) for half_life in (oracle.half_life_fast, oracle.half_life_slow)
-    ]
-    return np.asarray(np.sqrt(np.maximum(np.maximum(*paths), float(oracle.sigma_floor) ** 2)))
+    oracle, prices = config.markets[market].oracle, tape.prices[:, market]
+    return realised_sigma(
+        Rounds(np.arange(len(prices)) * MINUTE, prices),
+        oracle.half_life_fast,
+        oracle.half_life_slow,
+        float(oracle.initial_sigma),
+        float(oracle.sigma_floor),
+    )
 
 
 def matched(tape: Tape, config: Config, error: float, costs: Costs) -> list[Matched]:
