@@ -20,12 +20,16 @@ class Role(IntFlag):
     SETUP = auto()
     CLOSER = auto()
     SETTLER = auto()
+    STEWARD = auto()
 
 
 WIRING = ~(Role.GOVERNOR | Role.SETUP)
 """What SETUP may hand out."""
 
 NOT_ALLOWED = "roles: not allowed"
+
+SETTERS = Role.GOVERNOR | Role.SETUP | Role.STEWARD
+"""Who may set parameters, inside the immutable bounds of their contract."""
 
 # Who may call what: every function of a contract that not everybody may call, and the flags of which one suffices.
 POWERS: dict[str, dict[str, Role]] = {
@@ -49,19 +53,19 @@ POWERS: dict[str, dict[str, Role]] = {
         "pay_claim": Role.VAULT,
         "withdraw_protocol": Role.GOVERNOR,
         "set_margin": Role.GOVERNOR | Role.SETUP,
-        "set_shares": Role.GOVERNOR | Role.SETUP,
+        "set_shares": SETTERS,
     },
     "RebateAuction": {
         "set_inventory": Role.SETUP,
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": SETTERS,
         "disable": Role.GUARDIAN | Role.GOVERNOR,
     },
     "Inventory": {
         "trade": Role.ENGINE,
         "adjust": Role.ENGINE | Role.HEDGER,
         "set_boosting": Role.INVENTORY,
-        "set_market_params": Role.GOVERNOR | Role.SETUP,
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_market_params": SETTERS,
+        "set_params": SETTERS,
     },
     "PerpEngine": {
         "close_for": Role.CLOSER,
@@ -69,14 +73,14 @@ POWERS: dict[str, dict[str, Role]] = {
         "deleverage": Role.CLOSER,
         "set_carry": Role.HEDGER,
         "list_market": Role.GOVERNOR | Role.SETUP,
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": SETTERS,
         "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
         "pause": Role.GUARDIAN | Role.GOVERNOR,
         "unpause": Role.GOVERNOR,
     },
     "PriceOracle": {
         "list_market": Role.GOVERNOR | Role.SETUP,
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": SETTERS,
         "set_feed": Role.GOVERNOR,
         "halt": Role.GOVERNOR,
         "resume": Role.GOVERNOR,
@@ -84,8 +88,8 @@ POWERS: dict[str, dict[str, Role]] = {
     "HedgeManager": {
         "rebalance_for": Role.HEDGER,
         "list_venue": Role.GOVERNOR | Role.SETUP,
-        "set_venue_params": Role.GOVERNOR | Role.SETUP,
-        "set_rule": Role.GOVERNOR | Role.SETUP,
+        "set_venue_params": SETTERS,
+        "set_rule": SETTERS,
         "pause_venue": Role.GUARDIAN | Role.GOVERNOR,
         "unpause_venue": Role.GOVERNOR,
         "retire_venue": Role.GOVERNOR,
@@ -95,7 +99,7 @@ POWERS: dict[str, dict[str, Role]] = {
         "revoke": Role.GUARDIAN | Role.GOVERNOR,  # and the agent
     },
     "Vault": {
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": SETTERS,
         "lower_deposit_cap": Role.GUARDIAN | Role.GOVERNOR,
         "pause_deposits": Role.GUARDIAN | Role.GOVERNOR,
         "unpause_deposits": Role.GOVERNOR,
@@ -112,7 +116,7 @@ POWERS: dict[str, dict[str, Role]] = {
     "OptionEngine": {
         "close_for": Role.CLOSER,
         "transfer": Role.CLOSER,
-        "set_params": Role.GOVERNOR | Role.SETUP,
+        "set_params": SETTERS,
         "lower_caps": Role.GUARDIAN | Role.GOVERNOR,
         "pause": Role.GUARDIAN | Role.GOVERNOR,
         "unpause": Role.GOVERNOR,
@@ -122,7 +126,7 @@ POWERS: dict[str, dict[str, Role]] = {
     "VolSurface": {
         "set_signer": Role.GOVERNOR | Role.SETUP,
         "set_threshold": Role.GOVERNOR | Role.SETUP,
-        "set_drift": Role.GOVERNOR | Role.SETUP,
+        "set_drift": SETTERS,
         "freeze": Role.GUARDIAN | Role.GOVERNOR,
         "thaw": Role.GOVERNOR,
     },

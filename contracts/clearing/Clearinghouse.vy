@@ -532,7 +532,7 @@ def set_shares(insurance_share_bps: uint256, liquidator_share_bps: uint256, lp_s
     """
     @notice Sets how fees and liquidation penalties are split.
     """
-    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     self._set_shares(insurance_share_bps, liquidator_share_bps, lp_share_bps)
 
 

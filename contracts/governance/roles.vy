@@ -14,6 +14,7 @@
         SETUP       the deployer, until it renounces: may wire contracts and set parameters, never govern
         CLOSER      Liquidator, Deleverager, CloseQueue: close or move positions of others by rules of their own
         SETTLER     GlobalSettlement
+        STEWARD     Steward: sets parameters that governance has let it move, within limits of its own
 
         The admin hands roles out and passes its office on in two steps; GOVERNOR moves with it.
         SETUP is given once, by the constructor, and may hand out the wiring roles only
@@ -34,6 +35,7 @@ flag Role:
     SETUP
     CLOSER
     SETTLER
+    STEWARD
 
 
 event RoleChanged:

@@ -294,7 +294,7 @@ def set_venue_params(venue_id: uint256, params: IHedgeManager.VenueParams):
     """
     @notice Sets what a venue may do.
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     listing: records.Listing = self._listing(venue_id)
     listing.haircut_bps = params.haircut_bps
     self._set_params(venue_id, params)
@@ -306,7 +306,7 @@ def set_rule(terms: IHedgeManager.Rule):
     """
     @notice Sets what a hedge may cost and what its keeper earns.
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     self._rule = records._pack_rule(terms)
     self._floors = records._pack_floors(terms)
     log IHedgeManager.RuleSet(rule=terms)

@@ -270,7 +270,7 @@ def set_market_params(market: uint256, word: uint256):
     @param market an id in use, or the next free one
     @param word packed IInventory.MarketParams (ballast.model.words packs, `market_params` unpacks)
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     if market == self.market_count and market < c.MAX_MARKETS:
         self.market_count = market + 1
     self._check_listed(market)
@@ -302,7 +302,7 @@ def set_params(word: uint256):
     @param word packed Params
     @dev    U jumps with its parameters: like a re-mark, that may not happen between two trades of a block.
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     b: exposure.Book = exposure.load_book()
     assert not b.changed or b.opened_at < block.timestamp, "inventory: block has trades"
     self._params_word = word

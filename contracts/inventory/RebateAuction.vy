@@ -177,7 +177,7 @@ def set_params(params: IRebateAuction.Params):
     """
     @notice Changes all parameters, inside the immutable bounds; an auction that is open goes on with them.
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     assert (
         params.band != 0
         and params.band <= MAX_BAND

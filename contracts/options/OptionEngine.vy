@@ -287,7 +287,7 @@ def set_params(market: uint256, params: IOptionEngine.MarketParams):
     @notice Sets the parameters of a market's options, inside the immutable bounds of parameters.vy; the first call
             lists the market.
     """
-    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     assert market < c.MAX_MARKETS, "options: not listed"
     self._set_params(market, params)
 

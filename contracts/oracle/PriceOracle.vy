@@ -206,7 +206,7 @@ def set_params(market: uint256, params: IPriceOracle.Params):
     @notice Sets a market's parameters. The variances stay; sigma is brought inside the new floor and cap at once.
     @param params  see IPriceOracle.Params; initial_sigma is checked but has no effect
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     self._check_params(params)
     word: uint256 = self._word(market)
     config: Config = self._decode(word)

@@ -192,7 +192,7 @@ def set_drift(market: uint256, drift: IVolSurface.Drift):
     @notice How fast a market's surface may move and how old it may get; the first call lists the market.
     @param drift  see IVolSurface.Drift; inside the immutable bounds
     """
-    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     assert market < c.MAX_MARKETS, "surface: not listed"
     assert drift.vol_base <= MAX_VOL_BASE and drift.vol_speed <= MAX_VOL_SPEED, "surface: vol drift"
     assert drift.shape_base <= MAX_SHAPE_BASE and drift.shape_speed <= MAX_SHAPE_SPEED, "surface: shape drift"

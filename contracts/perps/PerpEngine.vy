@@ -260,7 +260,7 @@ def set_params(market: uint256, params: IPerpEngine.MarketParams):
     """
     @notice Replaces a market's parameters, inside the immutable bounds of markets.vy.
     """
-    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     self._set_params(market, params)
 
 

@@ -341,7 +341,7 @@ def set_params(params: IVault.Params):
     """
     @notice Sets the deposit cap, the redemption limit and the length of coming epochs.
     """
-    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
+    roles._check(roles.Role.GOVERNOR | roles.Role.SETUP | roles.Role.STEWARD)
     self._set_params(params, self._paused())
 
 
