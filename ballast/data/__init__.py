@@ -1,4 +1,4 @@
-"""Recorded market data: prices, implied volatility, funding, perp flow and gas, as read-only numpy arrays.
+"""Recorded market data: prices, implied volatility, funding, flow of traders and gas, as read-only numpy arrays.
 
 Sources, licences and checks are listed in README.md beside this file. Times are Unix seconds UTC; a bar's time is its
 open. Prices are USD or USDT, volumes are in the base coin, volatilities and rates are fractions.
@@ -95,6 +95,39 @@ class GmxFlow:
 
 
 @dataclass(frozen=True, slots=True)
+class SwapFlow:
+    """One UTC day of a Uniswap v3 WETH/USDC pool on Polygon, arrays of shape (n,), one entry per minute."""
+
+    ts: Ints
+    price: Floats  # [USD/ETH] at the minute's end
+    bought: Floats  # [ETH] by traders, out of the pool
+    sold: Floats  # [ETH] by traders, into the pool
+
+    @property
+    def signed_flow(self) -> Floats:
+        """What traders bought, net, in each minute."""
+        return self.bought - self.sold
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
+class TraderClasses:
+    """Uniswap v3 on Arbitrum by the hour, arrays of shape (n,); "professional" by the source's rule, with hindsight."""
+
+    ts: Ints
+    retail_trades: Floats
+    retail_volume: Floats  # [USD]
+    professional_trades: Floats
+    professional_volume: Floats  # [USD]
+    fee: Floats  # [USD] mean gas fee of an Arbitrum transaction; NaN before 2024-04-22
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True)
 class OptionChain:
     """Every listed Deribit option of one currency at one moment, arrays of shape (n,); a missing quote is NaN.
 
@@ -161,6 +194,11 @@ def five_minute_window(name: str, venue: Venue = "spot") -> dict[Asset, Bars]:
     return found
 
 
+def half_hours_2020_03() -> Bars:
+    """BTC spot, 30-minute bars of Black Thursday, 2020-03-05 … 2020-03-20: its 5-minute bars end on the 12th."""
+    return _bars(_HERE / "bars_30m" / "2020-03_black_thursday_spot_BTC.csv.gz", 1_800)
+
+
 def hourly(asset: Asset) -> Bars:
     """Hourly spot bars 2019-01 … 2026-06, without volume; 20 gaps (59 hours) are exchange outages."""
     return _bars(_HERE / "bars_1h" / f"spot_{asset}.csv.gz", 3_600)
@@ -178,6 +216,13 @@ def dvol(asset: Asset) -> Bars:
         close=_frozen(points.close / 100.0),
         volume=points.volume,
     )
+
+
+@cache
+def dvol_hourly() -> tuple[Ints, Floats]:
+    """ETH's implied volatility index by the hour as a fraction, 2024-03-21 … 2024-10-14."""
+    columns = _table(_HERE / "dvol_1h" / "ETH.csv.gz")
+    return _integers(columns["ts"]), _frozen(columns["close"] / 100.0)
 
 
 @cache
@@ -220,6 +265,32 @@ def gmx_flow(day: str) -> GmxFlow:
         realized_pnl=columns["realized_pnl_usd"],
         impact_pool=columns["impact_pool_eth"],
     )
+
+
+@cache
+def _swaps() -> dict[str, Floats]:
+    return _table(_HERE / "uniswap_v3" / "polygon_usdc_weth.csv.gz")
+
+
+def swap_days() -> list[str]:
+    """The recorded days of the Polygon pool, as "YYYY-MM-DD"."""
+    return [str(day) for day in np.unique(_swaps()["ts"] // 86_400).astype("datetime64[D]")]
+
+
+def swap_flow(day: str) -> SwapFlow:
+    """One recorded day of the Polygon pool; two of the nine days lack a minute."""
+    columns = _swaps()
+    part = columns["ts"] // 86_400 == float(np.datetime64(day, "D").astype(np.int64))
+    if not part.any():
+        raise LookupError(f"no swaps of {day!r}; days: {', '.join(swap_days())}")
+    return SwapFlow(_integers(columns["ts"][part]), *(_frozen(columns[c][part]) for c in ("price", "bought", "sold")))
+
+
+@cache
+def trader_classes() -> TraderClasses:
+    """Hourly volume of retail and professional traders on Arbitrum, 2023-07-01 … 2024-07-21, one hole of two hours."""
+    columns = _table(_HERE / "uniswap_v3" / "arbitrum_traders.csv.gz")
+    return TraderClasses(_integers(columns.pop("ts")), **columns)
 
 
 @cache

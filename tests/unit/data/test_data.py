@@ -123,3 +123,40 @@ def test_option_chains_hold_one_moment_each(currency: data.Asset) -> None:
 def test_arrays_are_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         data.minute_window("calm")["ETH"].close[0] = 0.0
+
+
+def test_half_hours_2020_03_continue_where_the_five_minute_bars_end() -> None:
+    half_hours = data.half_hours_2020_03()
+    assert_consistent(half_hours)
+    assert half_hours.low.min() == 3_782.13
+    fives = data.five_minute_window("2020-03_black_thursday")["BTC"]
+    last = half_hours.between(int(fives.ts[0]), int(fives.ts[-1]) - 1_800)
+    assert np.array_equal(last.close, fives.close[5 : 6 * len(last) : 6])
+
+
+def test_dvol_hourly_ends_days_at_the_daily_close() -> None:
+    ts, index = data.dvol_hourly()
+    assert np.all(np.diff(ts) == 3_600)
+    days = data.dvol("ETH").between(int(ts[0]), int(ts[-1]) - 86_400)
+    ends = np.searchsorted(ts, days.ts[1:] + 23 * 3_600)
+    assert np.abs(index[ends] - days.close[1:]).mean() < 1e-3
+
+
+def test_swap_flow_has_every_minute_but_two() -> None:
+    days = [data.swap_flow(day) for day in data.swap_days()]
+    assert [1_440 - len(day) for day in days] == [0, 1, 0, 0, 0, 0, 0, 1, 0]
+    assert all(day.bought.min() >= 0 and day.sold.min() >= 0 for day in days)
+    crash = data.swap_flow("2023-08-17")
+    volume = float(((crash.bought + crash.sold) * crash.price).sum())
+    assert volume == pytest.approx(25.5e6, rel=0.01)
+    with pytest.raises(LookupError, match="no swaps"):
+        data.swap_flow("2020-01-01")
+
+
+def test_trader_classes_have_the_known_mean_orders() -> None:
+    classes = data.trader_classes()
+    professional = classes.professional_volume.sum() / classes.professional_trades.sum()
+    retail = classes.retail_volume.sum() / classes.retail_trades.sum()
+    assert (round(professional), round(retail)) == (2_499, 333)
+    assert np.isnan(classes.fee[0])
+    assert np.nanmax(classes.fee) > 6.9
