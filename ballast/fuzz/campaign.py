@@ -12,10 +12,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -27,6 +26,7 @@ from ballast.fuzz.features import Feature
 from ballast.fuzz.runner import Failure, Stats
 from ballast.fuzz.shrink import breaks, save, shrink, words
 from ballast.fuzz.unreachable import UNREACHABLE
+from ballast.parallel import workers
 
 EPISODES = 6  # of one task: a few seconds
 EXAMPLES = 8  # sequences of the corpus that go with it
@@ -175,7 +175,7 @@ class Campaign:
         last = None if self.plan.episodes is None else self.issued + self.plan.episodes
         searching: dict[Future[Result], Task] = {}
         shortening: dict[Future[tuple[Failure, bool]], Found] = {}
-        with _interruptible(self), _executor(self.plan) as (pool, slots):
+        with _interruptible(self), workers(self.plan.jobs, self.plan.scheduler) as (pool, slots):
             while True:
                 spent = time.monotonic() - begin
                 self.seconds = earlier + spent
@@ -344,22 +344,6 @@ def _thin(corpus: Corpus) -> None:
 
 def _kind(failure: Failure) -> list[str]:
     return [failure.broken.name, failure.steps[-1][0]]
-
-
-@contextmanager
-def _executor(plan: Plan) -> Iterator[tuple[Executor, Callable[[], int]]]:
-    """What runs tasks, and how many it can at a time: processes here, or a Dask cluster's threads."""
-    if plan.scheduler is None:
-        with ProcessPoolExecutor(
-            plan.jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-        ) as pool:
-            yield pool, lambda: plan.jobs
-        return
-    from distributed import Client  # takes a second to import
-
-    with Client(plan.scheduler) as client, client.get_executor() as pool:
-        client.wait_for_workers(1)
-        yield pool, lambda: sum(client.ncores().values())
 
 
 def _write(path: Path, text: str) -> None:
