@@ -154,6 +154,29 @@ class OptionChain:
         return len(self.strike)
 
 
+@dataclass(frozen=True, slots=True)
+class SmilePanel:
+    """Three points of each expiry's smile at each snapshot, about every six hours; arrays of shape (n,), one row each.
+
+    Volatilities are interpolated over marks out of the money; deltas are Black-76's on the forward. Rows are sorted
+    by snapshot, then expiry; expiries are at least a day away.
+    """
+
+    currency: Asset
+    ts: Ints  # of the snapshot
+    expiry: Ints
+    index_price: Floats  # [USD]
+    forward: Floats  # [USD], of the same expiry
+    atm_iv: Floats  # [per √year], at the forward
+    put_25d_iv: Floats  # [per √year]
+    call_25d_iv: Floats  # [per √year]
+    spread: Floats  # [coin], ask less bid of the two strikes nearest the forward; NaN without quotes
+    open_interest: Floats  # [coin], of all strikes
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
 def minute_windows() -> list[str]:
     """Names of the 1-minute windows, oldest first."""
     return _windows("bars_1m")
@@ -304,6 +327,13 @@ def option_chains(currency: Asset) -> tuple[OptionChain, ...]:
         expiry = _integers(part.pop("expiry"))
         chains.append(OptionChain(currency=currency, ts=int(moment), expiry=expiry, is_call=is_call, **part))
     return tuple(chains)
+
+
+@cache
+def smile_panel(currency: Asset) -> SmilePanel:
+    """Every recorded snapshot of a currency's smiles, 2025-12-30 … 2026-08-22."""
+    columns = _table(_HERE / "iv_6h" / f"{currency}.csv.gz")
+    return SmilePanel(currency, _integers(columns.pop("ts")), _integers(columns.pop("expiry")), **columns)
 
 
 def _windows(folder: str) -> list[str]:

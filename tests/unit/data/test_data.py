@@ -160,3 +160,16 @@ def test_trader_classes_have_the_known_mean_orders() -> None:
     assert (round(professional), round(retail)) == (2_499, 333)
     assert np.isnan(classes.fee[0])
     assert np.nanmax(classes.fee) > 6.9
+
+
+@pytest.mark.parametrize("currency", data.ASSETS)
+def test_smile_panel_is_sorted_and_agrees_with_hourly_prices(currency: data.Asset) -> None:
+    panel = data.smile_panel(currency)
+    assert len(np.unique(panel.ts)) == 931
+    assert np.all((np.diff(panel.ts) > 0) | ((np.diff(panel.ts) == 0) & (np.diff(panel.expiry) > 0)))
+    assert np.all((panel.expiry - panel.ts >= 86_400 - 60) & (panel.expiry % 86_400 == 8 * 3_600))
+    hours = data.hourly(currency)
+    known = panel.ts < hours.ts[-1]
+    at = np.searchsorted(hours.ts, panel.ts[known], side="right") - 1
+    price = panel.index_price[known]
+    assert np.all((price > 0.997 * hours.low[at]) & (price < 1.003 * hours.high[at]))  # an index of venues, not one
