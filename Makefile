@@ -33,7 +33,7 @@ mutate: ## what tests would not notice -> docs/reports/mutants.md (ARGS="--only 
 
 lint: ## ruff and mypy --strict
 	@$(RUN) ruff check .
-	@$(RUN) ruff format --check ballast scripts tests
+	@$(RUN) ruff format --check ballast scripts sims tests
 	@$(RUN) mypy
 
 gas: ## whole-transaction gas on Anvil -> docs/reports/gas.md

@@ -1,0 +1,434 @@
+"""The kernel: one loop over steps, compiled for a rule and a crowd, that plays each path of a world.
+
+At a step where anybody wants anything, where LPs' equity is sampled or a hedge may be due: traders pay for holding
+(`accrue`), the wanted trades are quoted and filled or refused in their order, the crowd acts, the vault hedges. At all
+others nothing happens and nothing is computed. Trades are settled at the oracle's price, hedges at the true one; LPs'
+equity is measured at the true one. Traders have margin without end: nobody's default depends on the rule.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from sims import world as w
+from sims.jit import njit
+from sims.world import Floats, World
+
+MOST_ROWS = 16  # what a crowd may want at one step
+
+# columns of a crowd's rows
+ROW_MARKET, ROW_SIZE, ROW_LIMIT, ROW_CLOSING, ROW_TAG = range(5)
+N_ROW = 5
+
+# totals of a path
+SPREADS = 0  # [quote] to LPs at once
+CHARGES = 1  # [quote] into the reserve
+REBATES = 2  # [quote] out of the reserve, to traders
+CARRIED = 3  # [quote] funding and borrow fees, net, to LPs
+RELEASED = 4  # [quote] reserve that became LPs'
+FEES = 5  # [quote] to neither LPs nor reserve
+HEDGING = 6  # [quote] what hedges lost to venues
+GAS_PAID = 7  # [quote]
+REWARDS = 8  # [quote] to keepers
+TRADES = 9
+REFUSED = 10
+VOLUME = 11  # [quote]
+HEDGES = 12
+HEDGED = 13  # [quote] notional of hedges
+WANTED = 14  # [quote] notional of all that was wanted
+N_TOTALS = 15
+
+# columns of the log
+LOG_STEP, LOG_MARKET, LOG_SIZE, LOG_CLOSING, LOG_COST, LOG_TO_LP, LOG_TO_RESERVE, LOG_EQUITY, LOG_RESERVE, LOG_ID = (
+    range(10)
+)
+N_LOG = 10
+
+NO_HEDGE, BAND, RULE = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Hedging:
+    """What the vault hedges, and where: a venue's fee and depth (its virtual quote reserve, arbitraged back by the next
+    step). `BAND`: back to its edge once delta has left it; `RULE`: what the potential saves (rules with `relief`)."""
+
+    policy: int = NO_HEDGE
+    every: int = 1  # [steps] between looks; after a trade there is always one
+    fee: float = 0.0005  # [fraction]
+    depth: float = 50e6  # [quote]
+    cooldown: float = 60.0  # [s]
+    band: float = 0.05  # [fraction of LP equity] of dollar delta
+    phi: float = 0.6  # [fraction of the fall of the potential] that a hedge may cost
+    eta: float = 0.15  # [fraction of what it frees] to the keeper
+    size_reward: float = 0.00005  # [fraction of notional] to the keeper, at least
+    least: float = 1.0  # [quote] saved, below which the keeper does not bother
+    room: float = 0.001  # [fraction] that one hedge may move the price at most
+    cap: float = 1e18  # [quote] of notional held in a market
+
+    def array(self) -> Floats:
+        """The fields in their order."""
+        return np.array([float(getattr(self, name)) for name in self.__dataclass_fields__])
+
+
+class Rule(Protocol):
+    """Parameters of a rule; the module they come from is the rule."""
+
+    def array(self) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """Who reacts: compiled `want(a, s, m, x, g, k, rows) -> n` writes what is wanted at step k into `rows`
+    (market, size, limit, closing, tag), x being true prices (markets,); `done(a, s, row, filled, cost)` is told what
+    came of each. `s` is their state, `size` floats, zero at first. np.random is seeded for each path."""
+
+    want: Callable[..., int]
+    done: Callable[..., None]
+    params: Floats
+    size: int
+    every: int = 1  # [steps] between looks
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of each path."""
+
+    world: str
+    rule: str
+    dt: float  # [s] between samples
+    equity: Floats  # (paths, samples) [quote] LPs', at true prices, per initial share; reserve excluded
+    reserve: Floats  # (paths, samples) [quote]
+    net: Floats  # (paths, samples, markets) [base] the vault's delta
+    totals: Floats  # (paths, N_TOTALS)
+    log: Floats  # (fills, N_LOG) of the first path, as far as asked for
+
+    @property
+    def profit(self) -> Floats:
+        """[quote] per path."""
+        return np.asarray(self.equity[:, -1] - self.equity[:, 0])
+
+    @property
+    def returns(self) -> Floats:
+        """Over the whole path [fraction]."""
+        return np.asarray(self.equity[:, -1] / self.equity[:, 0] - 1.0)
+
+    @property
+    def drawdown(self) -> Floats:
+        """Largest fall from an earlier peak [fraction], per path."""
+        return np.asarray(np.max(1.0 - self.equity / np.maximum.accumulate(self.equity, axis=1), axis=1))
+
+    @property
+    def volatility(self) -> Floats:
+        """Of returns between samples [1/√year], per path."""
+        changes = np.diff(self.equity, axis=1) / self.equity[:, :-1]
+        return np.asarray(np.std(changes, axis=1) * np.sqrt(w.YEAR / self.dt))
+
+    @property
+    def sharpe(self) -> Floats:
+        """Mean return over volatility, per √year, no rate subtracted; 0 where nothing moves."""
+        changes = np.diff(self.equity, axis=1) / self.equity[:, :-1]
+        spread = np.std(changes, axis=1)
+        mean = np.mean(changes, axis=1)
+        return np.asarray(
+            np.where(spread > 0.0, mean / np.where(spread > 0.0, spread, 1.0), 0.0) * np.sqrt(w.YEAR / self.dt)
+        )
+
+    @property
+    def trader_costs(self) -> Floats:
+        """[quote] what trades cost beyond mark, less rebates, per path; holding excluded."""
+        t = self.totals
+        return np.asarray(t[:, SPREADS] + t[:, CHARGES] - t[:, REBATES] + t[:, FEES])
+
+
+@njit
+def _no_rate(p: Floats, z: Floats, m: Floats, g: Floats, i: int) -> float:
+    return 0.0
+
+
+@njit
+def _no_relief(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dh: float) -> tuple[float, float]:
+    return 0.0, 0.0
+
+
+@njit
+def _not_booked(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dh: float, spent: float) -> float:
+    return 0.0
+
+
+@njit
+def _want_nothing(a: Floats, s: Floats, m: Floats, x: Floats, g: Floats, k: int, rows: Floats) -> int:
+    return 0
+
+
+@njit
+def _ignore(a: Floats, s: Floats, row: Floats, filled: float, cost: float) -> None:
+    pass
+
+
+NOBODY = Agents(_want_nothing, _ignore, np.zeros(0), 0, every=2**62)
+
+
+def run(
+    world: World,
+    params: Rule,
+    *,
+    equity: float = 10e6,
+    hedging: Hedging | None = None,
+    agents: Agents = NOBODY,
+    sample: int = 60,
+    seed: int = 0,
+    jobs: int = 2,
+    log: int = 0,
+) -> Result:
+    """Play every path of the world by a rule. `equity` [quote] LPs begin with, `sample` [steps] between samples
+    (somebody synchronises then), `seed` of the agents, `log` fills of the first path at most that are written down."""
+    rule = sys.modules[type(params).__module__]
+    kernel = _compiled(rule, agents.want, agents.done)
+    h = hedging or Hedging()
+    n = world.prices.shape[2]
+    samples = world.steps // sample + 1 + (world.steps % sample > 0)
+    curve, reserve = np.zeros((world.paths, samples)), np.zeros((world.paths, samples))
+    net = np.zeros((world.paths, samples, n))
+    totals = np.zeros((world.paths, N_TOTALS))
+    fills = np.zeros((max(log, 1), N_LOG))
+    wants = world.wants
+
+    def play(path: int) -> int:
+        part = slice(int(world.offsets[path]), int(world.offsets[path + 1]))
+        written: int = kernel(
+            world.dt,
+            world.prices[path],
+            world.seen[path],
+            world.rounds[path],
+            world.previous[path],
+            world.sigma[path],
+            world.vol[path if len(world.vol) > 1 else 0],
+            world.gas[path if len(world.gas) > 1 else 0],
+            wants.step[part],
+            wants.market[part],
+            wants.size[part],
+            wants.limit[part],
+            wants.closes[part],
+            params.array(),
+            np.zeros(rule.N_STATE + n * rule.N_MARKET_STATE),
+            h.array(),
+            agents.params,
+            np.zeros(agents.size),
+            agents.every,
+            equity,
+            sample,
+            seed + path,
+            log if path == 0 else 0,
+            curve[path],
+            reserve[path],
+            net[path],
+            totals[path],
+            fills,
+        )
+        return written
+
+    written = play(0)  # compiles
+    if world.paths > 1:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(play, range(1, world.paths)))
+    return Result(
+        world=world.name,
+        rule=rule.__name__.rsplit(".", 1)[-1],
+        dt=sample * world.dt,
+        equity=curve,
+        reserve=reserve,
+        net=net,
+        totals=totals,
+        log=fills[:written],
+    )
+
+
+@cache
+def _compiled(rule: ModuleType, want: Callable[..., int], done: Callable[..., None]) -> Callable[..., int]:
+    return _kernel(
+        rule.start,
+        rule.accrue,
+        rule.quote,
+        rule.fill,
+        getattr(rule, "rate", _no_rate),
+        getattr(rule, "relief", _no_relief),
+        getattr(rule, "hedged", _not_booked),
+        want,
+        done,
+    )
+
+
+def _kernel(
+    start: Any,
+    accrue: Any,
+    quote: Any,
+    fill: Any,
+    rate: Any,
+    relief: Any,
+    hedged: Any,
+    want: Any,
+    done: Any,
+) -> Callable[..., int]:
+    """The loop, with a rule's and a crowd's functions in it."""
+
+    @njit
+    def kernel(
+        dt: float,
+        prices: Floats,
+        seen: Floats,
+        rounds: Floats,
+        previous: Floats,
+        sigma: Floats,
+        vol: Floats,
+        gas: Floats,
+        want_step: Any,
+        want_market: Any,
+        want_size: Floats,
+        want_limit: Floats,
+        want_closes: Any,
+        p: Floats,
+        z: Floats,
+        h: Floats,
+        a: Floats,
+        s: Floats,
+        crowd_every: int,
+        equity: float,
+        sample: int,
+        seed: int,
+        log: int,
+        curve: Floats,
+        reserve: Floats,
+        net: Floats,
+        totals: Floats,
+        fills: Floats,
+    ) -> int:
+        np.random.seed(seed)  # noqa: NPY002: compiled code has no Generator of its own
+        steps, n = prices.shape[0] - 1, prices.shape[1]
+        m, g = np.zeros((n, w.N_VIEW)), np.zeros(w.N_VAULT)
+        rows = np.zeros((MOST_ROWS, N_ROW))
+        came = np.zeros(len(want_step))  # of each want, what was filled
+        hedge_every = int(h[1])
+        cash, shares, written, cursor, slot = equity, 1.0, 0, 0, 0
+        looked = 0  # the step of the last accrual
+
+        for k in range(steps + 1):
+            sampling = k % sample == 0 or k == steps
+            wanted = cursor < len(want_step) and want_step[cursor] == k
+            crowded = k % crowd_every == crowd_every - 1
+            hedging = h[0] != NO_HEDGE and k % hedge_every == 0
+            if not (sampling or wanted or crowded or hedging):
+                continue
+
+            # what the vault knows
+            now = k * dt
+            g[w.EQUITY] = cash
+            for i in range(n):
+                m[i, w.PRICE] = seen[k, i]
+                m[i, w.SIGMA] = sigma[k, i]
+                m[i, w.AGE] = now - rounds[k, i]
+                m[i, w.PREVIOUS_AGE] = now - previous[k, i]
+                m[i, w.VOL] = vol[min(k, vol.shape[0] - 1), i]
+                g[w.EQUITY] += (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
+            g[w.TIME], g[w.ELAPSED] = now, (k - looked) * dt
+            g[w.GAS] = gas[min(k, gas.shape[0] - 1)]
+            g[w.CLOSING] = 0.0
+            if k == 0:
+                start(p, z, m, g)
+            carried, freed = accrue(p, z, m, g)
+            looked = k
+            cash += carried + freed
+            g[w.EQUITY] += carried + freed
+            g[w.RESERVE] -= freed
+            totals[CARRIED] += carried
+            totals[RELEASED] += freed
+
+            # what was wanted, then what the crowd wants
+            listed = 0
+            while cursor + listed < len(want_step) and want_step[cursor + listed] == k:
+                listed += 1
+            reacting = 0
+            for turn in range(2):
+                if turn == 1 and crowded:
+                    for i in range(n):
+                        m[i, w.FUNDING] = rate(p, z, m, g, i)
+                    reacting = want(a, s, m, prices[k], g, k, rows)
+                for j in range(listed if turn == 0 else reacting):
+                    if turn == 0:
+                        x = cursor + j
+                        i, size, limit, closing = want_market[x], want_size[x], want_limit[x], want_closes[x] >= 0
+                        if closing:
+                            size = -came[want_closes[x]]
+                    else:
+                        i, size, limit = int(rows[j, ROW_MARKET]), rows[j, ROW_SIZE], rows[j, ROW_LIMIT]
+                        closing = rows[j, ROW_CLOSING] != 0.0
+                    if size == 0.0:
+                        continue
+                    if i < 0:  # LPs
+                        share = max(size, -0.99)
+                        amount = share * g[w.EQUITY]
+                        cash += amount
+                        g[w.EQUITY] += amount
+                        shares *= 1.0 + share
+                        if turn == 1:
+                            done(a, s, rows[j], size, 0.0)
+                        continue
+                    notional = abs(size) * m[i, w.PRICE]
+                    totals[WANTED] += notional
+                    g[w.CLOSING] = 1.0 if closing else 0.0
+                    cost = quote(p, z, m, g, i, size)
+                    if cost > limit * notional or cost == np.inf:
+                        totals[REFUSED] += 1.0
+                        if turn == 1:
+                            done(a, s, rows[j], 0.0, 0.0)
+                        continue
+                    to_lp, to_reserve = fill(p, z, m, g, i, size)
+                    cash += size * m[i, w.PRICE] + to_lp
+                    g[w.EQUITY] += to_lp
+                    g[w.RESERVE] += to_reserve
+                    m[i, w.NET] += size
+                    if (size > 0.0) != closing:
+                        m[i, w.LONG] += size
+                    else:
+                        m[i, w.SHORT] -= size
+                    totals[TRADES] += 1.0
+                    totals[VOLUME] += notional
+                    totals[SPREADS] += to_lp
+                    totals[FEES] += cost - to_lp - to_reserve
+                    if to_reserve > 0.0:
+                        totals[CHARGES] += to_reserve
+                    else:
+                        totals[REBATES] -= to_reserve
+                    if turn == 0:
+                        came[x] = size
+                    else:
+                        done(a, s, rows[j], size, cost)
+                    if written < log:
+                        line = fills[written]
+                        line[LOG_STEP], line[LOG_MARKET], line[LOG_SIZE] = k, i, size
+                        line[LOG_CLOSING], line[LOG_COST] = g[w.CLOSING], cost
+                        line[LOG_TO_LP], line[LOG_TO_RESERVE] = to_lp, to_reserve
+                        line[LOG_EQUITY], line[LOG_RESERVE] = g[w.EQUITY], g[w.RESERVE]
+                        line[LOG_ID] = x if turn == 0 else -1
+                        written += 1
+            cursor += listed
+
+            if sampling:
+                value = cash
+                for i in range(n):
+                    value += (m[i, w.HEDGE] - m[i, w.NET]) * prices[k, i]
+                    net[slot, i] = m[i, w.HEDGE] - m[i, w.NET]
+                curve[slot] = value / shares
+                reserve[slot] = g[w.RESERVE]
+                slot += 1
+        return written
+
+    result: Callable[..., int] = kernel
+    return result
