@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ballast.config import Config
 from sims import world as w
 from sims.jit import njit
 from sims.world import Floats, World
@@ -46,36 +47,69 @@ HEDGED = 13  # [quote] notional of hedges
 WANTED = 14  # [quote] notional of all that was wanted
 N_TOTALS = 15
 
-# columns of the log
-LOG_STEP, LOG_MARKET, LOG_SIZE, LOG_CLOSING, LOG_COST, LOG_TO_LP, LOG_TO_RESERVE, LOG_EQUITY, LOG_RESERVE, LOG_ID = (
-    range(10)
-)
+# columns of the log; an owner is the want that opened, or -1 - tag of a crowd's row
+LOG_STEP, LOG_MARKET, LOG_SIZE, LOG_CLOSING, LOG_OWNER, LOG_COST, LOG_TO_LP, LOG_TO_RESERVE = range(8)
+LOG_EQUITY, LOG_RESERVE = 8, 9
 N_LOG = 10
 
-NO_HEDGE, BAND, RULE = range(3)
+NO_HEDGE, BAND, RULE = range(3)  # policies
+GOLDEN = 0.6180339887498949
+GOLDEN_STEPS = 16  # to a thousandth of the room
 
 
 @dataclass(frozen=True, slots=True)
 class Hedging:
-    """What the vault hedges, and where: a venue's fee and depth (its virtual quote reserve, arbitraged back by the next
-    step). `BAND`: back to its edge once delta has left it; `RULE`: what the potential saves (rules with `relief`)."""
+    """What the vault hedges, and where: at a venue of a fee and a depth (its virtual quote reserve, a constant product
+    that arbitrage restores by the next step). `BAND`: back to its edge once delta has left it, without keepers.
+    `RULE`: as the potential asks (rules with `relief`), at the size that is worth most to phi of the fall."""
 
     policy: int = NO_HEDGE
-    every: int = 1  # [steps] between looks; after a trade there is always one
+    every: int = 1  # [steps] between looks; the step after a trade is always one
     fee: float = 0.0005  # [fraction]
-    depth: float = 50e6  # [quote]
+    depth: float = 100e6  # [quote]
     cooldown: float = 60.0  # [s]
+    off: float = 0.001  # [fraction] beyond the fee, that its price may be from the oracle's, after the hedge too
+    cap: float = 20e6  # [quote] of notional held in a market
     band: float = 0.05  # [fraction of LP equity] of dollar delta
     phi: float = 0.6  # [fraction of the fall of the potential] that a hedge may cost
     eta: float = 0.15  # [fraction of what it frees] to the keeper
     size_reward: float = 0.00005  # [fraction of notional] to the keeper, at least
-    least: float = 1.0  # [quote] saved, below which the keeper does not bother
-    room: float = 0.001  # [fraction] that one hedge may move the price at most
-    cap: float = 1e18  # [quote] of notional held in a market
+    least: float = 1.0  # [quote] that a hedge is worth, below which no keeper bothers
+
+    @classmethod
+    def of(cls, config: Config, market: int = 0, **changes: float) -> Hedging:
+        """The rule of a deployment and the venue of one of its markets."""
+        venue, rule = config.markets[market].venues[0], config.hedging
+        given = {
+            "policy": RULE,
+            "fee": min(venue.fees) / 1e6,
+            "cooldown": float(venue.cooldown),
+            "off": float(venue.band),
+            "phi": float(rule.phi),
+            "eta": float(rule.eta),
+            "size_reward": float(rule.size_reward),
+        }
+        return cls(**{**given, **changes})  # type: ignore[arg-type]
 
     def array(self) -> Floats:
         """The fields in their order."""
         return np.array([float(getattr(self, name)) for name in self.__dataclass_fields__])
+
+
+(
+    H_POLICY,
+    H_EVERY,
+    H_FEE,
+    H_DEPTH,
+    H_COOLDOWN,
+    H_OFF,
+    H_CAP,
+    H_BAND,
+    H_PHI,
+    H_ETA,
+    H_SIZE_REWARD,
+    H_LEAST,
+) = range(12)
 
 
 class Rule(Protocol):
@@ -171,6 +205,33 @@ def _want_nothing(a: Floats, s: Floats, m: Floats, x: Floats, g: Floats, k: int,
 @njit
 def _ignore(a: Floats, s: Floats, row: Floats, filled: float, cost: float) -> None:
     pass
+
+
+@njit
+def venue_cost(h: Floats, price: float, dh: float) -> float:
+    """[quote] fee and impact of buying dh at a venue whose price is `price`: a constant product."""
+    base = h[H_DEPTH] / price
+    if dh > 0.0:
+        return float(h[H_DEPTH] * dh / (base - dh) / (1.0 - h[H_FEE]) - dh * price)
+    kept = -dh * (1.0 - h[H_FEE])
+    return float(-dh * price - h[H_DEPTH] * kept / (base + kept))
+
+
+@njit
+def reward_of(h: Floats, freed: float, cost: float, notional: float) -> float:
+    """[quote] the keeper's, `ballast.model.exact.hedge.reward`."""
+    return float(max(max(0.0, freed - cost) * h[H_ETA], notional * h[H_SIZE_REWARD]))
+
+
+@njit
+def room(h: Floats, m: Floats, i: int, x: float, side: float) -> float:
+    """[base] the most that a hedge of this side may trade: prices stay near the oracle's, the holding under its cap."""
+    off = x / m[i, w.PRICE] - 1.0
+    slack = h[H_FEE] + h[H_OFF]
+    if abs(off) > slack:
+        return 0.0
+    by_price = h[H_DEPTH] / x * (slack - side * off) / 2.0  # a trade moves the price by twice its part of the depth
+    return float(max(0.0, min(by_price, h[H_CAP] / x - side * m[i, w.HEDGE])))
 
 
 NOBODY = Agents(_want_nothing, _ignore, np.zeros(0), 0, every=2**62)
@@ -280,6 +341,42 @@ def _kernel(
     """The loop, with a rule's and a crowd's functions in it."""
 
     @njit
+    def worth(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, i: int, x: float, dh: float) -> float:
+        fall, frees = relief(p, z, m, g, i, dh)
+        notional = abs(dh) * m[i, w.PRICE]
+        cost = max(venue_cost(h, x, dh) + dh * (x - m[i, w.PRICE]), h[H_FEE] * notional)
+        return float(h[H_PHI] * fall - cost - reward_of(h, frees, cost, notional) - g[w.GAS])
+
+    @njit
+    def choose(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, i: int, x: float) -> float:
+        """[base] of the hedge that the policy asks for; 0: none."""
+        dollars = (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
+        if h[H_POLICY] == BAND:
+            beyond = abs(dollars) - h[H_BAND] * g[w.EQUITY]
+            if beyond <= 0.0:
+                return 0.0
+            side = -1.0 if dollars > 0.0 else 1.0
+            return float(side * min(beyond / m[i, w.PRICE], room(h, m, i, x, side)))
+        reach = 0.0
+        for j in range(m.shape[0]):
+            reach += abs(m[j, w.HEDGE] - m[j, w.NET]) * m[j, w.PRICE] / m[i, w.PRICE]
+        for side in (-1.0, 1.0):
+            most = min(reach, room(h, m, i, x, side))
+            first = 1e-3 * most
+            if most <= 0.0 or worth(h, p, z, m, g, i, x, side * first) + g[w.GAS] <= 0.0:
+                continue
+            low, high = 0.0, most  # worth has one hump: the potential is convex, cost grows
+            for _ in range(GOLDEN_STEPS):
+                left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+                if worth(h, p, z, m, g, i, x, side * left) < worth(h, p, z, m, g, i, x, side * right):
+                    low = left
+                else:
+                    high = right
+            if worth(h, p, z, m, g, i, x, side * high) > h[H_LEAST]:
+                return float(side * high)
+        return 0.0
+
+    @njit
     def kernel(
         dt: float,
         prices: Floats,
@@ -310,12 +407,14 @@ def _kernel(
         totals: Floats,
         fills: Floats,
     ) -> int:
-        np.random.seed(seed)  # noqa: NPY002: compiled code has no Generator of its own
+        np.random.seed(seed)  # noqa: NPY002 (compiled code has no Generator of its own)
         steps, n = prices.shape[0] - 1, prices.shape[1]
         m, g = np.zeros((n, w.N_VIEW)), np.zeros(w.N_VAULT)
         rows = np.zeros((MOST_ROWS, N_ROW))
         came = np.zeros(len(want_step))  # of each want, what was filled
-        hedge_every = int(h[1])
+        ready = np.zeros(n)  # [s] when each market may be hedged again
+        hedge_every = int(h[H_EVERY])
+        traded = False  # whether hedges are looked at in the next step for that reason
         cash, shares, written, cursor, slot = equity, 1.0, 0, 0, 0
         looked = 0  # the step of the last accrual
 
@@ -323,7 +422,7 @@ def _kernel(
             sampling = k % sample == 0 or k == steps
             wanted = cursor < len(want_step) and want_step[cursor] == k
             crowded = k % crowd_every == crowd_every - 1
-            hedging = h[0] != NO_HEDGE and k % hedge_every == 0
+            hedging = h[H_POLICY] != NO_HEDGE and k > 0 and (traded or k % hedge_every == 0)
             if not (sampling or wanted or crowded or hedging):
                 continue
 
@@ -349,6 +448,33 @@ def _kernel(
             g[w.RESERVE] -= freed
             totals[CARRIED] += carried
             totals[RELEASED] += freed
+
+            # keepers hedge what earlier steps left
+            traded = False
+            for i in range(n):
+                if not hedging or now < ready[i]:
+                    continue
+                dh = choose(h, p, z, m, g, i, prices[k, i])
+                if dh == 0.0:
+                    continue
+                lost = venue_cost(h, prices[k, i], dh)
+                measured = max(lost + dh * (prices[k, i] - m[i, w.PRICE]), h[H_FEE] * abs(dh) * m[i, w.PRICE])
+                reward = 0.0
+                if h[H_POLICY] == RULE:
+                    _, frees = relief(p, z, m, g, i, dh)
+                    reward = reward_of(h, frees, measured, abs(dh) * m[i, w.PRICE])
+                freed = hedged(p, z, m, g, i, dh, measured + reward + g[w.GAS])
+                cash += freed - dh * prices[k, i] - lost - reward - g[w.GAS]
+                m[i, w.HEDGE] += dh
+                g[w.EQUITY] += freed + dh * (m[i, w.PRICE] - prices[k, i]) - lost - reward - g[w.GAS]
+                g[w.RESERVE] -= freed
+                ready[i] = now + h[H_COOLDOWN]
+                totals[RELEASED] += freed
+                totals[HEDGING] += lost
+                totals[REWARDS] += reward
+                totals[GAS_PAID] += g[w.GAS]
+                totals[HEDGES] += 1.0
+                totals[HEDGED] += abs(dh) * prices[k, i]
 
             # what was wanted, then what the crowd wants
             listed = 0
@@ -394,6 +520,7 @@ def _kernel(
                     g[w.EQUITY] += to_lp
                     g[w.RESERVE] += to_reserve
                     m[i, w.NET] += size
+                    traded = True
                     if (size > 0.0) != closing:
                         m[i, w.LONG] += size
                     else:
@@ -416,7 +543,9 @@ def _kernel(
                         line[LOG_CLOSING], line[LOG_COST] = g[w.CLOSING], cost
                         line[LOG_TO_LP], line[LOG_TO_RESERVE] = to_lp, to_reserve
                         line[LOG_EQUITY], line[LOG_RESERVE] = g[w.EQUITY], g[w.RESERVE]
-                        line[LOG_ID] = x if turn == 0 else -1
+                        line[LOG_OWNER] = want_closes[x] if closing else x
+                        if turn == 1:
+                            line[LOG_OWNER] = -1.0 - rows[j, ROW_TAG]
                         written += 1
             cursor += listed
 
