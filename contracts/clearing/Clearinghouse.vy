@@ -551,6 +551,15 @@ def account(owner: address) -> (int256, uint256):
 
 @external
 @view
+def shares() -> (uint256, uint256, uint256):
+    """
+    @return what `set_shares` has set [bps]: insurance's of fees, liquidators' and LPs' of penalties
+    """
+    return self.insurance_share_bps, self.liquidator_share_bps, self.lp_share_bps
+
+
+@external
+@view
 def vault_ledger() -> (int256, uint256):
     """
     @return LP cash and rebate reserve [quote, WAD]

@@ -201,28 +201,32 @@ def drop_surface(surface_id: uint256):
 
 
 @external
-def set_lever(surface_id: uint256, word: uint256, lever: ISteward.Lever):
+def set_levers(surface_id: uint256, settings: DynArray[ISteward.Setting, MAX_WORDS]):
     """
-    @notice Lets a word move, inside a band; zeros everywhere: no longer. Its allowance begins to grow now.
-    @param word index into what the surface's view answers
+    @notice Lets words of a surface move, each inside a band; a lever of zeros: no longer. Allowances begin to grow now.
     """
     roles._check(roles.Role.GOVERNOR | roles.Role.SETUP)
     surface: ISteward.Surface = self._surface(surface_id)
-    assert word < MAX_WORDS and (surface.followers >> word) & 1 == 0, "steward: word"
-    if lever.floor != lever.ceiling:
-        assert (
-            -MAX_MAGNITUDE <= lever.floor and lever.floor < lever.ceiling and lever.ceiling <= MAX_MAGNITUDE
-        ), "steward: band"
-        assert lever.speed * MIN_CROSSING <= convert(lever.ceiling - lever.floor, uint256), "steward: speed"
-        assert MIN_COOLDOWN <= lever.cooldown and lever.cooldown <= MAX_COOLDOWN, "steward: cooldown"
-        assert -1 <= lever.tightening and lever.tightening <= 1, "steward: direction"
-    else:
-        assert (
-            lever.floor == 0 and lever.speed == 0 and lever.cooldown == 0 and lever.tightening == 0
-        ), "steward: band"
-    self._levers[surface_id][word] = lever
-    self._moved_at[surface_id][word] = block.timestamp
-    log ISteward.LeverSet(surface=surface_id, word=word, lever=lever)
+    for setting: ISteward.Setting in settings:
+        word: uint256 = setting.word
+        lever: ISteward.Lever = setting.lever
+        assert word < MAX_WORDS and (surface.followers >> word) & 1 == 0, "steward: word"
+        if lever.floor != lever.ceiling:
+            assert (
+                -MAX_MAGNITUDE <= lever.floor and lever.floor < lever.ceiling and lever.ceiling <= MAX_MAGNITUDE
+            ), "steward: band"
+            assert (
+                lever.speed <= convert(lever.ceiling - lever.floor, uint256) // MIN_CROSSING
+            ), "steward: speed"
+            assert MIN_COOLDOWN <= lever.cooldown and lever.cooldown <= MAX_COOLDOWN, "steward: cooldown"
+            assert -1 <= lever.tightening and lever.tightening <= 1, "steward: direction"
+        else:
+            assert (
+                lever.floor == 0 and lever.speed == 0 and lever.cooldown == 0 and lever.tightening == 0
+            ), "steward: band"
+        self._levers[surface_id][word] = lever
+        self._moved_at[surface_id][word] = block.timestamp
+        log ISteward.LeverSet(surface=surface_id, word=word, lever=lever)
 
 
 # ------------------------------------------------------------------ views

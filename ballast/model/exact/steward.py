@@ -95,12 +95,12 @@ class Steward:
         self.surfaces[surface_id] = None
 
     def set_lever(self, surface_id: int, word: int, lever: Lever, now: int) -> None:
-        """Lets a word move; its allowance begins to grow now."""
+        """One setting of ``set_levers``: lets a word move; its allowance begins to grow now."""
         surface = self._surface(surface_id)
         require(word < MAX_WORDS and not surface.followers >> word & 1, "steward: word")
         if lever.floor != lever.ceiling:
             require(-MAX_MAGNITUDE <= lever.floor < lever.ceiling <= MAX_MAGNITUDE, "steward: band")
-            require(lever.speed * MIN_CROSSING <= lever.ceiling - lever.floor, "steward: speed")
+            require(lever.speed <= (lever.ceiling - lever.floor) // MIN_CROSSING, "steward: speed")
             require(MIN_COOLDOWN <= lever.cooldown <= MAX_COOLDOWN, "steward: cooldown")
             require(-1 <= lever.tightening <= 1, "steward: direction")
         else:
