@@ -14,8 +14,8 @@ A buyer pays premium and fees; a seller gets premium less fees, at least nothing
 to a reference by themselves. The whole of a trade is priced at its end, so parts cost less.
 
 Source: lyra-protocol @70b0c05, OptionMarketPricer (ivImpactForTrade, getTradeResult, getVegaUtilFee,
-getVarianceFee) and derivexyz/v1-core @ea9e36a for parameters of its ETH market: s = 30, push 1 %, k = 1.25, c1 = 1 %, c2 = 0.1 %,
-A and B six and twelve weeks, cv = 35,000, cx = 0.65.
+getVarianceFee) and derivexyz/v1-core @ea9e36a for parameters of its ETH market: s = 30, push 1 %,
+k = 1.25, c1 = 1 %, c2 = 0.1 %, A and B six and twelve weeks, cv = 35,000, cx = 0.65.
 
 This module prices options one by one; it is no rule of perpetuals.
 """
