@@ -1,76 +1,28 @@
-"""Bugs planted in what only options use: the twin finds each, and invariants do where contract and twin have it."""
+"""Bugs planted in what only options use: the twin finds each, and invariants do where contract and twin have it.
+
+Searches begin at seeds that have found them before, as in test_history.py.
+"""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from ballast.fuzz.planted import Bug, Edit, search
+from ballast.fuzz import history, option_bugs
+from ballast.fuzz.planted import Bug, search
 
-INVENTORY, TWIN = "contracts/inventory/Inventory.vy", "ballast/model/exact/inventory.py"
 BUDGET = 60.0  # CPU seconds for each search
-
-BUGS = (
-    Bug(
-        "a market with nothing but a stress vector counts as linear",
-        "Inventory",
-        (Edit(INVENTORY, "if e.market.optioned and not has_greeks:", "if False:"),),
-        unseen="the contract does not store what does not count, the twin does: its words show it first",
-    ),
-    Bug(
-        "a scenario is told to lose what it gains",
-        "Inventory",
-        (
-            Edit(
-                INVENTORY, "unsafe_add(e.market.stress[0], change.stress[0])",
-                "unsafe_sub(e.market.stress[0], change.stress[0])",
-            ),
-        ),
-        (Edit(TWIN, "m.stress[i] += increment", "m.stress[i] += increment if i else -increment"),),
-    ),
-    Bug(
-        "squares of gamma are added, never taken out",
-        "Inventory",
-        (
-            Edit(
-                INVENTORY, "unsafe_sub(b.sums.gg, convert(old.g * old.g, uint256) // c.WAD)", "b.sums.gg",
-            ),
-        ),
-        unseen="what is left of squares when the last option goes is not stored: its words show it before U does",
-    ),
-    Bug(
-        "a valuation between two trades leaves rebates as they were",
-        "Inventory",
-        (Edit(INVENTORY, "e.book.coverage = 0", "pass"),),
-        (Edit(TWIN, "e.book.coverage = 0", "pass"),),
-    ),
-    Bug(
-        "a valuation at a block's start freezes the block",
-        "Inventory",
-        (Edit(INVENTORY, "e.book.changed = changed", "pass"),),
-        unseen="marks that are not taken harm nobody but keep prices old: only the twin knows",
-    ),
-    Bug(
-        "vega pays no spread",
-        "Inventory",
-        (
-            Edit(
-                INVENTORY,
-                "wad.mul_up(signed.magnitude(x.vega), self._vol_spread(mp, change.vol_age, mp.vol_z))",
-                "0",
-            ),
-        ),
-        (Edit(TWIN, "half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))", "pass"),),
-    ),
-)  # fmt: skip
+SEEDS = json.loads(history.SOON.read_text())
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", option_bugs.BUGS, ids=lambda bug: bug.name)
 def test_twin_finds_the_planted_bug(bug: Bug) -> None:
     assert search(bug, seconds=BUDGET).by.startswith("i13_")
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.twin], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [bug for bug in option_bugs.BUGS if bug.twin], ids=lambda bug: bug.name)
 def test_invariants_find_the_planted_bug_alone(bug: Bug) -> None:
-    assert not search(bug, seconds=BUDGET, twin_too=True).by.startswith("i13_")
+    assert not history.hardest(bug, SEEDS.get(bug.name, 0), BUDGET).by.startswith("i13_")
