@@ -53,6 +53,10 @@ def _address(value: object) -> str:
     return address
 
 
+def _address_or_section(value: object) -> object:
+    return value if isinstance(value, dict | BaseModel) else _address(value)
+
+
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
 Number = Decimal
@@ -513,13 +517,30 @@ class Surface(Section):
         return self
 
 
+class Governance(Section):
+    """LPs vote, a timelock acts: docs/governance.md."""
+
+    delay: Seconds  # that everything waits at the timelock
+    voting_delay: Seconds
+    voting_period: Seconds
+    quorum: Number  # [fraction of the supply of shares] for and abstaining
+    threshold: Number  # [fraction of the supply of shares] that proposing takes
+    lock: Seconds  # from unlocking shares to withdrawing them
+    council: Address | None  # one more proposer, which a vote can remove
+
+    def params(self) -> tuple[int, ...]:
+        """`IGovernor.Params`."""
+        quorum, threshold = self._scaled("quorum", BPS), self._scaled("threshold", BPS)
+        return self.voting_delay, self.voting_period, quorum, threshold, self.lock
+
+
 class Config(Section):
     """A whole deployment."""
 
     network: str = Field(pattern=r"^[a-z0-9_.-]+$")
     chain_id: int
     confirmations: int = Field(ge=0)
-    governor: Address  # admin of every contract from the start; a timelock where money is real
+    governor: Annotated[Governance | str, BeforeValidator(_address_or_section)]  # admin of every contract
     guardian: Address | None
     quote: Token
     uniswap: Uniswap | None = None
@@ -552,6 +573,8 @@ class Config(Section):
         if self.guardian == self.governor:
             raise ValueError("governor and guardian are the same: the guardian's powers are the governor's already")
         # every number must fit its word: better now than half-way through a deployment
+        if isinstance(self.governor, Governance):
+            self.governor.params()
         self.vault.params()
         self.clearing.shares()
         self.inventory.params().pack()
@@ -624,10 +647,17 @@ class Config(Section):
 
 
 def load(network: str | Path) -> Config:
-    """The deployment of a network, by name (`networks/<name>.yaml`) or by path; raises ConfigError."""
+    """The deployment of a network, by name (`networks/<name>.yaml`) or by path; raises ConfigError.
+
+    `extends: <name>` takes the sections that a file does not have from another one.
+    """
     path = Path(network)
     if path.suffix not in (".yaml", ".yml"):
         path = NETWORKS / f"{network}.yaml"
+    return parse(_read(path), str(path))
+
+
+def _read(path: Path) -> object:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.yaml"))) or "none"
         raise ConfigError(f"{path} does not exist; networks here: {known}")
@@ -635,9 +665,13 @@ def load(network: str | Path) -> Config:
         document = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {error}") from None
-    if isinstance(document, dict):
-        document = {key: value for key, value in document.items() if not key.startswith("x-")}
-    return parse(document, str(path))
+    if not isinstance(document, dict):
+        return document
+    document = {key: value for key, value in document.items() if not key.startswith("x-")}
+    if (base := document.pop("extends", None)) is None:
+        return document
+    inherited = _read(NETWORKS / f"{base}.yaml")
+    return inherited | document if isinstance(inherited, dict) else inherited
 
 
 def parse(document: object, origin: str) -> Config:

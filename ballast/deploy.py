@@ -365,7 +365,7 @@ class Deployer:
             network=self.config.network,
             chain_id=self.chain.chain_id,
             deployer=self.setup,
-            governor=plan.governor,
+            governor=deployed.resolve(plan.governor),
             guardian=plan.guardian,
             first_block=min(blocks, default=0),
             last_block=last,

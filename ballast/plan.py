@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from eth_utils.crypto import keccak
+
 from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
-from ballast.config import ZERO, Config, Market, ShortVenue, Venue
+from ballast.config import ZERO, Config, Governance, Market, ShortVenue, Venue
 from ballast.model.roles import Role
 
 About = Literal["wiring", "parameter", "switch"]
@@ -165,6 +167,10 @@ GOVERNED = (
 )  # fmt: skip
 """Contracts with a table of roles."""
 
+TIMELOCK_ADMIN = bytes(32)
+PROPOSER, CANCELLER, EXECUTOR = (keccak(text=f"{name}_ROLE") for name in ("PROPOSER", "CANCELLER", "EXECUTOR"))
+"""Roles of the timelock: its own, apart from `Role`."""
+
 
 class Plan:
     """All steps for one config, deployer and admin."""
@@ -175,7 +181,8 @@ class Plan:
             raise ValueError(f"{config.network}: no address for {', '.join(missing)}")
         self.config = config
         self.setup = address_of(setup)
-        self.governor = config.governor
+        self.governance = config.governor if isinstance(config.governor, Governance) else None
+        self.governor: At | str = At("timelock") if isinstance(config.governor, Governance) else config.governor
         self.guardian = config.guardian
         self.renounces = renounce
         self.steps: list[Step] = list(_steps(self))
@@ -205,7 +212,8 @@ class Plan:
 
     def roles(self, deployed: Deployed) -> dict[str, dict[str, Role]]:
         """Who must hold what, by contract key and holder, and nobody else anything."""
-        table: dict[str, dict[str, Role]] = {key: {self.governor: Role.GOVERNOR} for key in GOVERNED}
+        governor = deployed.resolve(self.governor)
+        table: dict[str, dict[str, Role]] = {key: {governor: Role.GOVERNOR} for key in GOVERNED}
         if not self.renounces:
             for key in GOVERNED:
                 table[key][self.setup] = table[key].get(self.setup, Role(0)) | Role.SETUP
@@ -214,6 +222,19 @@ class Plan:
                 holder = deployed.resolve(step.holder)
                 table[step.target][holder] = table[step.target].get(holder, Role(0)) | step.role
         return table
+
+    def timelock_roles(self, deployed: Deployed) -> dict[bytes, set[str]]:
+        """Who must hold which role of the timelock, by the hash of its name, and nobody else any."""
+        if self.governance is None:
+            return {}
+        timelock, governor = deployed.addresses["timelock"], deployed.addresses["governor"]
+        council = {self.governance.council} if self.governance.council else set()
+        return {
+            TIMELOCK_ADMIN: {timelock} if self.renounces else {timelock, self.setup},
+            PROPOSER: {governor} | council,
+            CANCELLER: {governor},
+            EXECUTOR: {ZERO},
+        }
 
     def reads(self) -> list[Read]:
         """Every view that the finished system must answer as planned."""
@@ -236,6 +257,9 @@ def _steps(plan: Plan) -> Iterator[Step]:
     perp_engine, hedge_manager, vault = At("perp_engine"), At("hedge_manager"), At("vault")
     surface, option_book, option_engine = At("surface"), At("option_book"), At("option_engine")
 
+    if plan.governance is not None:
+        council = plan.governance.council or ZERO
+        yield Deploy("timelock", "Timelock", (plan.governance.delay, council, plan.setup))
     yield Deploy("oracle", "PriceOracle", admin)
     yield Deploy("clearinghouse", "Clearinghouse", (*admin, At("quote"), oracle))
     yield Deploy("auction", "RebateAuction", (*admin, clearinghouse))
@@ -251,6 +275,9 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("carry", "Carry", (perp_engine, hedge_manager, oracle))
     neighbours = (clearinghouse, inventory, oracle, perp_engine, option_book, hedge_manager)
     yield Deploy("vault", "Vault", (*admin, *neighbours, config.vault.name, config.vault.symbol))
+    if plan.governance is not None:
+        ballot = (plan.guardian or ZERO, plan.governance.params())
+        yield Deploy("governor", "Governor", (vault, At("timelock"), *ballot))
     backing = (clearinghouse, perp_engine, option_engine, option_book, oracle)
     yield Deploy("liquidator", "Liquidator", backing)
     winners = (clearinghouse, perp_engine, option_book, oracle, vault)
@@ -291,6 +318,9 @@ def _steps(plan: Plan) -> Iterator[Step]:
     if plan.guardian is not None:
         for key in ("auction", "perp_engine", "surface", "option_engine", "hedge_manager", "mandates", "vault"):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
+
+    if plan.governance is not None:
+        yield from _timelock_steps(plan)
 
     insurance, liquidator, lp = config.clearing.shares()
     yield Call(
@@ -343,6 +373,20 @@ def _steps(plan: Plan) -> Iterator[Step]:
     if plan.renounces:
         for key in GOVERNED:
             yield Renounce(key)
+
+
+def _timelock_steps(plan: Plan) -> Iterator[Step]:
+    """The Governor proposes and cancels; then the deployer gives its power over roles up."""
+    for name, role in (("proposer", PROPOSER), ("canceller", CANCELLER)):
+        yield Call(
+            f"timelock: governor is {name}", "timelock", "grantRole", (role, At("governor")),
+            (Read("timelock", "hasRole", (role, At("governor")), True, "wiring"),),
+        )  # fmt: skip
+    if plan.renounces:
+        yield Call(
+            "timelock: deployer renounces", "timelock", "renounceRole", (TIMELOCK_ADMIN, plan.setup),
+            (Read("timelock", "hasRole", (TIMELOCK_ADMIN, plan.setup), False, "wiring"),),
+        )  # fmt: skip
 
 
 def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
@@ -463,8 +507,14 @@ def _wiring(plan: Plan) -> Iterator[Read]:
             ),
         ),
     ]
+    if plan.governance is not None:
+        neighbours += [("governor", "VAULT", At("vault")), ("governor", "TIMELOCK", At("timelock"))]
     for key, fn, expected in neighbours:
         yield Read(key, fn, (), expected, "wiring")
+    if plan.governance is not None:
+        yield Read("timelock", "get_minimum_delay", (), plan.governance.delay, "parameter")
+        yield Read("governor", "params", (), plan.governance.params(), "parameter")
+        yield Read("governor", "guardian", (), plan.guardian or ZERO, "parameter")
     for market in config.markets:
         feed = f"feed/{market.name}"
         yield Read(feed, "aggregator", (), At(f"aggregator/{market.name}"), "wiring")

@@ -66,12 +66,15 @@ class System:
     close_queue: Contract
     global_settlement: Contract
     lens: Contract
+    timelock: Contract | None  # admin of every contract, where LPs govern
+    voting: Contract | None  # Governor, where they do
     markets: tuple[Market, ...]
     addresses: Mapping[str, str]
 
     @property
     def governor(self) -> str:
-        return self.config.governor
+        """The admin of every contract: an address, or the timelock."""
+        return str(self.config.governor) if self.timelock is None else self.timelock.address
 
     @property
     def guardian(self) -> str | None:
@@ -308,6 +311,8 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "close_queue": at("close_queue"),
         "global_settlement": at("global_settlement"),
         "lens": at("lens"),
+        "timelock": at("timelock") if plan.governance else None,
+        "voting": at("governor") if plan.governance else None,
         "markets": tuple(markets),
         "addresses": dict(deployed.addresses),
     }

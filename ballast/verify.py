@@ -17,12 +17,12 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from ballast import config as configuration
-from ballast.chain import Artifact, Contract, DecodingError, Reverted, Tx, address_of
+from ballast.chain import Artifact, Contract, DecodingError, Event, Reverted, Tx, address_of
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import ZERO, Config
 from ballast.manifest import Created, Manifest
 from ballast.model.roles import Role
-from ballast.plan import GOVERNED, Deploy, Deployed, Plan, plain
+from ballast.plan import CANCELLER, EXECUTOR, GOVERNED, PROPOSER, TIMELOCK_ADMIN, Deploy, Deployed, Plan, plain
 
 SECTIONS = ("manifest", "code", "arguments", "roles", "parameter", "wiring", "switch")
 LOG_SPAN = 50_000  # blocks per query of logs; halved where a node refuses
@@ -72,6 +72,7 @@ class Verifier:
         for key, step in plan.contracts.items():
             yield from self._code(step, manifest.contracts[key], deployed)
         yield from self._roles(plan, deployed)
+        yield from self._timelock_roles(plan, deployed)
         yield from self._reads(plan, deployed)
 
     # ---- the manifest itself
@@ -79,7 +80,7 @@ class Verifier:
     def _manifest(self, plan: Plan, deployed: Deployed) -> Iterator[Finding]:
         """It must say what its own config leads to, and the config what the network's file says."""
         manifest = self.manifest
-        yield _compare("manifest", "governor", plan.governor, manifest.governor)
+        yield _compare("manifest", "governor", deployed.resolve(plan.governor), manifest.governor)
         yield _compare("manifest", "guardian", plan.guardian, manifest.guardian)
         yield _compare("manifest", "network", plan.config.network, manifest.network)
         yield _compare("manifest", "chain id of its config", plan.config.chain_id, manifest.chain_id)
@@ -214,25 +215,56 @@ class Verifier:
         keys = {contract.address: key for key, contract in contracts.items()}
         heard: dict[str, set[str]] = {key: set() for key in contracts}
         born: set[str] = set()
+        for event in self._events(list(keys)):
+            if event.name == "RoleChanged":
+                heard[keys[event.address]].add(event.args.holder)
+            elif event.name == "AdminChanged" and event.args.previous_admin == ZERO:
+                born.add(keys[event.address])
+        return heard, born
+
+    def _events(self, addresses: list[str]) -> Iterator[Event]:
+        """What contracts have logged since the first block; raises RpcError."""
         first, span = self.manifest.first_block, LOG_SPAN
         last = self.chain.number
         while first <= last:
             until = min(first + span - 1, last)
             try:
-                logs = self.chain.logs(list(keys), first, until)
+                logs = self.chain.logs(addresses, first, until)
             except RpcError:
                 if span == 1:
                     raise
                 span = max(1, span // 4)
                 continue
-            for log in logs:
-                event = self.chain.decode_log(log)
-                if event.name == "RoleChanged":
-                    heard[keys[log.address]].add(event.args.holder)
-                elif event.name == "AdminChanged" and event.args.previous_admin == ZERO:
-                    born.add(keys[log.address])
+            yield from map(self.chain.decode_log, logs)
             first = until + 1
-        return heard, born
+
+    # ---- the timelock
+
+    def _timelock_roles(self, plan: Plan, deployed: Deployed) -> Iterator[Finding]:
+        """Whoever an event ever gave a role, and whoever should have one: each has what the plan says."""
+        wanted = plan.timelock_roles(deployed)
+        if not wanted:
+            return
+        timelock = deployed.contract("timelock", plan.artifact("timelock"))
+        try:
+            events = list(self._events([timelock.address]))
+        except RpcError as error:
+            yield Finding("roles", "timelock: events since the first block", False, "readable", str(error))
+            return
+        heard = {(event.args.role, event.args.account) for event in events if event.name == "RoleGranted"}
+        own = (TIMELOCK_ADMIN, timelock.address)  # from its constructor
+        yield Finding(
+            "roles", "timelock: all events since its creation", own in heard, "seen",
+            "seen" if own in heard else f"none of its creation at or after block {self.manifest.first_block}",
+        )  # fmt: skip
+        names = {TIMELOCK_ADMIN: "admin", PROPOSER: "proposer", CANCELLER: "canceller", EXECUTOR: "executor"}
+        planned = {(role, holder) for role, holders in wanted.items() for holder in holders}
+        for role, holder in sorted(heard | planned | {(role, plan.setup) for role in wanted}):
+            who = "everybody" if holder == ZERO else _name_of(holder, deployed, plan)
+            subject = f"timelock: {who} is {names.get(role, '0x' + role.hex())}"
+            yield _compare("roles", subject, (role, holder) in planned, bool(timelock.call("hasRole", role, holder)))
+        changed = [event for event in events if event.name == "RoleAdminChanged"]
+        yield _compare("roles", "timelock: roles administered by others", 0, len(changed))
 
     # ---- views
 
@@ -322,7 +354,8 @@ def _with_addresses(wanted: Config, found: Config) -> Config:
 def _name_of(address: str, deployed: Deployed, plan: Plan) -> str:
     if address == plan.setup:
         return f"deployer {address}"
-    for key, known in [("governor", plan.governor), ("guardian", plan.guardian), *deployed.addresses.items()]:
+    governor = deployed.resolve(plan.governor)
+    for key, known in [("governor", governor), ("guardian", plan.guardian), *deployed.addresses.items()]:
         if known == address:
             return f"{key} {address}"
     return f"stranger {address}"

@@ -64,8 +64,9 @@ def cli(
         rehearsal = _anew(session, (journal, path), lambda: rehearse(session.chain, config, sender, journal))
         _show_plan(session, config, rehearsal)
         return
-    if config.quote.test is None and not session.chain.code(config.governor):
-        session.note(f"the governor {config.governor} is not a contract: where money is real it should be a timelock")
+    governor = config.governor
+    if config.quote.test is None and isinstance(governor, str) and not session.chain.code(governor):
+        session.note(f"the governor {governor} is not a contract: where money is real it should be a timelock")
     if Journal(journal).last("start") is None:
         session.confirm(f"Deploy Ballast to {config.network} (chain {config.chain_id}) as {sender}?")
     fees = _fees(session, max_fee, priority_fee)
