@@ -8,7 +8,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sims.engine import run
 from sims.rules import avellaneda_stoikov, drift, gmx_v2, lyra, perennial, synthetix
 from sims.world import (
     CLOSING,
@@ -22,8 +21,6 @@ from sims.world import (
     SHORT,
     SIGMA,
     YEAR,
-    Wants,
-    World,
 )
 
 RULES = (gmx_v2, synthetix, perennial, drift, avellaneda_stoikov)
@@ -291,13 +288,3 @@ def test_all_of_a_cost_is_booked_and_what_is_freed_was_held(rule: ModuleType) ->
         reserve += to_reserve
         vault.hold(max(vault.m[i, LONG] + dq, 0.0), max(vault.m[i, LONG] + dq, 0.0) - vault.m[i, NET] - dq, i)
     assert reserve > -1e-6
-
-
-def test_perennial_plays_in_the_kernel_with_its_pot_as_reserve() -> None:
-    """A position that is opened and closed at other prices leaves nothing in the pot."""
-    prices = np.array([[2_000.0, 40_000.0], [2_000.0, 40_000.0], [2_300.0, 40_000.0], [1_900.0, 40_000.0]])
-    wants = Wants.of([(0, ETH, 60.0, inf, -1), (3, ETH, 0.0, inf, 0)])
-    result = run(World.of(prices, 60.0, wants=wants), perennial.Params(), sample=1)
-    assert result.reserve[0] == pytest.approx([7.2, 7.2, 7.2 + 1.08, 0.0])  # 12 bp · 60²/1200 · 300; then all of it
-    fees = 120_000 * 0.00042 + 114_000 * 0.00042
-    assert result.equity[0, -1] == pytest.approx(10e6 + 60 * 100 + fees + 7.2 - 6.84, abs=0.5)  # 0.5: holding for 3 min
