@@ -1,0 +1,214 @@
+"""Fit the worlds to the recorded data: `python -m sims.calibrate` renews `calibrated.json`.
+
+Prices: by maximum likelihood (scipy's simplex), market by market, then the correlation of both given the first step.
+Flow and options: `flow.py` and `options.py` say what their numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.stats import t as student
+
+from ballast import data
+from sims import paths
+from sims.jit import njit
+
+Floats = NDArray[np.float64]
+
+DIGITS = 6  # of what is written down
+
+
+def main() -> None:
+    """Fit everything and write it."""
+    found = rounded({"paths": fit_paths()})
+    paths.CALIBRATED.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Every number in a tree to `DIGITS` significant ones."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [rounded(item) for item in value]
+    return float(f"{value:.{DIGITS}g}")
+
+
+# prices
+
+
+def fit_paths() -> dict[str, Any]:
+    """The fields of `paths.Model`."""
+    common = _common_hours()
+    fits = [fit_garch(common[:, i]) for i in range(2)]
+    garch, scales = [fit[0] for fit in fits], np.array([fit[1] for fit in fits])
+    z = np.column_stack([common[:, i] / np.sqrt(paths.filtered(common[:, i], garch[i])) for i in range(2)])
+    states, normals = fit_states(z, scales, np.outer(fits[0][2], fits[1][2]))
+    for i in range(2):  # together they came out a little more frequent than alone: z keeps unit variance
+        scales[i] /= np.sqrt(states.sum(axis=1 - i) @ scales[i] ** 2)
+    index, link = fit_index(garch)
+    return {
+        "garch": garch,
+        "scales": scales,
+        "states": states,
+        "dcc": fit_dcc(normals),
+        "index": index,
+        "index_link": link,
+        "roughness": fit_roughness(),
+    }
+
+
+def _common_hours() -> Floats:
+    """Hourly log returns of both markets without those over an outage, mean taken off, (hours, 2)."""
+    bars = [data.hourly(asset) for asset in paths.MARKETS]
+    regular = np.diff(bars[0].ts) == paths.HOUR
+    returns = np.column_stack([np.diff(np.log(series.close))[regular] for series in bars])
+    return np.asarray(returns - returns.mean(axis=0))
+
+
+def fit_garch(returns: Floats) -> tuple[Floats, Floats, Floats]:
+    """A row of `Model.garch`, and the scales of z with their probabilities.
+
+    v is the sample's variance; h may be twice what it was at most in the record.
+    """
+    v = float(returns @ returns / len(returns))
+
+    def unpack(x: Floats) -> tuple[Floats, Floats, Floats]:
+        keep, share, skewed, burst, jump = 1.0 / (1.0 + np.exp(-x[:5]))
+        sizes = np.array([1.0, 1.0 + np.exp(x[5]), 1.0 + np.exp(x[5]) + np.exp(x[6])])
+        chances = np.array([(1.0 - burst) * (1.0 - jump), burst * (1.0 - jump), jump])
+        a = keep * share
+        parameters = np.array([v, a * (1.0 - skewed), 2.0 * a * skewed, keep - a, np.inf])
+        return parameters, sizes / np.sqrt(chances @ sizes**2), chances
+
+    def loss(x: Floats) -> float:
+        parameters, sizes, chances = unpack(x)
+        h = paths.filtered(returns, parameters)
+        densities = np.exp(-0.5 * (returns**2 / h)[:, None] / sizes**2) / sizes
+        return float(np.mean(0.5 * np.log(h) - np.log(densities @ chances)))
+
+    parameters, sizes, chances = unpack(_least(loss, np.array([4.8, -2.7, -2.0, -2.0, -5.0, 0.5, 1.5])))
+    parameters[4] = 2.0 * paths.filtered(returns, parameters).max()
+    return parameters, sizes, chances
+
+
+def fit_states(z: Floats, scales: Floats, states: Floats) -> tuple[Floats, Floats]:
+    """Probabilities of both markets' scales together, by expectation and maximisation, and each hour's likely normals.
+
+    z (hours, 2); `states` to begin with, from each market alone. Normals have one correlation meanwhile.
+    """
+    pairs = [(i, j) for i in range(paths.SCALES) for j in range(paths.SCALES)]
+    normals = np.stack([z / np.array([scales[0, i], scales[1, j]]) for i, j in pairs])  # (states, hours, 2)
+    area = np.array([scales[0, i] * scales[1, j] for i, j in pairs])
+    squares, product = (normals**2).sum(axis=2), normals.prod(axis=2)
+    chances, r = states.ravel(), float(np.corrcoef(z.T)[0, 1])
+    while True:
+        form = (squares - 2.0 * r * product) / (1.0 - r * r)
+        likely = (chances / area)[:, None] * np.exp(-0.5 * form)
+        likely /= likely.sum(axis=0)
+        before, chances = chances, likely.mean(axis=1)
+        r = float(2.0 * (likely * product).sum() / (likely * squares).sum())
+        if np.abs(chances - before).max() < 1e-6:
+            return chances.reshape(states.shape), normals[likely.argmax(axis=0), np.arange(len(z))]
+
+
+@njit
+def _dcc_correlations(n: Floats, p: float, q: float, mean: float) -> Floats:
+    out = np.empty(len(n))
+    q11, q22, q12 = 1.0, 1.0, mean
+    for k in range(len(n)):
+        out[k] = q12 / np.sqrt(q11 * q22)
+        q11 = (1.0 - p - q) + p * n[k, 0] * n[k, 0] + q * q11
+        q22 = (1.0 - p - q) + p * n[k, 1] * n[k, 1] + q * q22
+        q12 = (1.0 - p - q) * mean + p * n[k, 0] * n[k, 1] + q * q12
+    return out
+
+
+def fit_dcc(normals: Floats) -> Floats:
+    """p, q and the correlation of Q0, of normals (hours, 2) that are brought to unit variance."""
+    n = normals / np.sqrt(np.mean(normals**2, axis=0))
+    mean = float(np.mean(n[:, 0] * n[:, 1]))
+
+    def unpack(x: Floats) -> tuple[float, float]:
+        keep, share = 1.0 / (1.0 + np.exp(-x))
+        return float(keep * share), float(keep * (1.0 - share))
+
+    def loss(x: Floats) -> float:
+        r = _dcc_correlations(n, *unpack(x), mean)
+        inside = 1.0 - r * r
+        form = (n[:, 0] ** 2 - 2.0 * r * n[:, 0] * n[:, 1] + n[:, 1] ** 2) / inside
+        return float(np.mean(0.5 * np.log(inside) + 0.5 * form))
+
+    return np.array([*unpack(_least(loss, np.array([4.0, -3.0]))), mean])
+
+
+def fit_index(garch: list[Floats]) -> tuple[Floats, float]:
+    """Rows of `Model.index`, from daily closes of the index; and how both markets' shocks hang together otherwise."""
+    rows, shocks = [], []
+    for i, asset in enumerate(paths.MARKETS):
+        bars, index = data.hourly(asset), data.dvol(asset)
+        returns = np.diff(np.log(bars.close), prepend=np.log(bars.close[0]))
+        ahead = paths.forecast(paths.filtered(returns, garch[i]), garch[i])
+        at = np.searchsorted(bars.ts + paths.HOUR, index.ts + paths.DAY, side="right") - 1
+        level = 0.5 * np.log(ahead[at] * paths.HOURS_A_YEAR)
+        x = np.log(index.close)
+        gap, change = (level - x)[:-1], np.diff(x)
+        slope, intercept = np.polyfit(gap, change, 1)
+        daily = change - slope * gap - intercept
+        move = np.diff(np.log(bars.close[at]))
+        tie = float(np.corrcoef(daily, move)[0, 1])
+        rows.append([1.0 - (1.0 - slope) ** (1 / 24), intercept / slope, *_fit_arch(daily), tie])
+        shocks.append(daily / daily.std() - tie * move / move.std())
+    return np.array(rows), float(np.corrcoef(shocks[0], shocks[1])[0, 1])
+
+
+def _fit_arch(d: Floats) -> tuple[float, float, float, float]:
+    """y, A, B of a GARCH(1,1) of daily shocks, y their variance, and Student's degrees of freedom of what is left."""
+    y = float(d @ d / len(d))
+
+    def unpack(x: Floats) -> tuple[float, float, float]:
+        keep, share = 1.0 / (1.0 + np.exp(-x[:2]))
+        return float(keep * share), float(keep * (1.0 - share)), 2.0 + float(np.exp(x[2]))
+
+    def loss(x: Floats) -> float:
+        A, B, freedom = unpack(x)
+        width = np.sqrt(paths.filtered(d, np.array([y, A, 0.0, B, np.inf])) * (freedom - 2.0) / freedom)
+        return float(np.mean(np.log(width) - student.logpdf(d / width, freedom)))
+
+    return y, *unpack(_least(loss, np.array([2.5, -1.5, 1.0])))
+
+
+def fit_roughness() -> float:
+    """Of minutes within their hour: kurtosis of minute returns over the hour's realised volatility is 3 exp(4 s^2).
+
+    Each of n minutes sits in the denominator too, which by itself makes the kurtosis of a normal 3 n/(n + 2).
+    """
+    ratios = []
+    for name in data.minute_windows():
+        for bars in data.minute_window(name).values():
+            returns = np.diff(np.log(bars.close))
+            by_hour = returns[: len(returns) // 60 * 60].reshape(-1, 60)
+            variance = np.mean(by_hour**2, axis=1)
+            ratios.append((by_hour[variance > 0] ** 4).mean(axis=1) / variance[variance > 0] ** 2)
+    kurtosis = float(np.concatenate(ratios).mean()) * 62 / 60
+    return float(np.sqrt(np.log(kurtosis / 3.0)) / 2)
+
+
+def _least(loss: Callable[[Floats], float], start: Floats) -> Floats:
+    """Where a simplex, begun anew from its own end, finds no less."""
+    x, before = start, np.inf
+    while True:
+        found = minimize(loss, x, method="Nelder-Mead", options={"maxiter": 4_000, "xatol": 1e-5, "fatol": 1e-10})
+        x = found.x
+        if before - found.fun < 1e-8:
+            return np.asarray(x)
+        before = found.fun
+
+
+if __name__ == "__main__":
+    main()
