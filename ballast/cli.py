@@ -42,6 +42,7 @@ HINTS = {
     "perps: limit price": "The price is beyond your limit by now. Quote again, or allow more with --slippage.",
     "perps: expired": "The transaction was included after its deadline. Send it again.",
     "perps: paused": "This market takes only closing trades for now.",
+    "oracle: price too uncertain": "The price is too uncertain for new risk (its sources disagree); closing is accepted.",
     "perps: not listed": "No such market: trade markets lists them.",
     "perps: base cap": "Open interest on this side is at its cap. Trade less, or the other way.",
     "perps: quote cap": "Open interest on this side is at its cap. Trade less, or the other way.",

@@ -25,6 +25,7 @@ MAX_STRIKES: constant(uint256) = 24             # of a board
 MAX_LEGS: constant(uint256) = 16                # options of an account
 MAX_ORDERS: constant(uint256) = 8               # of a trade in options
 MAX_CARRY: constant(int256) = 50 * 10**16       # [1/year, WAD] most that hedging may add to funding, either way
+WIDE: constant(uint256) = 50                    # a mark whose half-width is above 1/50 of its price takes no new risk
 MAX_REWARD: constant(uint256) = 10 * 10**18     # [quote, WAD] most that insurance pays for one service
 
 # Scenario P&L of options, where eight of them share a word: whole quote, at most 2^31.

@@ -24,6 +24,7 @@ stamp_of() { (cd "$root" && cat pyproject.toml uv.lock package-lock.json scripts
 
 is_ready() {
   [ -x "$root/.venv/bin/python" ] && [ -d "$root/node_modules/@uniswap" ] && [ -d "$root/node_modules/@aave" ] \
+    && [ -d "$root/node_modules/@pythnetwork" ] \
     && [ "$(cat "$root/.venv/.ballast-stamp" 2>/dev/null)" = "$(stamp_of)" ]
 }
 

@@ -82,6 +82,7 @@ POWERS: dict[str, dict[str, Role]] = {
         "list_market": Role.GOVERNOR | Role.SETUP,
         "set_params": SETTERS,
         "set_feed": Role.GOVERNOR,
+        "set_second": Role.GOVERNOR | Role.SETUP,
         "halt": Role.GOVERNOR,
         "resume": Role.GOVERNOR,
     },

@@ -589,7 +589,7 @@ def _plan(
     p.book.legs = convert(opened, uint256)
     p.fill.interest = p.book.interest
     p.fill.market_interest = boards._interest(market) + p.book.interest - old.interest
-    p.fill.is_live = smile.is_live
+    p.fill.is_live = smile.is_live and unsafe_mul(mark.half_width, c.WIDE) <= mark.price    # 96 bits each
     p.fill.closing_only = point.closing_only
     p.fill.holds = self._holds(p.legs, market)
     for leg: uint256 in p.legs:
@@ -597,11 +597,13 @@ def _plan(
     p.fill.change = self._difference(point, old, point, p.book, mark.price, expiry)
     p.fill.change.notional = wad.mul_up(traded, mark.price)
     p.fill.change.vol_age = block.timestamp - smile.timestamp
-    # what the round's age hides is no fee: with it below an eighth of the premium, whoever knows the next round would win
+    # what the round's age and width hide is no fee: below an eighth of the premium whoever knows better would win
     age: uint256 = wad.sub_floor(block.timestamp, mark.updated_at)
     lag: uint256 = LAG_Z * wad.mul_down(mark.sigma, wad.root_down(age * c.WAD // c.YEAR))
-    dollars: uint256 = wad.mul_down(signed.magnitude(p.fill.change.exposure.delta), mark.price)
-    p.fill.spread_cap = min(room, p.fill.spread_cap + wad.mul_down(dollars, lag))
+    off: uint256 = wad.mul_down(mark.price, lag) + mark.half_width
+    p.fill.spread_cap = min(
+        room, p.fill.spread_cap + wad.mul_down(signed.magnitude(p.fill.change.exposure.delta), off)
+    )
     return p
 
 

@@ -22,19 +22,18 @@ from interfaces import IFeed
 
 implements: IFeed
 
+from contracts.oracle import sequencer
+
+initializes: sequencer
+
+exports: (sequencer.sequencer_feed, sequencer.grace_period)
+
 
 interface IAggregator:
     def decimals() -> uint8: view
 
 
-WORD_5: constant(uint256) = 160                     # [bytes] of a round of AggregatorV3
-# What one upstream call may burn. An invalid opcode upstream takes all it is given; what is left must do for the answer.
-# A proxy and its aggregator need about 20k.
-UPSTREAM_GAS: constant(uint256) = 250_000
-
 AGGREGATOR: immutable(address)
-SEQUENCER: immutable(address)                       # zero: not a rollup
-GRACE_PERIOD: immutable(uint256)                    # [s] after the sequencer came back
 SCALE: immutable(uint256)                           # 10 ** (18 - decimals of the aggregator)
 MAX_ANSWER: immutable(uint256)                      # largest answer whose price fits 96 bits
 
@@ -48,10 +47,8 @@ def __init__(aggregator: address, sequencer_feed: address, grace_period: uint256
     """
     decimals: uint256 = convert(staticcall IAggregator(aggregator).decimals(), uint256)
     assert decimals <= 18, "feed: too many decimals"
-    assert grace_period <= 86_400, "feed: grace out of bounds"
+    sequencer.__init__(sequencer_feed, grace_period)
     AGGREGATOR = aggregator
-    SEQUENCER = sequencer_feed
-    GRACE_PERIOD = grace_period
     SCALE = 10 ** (18 - decimals)
     MAX_ANSWER = convert(max_value(uint96), uint256) // 10 ** (18 - decimals)
 
@@ -69,15 +66,15 @@ def latest() -> IFeed.Round:
     @return price [quote/base, WAD], updated_at [s]; `ok` False when the round is malformed, the aggregator does not answer, or
             the sequencer is down or not long enough up
     """
-    if SEQUENCER != empty(address) and not self._sequencer_ready():
+    if not sequencer._is_ready():
         return empty(IFeed.Round)
     ok: bool = False
-    response: Bytes[WORD_5] = b""
+    response: Bytes[sequencer.WORD_5] = b""
     ok, response = raw_call(
         AGGREGATOR,
         method_id("latestRoundData()"),
-        max_outsize=WORD_5,
-        gas=UPSTREAM_GAS,
+        max_outsize=sequencer.WORD_5,
+        gas=sequencer.UPSTREAM_GAS,
         is_static_call=True,
         revert_on_failure=False,
     )
@@ -97,12 +94,12 @@ def round_at(round_id: uint256) -> IFeed.Round:
     if round_id > convert(max_value(uint80), uint256):
         return empty(IFeed.Round)
     ok: bool = False
-    response: Bytes[WORD_5] = b""
+    response: Bytes[sequencer.WORD_5] = b""
     ok, response = raw_call(
         AGGREGATOR,
         abi_encode(round_id, method_id=method_id("getRoundData(uint80)")),
-        max_outsize=WORD_5,
-        gas=UPSTREAM_GAS,
+        max_outsize=sequencer.WORD_5,
+        gas=sequencer.UPSTREAM_GAS,
         is_static_call=True,
         revert_on_failure=False,
     )
@@ -119,31 +116,17 @@ def aggregator() -> address:
     return AGGREGATOR
 
 
-@view
-@external
-def sequencer_feed() -> address:
-    """@notice The sequencer uptime feed; zero where there is none."""
-    return SEQUENCER
-
-
-@view
-@external
-def grace_period() -> uint256:
-    """@return [s] for which prices are refused after the sequencer came back"""
-    return GRACE_PERIOD
-
-
 # ── Internal ──
 
 
 @internal
 @view
-def _round(answered: bool, response: Bytes[WORD_5]) -> IFeed.Round:
+def _round(answered: bool, response: Bytes[sequencer.WORD_5]) -> IFeed.Round:
     """
     @dev Words are decoded as plain 256-bit numbers and checked here: decoding as uint80 would revert on a dirty word. A negative
          answer is a word above MAX_ANSWER.
     """
-    if not answered or len(response) != WORD_5:
+    if not answered or len(response) != sequencer.WORD_5:
         return empty(IFeed.Round)
     round_id: uint256 = 0
     answer: uint256 = 0
@@ -160,35 +143,3 @@ def _round(answered: bool, response: Bytes[WORD_5]) -> IFeed.Round:
     ):
         return empty(IFeed.Round)
     return IFeed.Round(round_id=round_id, price=answer * SCALE, half_width=0, updated_at=updated_at, ok=True)
-
-
-@internal
-@view
-def _sequencer_ready() -> bool:
-    """@dev Uptime feed: answer 0 = up, 1 = down; startedAt = when that began, 0 before the feed was ever written."""
-    ok: bool = False
-    response: Bytes[WORD_5] = b""
-    ok, response = raw_call(
-        SEQUENCER,
-        method_id("latestRoundData()"),
-        max_outsize=WORD_5,
-        gas=UPSTREAM_GAS,
-        is_static_call=True,
-        revert_on_failure=False,
-    )
-    if not ok or len(response) != WORD_5:
-        return False
-    round_id: uint256 = 0
-    answer: uint256 = 0
-    started_at: uint256 = 0
-    updated_at: uint256 = 0
-    answered_in: uint256 = 0
-    round_id, answer, started_at, updated_at, answered_in = abi_decode(
-        response, (uint256, uint256, uint256, uint256, uint256)
-    )
-    return (
-        answer == 0
-        and started_at != 0
-        and started_at <= block.timestamp
-        and block.timestamp - started_at > GRACE_PERIOD
-    )

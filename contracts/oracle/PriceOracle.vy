@@ -9,6 +9,10 @@
         one, in round id and in time; only then does the variance estimate move, by the return between two recorded rounds
         over the time between them. So volatility cannot be moved by calling more often, and one round counts once.
 
+        A market may have a second feed. While both are young and agree within a band nothing changes. Beyond the band a mark is
+        as wide as it takes for every trader to get the worse of the two prices; marks wider than 1 / c.WIDE of the price take
+        no new risk at the engines. While one of them is dead the other serves alone, with a wider mark.
+
         Actors: anyone syncs and reads. SETUP and GOVERNOR list markets and set parameters inside the bounds below; GOVERNOR
         replaces a feed, halts a market and lifts the halt. Nobody faster may halt: without a fresh mark
         nothing trades, closes included, and the guardian must not be able to stop a close.
@@ -22,11 +26,12 @@
           max_age old and the market is not halted;
         - `outage` is 0 while a mark is fresh, and never says more than how long there has been none.
 @dev    Words of a market, by what changes together:
-            config    feed u160 | max_age u24 | has_half_width u1 | halted u1 | unused | sigma u64
+            config    feed u160 | max_age u24 | has_half_width u1 | halted u1 | has_second u1 | unused | sigma u64
             tuning    half_life_fast u32 | half_life_slow u32 | sigma_floor u64 | sigma_cap u64 | return_clip u64
             round     price u96 | round_id u80 | updated_at u40 | prev_updated_at u40
             variance  fast u96 (1e-24) | slow u96 (1e-24)
             width     half_width u96, only with has_half_width
+            second    feed u160 | band_bps u16 | lone_bps u16, only with has_second
             halt      the time it began, 0 without one
         lowest bits first. A sync of a known round reads config and round, and writes nothing.
 @custom:kill halt(market), by GOVERNOR: every mark of the market says fresh = False until it is resumed. To stop new risk
@@ -61,6 +66,7 @@ struct Config:
     max_age: uint256            # [s]
     has_half_width: bool
     halted: bool
+    has_second: bool
 
 struct Tuning:
     half_life_fast: uint256     # [s]
@@ -68,6 +74,11 @@ struct Tuning:
     sigma_floor: uint256        # [1/sqrt(year), WAD]
     sigma_cap: uint256          # [1/sqrt(year), WAD]
     return_clip: uint256        # [log return, WAD]
+
+struct Second:
+    feed: address               # zero: none
+    band_bps: uint256           # [bp of the mark] how far the feeds may differ and the mark is as narrow as the first's
+    lone_bps: uint256           # [bp of the mark] added to the half-width while one feed is alone
 
 struct Estimate:
     fast_24: uint256            # [1/year, 1e24] variance, fast half-life
@@ -95,9 +106,12 @@ MAX_SIGMA: constant(uint256) = 9 * 10**18           # 900 %: Inventory keeps sig
 MIN_CLIP: constant(uint256) = 10**16
 MAX_CLIP: constant(uint256) = 10**18
 MAX_FEED_STEP_BPS: constant(uint256) = 500          # a new feed may differ from a mark that is not old by this
+MAX_SECOND_BPS: constant(uint256) = c.BPS // c.WIDE # of band and of what is added for a feed that is alone
 
 HAS_HALF_WIDTH: constant(uint256) = 1 << 184        # bits of the config word
 HALTED: constant(uint256) = 1 << 185
+HAS_SECOND: constant(uint256) = 1 << 186
+U16: constant(uint256) = 2**16 - 1
 U24: constant(uint256) = 2**24 - 1
 U32: constant(uint256) = 2**32 - 1
 U40: constant(uint256) = 2**40 - 1
@@ -122,6 +136,8 @@ _tunings: uint256[c.MAX_MARKETS]
 _half_widths: uint256[c.MAX_MARKETS]
 # Since when the market has been halted, 0 if it is not; for `outage` alone. [s]
 _halted_at: uint256[c.MAX_MARKETS]
+# The second feed; read only where there is one.
+_seconds: uint256[c.MAX_MARKETS]
 
 
 @deploy
@@ -150,9 +166,11 @@ def sync(market: uint256) -> IPriceOracle.Mark:
     mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
     variances: uint256 = 0
     accepted: bool = False
-    mark, variances, accepted = self._evaluate(market, word)
+    width: uint256 = 0
+    mark, variances, accepted, width = self._evaluate(market, word)
     if accepted:
         self._record(market, word, mark, variances)
+    mark.half_width = width
     return mark
 
 
@@ -174,7 +192,7 @@ def list_market(feed: address, params: IPriceOracle.Params) -> uint256:
     self.market_count = market + 1
 
     word: uint256 = self._encode(
-        Config(feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False)
+        Config(feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False, has_second=False)
     )
     round: IFeed.Round = self._read(feed)
     assert round.ok, "oracle: feed has no good round"
@@ -240,14 +258,44 @@ def set_feed(market: uint256, feed: address):
     assert round.ok, "oracle: feed has no good round"
     assert round.updated_at > mark.updated_at, "oracle: round is not newer"
     if block.timestamp - mark.updated_at <= config.max_age:
-        step: uint256 = max(round.price, mark.price) - min(round.price, mark.price)
-        assert step * c.BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees"
+        assert (
+            self._distance(round.price, mark.price) * c.BPS <= mark.price * MAX_FEED_STEP_BPS
+        ), "oracle: feed disagrees"
 
     config.feed = feed
     log IPriceOracle.FeedSet(market=market, feed=feed, previous_feed=previous_feed)
     variances: uint256 = 0
     mark, variances = self._advance(market, word, mark, round)
     self._record(market, self._encode(config), mark, variances)
+
+
+@external
+def set_second(market: uint256, second: Second):
+    """
+    @notice Gives a market a second feed, or takes it away (all zero).
+    @dev While the recorded mark is not old the second feed must agree with it as a new first one must, since it may have to
+         serve alone.
+    @param second  an IFeed whose newest round is good and not old; band_bps and lone_bps at most MAX_SECOND_BPS
+    """
+    roles._check(roles.Role.SETUP | roles.Role.GOVERNOR)
+    word: uint256 = self._word(market) & ~HAS_SECOND
+    assert second.band_bps <= MAX_SECOND_BPS and second.lone_bps <= MAX_SECOND_BPS, "oracle: band out of bounds"
+    if second.feed != empty(address):
+        round: IFeed.Round = self._read(second.feed)
+        assert self._young(word, round), "oracle: feed has no good round"
+        mark: IPriceOracle.Mark = self._load_mark(market, word)
+        if block.timestamp - mark.updated_at <= (word >> 160) & U24:
+            assert (
+                self._distance(round.price, mark.price) * c.BPS <= mark.price * MAX_FEED_STEP_BPS
+            ), "oracle: feed disagrees"
+        word |= HAS_SECOND
+    self._configs[market] = word
+    self._seconds[market] = (
+        convert(second.feed, uint256) | (second.band_bps << 160) | (second.lone_bps << 176)
+    )
+    log IPriceOracle.SecondSet(
+        market=market, feed=second.feed, band_bps=second.band_bps, lone_bps=second.lone_bps
+    )
 
 
 @external
@@ -278,7 +326,9 @@ def peek(market: uint256) -> IPriceOracle.Mark:
     mark: IPriceOracle.Mark = empty(IPriceOracle.Mark)
     variances: uint256 = 0
     accepted: bool = False
-    mark, variances, accepted = self._evaluate(market, self._word(market))
+    width: uint256 = 0
+    mark, variances, accepted, width = self._evaluate(market, self._word(market))
+    mark.half_width = width
     return mark
 
 
@@ -286,7 +336,8 @@ def peek(market: uint256) -> IPriceOracle.Mark:
 @external
 def last(market: uint256) -> IPriceOracle.Mark:
     """
-    @notice The last recorded mark, from storage alone; fresh if not halted and not too old.
+    @notice The last recorded mark, from storage alone; fresh if not halted and not too old. Its half-width is that of the round:
+            what a second feed says is not asked.
     @param market  index
     @return the mark of the last sync
     """
@@ -327,11 +378,12 @@ def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
     """
     @notice The price that settles what was due at `time`: that of the last good round at or before it, if that was fresh then,
             else that of the first good round after it, because nobody could trade in between.
-    @dev    Ids are those of the market's present feed, phase << 64 | n with n from 1 in every phase; a feed that knows no phases is
+    @dev    A feed that itself proves what its price was at a time (IPullFeed) is believed and has no rounds to name. For others:
+            ids are those of the market's present feed, phase << 64 | n with n from 1 in every phase; a feed that knows no phases is
             in phase 0. Within a phase times never go back. Aggregators of two phases may run at the same time: the last
             phase that had a round by `time` answers for it, and the first round after is the earliest of what follows in that
             phase and of the first rounds of the phases after it. So a round that comes later changes nothing; an aggregator that ran
-            at `time` and comes into view later does, until somebody has settled. Ids without a good round are passed over,
+            at `time` and comes into view later does, until somebody has settled. The second feed settles nothing. Ids without a good round are passed over,
             up to MAX_GAP in a row; so many in a row end a phase. No round may look missing for want of gas.
     @param time      [s]
     @param round_id  the last good round at or before `time`; 0 if the feed has none
@@ -340,6 +392,9 @@ def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
     word: uint256 = self._word(market)
     feed: address = self._feed(word)
     self._check_gas()
+    proved: IFeed.Round = self._ask(feed, abi_encode(time, method_id=method_id("proved(uint256)")))
+    if proved.ok and proved.round_id == time:
+        return proved.price
     newest: uint256 = max(self._read(feed).round_id, (self._rounds[market] >> 96) & U80) >> 64
     before: IFeed.Round = empty(IFeed.Round)
     if round_id != 0:
@@ -364,8 +419,17 @@ def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
 @view
 @external
 def config(market: uint256) -> Config:
-    """@return feed, max_age [s], has_half_width, halted"""
+    """@return feed, max_age [s], has_half_width, halted, has_second"""
     return self._decode(self._word(market))
+
+
+@view
+@external
+def second(market: uint256) -> Second:
+    """@return the second feed, zero if there is none, its band and what a lone feed adds [bp]"""
+    self._word(market)
+    word: uint256 = self._seconds[market]
+    return Second(feed=self._feed(word), band_bps=(word >> 160) & U16, lone_bps=word >> 176)
 
 
 @view
@@ -388,19 +452,82 @@ def estimate(market: uint256) -> Estimate:
 
 @internal
 @view
-def _evaluate(market: uint256, word: uint256) -> (IPriceOracle.Mark, uint256, bool):
+def _evaluate(market: uint256, word: uint256) -> (IPriceOracle.Mark, uint256, bool, uint256):
     """
     @dev What a sync in this block leaves: mark, variance word, and whether a new round was accepted; without one the word is not
-         read. `sync` and `peek` share it, hence agree.
+         read. Last comes the half-width that the mark is told with; its own is the one to record.
+         `sync` and `peek` share all of it, hence agree.
     """
     mark: IPriceOracle.Mark = self._load_mark(market, word)
     variances: uint256 = 0
     round: IFeed.Round = self._read(self._feed(word))
+    if word & HAS_SECOND != 0:
+        return self._evaluate_both(market, word, mark, round)
     accepted: bool = round.ok and round.round_id > mark.round_id and round.updated_at > mark.updated_at
     if accepted:
         mark, variances = self._advance(market, word, mark, round)
     mark.fresh = round.ok and self._usable(word, mark.updated_at)
-    return mark, variances, accepted
+    return mark, variances, accepted, mark.half_width
+
+
+@internal
+@view
+def _evaluate_both(
+    market: uint256, word: uint256, recorded: IPriceOracle.Mark, first: IFeed.Round
+) -> (IPriceOracle.Mark, uint256, bool, uint256):
+    """
+    @dev The first feed's rounds are recorded while it is young. While it is not and the second one is, that one's are, under the
+         id of the first feed's last round: ids stay those of one feed.
+         The width covers what every young feed says, its own half-width included, once one of them is outside the band
+         around the mark: ask >= the highest and bid <= the lowest price that any of them holds possible.
+    """
+    mark: IPriceOracle.Mark = recorded
+    variances: uint256 = 0
+    settings: uint256 = self._seconds[market]
+    second: IFeed.Round = self._read(self._feed(settings))
+    first_young: bool = self._young(word, first)
+    second_young: bool = self._young(word, second)
+    stands_in: bool = second_young and not first_young
+    round: IFeed.Round = first
+    if stands_in:
+        round = second
+        round.round_id = mark.round_id
+    accepted: bool = (
+        round.ok and (stands_in or round.round_id > mark.round_id) and round.updated_at > mark.updated_at
+    )
+    if accepted:
+        mark, variances = self._advance(market, word, mark, round)
+    mark.fresh = round.ok and self._usable(word, mark.updated_at)
+
+    farthest: uint256 = 0
+    reach: uint256 = 0
+    if first_young:
+        farthest = self._distance(first.price, mark.price)
+        reach = farthest + first.half_width
+    if second_young:
+        distance: uint256 = self._distance(second.price, mark.price)
+        farthest = max(farthest, distance)
+        reach = max(reach, distance + second.half_width)
+    width: uint256 = mark.half_width
+    if farthest * c.BPS > mark.price * ((settings >> 160) & U16):
+        width = max(width, reach)
+    if first_young != second_young:
+        width += (mark.price * (settings >> 176) + c.BPS - 1) // c.BPS
+    return mark, variances, accepted, width
+
+
+@internal
+@view
+def _young(word: uint256, round: IFeed.Round) -> bool:
+    """@return whether a feed's newest round is good and not too old"""
+    # a good round has updated_at <= now
+    return round.ok and unsafe_sub(block.timestamp, round.updated_at) <= (word >> 160) & U24
+
+
+@internal
+@pure
+def _distance(a: uint256, b: uint256) -> uint256:
+    return max(a, b) - min(a, b)
 
 
 @internal
@@ -594,6 +721,7 @@ def _decode(word: uint256) -> Config:
         max_age=(word >> 160) & U24,
         has_half_width=word & HAS_HALF_WIDTH != 0,
         halted=word & HALTED != 0,
+        has_second=word & HAS_SECOND != 0,
     )
 
 
@@ -607,6 +735,8 @@ def _encode(config: Config) -> uint256:
         word |= HAS_HALF_WIDTH
     if config.halted:
         word |= HALTED
+    if config.has_second:
+        word |= HAS_SECOND
     return word
 
 

@@ -575,6 +575,8 @@ def _plan(account: address, market: uint256, size_delta: int256, mark: IPriceOra
         book.short = interest
     if not closing:
         assert config & markets.PAUSED == 0, "perps: paused"
+        # 96 bits each
+        assert unsafe_mul(mark.half_width, c.WIDE) <= mark.price, "oracle: price too uncertain"
         self._check_caps(config, size, interest, mark.price)
     book.claims = unsafe_add(book.claims, touch.claims)
 

@@ -18,6 +18,7 @@ MARKETS = 2**MAX_MARKETS - 1
 OPTION_BIT = 16
 MAX_CARRY = 50 * 10**16
 MAX_REWARD = 10 * WAD
+WIDE = 50
 SPOT_SHOCKS = tuple(x * 10**16 for x in (-50, -30, -15, 0, 0, 15, 30, 50))
 VOL_SHOCKS = tuple(x * 10**16 for x in (60, 40, 20, 30, -30, 10, 30, 50))
 WORST_DOWN = 50 * 10**16

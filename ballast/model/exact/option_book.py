@@ -14,6 +14,7 @@ from ballast.model.exact import option_pricer
 from ballast.model.exact.fixed import (
     BPS,
     WAD,
+    WIDE,
     YEAR,
     ceil_div,
     floor_div,
@@ -483,14 +484,14 @@ class OptionBook:
             vol_age=now - smile.timestamp,
         )
         lag = LAG_Z * mul_down(mark.sigma, root_down(sub_floor(now, mark.updated_at) * WAD // YEAR))
-        dollars = mul_down(abs(change.exposure.delta), mark.price)
+        off = mul_down(mark.price, lag) + mark.half_width
         fill = Fill(
             tuple(filled),
             premium,
-            min(room, cap + mul_down(dollars, lag)),
+            min(room, cap + mul_down(abs(change.exposure.delta), off)),
             interest,
             self.interest.get(market, 0) + interest - old.interest,
-            smile.is_live,
+            smile.is_live and mark.half_width * WIDE <= mark.price,
             point.closing_only,
             _holds(legs, market),
             any(lots < 0 for lots in legs.values()),

@@ -1,6 +1,6 @@
 """Integer twin of the oracle contracts.
 
-Mirrors ``contracts/oracle/PriceOracle.vy``, ``ChainlinkFeed.vy`` and ``variance.vy``, and below them the functions of
+Mirrors ``contracts/oracle/PriceOracle.vy``, ``ChainlinkFeed.vy``, ``PythFeed.vy`` and ``variance.vy``, and below them the functions of
 snekmate's ``math.vy`` and Vyper's ``isqrt`` that they use, bit by bit. Names, order and rounding are the contracts'.
 What is not mirrored: roles, and how a word is packed.
 """
@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import isqrt
 from typing import Protocol
 
-from ballast.model.exact.fixed import BPS, MAX_MARKETS, WAD, YEAR, require
+from ballast.model.exact.fixed import BPS, MAX_MARKETS, WAD, WIDE, YEAR, require
 from ballast.model.exact.structs import struct
 
 U40 = 2**40 - 1
@@ -208,7 +208,7 @@ class ChainlinkFeed:
 
     def latest(self, now: int) -> Round:
         """The upstream's newest round in WAD, if it may be believed at ``now``."""
-        if self.has_sequencer and not self._sequencer_ready(now):
+        if self.has_sequencer and not sequencer_ready(self.sequencer, self.grace_period, now):
             return NO_ROUND
         return self.round(self.upstream, now)
 
@@ -230,11 +230,92 @@ class ChainlinkFeed:
             return NO_ROUND
         return Round(response.round_id, response.answer * scale, 0, response.updated_at, True)
 
-    def _sequencer_ready(self, now: int) -> bool:
-        up = self.sequencer
-        if up is None:
-            return False
-        return up.answer == 0 and 0 < up.started_at <= now and now - up.started_at > self.grace_period
+
+def sequencer_ready(uptime: Response | None, grace_period: int, now: int) -> bool:
+    """``sequencer.vy``, on a rollup: up, and for longer than the grace period."""
+    return (
+        uptime is not None
+        and uptime.answer == 0
+        and 0 < uptime.started_at <= now
+        and now - uptime.started_at > grace_period
+    )
+
+
+# ── PythFeed.vy ──
+
+MAX_AHEAD = 60
+MIN_EXPO = -36
+MAX_EXPO = 10
+MIN_CONFIDENCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PythPrice:
+    """``PythStructs.Price``: price and confidence in units of 10^expo, published at a time [s]."""
+
+    price: int
+    conf: int
+    expo: int
+    publish_time: int
+
+
+@dataclass(slots=True)
+class PythFeed:
+    """Twin of ``PythFeed.vy`` over the newest price that Pyth has; ``proofs`` are what was proved, by second."""
+
+    upstream: PythPrice | None = None
+    has_sequencer: bool = False
+    sequencer: Response | None = None
+    grace_period: int = 0
+    proofs: dict[int, Round] = field(default_factory=dict)
+
+    def latest(self, now: int) -> Round:
+        """The newest price that anybody has brought."""
+        if self.has_sequencer and not sequencer_ready(self.sequencer, self.grace_period, now):
+            return NO_ROUND
+        return pyth_round(self.upstream, now) if self.upstream else NO_ROUND
+
+    def round_at(self, round_id: int, now: int) -> Round:
+        """Nothing: see ``proved``."""
+        return NO_ROUND
+
+    def prove(self, time: int, found: PythPrice, now: int) -> None:
+        """Keep Pyth's first update at or after a time."""
+        if time in self.proofs:
+            return
+        require(0 < time <= now, "feed: not yet")
+        round_ = pyth_round(found, now)
+        require(found.publish_time >= time, "feed: another price")
+        require(round_.ok, "feed: not a price")
+        self.proofs[time] = round_
+
+    def proved(self, time: int, now: int) -> Round:
+        """The first round at or after a time, if somebody has proved it."""
+        known = self.proofs.get(time, NO_ROUND)
+        return replace(known, round_id=time, updated_at=min(known.round_id, now)) if known.ok else NO_ROUND
+
+
+def pyth_round(p: PythPrice, now: int) -> Round:
+    """The contract's ``_round``."""
+    if (
+        not 0 <= p.price < 2**63
+        or not 0 <= p.conf <= U64
+        or not MIN_EXPO <= p.expo <= MAX_EXPO
+        or not 0 < p.publish_time <= min(now + MAX_AHEAD, U40)
+    ):
+        return NO_ROUND
+    price, half_width = _scaled(p.price, p.expo, 0), _scaled(p.conf, p.expo, 1)
+    if not 0 < price <= U96 or half_width * MIN_CONFIDENCE > price:
+        return NO_ROUND
+    return Round(p.publish_time, price, half_width, min(p.publish_time, now), True)
+
+
+def _scaled(amount: int, expo: int, up: int) -> int:
+    """[10^expo] as WAD, rounded up or down."""
+    if expo >= -18:
+        return amount * 10 ** (expo + 18)
+    divisor = 10 ** (-18 - expo)
+    return (amount + up * (divisor - 1)) // divisor
 
 
 # ── IPriceOracle.vyi, PriceOracle.vy ──
@@ -248,6 +329,7 @@ MAX_SIGMA = 9 * 10**18
 MIN_CLIP = 10**16
 MAX_CLIP = 10**18
 MAX_FEED_STEP_BPS = 500
+MAX_SECOND_BPS = BPS // WIDE
 MAX_GAP = 16
 MAX_PHASES = 16
 
@@ -288,6 +370,15 @@ class Estimate:
     sigma: int
 
 
+@dataclass(frozen=True, slots=True)
+class Second:
+    """``PriceOracle.Second``: another feed, and what the two may do to a mark's width [bp of it]."""
+
+    feed: Feed
+    band_bps: int
+    lone_bps: int
+
+
 @dataclass(slots=True)
 class Market:
     """All words of one market."""
@@ -299,6 +390,7 @@ class Market:
     halted: bool = False
     halted_at: int = 0  # [s] 0 if not halted
     half_width: int = 0  # the word of its own; the mark shows it only if has_half_width
+    second: Second | None = None
 
 
 @dataclass(slots=True)
@@ -310,10 +402,10 @@ class PriceOracle:
     def sync(self, market: int, now: int) -> Mark:
         """Record the newest good round and answer the mark."""
         m = self._load(market)
-        mark, estimate, accepted = self._evaluate(m, now)
+        mark, estimate, accepted, width = self._evaluate(m, now)
         if accepted:
             self._record(m, mark, estimate)
-        return mark
+        return replace(mark, half_width=width)
 
     def list_market(self, feed: Feed, params: Params, now: int) -> int:
         """List a market; its feed must answer a good round."""
@@ -357,11 +449,21 @@ class PriceOracle:
         require(round_.ok, "oracle: feed has no good round")
         require(round_.updated_at > mark.updated_at, "oracle: round is not newer")
         if now - mark.updated_at <= m.params.max_age:
-            step = abs(round_.price - mark.price)
-            require(step * BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees")
+            _check_step(round_, mark)
         m.feed = feed
         mark, estimate = _advance(m.params, mark, m.estimate, round_)
         self._record(m, mark, estimate)
+
+    def set_second(self, market: int, second: Second | None, now: int) -> None:
+        """Give a market a second feed, or take it away."""
+        m = self._load(market)
+        if second is not None:
+            require(max(second.band_bps, second.lone_bps) <= MAX_SECOND_BPS, "oracle: band out of bounds")
+            round_ = _read(second.feed, now)
+            require(_young(m, round_, now), "oracle: feed has no good round")
+            if now - m.mark.updated_at <= m.params.max_age:
+                _check_step(round_, m.mark)
+        m.second = second
 
     def set_halted(self, market: int, halted: bool, now: int) -> None:
         """``halt`` and ``resume``; a second halt does not begin anew."""
@@ -374,7 +476,8 @@ class PriceOracle:
 
     def peek(self, market: int, now: int) -> Mark:
         """What ``sync`` would answer at ``now``."""
-        return self._evaluate(self._load(market), now)[0]
+        mark, _, _, width = self._evaluate(self._load(market), now)
+        return replace(mark, half_width=width)
 
     def last(self, market: int, now: int) -> Mark:
         """The last recorded mark; fresh if not halted and not too old."""
@@ -397,6 +500,10 @@ class PriceOracle:
     def price_at(self, market: int, time: int, round_id: int, now: int) -> int:
         """The price that settles what was due at ``time``; ``round_id`` is of the last good round, 0 without one."""
         m = self._load(market)
+        if isinstance(m.feed, PythFeed):
+            proved = _good(m.feed.proved(time, now), now)
+            if proved.ok and proved.round_id == time:
+                return proved.price
         before = NO_ROUND
         if round_id != 0:
             before = _round_at(m.feed, round_id, now)
@@ -428,16 +535,30 @@ class PriceOracle:
         mark = m.mark
         return Mark(mark.price, 0, half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, False)
 
-    def _evaluate(self, m: Market, now: int) -> tuple[Mark, Estimate, bool]:
+    def _evaluate(self, m: Market, now: int) -> tuple[Mark, Estimate, bool, int]:
+        """Mark, estimate, whether a round was accepted, and the half-width that the mark is told with."""
         mark, estimate, half_width = m.mark, m.estimate, m.half_width if m.params.has_half_width else 0
-        round_ = _read(m.feed, now)
-        accepted = round_.ok and round_.round_id > mark.round_id and round_.updated_at > mark.updated_at
+        first = round_ = _read(m.feed, now)
+        second = _read(m.second.feed, now) if m.second else NO_ROUND
+        young = [each for each in (first, second) if _young(m, each, now)]
+        stands_in = _young(m, second, now) and not _young(m, first, now)
+        if stands_in:
+            round_ = replace(second, round_id=mark.round_id)
+        newer = stands_in or round_.round_id > mark.round_id
+        accepted = round_.ok and newer and round_.updated_at > mark.updated_at
         if accepted:
             mark, estimate = _advance(m.params, mark, estimate, round_)
             half_width = mark.half_width
         fresh = round_.ok and not m.halted and now - mark.updated_at <= m.params.max_age
         mark = Mark(mark.price, estimate.sigma, half_width, mark.round_id, mark.updated_at, mark.prev_updated_at, fresh)
-        return mark, estimate, accepted
+        width = half_width
+        if m.second and young:
+            distances = [abs(each.price - mark.price) for each in young]
+            if max(distances) * BPS > mark.price * m.second.band_bps:
+                width = max(width, *(d + each.half_width for d, each in zip(distances, young, strict=True)))
+            if len(young) == 1:
+                width += -(-mark.price * m.second.lone_bps // BPS)
+        return mark, estimate, accepted, width
 
     def _record(self, m: Market, mark: Mark, estimate: Estimate) -> None:
         m.mark = mark
@@ -474,6 +595,14 @@ def _first(feed: Feed, round_id: int, now: int) -> Round:
 def _round_at(feed: Feed, round_id: int, now: int) -> Round:
     r = _good(feed.round_at(round_id, now), now)
     return r if r.round_id == round_id else NO_ROUND
+
+
+def _young(m: Market, r: Round, now: int) -> bool:
+    return r.ok and now - r.updated_at <= m.params.max_age
+
+
+def _check_step(r: Round, mark: Mark) -> None:
+    require(abs(r.price - mark.price) * BPS <= mark.price * MAX_FEED_STEP_BPS, "oracle: feed disagrees")
 
 
 def _read(feed: Feed, now: int) -> Round:

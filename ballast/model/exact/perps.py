@@ -16,6 +16,7 @@ from ballast.model.exact.fixed import (
     MAX_MARKETS,
     MICRO,
     OPTION_BIT,
+    WIDE,
     YEAR,
     ceil_div,
     floor_div,
@@ -542,6 +543,7 @@ class PerpEngine:
         )
         if not closing:
             require(not config.paused, "perps: paused")
+            require(mark.half_width * WIDE <= mark.price, "oracle: price too uncertain")
             _check_caps(config.params, abs(after), book.short if after < 0 else book.long, mark.price)
         change = Change(
             exposure=Exposure(delta=-size_delta),
