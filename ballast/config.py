@@ -18,11 +18,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ballast.chain.artifacts import ROOT
 from ballast.chain.codec import EncodingError, address_of
 from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, WAD
+from ballast.model.exact.fixed import Reverted as Refused
+from ballast.model.exact.steward import Lever as Settings
 from ballast.model.words import InventoryMarketParams, InventoryParams
+from ballast.parameters import GWEI, PIPS, SURFACES, Word, surface
+from ballast.parameters import Surface as Setter
 
 NETWORKS = ROOT / "networks"
-GWEI = 10**9
-PIPS = 10**6
 ZERO = "0x" + "00" * 20
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -534,6 +536,57 @@ class Governance(Section):
         return self.voting_delay, self.voting_period, quorum, threshold, self.lock
 
 
+class Lever(Section):
+    """A parameter that the steward may move: numbers in the unit in which this file has the parameter."""
+
+    floor: Number
+    ceiling: Number
+    speed: Number  # a day
+    cooldown: Seconds
+    tighter: Literal["higher", "lower", "neither"]  # where the guardian may move it at once
+
+    def settings(self, word: Word) -> Settings:
+        """`ISteward.Lever`."""
+        return Settings(
+            floor=self._scaled("floor", word.scale),
+            ceiling=self._scaled("ceiling", word.scale),
+            speed=self._scaled("speed", word.scale),
+            cooldown=self.cooldown,
+            tightening={"higher": 1, "lower": -1, "neither": 0}[self.tighter],
+        )
+
+
+class Steward(Section):
+    """Who moves parameters a little per day, and which: docs/governance.md."""
+
+    key: Address | None  # of the policy
+    levers: dict[str, Lever]  # by name, e.g. `inventory.aversion`; `spreads.base` is every market's
+
+    def settings(self, setter: Setter) -> dict[int, Settings]:
+        """The levers of a setter, by word."""
+        named = (name.split(".") for name in self.levers)
+        words = [word for name, word in named if name == setter.name]
+        return {
+            (i := setter.index(word)): self.levers[f"{setter.name}.{word}"].settings(setter.words[i]) for word in words
+        }
+
+    @model_validator(mode="after")
+    def _known(self) -> Steward:
+        for name in self.levers:
+            group, _, word = name.partition(".")
+            try:
+                surface(group).index(word)
+            except LookupError as error:
+                raise ValueError(f"{name}: {error}") from None
+        for setter in SURFACES:
+            for i, settings in self.settings(setter).items():
+                try:
+                    settings.check()
+                except Refused as error:
+                    raise ValueError(f"{setter.name}.{setter.words[i].name}: {error}") from None
+        return self
+
+
 class Config(Section):
     """A whole deployment."""
 
@@ -553,6 +606,7 @@ class Config(Section):
     auction: Auction
     hedging: Hedging
     surface: Surface | None = None  # only options need it
+    steward: Steward | None = None  # without one, only governance moves parameters
     markets: list[Market] = Field(min_length=1, max_length=MAX_MARKETS)
 
     @model_validator(mode="after")

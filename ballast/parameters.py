@@ -34,6 +34,7 @@ class Surface:
 
     name: str
     contract: str  # as the plan calls it
+    artifact: str
     view: str
     setter: str
     words: tuple[Word, ...]  # as the view answers them
@@ -83,7 +84,7 @@ _SWITCHES = (Word("listed", 1, "", "fixed"), Word("paused", 1, "", "fixed"))
 
 SURFACES = (
     Surface(
-        "inventory", "inventory", "params", "set_params",
+        "inventory", "inventory", "Inventory", "params", "set_params",
         (
             *_words("1", WAD, "aversion", "knee", "c_lo", "c_hi", "rho", "omega", "u_star", "u_max"),
             *_seconds("horizon"), *_words("1/year", WAD, "funding_max"), *_seconds("release_period", "sweep_age"),
@@ -91,7 +92,7 @@ SURFACES = (
         ),
     ),
     Surface(
-        "spreads", "inventory", "market_params", "set_market_params",
+        "spreads", "inventory", "Inventory", "market_params", "set_market_params",
         (
             *_words("of notional", WAD, "base", "floor"), *_words("1", WAD, "z"), *_seconds("tau"),
             *_words("of price", WAD, "deviation"), *_words("vol per sqrt(year)", WAD, "vol_of_vol"),
@@ -100,14 +101,14 @@ SURFACES = (
         each="market",
     ),
     Surface(
-        "auction", "auction", "params", "set_params",
+        "auction", "auction", "RebateAuction", "params", "set_params",
         (
             *_words("of E", 10**9, "band"), *_words("of the fall of U", BPS, "max_rate"), *_seconds("ramp"),
             *_words("quote a day", MICROS, "budget"),
         ),
     ),
     Surface(
-        "hedging", "hedge_manager", "terms", "set_rule",
+        "hedging", "hedge_manager", "HedgeManager", "terms", "set_rule",
         (
             *_words("of the fall of U", BPS, "phi"), *_words("of what is freed", BPS, "eta"),
             *_words("of notional", PIPS, "size_reward"), *_words("gas", 1, "gas_units"),
@@ -116,7 +117,7 @@ SURFACES = (
         ),
     ),
     Surface(
-        "venue", "hedge_manager", "venue_params", "set_venue_params",
+        "venue", "hedge_manager", "HedgeManager", "venue_params", "set_venue_params",
         (
             *_words("base", WAD, "cap"), *_words("quote a day", MICROS, "turnover"),
             *_words("of notional", PIPS, "fee_cap"), *_words("of price", PIPS, "band"),
@@ -125,15 +126,15 @@ SURFACES = (
         each="venue",
     ),
     Surface(
-        "vault", "vault", "params", "set_params",
+        "vault", "vault", "Vault", "params", "set_params",
         (*_words("quote", WAD, "deposit_cap"), *_words("1", WAD, "u_redeem"), *_seconds("epoch_length")),
     ),
     Surface(
-        "clearing", "clearinghouse", "shares", "set_shares",
+        "clearing", "clearinghouse", "Clearinghouse", "shares", "set_shares",
         (*_words("of fees", BPS, "insurance_share"), *_words("of penalties", BPS, "liquidator_share", "lp_share")),
     ),
     Surface(
-        "perps", "perp_engine", "config", "set_params",
+        "perps", "perp_engine", "PerpEngine", "config", "set_params",
         (
             *_words("of notional", BPS, "initial", "maintenance"), *_words("of the half-spread", BPS, "fee_share"),
             *_words("of notional", BPS, "penalty"), *_words("base", WAD, "cap_base"),
@@ -142,7 +143,7 @@ SURFACES = (
         each="market",
     ),
     Surface(
-        "options", "option_engine", "params", "set_params",
+        "options", "option_engine", "OptionEngine", "params", "set_params",
         (
             *_words("base", WAD, "min_size", "cap_series", "cap_expiry", "cap_market"), *_seconds("cutoff"),
             *_words("of spot", BPS, "initial", "floor"), *_words("of the initial", BPS, "maintenance"),
@@ -152,7 +153,7 @@ SURFACES = (
         each="options",
     ),
     Surface(
-        "drift", "surface", "drift", "set_drift",
+        "drift", "surface", "VolSurface", "drift", "set_drift",
         (
             *_words("vol", WAD, "vol_base"), *_words("vol per hour", WAD, "vol_speed"),
             *_words("1", WAD, "shape_base"), *_words("1 per hour", WAD, "shape_speed"),

@@ -7,14 +7,16 @@ chain what is done already, `ballast.verify` reads the same views again months l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
 from eth_utils.crypto import keccak
 
 from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
 from ballast.config import ZERO, Config, Governance, Market, ShortVenue, Venue
+from ballast.model.exact.steward import MAX_WORDS, Lever
 from ballast.model.roles import Role
+from ballast.parameters import SURFACES, Surface
 
 About = Literal["wiring", "parameter", "switch"]
 Plain = Any  # int, bool, str, or tuples of them
@@ -162,8 +164,7 @@ Step = Deploy | Call | Grant | Renounce
 
 GOVERNED = (
     "oracle", "clearinghouse", "auction", "inventory", "perp_engine", "surface", "option_book", "option_engine",
-    "hedge_manager",
-    "mandates", "vault",
+    "hedge_manager", "mandates", "vault", "steward",
 )  # fmt: skip
 """Contracts with a table of roles."""
 
@@ -287,6 +288,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Deploy("global_settlement", "GlobalSettlement", everything)
     seen = (vault, clearinghouse, inventory, perp_engine, option_engine, hedge_manager, oracle, At("auction"))
     yield Deploy("lens", "Lens", seen)
+    yield Deploy("steward", "Steward", admin)
 
     yield Call(
         "clearinghouse: set margin", "clearinghouse", "set_margin", (At("margin"),),
@@ -316,7 +318,16 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Grant("hedge_manager", At("mandates"), Role.HEDGER)
     yield Grant("perp_engine", At("carry"), Role.HEDGER)
     if plan.guardian is not None:
-        for key in ("auction", "perp_engine", "surface", "option_engine", "hedge_manager", "mandates", "vault"):
+        for key in (
+            "auction",
+            "perp_engine",
+            "surface",
+            "option_engine",
+            "hedge_manager",
+            "mandates",
+            "vault",
+            "steward",
+        ):
             yield Grant(key, plan.guardian, Role.GUARDIAN)
 
     if plan.governance is not None:
@@ -326,9 +337,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
     yield Call(
         "clearinghouse: shares of fees and penalties", "clearinghouse", "set_shares", (insurance, liquidator, lp),
         (
-            Read("clearinghouse", "insurance_share_bps", (), insurance, "parameter"),
-            Read("clearinghouse", "liquidator_share_bps", (), liquidator, "parameter"),
-            Read("clearinghouse", "lp_share_bps", (), lp, "parameter"),
+            Read("clearinghouse", "shares", (), (insurance, liquidator, lp), "parameter"),
         ),
     )  # fmt: skip
     params = config.inventory.params()
@@ -369,6 +378,7 @@ def _steps(plan: Plan) -> Iterator[Step]:
         for number, venue in enumerate(market.venues):
             yield from _venue_steps(venue_id, market_id, market, number, venue)
             venue_id += 1
+    yield from _steward_steps(config)
 
     if plan.renounces:
         for key in GOVERNED:
@@ -424,6 +434,90 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
                 Read("option_engine", "params", (market_id,), options, "parameter"),
                 Read("option_engine", "is_paused", (market_id,), False, "switch"),
             ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Levers:
+    """What the Steward may move by one setter, for the system or a market or venue; its id is its place in `levers`."""
+
+    surface: Surface
+    place: str  # name of the market or venue; nothing for the system
+    key: int | None  # its id
+    by_word: Mapping[int, Lever]
+
+    @property
+    def name(self) -> str:
+        return f"{self.place}.{self.surface.name}" if self.place else self.surface.name
+
+    @property
+    def argument(self) -> bytes:
+        """The first argument of view and setter, encoded."""
+        return b"" if self.key is None else self.key.to_bytes(32, "big")
+
+
+def in_bands(config: Config, read: Read, actual: Plain) -> bool:
+    """Whether a view differs from the config only where the Steward may move it, and is inside its bands there."""
+    for each in levers(config):
+        args = () if each.key is None else (each.key,)
+        if (each.surface.contract, each.surface.view, args) == (read.target, read.fn, read.args):
+            pairs = enumerate(zip(_flat(read.expected), _flat(actual), strict=True))
+            return all(
+                wanted == found
+                or ((lever := each.by_word.get(i)) is not None and lever.floor <= found <= lever.ceiling)
+                for i, (wanted, found) in pairs
+            )
+    return False
+
+
+def _flat(value: Plain) -> list[Plain]:
+    """The words of a view."""
+    return [word for part in value for word in _flat(part)] if isinstance(value, tuple) else [value]
+
+
+def levers(config: Config) -> list[Levers]:
+    """All that the Steward may move, by id."""
+    if config.steward is None:
+        return []
+    venues = [venue_key(market.name, number) for market in config.markets for number, _ in enumerate(market.venues)]
+    places: dict[str, list[tuple[str, int | None]]] = {
+        "": [("", None)],
+        "market": [(market.name, i) for i, market in enumerate(config.markets)],
+        "options": [(market.name, i) for i, market in enumerate(config.markets) if market.options is not None],
+        "venue": [(key, i) for i, key in enumerate(venues)],
+    }
+    return [
+        Levers(surface, place, key, by_word)
+        for surface in SURFACES
+        if (by_word := config.steward.settings(surface))
+        for place, key in places[surface.each]
+    ]
+
+
+def _steward_steps(config: Config) -> Iterator[Step]:
+    if config.steward is None:
+        return
+    if config.steward.key is not None:
+        yield Call(
+            "steward: key", "steward", "set_key", (config.steward.key,),
+            (Read("steward", "key", (), config.steward.key, "parameter"),),
+        )  # fmt: skip
+    found = levers(config)
+    for contract in dict.fromkeys(each.surface.contract for each in found):
+        yield Grant(contract, At("steward"), Role.STEWARD)
+    for i, each in enumerate(found):
+        functions = load(each.surface.artifact).functions
+        read, write = (functions[fn][0].selector for fn in (each.surface.view, each.surface.setter))
+        listed = (At(each.surface.contract), read, write, each.argument, each.surface.followers)
+        yield Call(
+            f"steward: know {each.name}", "steward", "list_surface", (listed,),
+            (Read("steward", "surface", (i,), plain(listed), "parameter"),),
+        )  # fmt: skip
+        settings = tuple((word, astuple(lever)) for word, lever in each.by_word.items())
+        all_words = tuple(astuple(each.by_word.get(word, Lever())) for word in range(MAX_WORDS))
+        yield Call(
+            f"steward: may move {each.name}", "steward", "set_levers", (i, settings),
+            (Read("steward", "levers", (i,), all_words, "parameter"),),
         )  # fmt: skip
 
 
@@ -541,4 +635,8 @@ def _wiring(plan: Plan) -> Iterator[Read]:
     yield Read("hedge_manager", "venue_count", (), sum(len(market.venues) for market in config.markets), "switch")
     yield Read("mandates", "mandate_count", (), 0, "switch")
     yield Read("vault", "deposits_paused", (), False, "switch")
+    yield Read("steward", "surface_count", (), len(levers(config)), "switch")
+    yield Read("steward", "is_frozen", (), False, "switch")
+    if config.steward is None or config.steward.key is None:
+        yield Read("steward", "key", (), ZERO, "parameter")
     yield Read("clearinghouse", "frozen", (), False, "switch")

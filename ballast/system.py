@@ -66,6 +66,7 @@ class System:
     close_queue: Contract
     global_settlement: Contract
     lens: Contract
+    steward: Contract
     timelock: Contract | None  # admin of every contract, where LPs govern
     voting: Contract | None  # Governor, where they do
     markets: tuple[Market, ...]
@@ -311,6 +312,7 @@ def handles(deployed: Deployed, plan: Plan) -> dict[str, Any]:
         "close_queue": at("close_queue"),
         "global_settlement": at("global_settlement"),
         "lens": at("lens"),
+        "steward": at("steward"),
         "timelock": at("timelock") if plan.governance else None,
         "voting": at("governor") if plan.governance else None,
         "markets": tuple(markets),

@@ -265,11 +265,11 @@ def surface(surface_id: uint256) -> ISteward.Surface:
 
 @view
 @external
-def lever(surface_id: uint256, word: uint256) -> ISteward.Lever:
+def levers(surface_id: uint256) -> ISteward.Lever[MAX_WORDS]:
     """
-    @return a lever; zeros for a word that is none
+    @return the levers of a surface, by word; zeros for a word that is none
     """
-    return self._levers[surface_id][word]
+    return self._levers[surface_id]
 
 
 @view

@@ -132,7 +132,7 @@ def freeze(world: World) -> None:
 
 
 def change_params(world: World) -> None:
-    params = replace(world.manifest.parsed_config().inventory.params(), aversion=9 * 10**18)
+    params = replace(world.manifest.parsed_config().inventory.params(), knee=2 * 10**17)
     as_governor("inventory", "set_params", params.pack())(world)
 
 
@@ -183,7 +183,14 @@ SPOILS: dict[str, tuple[Spoil, str, str]] = {
     "other feed": (replace_feed, "parameter", "oracle.config(0)"),
     "third market": (list_third_market, "switch", "oracle.market_count()"),
     "inventory parameter": (change_params, "parameter", "inventory.params()"),
-    "fee split": (as_governor("clearinghouse", "set_shares", 6_000, 5_000, 1_000), "parameter", "insurance_share_bps"),
+    "fee split": (
+        as_governor("clearinghouse", "set_shares", 9_000, 5_000, 1_000), "parameter", "clearinghouse.shares()",
+    ),
+    "lever that nobody planned": (
+        as_governor("steward", "set_levers", 0, ((1, (1, 5, 1, 600, 0)),)), "parameter", "steward.levers(0)",
+    ),
+    "other key of the steward": (as_governor("steward", "set_key", STRANGER), "parameter", "steward.key()"),
+    "frozen steward": (as_guardian("steward", "freeze"), "switch", "steward.is_frozen()"),
     "vault cap": (as_guardian("vault", "lower_deposit_cap", 1), "parameter", "vault.params()"),
     "perps caps": (as_guardian("perp_engine", "lower_caps", 1, 10**18, 10**18), "parameter", "perp_engine.config(1)"),
     "paused market": (as_guardian("perp_engine", "pause", 0), "parameter", "perp_engine.config(0)"),
@@ -205,8 +212,16 @@ def test_run_difference_on_the_chain_is_found(world: World, name: str) -> None:
 def test_run_difference_in_a_struct_names_the_field(world: World) -> None:
     change_params(world)
     (found,) = failures(world.verify())
-    assert found.expected == "weights.aversion = 8000000000000000000"
-    assert found.actual == "weights.aversion = 9000000000000000000"
+    assert found.expected == "weights.knee = 100000000000000000"
+    assert found.actual == "weights.knee = 200000000000000000"
+
+
+def test_run_parameter_where_the_steward_may_have_moved_it_is_no_difference(world: World) -> None:
+    params = world.manifest.parsed_config().inventory.params()
+    as_governor("inventory", "set_params", replace(params, aversion=9 * 10**18).pack())(world)
+    assert failures(world.verify()) == []
+    as_governor("inventory", "set_params", replace(params, aversion=41 * 10**18).pack())(world)
+    assert [finding.subject for finding in failures(world.verify())] == ["inventory.params()"]
 
 
 def test_run_role_given_and_taken_again_is_no_difference(world: World) -> None:
@@ -318,10 +333,10 @@ def test_run_manifest_with_other_roles_is_found(world: World) -> None:
 
 
 def test_run_manifest_with_other_expectations_is_found(world: World) -> None:
-    reads = [entry | {"is": 7} if entry["read"] == "insurance_share_bps" else entry for entry in world.manifest.reads]
+    reads = [entry | {"is": 7} if entry["read"] == "fee" else entry for entry in world.manifest.reads]
     (found,) = failures(world.verify(replace(world.manifest, reads=reads)))
     assert found.subject == "expected reads"
-    assert "5000" in found.expected
+    assert str(10**18) in found.expected
     assert "7" in found.actual
 
 

@@ -29,6 +29,16 @@ class Lever:
     cooldown: int = 0  # [s]
     tightening: int = 0  # 1: tighter is higher, -1: tighter is lower, 0: neither is
 
+    def check(self) -> None:
+        """The immutable bounds."""
+        if self.floor != self.ceiling:
+            require(-MAX_MAGNITUDE <= self.floor < self.ceiling <= MAX_MAGNITUDE, "steward: band")
+            require(self.speed <= (self.ceiling - self.floor) // MIN_CROSSING, "steward: speed")
+            require(MIN_COOLDOWN <= self.cooldown <= MAX_COOLDOWN, "steward: cooldown")
+            require(-1 <= self.tightening <= 1, "steward: direction")
+        else:
+            require(self == Lever(), "steward: band")
+
 
 @dataclass(frozen=True, slots=True)
 class Surface:
@@ -98,13 +108,7 @@ class Steward:
         """One setting of ``set_levers``: lets a word move; its allowance begins to grow now."""
         surface = self._surface(surface_id)
         require(word < MAX_WORDS and not surface.followers >> word & 1, "steward: word")
-        if lever.floor != lever.ceiling:
-            require(-MAX_MAGNITUDE <= lever.floor < lever.ceiling <= MAX_MAGNITUDE, "steward: band")
-            require(lever.speed <= (lever.ceiling - lever.floor) // MIN_CROSSING, "steward: speed")
-            require(MIN_COOLDOWN <= lever.cooldown <= MAX_COOLDOWN, "steward: cooldown")
-            require(-1 <= lever.tightening <= 1, "steward: direction")
-        else:
-            require(lever == Lever(), "steward: band")
+        lever.check()
         self.levers[surface_id, word] = lever
         self.moved_at[surface_id, word] = now
 

@@ -66,9 +66,9 @@ class Office:
         """Both sides are in the same state."""
         for surface, target in enumerate(("alone", 7)):
             assert tuple(self.contract.values(surface)) == (*self.words[target], 2 * self.words[target][0])
+            levers = self.contract.levers(surface)
             for word in range(4):
-                lever = self.twin.levers.get((surface, word), Lever())
-                assert tuple(self.contract.lever(surface, word)) == astuple(lever)
+                assert tuple(levers[word]) == astuple(self.twin.levers.get((surface, word), Lever()))
                 assert self.contract.moved_at(surface, word) == self.twin.moved_at.get((surface, word), 0)
         assert (self.contract.nonce(), self.contract.is_frozen()) == (self.twin.nonce, self.twin.is_frozen)
 
