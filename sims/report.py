@@ -27,7 +27,7 @@ body { max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #e3e7ec }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .15rem .9rem .15rem 0 }
 img { max-width: 100% } code { background: #f6f8fa }"""
-_PICTURE = re.compile(r"!\[([^]]*)\]\(([\w.-]+\.svg)\)")
+PICTURE = re.compile(r"!\[([^]]*)\]\(([\w.-]+\.svg)\)")
 
 
 def page(outcome: Outcome) -> str:
@@ -47,7 +47,9 @@ def write(outcome: Outcome, out: Path, findings: Path | None = None) -> Path:
     """Write <name>.json and <name>.html to `out`, and the finding with its pictures to `findings`; returns the page."""
     name = outcome.experiment.name
     text = page(outcome)
-    pictures = {f"{key}.svg": svg(figure) for key, figure in outcome.experiment.study.pictures(outcome.summary).items()}
+    pictures = {
+        f"{name}-{key}.svg": svg(figure) for key, figure in outcome.experiment.study.pictures(outcome.summary).items()
+    }
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(outcome.as_json(), indent=1) + "\n")
     (out / f"{name}.html").write_text(html(text, pictures))
@@ -85,7 +87,7 @@ def html(text: str, pictures: Mapping[str, str]) -> str:
 
     markdown = MarkdownIt("commonmark").enable("table")
     markdown.validateLink = lambda url: True  # type: ignore[method-assign]  # pictures come as data, from ourselves
-    body = markdown.render(_PICTURE.sub(inline, text))
+    body = markdown.render(PICTURE.sub(inline, text))
     title = text.partition("\n")[0].removeprefix("# ")
     head = f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>'
     return f"{head}\n<style>\n{_STYLE}\n</style>\n{body}"

@@ -35,7 +35,7 @@ class Study(BaseModel, ABC):
 
     @abstractmethod
     def pictures(self, summary: Mapping[str, Any]) -> dict[str, Figure]:
-        """Pictures by the name the template knows them by, drawn from the summary alone."""
+        """Pictures by name, drawn from the summary alone; the template has them as `{{ name }}-<name>.svg`."""
 
 
 def names() -> list[str]:

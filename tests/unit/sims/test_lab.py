@@ -1,0 +1,105 @@
+"""The laboratory around the kernel: experiments' files, cases in any process, pages made from the outcome."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from sims import lab, report, studies
+from sims.__main__ import main
+from sims.studies.contagion import BREAKERS, END, FAILURES, LEFT, Case, Contagion
+
+TINY = """study = "contagion"
+title = "A small one"
+seed = 3
+
+[parameters]
+windows = ["2021-12-04_flash"]
+networks = 1
+days = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> lab.Outcome:
+    path = tmp_path_factory.mktemp("sims") / "tiny.toml"
+    path.write_text(TINY)
+    return lab.run(lab.load(path), jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("networks = 1", "networks = 1.5"), "tiny.toml: networks: Input should be a valid integer"),
+        (("networks = 1", "network = 1"), "tiny.toml: network: Extra inputs are not permitted"),
+        (('"contagion"', '"contagious"'), "tiny.toml: no study 'contagious'"),
+        (("seed = 3", ""), "tiny.toml: seed: Field required"),
+    ],
+)
+def test_load_of_a_file_that_is_no_experiment_says_what_is_wrong(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.replace(*change))
+    with pytest.raises(lab.ExperimentError) as error:
+        lab.load(path)
+    assert str(error.value).startswith(reason)
+
+
+def test_every_experiment_is_one_and_every_study_has_its_page() -> None:
+    kinds = {lab.load(path).kind for path in lab.experiments()}
+    assert kinds == set(studies.names())
+    for kind in kinds:
+        assert (lab.HERE / "studies" / f"{kind}.md.j2").is_file()
+
+
+def test_every_experiment_has_a_finding_with_its_seed_and_pictures() -> None:
+    for path in lab.experiments():
+        text = (report.FINDINGS / f"{path.stem}.md").read_text()
+        assert text.startswith(f"# {lab.load(path).title}\n")
+        assert f"(seed {lab.load(path).seed})" in text
+        for picture in report.PICTURE.findall(text):
+            assert (report.FINDINGS / picture[1]).is_file()
+
+
+def test_run_is_a_function_of_the_seed(outcome: lab.Outcome, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    assert lab.run(lab.load(path), jobs=1).summary == outcome.summary
+    assert lab.run(lab.load(path, seed=4), jobs=1).summary != outcome.summary
+
+
+def test_page_is_one_file_with_its_pictures_and_the_result_beside_it(outcome: lab.Outcome, tmp_path: Path) -> None:
+    page = report.write(outcome, tmp_path).read_text()
+    assert "<table>" in page
+    assert "data:image/svg+xml;base64," in page
+    assert 'src="tiny' not in page
+    saved = json.loads((tmp_path / "tiny.json").read_text())
+    assert saved["seed"] == 3
+    assert saved["summary"] == json.loads(json.dumps(outcome.summary))
+
+
+def test_cli_lists_experiments_and_shows_findings() -> None:
+    listed = CliRunner().invoke(main, ["list", "--json"])
+    assert {entry["name"] for entry in json.loads(listed.output)} == {path.stem for path in lab.experiments()}
+    assert "Contagion" in CliRunner().invoke(main, ["show", "contagion"]).output
+    assert "nothing published" in CliRunner().invoke(main, ["show", "nothing"]).output
+
+
+def test_contagion_without_traders_moves_no_money() -> None:
+    study = Contagion(windows=("2021-12-04_flash",), networks=2, days=1, levered=0.0, net=0.0, momentum=0.0)
+    out = study.solve(Case("2021-12-04_flash", "", 1))
+    assert np.allclose(out[..., END], 1.0, rtol=0, atol=1e-12)
+    assert np.all(out[FAILURES.index("lp"), ..., LEFT] > 0.0)  # whom the largest LP leaves
+    assert np.all(out[FAILURES.index("venue"), ..., LEFT] == 0.0)
+
+
+def test_contagion_failure_that_no_breaker_concerns_is_the_same_with_and_without_it() -> None:
+    study = Contagion(windows=("2021-12-04_flash",), networks=1, days=1)
+    whole, blind = (study.solve(Case("2021-12-04_flash", without, 1)) for without in ("", BREAKERS[0]))
+    assert np.array_equal(whole[FAILURES.index("venue")], blind[FAILURES.index("venue")])
+    assert not np.array_equal(whole[FAILURES.index("oracle")], blind[FAILURES.index("oracle")])
