@@ -124,6 +124,15 @@ POWERS: dict[str, dict[str, Role]] = {
         "list_strikes": Role.GOVERNOR | Role.SETUP,
         "close_board": Role.GUARDIAN | Role.GOVERNOR,
     },
+    "Steward": {
+        "tighten": Role.GUARDIAN | Role.GOVERNOR,
+        "freeze": Role.GUARDIAN | Role.GOVERNOR,
+        "thaw": Role.GOVERNOR,
+        "set_key": Role.GOVERNOR | Role.SETUP,
+        "list_surface": Role.GOVERNOR | Role.SETUP,
+        "drop_surface": Role.GOVERNOR | Role.SETUP,
+        "set_levers": Role.GOVERNOR | Role.SETUP,
+    },
     "VolSurface": {
         "set_signer": Role.GOVERNOR | Role.SETUP,
         "set_threshold": Role.GOVERNOR | Role.SETUP,

@@ -17,7 +17,7 @@ def contracts(system: Sandbox) -> dict[str, Contract]:
     found = (
         system.clearinghouse, system.auction, system.inventory,
         system.perp_engine, system.oracle, system.hedge_manager, system.mandates,
-        system.vault, system.surface, system.option_book, system.option_engine,
+        system.vault, system.surface, system.option_book, system.option_engine, system.steward,
     )  # fmt: skip
     return {contract.artifact.name: contract for contract in found}
 
