@@ -1,8 +1,8 @@
-"""Pyth's own test contract from its Solidity SDK, deployed from its published bytecode: anybody may say what a price is.
+"""Pyth's own test contract from its Solidity SDK, from its published bytecode: anybody may say what a price is.
 
-It takes prices as `PythStructs.PriceFeed` beside the time of the update before, where the real contract takes messages signed
-by Wormhole's guardians; all else is the interface that PythFeed talks to. Its `parsePriceFeedUpdatesUnique` of 4.3.1 does
-not look whether an update is the first; `parsePriceFeedUpdatesWithConfig`, which PythFeed calls, does.
+It takes prices as `PythStructs.PriceFeed` beside the time of the update before, where the real contract takes messages
+signed by Wormhole's guardians; all else is the interface that PythFeed talks to. Its `parsePriceFeedUpdatesUnique` of
+4.3.1 does not look whether an update is the first; `parsePriceFeedUpdatesWithConfig`, which PythFeed calls, does.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Pyth:
     def message(
         self, price_id: bytes, price: int, conf: int, expo: int, published_at: int, before: int | None = None
     ) -> bytes:
-        """An update: price and confidence [10^expo], published at a time [s]; `before` is that of the update before it."""
+        """An update: price and confidence [10^expo], the time it was published at and that of the one before [s]."""
         previous = published_at - 1 if before is None else before
         created = self.contract.call(
             "createPriceFeedUpdateData", price_id, price, conf, expo, price, conf, published_at, previous

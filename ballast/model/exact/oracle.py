@@ -1,7 +1,8 @@
 """Integer twin of the oracle contracts.
 
-Mirrors ``contracts/oracle/PriceOracle.vy``, ``ChainlinkFeed.vy``, ``PythFeed.vy`` and ``variance.vy``, and below them the functions of
-snekmate's ``math.vy`` and Vyper's ``isqrt`` that they use, bit by bit. Names, order and rounding are the contracts'.
+Mirrors ``contracts/oracle/PriceOracle.vy``, ``ChainlinkFeed.vy``, ``PythFeed.vy`` and ``variance.vy``, and below them
+the functions of snekmate's ``math.vy`` and Vyper's ``isqrt`` that they use, bit by bit. Names, order and rounding are
+the contracts'.
 What is not mirrored: roles, and how a word is packed.
 """
 
@@ -313,8 +314,8 @@ def pyth_round(p: PythPrice, now: int) -> Round:
 def _scaled(amount: int, expo: int, up: int) -> int:
     """[10^expo] as WAD, rounded up or down."""
     if expo >= -18:
-        return amount * 10 ** (expo + 18)
-    divisor = 10 ** (-18 - expo)
+        return amount * int(10 ** (expo + 18))
+    divisor = int(10 ** (-18 - expo))
     return (amount + up * (divisor - 1)) // divisor
 
 
