@@ -234,6 +234,24 @@ def room(h: Floats, m: Floats, i: int, x: float, side: float) -> float:
     return float(max(0.0, min(by_price, h[H_CAP] / x - side * m[i, w.HEDGE])))
 
 
+@njit
+def measured_cost(h: Floats, m: Floats, i: int, x: float, dh: float) -> float:
+    """[quote] of a hedge as the vault measures it, at the oracle's price: at least the venue's fee."""
+    price = m[i, w.PRICE]
+    return float(max(venue_cost(h, x, dh) + dh * (x - price), h[H_FEE] * abs(dh) * price))
+
+
+@njit
+def band_hedge(h: Floats, m: Floats, g: Floats, i: int, x: float) -> float:
+    """[base] that bring dollar delta back to the edge of its band."""
+    dollars = (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
+    beyond = abs(dollars) - h[H_BAND] * g[w.EQUITY]
+    if beyond <= 0.0:
+        return 0.0
+    side = -1.0 if dollars > 0.0 else 1.0
+    return float(side * min(beyond / m[i, w.PRICE], room(h, m, i, x, side)))
+
+
 NOBODY = Agents(_want_nothing, _ignore, np.zeros(0), 0, every=2**62)
 
 
@@ -327,45 +345,85 @@ def _compiled(rule: ModuleType, want: Callable[..., int], done: Callable[..., No
     )
 
 
+@njit
+def _look(
+    k: int,
+    dt: float,
+    seen: Floats,
+    rounds: Floats,
+    previous: Floats,
+    sigma: Floats,
+    vol: Floats,
+    gas: Floats,
+    m: Floats,
+    g: Floats,
+) -> None:
+    """What the vault knows at step k."""
+    now = k * dt
+    g[w.EQUITY] = g[w.CASH]
+    for i in range(m.shape[0]):
+        m[i, w.PRICE] = seen[k, i]
+        m[i, w.SIGMA] = sigma[k, i]
+        m[i, w.AGE] = now - rounds[k, i]
+        m[i, w.PREVIOUS_AGE] = now - previous[k, i]
+        m[i, w.VOL] = vol[min(k, vol.shape[0] - 1), i]
+        g[w.EQUITY] += (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
+    g[w.ELAPSED] = now - g[w.TIME]
+    g[w.TIME] = now
+    g[w.GAS] = gas[min(k, gas.shape[0] - 1)]
+
+
+@njit
+def _earn(g: Floats, amount: float) -> None:
+    """LPs get an amount, or pay it."""
+    g[w.CASH] += amount
+    g[w.EQUITY] += amount
+
+
+@njit
+def _enter_or_leave(g: Floats, size: float) -> None:
+    """LPs bring or take a share of all that there is."""
+    share = max(size, -0.99)
+    _earn(g, share * g[w.EQUITY])
+    g[w.SHARES] *= 1.0 + share
+
+
+@njit
+def _sample(x: Floats, m: Floats, g: Floats, slot: int, curve: Floats, reserve: Floats, net: Floats) -> None:
+    value = g[w.CASH]
+    for i in range(m.shape[0]):
+        net[slot, i] = m[i, w.HEDGE] - m[i, w.NET]
+        value += net[slot, i] * x[i]
+    curve[slot] = value / g[w.SHARES]
+    reserve[slot] = g[w.RESERVE]
+
+
 def _kernel(
-    start: Any,
-    accrue: Any,
-    quote: Any,
-    fill: Any,
-    rate: Any,
-    relief: Any,
-    hedged: Any,
-    want: Any,
-    done: Any,
+    start: Any, accrue: Any, quote: Any, fill: Any, rate: Any, relief: Any, hedged: Any, want: Any, done: Any
 ) -> Callable[..., int]:
     """The loop, with a rule's and a crowd's functions in it."""
 
     @njit
     def worth(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, i: int, x: float, dh: float) -> float:
+        """[quote] what a hedge saves at phi, beyond what it costs."""
         fall, frees = relief(p, z, m, g, i, dh)
-        notional = abs(dh) * m[i, w.PRICE]
-        cost = max(venue_cost(h, x, dh) + dh * (x - m[i, w.PRICE]), h[H_FEE] * notional)
-        return float(h[H_PHI] * fall - cost - reward_of(h, frees, cost, notional) - g[w.GAS])
+        cost = measured_cost(h, m, i, x, dh)
+        reward = reward_of(h, frees, cost, abs(dh) * m[i, w.PRICE])
+        return float(h[H_PHI] * fall - cost - reward - g[w.GAS])
 
     @njit
     def choose(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, i: int, x: float) -> float:
         """[base] of the hedge that the policy asks for; 0: none."""
-        dollars = (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
         if h[H_POLICY] == BAND:
-            beyond = abs(dollars) - h[H_BAND] * g[w.EQUITY]
-            if beyond <= 0.0:
-                return 0.0
-            side = -1.0 if dollars > 0.0 else 1.0
-            return float(side * min(beyond / m[i, w.PRICE], room(h, m, i, x, side)))
+            return band_hedge(h, m, g, i, x)
         reach = 0.0
         for j in range(m.shape[0]):
             reach += abs(m[j, w.HEDGE] - m[j, w.NET]) * m[j, w.PRICE] / m[i, w.PRICE]
         for side in (-1.0, 1.0):
             most = min(reach, room(h, m, i, x, side))
-            first = 1e-3 * most
-            if most <= 0.0 or worth(h, p, z, m, g, i, x, side * first) + g[w.GAS] <= 0.0:
+            if most <= 0.0 or worth(h, p, z, m, g, i, x, side * 1e-3 * most) + g[w.GAS] <= 0.0:
                 continue
-            low, high = 0.0, most  # worth has one hump: the potential is convex, cost grows
+            low, high = 0.0, most  # worth has one hump: the potential is convex, and cost grows
             for _ in range(GOLDEN_STEPS):
                 left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
                 if worth(h, p, z, m, g, i, x, side * left) < worth(h, p, z, m, g, i, x, side * right):
@@ -375,6 +433,60 @@ def _kernel(
             if worth(h, p, z, m, g, i, x, side * high) > h[H_LEAST]:
                 return float(side * high)
         return 0.0
+
+    @njit
+    def hedge(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, x: Floats, ready: Floats, totals: Floats) -> None:
+        """Whatever the policy asks for, in every market that has rested."""
+        for i in range(m.shape[0]):
+            dh = choose(h, p, z, m, g, i, x[i]) if g[w.TIME] >= ready[i] else 0.0
+            if dh == 0.0:
+                continue
+            lost, cost, reward = venue_cost(h, x[i], dh), measured_cost(h, m, i, x[i], dh), 0.0
+            if h[H_POLICY] == RULE:
+                _, frees = relief(p, z, m, g, i, dh)
+                reward = reward_of(h, frees, cost, abs(dh) * m[i, w.PRICE])
+            freed = hedged(p, z, m, g, i, dh, cost + reward + g[w.GAS])
+            m[i, w.HEDGE] += dh
+            _earn(g, dh * (m[i, w.PRICE] - x[i]) + freed - lost - reward - g[w.GAS])
+            g[w.CASH] -= dh * m[i, w.PRICE]
+            g[w.RESERVE] -= freed
+            ready[i] = g[w.TIME] + h[H_COOLDOWN]
+            totals[RELEASED] += freed
+            totals[HEDGING] += lost
+            totals[REWARDS] += reward
+            totals[GAS_PAID] += g[w.GAS]
+            totals[HEDGES] += 1.0
+            totals[HEDGED] += abs(dh) * x[i]
+
+    @njit
+    def trade(
+        p: Floats, z: Floats, m: Floats, g: Floats, i: int, size: float, limit: float, closing: bool, totals: Floats
+    ) -> tuple[bool, float]:
+        """Fill what is wanted, or refuse it; whether it was filled, and what it cost."""
+        notional = abs(size) * m[i, w.PRICE]
+        totals[WANTED] += notional
+        g[w.CLOSING] = 1.0 if closing else 0.0
+        cost = quote(p, z, m, g, i, size)
+        if cost > limit * notional or cost == np.inf:
+            totals[REFUSED] += 1.0
+            return False, 0.0
+        to_lp, to_reserve = fill(p, z, m, g, i, size)
+        g[w.CASH] += size * m[i, w.PRICE]
+        _earn(g, to_lp)
+        g[w.RESERVE] += to_reserve
+        m[i, w.NET] += size
+        if (size > 0.0) != closing:
+            m[i, w.LONG] += size
+        else:
+            m[i, w.SHORT] -= size
+        totals[TRADES] += 1.0
+        totals[VOLUME] += notional
+        totals[SPREADS] += to_lp
+        totals[FEES] += cost - to_lp - to_reserve
+        totals[CHARGES] += max(to_reserve, 0.0)
+        totals[REBATES] -= min(to_reserve, 0.0)
+        g[w.TO_LP], g[w.TO_RESERVE] = to_lp, to_reserve
+        return True, float(cost)
 
     @njit
     def kernel(
@@ -410,153 +522,86 @@ def _kernel(
         np.random.seed(seed)  # noqa: NPY002 (compiled code has no Generator of its own)
         steps, n = prices.shape[0] - 1, prices.shape[1]
         m, g = np.zeros((n, w.N_VIEW)), np.zeros(w.N_VAULT)
+        g[w.CASH], g[w.SHARES] = equity, 1.0
         rows = np.zeros((MOST_ROWS, N_ROW))
         came = np.zeros(len(want_step))  # of each want, what was filled
         ready = np.zeros(n)  # [s] when each market may be hedged again
-        hedge_every = int(h[H_EVERY])
+        hedges, hedge_every = h[H_POLICY] != NO_HEDGE, int(h[H_EVERY])
         traded = False  # whether hedges are looked at in the next step for that reason
-        cash, shares, written, cursor, slot = equity, 1.0, 0, 0, 0
-        looked = 0  # the step of the last accrual
+        written = cursor = slot = 0
+        next_want = want_step[0] if len(want_step) > 0 else steps + 1
+        next_sample, next_hedge, next_crowd = 0, hedge_every if hedges else steps + 1, crowd_every - 1
 
         for k in range(steps + 1):
-            sampling = k % sample == 0 or k == steps
-            wanted = cursor < len(want_step) and want_step[cursor] == k
-            crowded = k % crowd_every == crowd_every - 1
-            hedging = h[H_POLICY] != NO_HEDGE and k > 0 and (traded or k % hedge_every == 0)
+            sampling, wanted, crowded = k == next_sample, k == next_want, k == next_crowd
+            hedging = k == next_hedge or (traded and hedges)
             if not (sampling or wanted or crowded or hedging):
                 continue
-
-            # what the vault knows
-            now = k * dt
-            g[w.EQUITY] = cash
-            for i in range(n):
-                m[i, w.PRICE] = seen[k, i]
-                m[i, w.SIGMA] = sigma[k, i]
-                m[i, w.AGE] = now - rounds[k, i]
-                m[i, w.PREVIOUS_AGE] = now - previous[k, i]
-                m[i, w.VOL] = vol[min(k, vol.shape[0] - 1), i]
-                g[w.EQUITY] += (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
-            g[w.TIME], g[w.ELAPSED] = now, (k - looked) * dt
-            g[w.GAS] = gas[min(k, gas.shape[0] - 1)]
-            g[w.CLOSING] = 0.0
+            _look(k, dt, seen, rounds, previous, sigma, vol, gas, m, g)
             if k == 0:
                 start(p, z, m, g)
             carried, freed = accrue(p, z, m, g)
-            looked = k
-            cash += carried + freed
-            g[w.EQUITY] += carried + freed
+            _earn(g, carried + freed)
             g[w.RESERVE] -= freed
             totals[CARRIED] += carried
             totals[RELEASED] += freed
 
-            # keepers hedge what earlier steps left
             traded = False
-            for i in range(n):
-                if not hedging or now < ready[i]:
-                    continue
-                dh = choose(h, p, z, m, g, i, prices[k, i])
-                if dh == 0.0:
-                    continue
-                lost = venue_cost(h, prices[k, i], dh)
-                measured = max(lost + dh * (prices[k, i] - m[i, w.PRICE]), h[H_FEE] * abs(dh) * m[i, w.PRICE])
-                reward = 0.0
-                if h[H_POLICY] == RULE:
-                    _, frees = relief(p, z, m, g, i, dh)
-                    reward = reward_of(h, frees, measured, abs(dh) * m[i, w.PRICE])
-                freed = hedged(p, z, m, g, i, dh, measured + reward + g[w.GAS])
-                cash += freed - dh * prices[k, i] - lost - reward - g[w.GAS]
-                m[i, w.HEDGE] += dh
-                g[w.EQUITY] += freed + dh * (m[i, w.PRICE] - prices[k, i]) - lost - reward - g[w.GAS]
-                g[w.RESERVE] -= freed
-                ready[i] = now + h[H_COOLDOWN]
-                totals[RELEASED] += freed
-                totals[HEDGING] += lost
-                totals[REWARDS] += reward
-                totals[GAS_PAID] += g[w.GAS]
-                totals[HEDGES] += 1.0
-                totals[HEDGED] += abs(dh) * prices[k, i]
-
-            # what was wanted, then what the crowd wants
-            listed = 0
-            while cursor + listed < len(want_step) and want_step[cursor + listed] == k:
-                listed += 1
-            reacting = 0
-            for turn in range(2):
-                if turn == 1 and crowded:
+            if hedging:
+                hedge(h, p, z, m, g, prices[k], ready, totals)
+                if k == next_hedge:
+                    next_hedge += hedge_every
+            listed = reacting = 0
+            if wanted:
+                while cursor + listed < len(want_step) and want_step[cursor + listed] == k:
+                    listed += 1
+                next_want = want_step[cursor + listed] if cursor + listed < len(want_step) else steps + 1
+            j = 0
+            while True:
+                if j == listed and crowded:  # the crowd sees what the others have done
                     for i in range(n):
                         m[i, w.FUNDING] = rate(p, z, m, g, i)
                     reacting = want(a, s, m, prices[k], g, k, rows)
-                for j in range(listed if turn == 0 else reacting):
-                    if turn == 0:
-                        x = cursor + j
-                        i, size, limit, closing = want_market[x], want_size[x], want_limit[x], want_closes[x] >= 0
-                        if closing:
-                            size = -came[want_closes[x]]
-                    else:
-                        i, size, limit = int(rows[j, ROW_MARKET]), rows[j, ROW_SIZE], rows[j, ROW_LIMIT]
-                        closing = rows[j, ROW_CLOSING] != 0.0
-                    if size == 0.0:
-                        continue
-                    if i < 0:  # LPs
-                        share = max(size, -0.99)
-                        amount = share * g[w.EQUITY]
-                        cash += amount
-                        g[w.EQUITY] += amount
-                        shares *= 1.0 + share
-                        if turn == 1:
-                            done(a, s, rows[j], size, 0.0)
-                        continue
-                    notional = abs(size) * m[i, w.PRICE]
-                    totals[WANTED] += notional
-                    g[w.CLOSING] = 1.0 if closing else 0.0
-                    cost = quote(p, z, m, g, i, size)
-                    if cost > limit * notional or cost == np.inf:
-                        totals[REFUSED] += 1.0
-                        if turn == 1:
-                            done(a, s, rows[j], 0.0, 0.0)
-                        continue
-                    to_lp, to_reserve = fill(p, z, m, g, i, size)
-                    cash += size * m[i, w.PRICE] + to_lp
-                    g[w.EQUITY] += to_lp
-                    g[w.RESERVE] += to_reserve
-                    m[i, w.NET] += size
-                    traded = True
-                    if (size > 0.0) != closing:
-                        m[i, w.LONG] += size
-                    else:
-                        m[i, w.SHORT] -= size
-                    totals[TRADES] += 1.0
-                    totals[VOLUME] += notional
-                    totals[SPREADS] += to_lp
-                    totals[FEES] += cost - to_lp - to_reserve
-                    if to_reserve > 0.0:
-                        totals[CHARGES] += to_reserve
-                    else:
-                        totals[REBATES] -= to_reserve
-                    if turn == 0:
-                        came[x] = size
-                    else:
-                        done(a, s, rows[j], size, cost)
-                    if written < log:
+                    next_crowd += crowd_every
+                    crowded = False
+                if j == listed + reacting:
+                    break
+                own = j - listed
+                if own < 0:
+                    at = cursor + j
+                    market, size, limit, closing = want_market[at], want_size[at], want_limit[at], want_closes[at] >= 0
+                    if closing:
+                        size = -came[want_closes[at]]
+                else:
+                    at = -1
+                    market, size, limit = int(rows[own, ROW_MARKET]), rows[own, ROW_SIZE], rows[own, ROW_LIMIT]
+                    closing = rows[own, ROW_CLOSING] != 0.0
+                j += 1
+                if size == 0.0:
+                    continue
+                filled, cost = True, 0.0
+                if market == w.LPS:
+                    _enter_or_leave(g, size)
+                else:
+                    filled, cost = trade(p, z, m, g, market, size, limit, closing, totals)
+                    traded = traded or filled
+                    if filled and written < log:
                         line = fills[written]
-                        line[LOG_STEP], line[LOG_MARKET], line[LOG_SIZE] = k, i, size
+                        line[LOG_STEP], line[LOG_MARKET], line[LOG_SIZE] = k, market, size
                         line[LOG_CLOSING], line[LOG_COST] = g[w.CLOSING], cost
-                        line[LOG_TO_LP], line[LOG_TO_RESERVE] = to_lp, to_reserve
+                        line[LOG_TO_LP], line[LOG_TO_RESERVE] = g[w.TO_LP], g[w.TO_RESERVE]
                         line[LOG_EQUITY], line[LOG_RESERVE] = g[w.EQUITY], g[w.RESERVE]
-                        line[LOG_OWNER] = want_closes[x] if closing else x
-                        if turn == 1:
-                            line[LOG_OWNER] = -1.0 - rows[j, ROW_TAG]
+                        line[LOG_OWNER] = -1.0 - rows[own, ROW_TAG] if at < 0 else want_closes[at] if closing else at
                         written += 1
+                if at < 0:
+                    done(a, s, rows[own], size if filled else 0.0, cost)
+                elif filled:
+                    came[at] = size
             cursor += listed
-
             if sampling:
-                value = cash
-                for i in range(n):
-                    value += (m[i, w.HEDGE] - m[i, w.NET]) * prices[k, i]
-                    net[slot, i] = m[i, w.HEDGE] - m[i, w.NET]
-                curve[slot] = value / shares
-                reserve[slot] = g[w.RESERVE]
+                _sample(prices[k], m, g, slot, curve, reserve, net)
                 slot += 1
+                next_sample = min(k + sample, steps) if k < steps else steps + 1
         return written
 
     result: Callable[..., int] = kernel

@@ -42,7 +42,10 @@ ELAPSED = 2  # [s] since the last step at which something happened: what `accrue
 GAS = 3  # [quote] of one hedge's transaction
 CLOSING = 4  # 1 where the trade only closes
 RESERVE = 5  # [quote] traders' charges that are not LPs' yet
-N_VAULT = 6
+CASH = 6  # [quote] LPs', what was paid for positions and hedges taken out: the kernel's own, like those below
+SHARES = 7  # of LPs, 1 at first
+TO_LP, TO_RESERVE = 8, 9  # [quote] of the last fill
+N_VAULT = 10
 
 
 @dataclass(frozen=True, slots=True)

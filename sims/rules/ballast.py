@@ -3,9 +3,10 @@
     cost  =  half-spread + charge;  charge = the rise of U, or −coverage · its fall below the low-water mark
     LPs get the half-spread but for `fee_share`; the charge enters the reserve, the rebate leaves it
 
-Equal to `ballast/model/exact/inventory.py` and `perps.py` but for the last digits (sims/replay.py measures it): U, its
-minima and the coverage are rounded to the stored words' units, the rest is not. A step is a block, and whoever acts
-synchronises every market first (`accrue`: PerpEngine.sync of each), so that U is always at the marks of the step.
+Equal to `ballast/model/exact/inventory.py` and `perps.py` but for the last digits (sims/replay.py measures it): what is
+stored in coarse units (minima of U, coverage, rates, indices, fees) is rounded to them, the rest is not. A step is a
+block, and whoever acts synchronises every market first (`accrue`: PerpEngine.sync of each), so that U is always at the
+marks of the step.
 Not here: options, the auction (no boost), LP entries as epochs see them, the account's margin, the venues' lenders.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,7 @@ A, OWN_LOSS, MARK, VOLATILITY, ACTIVE, WAITS, FUNDING_RATE, BORROW_RATE = range(
 N_MARKET_STATE = 8
 
 MICRO = 1e6  # U is stored in whole millionths of quote
+NANO = 1e9  # indices of funding in whole billionths of quote per base
 UNIT = float(COVERAGE_UNIT)
 LEAST_CAPITAL = CAPITAL_FLOOR / 1e6
 WORST = WORST_DOWN / 1e18
@@ -73,9 +76,10 @@ class Params:
 
     config: Config = field(default_factory=lambda: load("local"))
 
-    def changed(self, **values: float) -> Params:
+    def changed(self, **update: float) -> Params:
         """Other parameters of Inventory (`aversion`, …) or, in every market alike, of spreads (`base`, …) and
         perpetuals (`fee_share`, caps); TypeError for others. Not validated: a search may try what nobody would."""
+        values = {name: Decimal(repr(value)) for name, value in update.items()}
         inventory = self.config.inventory
         places: Mapping[str, Any] = type(inventory).model_fields
         ours = {name: value for name, value in values.items() if name in places}
@@ -86,13 +90,10 @@ class Params:
             unknown = set(values) - set(ours) - set(spreads) - set(perps)
             if unknown:
                 raise TypeError(f"no such parameter: {', '.join(sorted(unknown))}")
-            parts = {
-                "inventory": market.inventory.model_copy(update=spreads),
-                "perps": market.perps.model_copy(update=perps),
-            }
-            markets.append(market.model_copy(update=parts))
-        update = {"inventory": inventory.model_copy(update=ours), "markets": markets}
-        return Params(self.config.model_copy(update=update))
+            parts = market.inventory.model_copy(update=spreads), market.perps.model_copy(update=perps)
+            markets.append(market.model_copy(update={"inventory": parts[0], "perps": parts[1]}))
+        whole = {"inventory": inventory.model_copy(update=ours), "markets": markets}
+        return Params(self.config.model_copy(update=whole))
 
     def array(self) -> Floats:
         """In the order of the indices above; the horizon in years."""
@@ -168,7 +169,8 @@ def fill(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dq: float) -> tuple
         z[LOW] = min(z[LOW], z[LAST])
         z[LOW_PREV] = min(z[LOW_PREV], z[LAST])
     _set_rates(p, z, N_STATE + i * N_MARKET_STATE)
-    to_lp = _half_spread(p, m, i, dq) * (1.0 - p[N_GLOBAL + i * N_OWN + FEE_SHARE])
+    to_lp = _half_spread(p, m, i, dq)
+    to_lp -= np.floor(to_lp * p[N_GLOBAL + i * N_OWN + FEE_SHARE] * MICRO) / MICRO
     z[LEDGER] += to_lp
     return to_lp, charge
 
@@ -348,8 +350,8 @@ def _scale_lows(z: Floats, before: float, after: float) -> None:
     """Note the new U and move the minima in proportion; `before` [micro quote], `after` [quote]."""
     z[LAST] = np.floor(after * MICRO)
     if before != z[LAST] and before != 0.0:
-        z[LOW_PREV] = np.floor(z[LOW_PREV] * z[LAST] / before)
-        z[LOW] = np.floor(z[LOW] * z[LAST] / before)
+        for low in (LOW_PREV, LOW):  # a quotient that is whole may come out a hair below
+            z[low] = z[LAST] if z[low] == before else np.floor(z[low] * z[LAST] / before)
 
 
 # ── rates ──
@@ -377,12 +379,15 @@ def _set_rates(p: Floats, z: Floats, own: int) -> None:
 
 @njit
 def _accrued(z: Floats, m: Floats, own: int, i: int, elapsed: float) -> float:
-    """What a market's traders pay LPs for the time since the last step, at the mark of now."""
+    """What a market's traders pay LPs for the time since the last step, at the mark of now; indices in whole units."""
     price_time = m[i, PRICE] * elapsed / YEAR
     longs, shorts, funding = m[i, LONG], m[i, SHORT], z[own + FUNDING_RATE]
-    paid = z[own + BORROW_RATE] * price_time * (longs + shorts)
-    if funding > 0.0:
-        paid += funding * price_time * max(0.0, shorts - longs)
-    else:
-        paid -= funding * price_time * max(0.0, longs - shorts)
-    return float(paid)
+    change_long = change_short = np.ceil(z[own + BORROW_RATE] * price_time * NANO)
+    pay = np.ceil(abs(funding) * price_time * NANO)
+    if funding > 0.0 and shorts > 0.0:
+        change_short += pay
+        change_long -= pay if shorts >= longs else np.floor(pay * shorts / longs)
+    elif funding < 0.0 and longs > 0.0:
+        change_long += pay
+        change_short -= pay if longs >= shorts else np.floor(pay * longs / shorts)
+    return float((longs * change_long + shorts * change_short) / NANO)
