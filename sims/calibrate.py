@@ -16,17 +16,19 @@ from scipy.optimize import minimize
 from scipy.stats import t as student
 
 from ballast import data
-from sims import paths
+from sims import flow, paths
 from sims.jit import njit
 
 Floats = NDArray[np.float64]
 
 DIGITS = 6  # of what is written down
+GMX_FEE = 0.0005  # of notional: GMX v2 takes 4 bp of what improves its balance, 6 bp of the rest
+POOL_FEE = 0.001  # of notional: between the two tiers that most of Arbitrum's ETH trades in, 5 and 30 bp
 
 
 def main() -> None:
     """Fit everything and write it."""
-    found = rounded({"paths": fit_paths()})
+    found = rounded({"paths": fit_paths(), "flow": fit_flow()})
     paths.CALIBRATED.write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -197,6 +199,115 @@ def fit_roughness() -> float:
             ratios.append((by_hour[variance > 0] ** 4).mean(axis=1) / variance[variance > 0] ** 2)
     kurtosis = float(np.concatenate(ratios).mean()) * 62 / 60
     return float(np.sqrt(np.log(kurtosis / 3.0)) / 2)
+
+
+# flow
+
+
+def fit_flow() -> dict[str, Any]:
+    """Fields of `flow.Traders` from three days of GMX v2's minutes, elasticity from a quarter of Arbitrum's hours."""
+    days = [data.gmx_flow(day) for day in data.gmx_days()]
+    mean = float(np.sqrt(_common_hours()[:, 0].var() * paths.HOURS_A_YEAR))
+    counts = [(day.long_flow > 0).astype(np.int64) + (day.short_flow > 0) for day in days]
+    opened = [
+        f[f > 0] * day.index_price[f > 0] / day.pool_value[f > 0]
+        for day in days
+        for f in (day.long_flow, day.short_flow)
+    ]
+    sizes = np.log(np.concatenate(opened))
+    volume = sum(float(f[f > 0].sum()) for day in days for f in (day.long_flow, day.short_flow))
+    standing = sum(float(day.oi_long.mean() + day.oi_short.mean()) for day in days)
+    arrivals = _fit_arrivals([day.index_price for day in days], counts, mean)
+    side = _fit_side(days, mean)
+    elasticity, error = fit_elasticity()
+    return {
+        **arrivals,
+        "mean": sizes.mean(),
+        "spread": sizes.std(),
+        "most": np.exp(sizes.max()),
+        **side,
+        "held": standing / volume * paths.DAY,
+        "elasticity": elasticity,
+        "elasticity_error": error,
+        "fee": GMX_FEE,
+    }
+
+
+def _fit_arrivals(prices: list[Floats], counts: list[Any], mean: float) -> dict[str, float]:
+    """Base rate, branching, decay and power, by the likelihood of each minute's count of openings."""
+    weather = [flow.weather(price, paths.MINUTE, paths.HOUR, mean)[0] for price in prices]
+
+    def unpack(x: Floats) -> tuple[float, float, float, float]:
+        return float(np.exp(x[0])), float(1.0 / (1.0 + np.exp(-x[1]))), float(np.exp(x[2])), float(x[3])
+
+    def loss(x: Floats) -> float:
+        base, branching, decay, power = unpack(x)
+        total = 0.0
+        for rough, count in zip(weather, counts, strict=True):
+            expected = paths.MINUTE * base * rough**power + _excited(count, branching, np.exp(-paths.MINUTE / decay))
+            total += float(np.sum(expected - count * np.log(expected)))
+        return total / 1_440
+
+    base, branching, decay, power = unpack(_least(loss, np.array([np.log(200 / paths.DAY), 0.0, np.log(600.0), 1.0])))
+    return {"per_day": base * paths.DAY, "branching": branching, "decay": decay, "power": power}
+
+
+@njit
+def _excited(counts: Any, branching: float, keep: float) -> Floats:
+    out = np.empty(len(counts))
+    excited = 0.0
+    for k in range(len(counts)):
+        out[k] = excited * (1.0 - keep)
+        excited = excited * keep + branching * counts[k]
+    return out
+
+
+def _fit_side(days: list[data.GmxFlow], mean: float) -> dict[str, float]:
+    """Lean, momentum and the memory that fits best, by the likelihood of each opening being a long."""
+    best: tuple[float, dict[str, float]] = (np.inf, {})
+    for memory in (60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 4 * 3_600.0):
+        trends, longs = [], []
+        for day in days:
+            trend = flow.weather(day.index_price, paths.MINUTE, memory, mean)[1]
+            trends += [trend[day.long_flow > 0], trend[day.short_flow > 0]]
+            longs += [np.ones(int(np.sum(day.long_flow > 0))), np.zeros(int(np.sum(day.short_flow > 0)))]
+        y, long = np.concatenate(trends), np.concatenate(longs)
+
+        def loss(x: Floats, y: Floats = y, long: Floats = long) -> float:
+            odds = x[0] + x[1] * y
+            return float(np.mean(np.log1p(np.exp(odds)) - long * odds))
+
+        x = _least(loss, np.zeros(2))
+        if loss(x) < best[0]:
+            best = loss(x), {"lean": x[0], "momentum": x[1], "memory": memory}
+    return best[1]
+
+
+def fit_elasticity() -> tuple[float, float]:
+    """How the number of professional trades on Arbitrum falls with their cost, and its standard error.
+
+    ln trades on ln(pool fee + transaction fee / mean order), with ln(high/low) of the hour and a constant for each day
+    and each hour of the day: nearly all of it is what an airdrop's congestion of 2024-06 and a few crashes tell. A fee
+    rises with demand, so that this understates. Errors are White's.
+    """
+    classes = data.trader_classes()
+    known = ~np.isnan(classes.fee)
+    ts, trades = classes.ts[known], classes.professional_trades[known]
+    order = float(classes.professional_volume.sum() / classes.professional_trades.sum())
+    bars = data.hourly("ETH")
+    at = np.searchsorted(bars.ts, ts)
+    day = np.unique(ts // paths.DAY, return_inverse=True)[1]
+    columns = [
+        np.log(POOL_FEE + classes.fee[known] / order),
+        np.log(np.log(bars.high[at] / bars.low[at])),
+        *np.eye(24)[ts // paths.HOUR % 24].T,
+        *np.eye(day.max() + 1)[day].T[1:],
+    ]
+    X, y = np.column_stack(columns), np.log(trades)
+    inverse = np.linalg.inv(X.T @ X)
+    b = inverse @ X.T @ y
+    white = inverse @ (X.T * (y - X @ b) ** 2) @ X @ inverse
+    return -float(b[0]), float(np.sqrt(white[0, 0]))
 
 
 def _least(loss: Callable[[Floats], float], start: Floats) -> Floats:

@@ -35,6 +35,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MARKETS: tuple[data.Asset, ...] = ("ETH", "BTC")
+MINUTE = 60
 HOUR = 3_600
 DAY = 86_400
 HOURS_A_YEAR = 8_760
