@@ -60,7 +60,7 @@ GOLDEN_STEPS = 16  # to a thousandth of the room
 @dataclass(frozen=True, slots=True)
 class Hedging:
     """What the vault hedges, and where: at a venue of a fee and a depth (its virtual quote reserve, a constant product
-    that arbitrage restores by the next step). `BAND`: back to its edge once delta has left it, without keepers.
+    that arbitrage restores by the next step). `BAND`: back to the target once delta has left the band, without keepers.
     `RULE`: as the potential asks (rules with `relief`), at the size that is worth most to phi of the fall."""
 
     policy: int = NO_HEDGE
@@ -70,7 +70,8 @@ class Hedging:
     cooldown: float = 60.0  # [s]
     off: float = 0.001  # [fraction] beyond the fee, that its price may be from the oracle's, after the hedge too
     cap: float = 20e6  # [quote] of notional held in a market
-    band: float = 0.05  # [fraction of LP equity] of dollar delta
+    band: float = 0.05  # [fraction of LP equity] of dollar delta, outside which it is hedged
+    target: float = 0.025  # [fraction of LP equity] that is left of it
     phi: float = 0.6  # [fraction of the fall of the potential] that a hedge may cost
     eta: float = 0.15  # [fraction of what it frees] to the keeper
     size_reward: float = 0.00005  # [fraction of notional] to the keeper, at least
@@ -105,11 +106,12 @@ class Hedging:
     H_OFF,
     H_CAP,
     H_BAND,
+    H_TARGET,
     H_PHI,
     H_ETA,
     H_SIZE_REWARD,
     H_LEAST,
-) = range(12)
+) = range(13)
 
 
 class Rule(Protocol):
@@ -243,13 +245,13 @@ def measured_cost(h: Floats, m: Floats, i: int, x: float, dh: float) -> float:
 
 @njit
 def band_hedge(h: Floats, m: Floats, g: Floats, i: int, x: float) -> float:
-    """[base] that bring dollar delta back to the edge of its band."""
+    """[base] that bring dollar delta back to the target, once it is outside its band."""
     dollars = (m[i, w.HEDGE] - m[i, w.NET]) * m[i, w.PRICE]
-    beyond = abs(dollars) - h[H_BAND] * g[w.EQUITY]
-    if beyond <= 0.0:
+    if abs(dollars) <= h[H_BAND] * g[w.EQUITY]:
         return 0.0
     side = -1.0 if dollars > 0.0 else 1.0
-    return float(side * min(beyond / m[i, w.PRICE], room(h, m, i, x, side)))
+    wanted = (abs(dollars) - h[H_TARGET] * g[w.EQUITY]) / m[i, w.PRICE]
+    return float(side * min(wanted, room(h, m, i, x, side)))
 
 
 NOBODY = Agents(_want_nothing, _ignore, np.zeros(0), 0, every=2**62)
