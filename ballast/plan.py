@@ -408,7 +408,7 @@ def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
     yield Call(
         f"oracle: list {name}", "oracle", "list_market", (feed, market.oracle.params()),
         (
-            Read("oracle", "config", (market_id,), (feed, max_age, has_half_width, False, False), "parameter"),
+            Read("oracle", "config", (market_id,), (feed, max_age, has_half_width, False), "parameter"),
             Read("oracle", "tuning", (market_id,), (fast, slow, floor, cap, clip), "parameter"),
         ),
     )  # fmt: skip

@@ -66,7 +66,7 @@ def latest() -> IFeed.Round:
     @return price [quote/base, WAD], updated_at [s]; `ok` False when the round is malformed, the aggregator does not answer, or
             the sequencer is down or not long enough up
     """
-    if not sequencer._is_ready():
+    if sequencer.UPTIME != empty(address) and not sequencer._is_ready():
         return empty(IFeed.Round)
     ok: bool = False
     response: Bytes[sequencer.WORD_5] = b""

@@ -61,12 +61,15 @@ exports: (
 )
 
 
+interface ITwoFeeds:
+    def with_second(market: uint256) -> (IPriceOracle.Mark, uint256, bool, uint256): view
+
+
 struct Config:
     feed: address
     max_age: uint256            # [s]
     has_half_width: bool
     halted: bool
-    has_second: bool
 
 struct Tuning:
     half_life_fast: uint256     # [s]
@@ -192,7 +195,7 @@ def list_market(feed: address, params: IPriceOracle.Params) -> uint256:
     self.market_count = market + 1
 
     word: uint256 = self._encode(
-        Config(feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False, has_second=False)
+        Config(feed=feed, max_age=params.max_age, has_half_width=params.has_half_width, halted=False)
     )
     round: IFeed.Round = self._read(feed)
     assert round.ok, "oracle: feed has no good round"
@@ -237,7 +240,7 @@ def set_params(market: uint256, params: IPriceOracle.Params):
     sigma: uint256 = variance.volatility(
         estimate.fast_24, estimate.slow_24, params.sigma_floor, params.sigma_cap
     )
-    self._configs[market] = self._with_sigma(self._encode(config), sigma)
+    self._configs[market] = self._with_sigma(self._encode(config) | (word & HAS_SECOND), sigma)
     log IPriceOracle.ParamsSet(market=market, params=params, sigma=sigma)
 
 
@@ -266,7 +269,7 @@ def set_feed(market: uint256, feed: address):
     log IPriceOracle.FeedSet(market=market, feed=feed, previous_feed=previous_feed)
     variances: uint256 = 0
     mark, variances = self._advance(market, word, mark, round)
-    self._record(market, self._encode(config), mark, variances)
+    self._record(market, self._encode(config) | (word & HAS_SECOND), mark, variances)
 
 
 @external
@@ -419,7 +422,7 @@ def price_at(market: uint256, time: uint256, round_id: uint256) -> uint256:
 @view
 @external
 def config(market: uint256) -> Config:
-    """@return feed, max_age [s], has_half_width, halted, has_second"""
+    """@return feed, max_age [s], has_half_width, halted"""
     return self._decode(self._word(market))
 
 
@@ -447,41 +450,22 @@ def estimate(market: uint256) -> Estimate:
     return self._load_estimate(market, self._word(market))
 
 
-# ── Internal ──
-
-
-@internal
 @view
-def _evaluate(market: uint256, word: uint256) -> (IPriceOracle.Mark, uint256, bool, uint256):
+@external
+@reentrant
+def with_second(market: uint256) -> (IPriceOracle.Mark, uint256, bool, uint256):
     """
-    @dev What a sync in this block leaves: mark, variance word, and whether a new round was accepted; without one the word is not
-         read. Last comes the half-width that the mark is told with; its own is the one to record.
-         `sync` and `peek` share all of it, hence agree.
-    """
-    mark: IPriceOracle.Mark = self._load_mark(market, word)
-    variances: uint256 = 0
-    round: IFeed.Round = self._read(self._feed(word))
-    if word & HAS_SECOND != 0:
-        return self._evaluate_both(market, word, mark, round)
-    accepted: bool = round.ok and round.round_id > mark.round_id and round.updated_at > mark.updated_at
-    if accepted:
-        mark, variances = self._advance(market, word, mark, round)
-    mark.fresh = round.ok and self._usable(word, mark.updated_at)
-    return mark, variances, accepted, mark.half_width
-
-
-@internal
-@view
-def _evaluate_both(
-    market: uint256, word: uint256, recorded: IPriceOracle.Mark, first: IFeed.Round
-) -> (IPriceOracle.Mark, uint256, bool, uint256):
-    """
+    @notice What a sync would leave in a market with two feeds.
     @dev The first feed's rounds are recorded while it is young. While it is not and the second one is, that one's are, under the
          id of the first feed's last round: ids stay those of one feed.
          The width covers what every young feed says, its own half-width included, once one of them is outside the band
          around the mark: ask >= the highest and bid <= the lowest price that any of them holds possible.
+         External, so that its memory costs nothing where there is one feed.
+    @return the mark, the variance word, whether a new round is accepted, and the half-width that the mark is told with
     """
-    mark: IPriceOracle.Mark = recorded
+    word: uint256 = self._word(market)
+    mark: IPriceOracle.Mark = self._load_mark(market, word)
+    first: IFeed.Round = self._read(self._feed(word))
     variances: uint256 = 0
     settings: uint256 = self._seconds[market]
     second: IFeed.Round = self._read(self._feed(settings))
@@ -514,6 +498,29 @@ def _evaluate_both(
     if first_young != second_young:
         width += (mark.price * (settings >> 176) + c.BPS - 1) // c.BPS
     return mark, variances, accepted, width
+
+
+# ── Internal ──
+
+
+@internal
+@view
+def _evaluate(market: uint256, word: uint256) -> (IPriceOracle.Mark, uint256, bool, uint256):
+    """
+    @dev What a sync in this block leaves: mark, variance word, and whether a new round was accepted; without one the word is not
+         read. Last comes the half-width that the mark is told with; its own is the one to record.
+         `sync` and `peek` share all of it, hence agree.
+    """
+    if word & HAS_SECOND != 0:
+        return staticcall ITwoFeeds(self).with_second(market)
+    mark: IPriceOracle.Mark = self._load_mark(market, word)
+    variances: uint256 = 0
+    round: IFeed.Round = self._read(self._feed(word))
+    accepted: bool = round.ok and round.round_id > mark.round_id and round.updated_at > mark.updated_at
+    if accepted:
+        mark, variances = self._advance(market, word, mark, round)
+    mark.fresh = round.ok and self._usable(word, mark.updated_at)
+    return mark, variances, accepted, mark.half_width
 
 
 @internal
@@ -721,22 +728,19 @@ def _decode(word: uint256) -> Config:
         max_age=(word >> 160) & U24,
         has_half_width=word & HAS_HALF_WIDTH != 0,
         halted=word & HALTED != 0,
-        has_second=word & HAS_SECOND != 0,
     )
 
 
 @internal
 @pure
 def _encode(config: Config) -> uint256:
-    """@return the config word but for sigma"""
+    """@return the config word but for sigma and the second feed"""
     # _check_params bounds max_age
     word: uint256 = convert(config.feed, uint256) | (config.max_age << 160)
     if config.has_half_width:
         word |= HAS_HALF_WIDTH
     if config.halted:
         word |= HALTED
-    if config.has_second:
-        word |= HAS_SECOND
     return word
 
 

@@ -160,7 +160,7 @@ def latest() -> IFeed.Round:
     @return price and half_width [quote/base, WAD], updated_at [s]; `ok` False when it is no price, its confidence interval is
             wider than a tenth of it, Pyth does not answer, or the sequencer is down or not long enough up
     """
-    if not sequencer._is_ready():
+    if sequencer.UPTIME != empty(address) and not sequencer._is_ready():
         return empty(IFeed.Round)
     answered: bool = False
     response: Bytes[WORD_4] = b""

@@ -45,9 +45,7 @@ def grace_period() -> uint256:
 @internal
 @view
 def _is_ready() -> bool:
-    """@return whether prices may be believed: no sequencer, or one that has been up for longer than the grace period"""
-    if UPTIME == empty(address):
-        return True
+    """@return whether the sequencer has been up for longer than the grace period; for rollups"""
     ok: bool = False
     response: Bytes[WORD_5] = b""
     ok, response = raw_call(

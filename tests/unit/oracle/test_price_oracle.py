@@ -57,7 +57,7 @@ def test_list_market_logs(chain: RevmChain, empty_oracle: Contract, feed: Contra
 
 
 def test_list_market_stores_its_parameters(oracle: Contract, feed: Contract) -> None:
-    assert tuple(oracle.config(0)) == (feed.address, PARAMS.max_age, False, False, False)
+    assert tuple(oracle.config(0)) == (feed.address, PARAMS.max_age, False, False)
     assert tuple(oracle.tuning(0)) == (
         PARAMS.half_life_fast, PARAMS.half_life_slow, PARAMS.sigma_floor, PARAMS.sigma_cap, PARAMS.return_clip,
     )  # fmt: skip
@@ -150,7 +150,7 @@ LIMITS = [
 @pytest.mark.parametrize("params", LIMITS)
 def test_params_at_their_bounds_are_kept(oracle: Contract, feed: Contract, governor: str, params: Params) -> None:
     market = oracle.list_market.send(feed, astuple(params), sender=governor).value
-    assert tuple(oracle.config(market)) == (feed.address, params.max_age, True, False, False)
+    assert tuple(oracle.config(market)) == (feed.address, params.max_age, True, False)
     assert tuple(oracle.tuning(market)) == astuple(params)[1:6]
     assert agreed(oracle, market).sigma == params.initial_sigma
 

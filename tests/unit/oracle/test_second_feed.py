@@ -167,7 +167,6 @@ def test_set_second_bounds_powers_and_removal() -> None:
     oracle, feed = pair.oracle, pair.feeds[1]
     stranger = pair.chain.accounts[5]
     assert tuple(oracle.second(0)) == (feed.address, BAND, LONE)
-    assert oracle.config(0).has_second
     with reverts("roles: not allowed"):
         oracle.set_second.send(0, (ZERO, 0, 0), sender=stranger)
     for bad in ((feed, 201, 0), (feed, 0, 201)):
@@ -183,10 +182,12 @@ def test_set_second_bounds_powers_and_removal() -> None:
         oracle.set_second.send(0, (feed, 0, 0), sender=pair.governor)
 
     oracle.set_params.send(0, astuple(PARAMS), sender=pair.governor)  # keeps the second feed
-    assert oracle.config(0).has_second
+    pair.publish(0, PRICE)
+    pair.publish(1, bp(PRICE, 100))
+    assert pair.mark().half_width == PRICE // 100
     receipt = oracle.set_second.send(0, (ZERO, 0, 0), sender=pair.governor)
     assert tuple(receipt.one("SecondSet")) == (0, ZERO, 0, 0)
-    assert not oracle.config(0).has_second
+    assert tuple(oracle.second(0)) == (ZERO, 0, 0)
     pair.twin.set_second(0, None, pair.chain.now)
     pair.publish(0, PRICE)
     assert pair.mark().half_width == 0
