@@ -171,13 +171,14 @@ def tune(
     fine: int = 40,
     seed: int = 0,
     space: Space | None = None,
+    play: Callable[..., Result] = engine.run,
     **options: Any,
 ) -> Tuned:
-    """The parameters with the highest score over the training worlds; `options` are those of `engine.run`."""
+    """The parameters with the highest score over the training worlds, each played by `play(world, params, **options)`."""
     where = space or SPACES[rule]
 
     def judge(params: Any) -> float:
-        return score([engine.run(world, params, **options) for world in training])
+        return score([play(world, params, **options) for world in training])
 
     published = judge(type(where.start)())
     best, at = published, None
