@@ -174,7 +174,7 @@ def tune(
     play: Callable[..., Result] = engine.run,
     **options: Any,
 ) -> Tuned:
-    """The parameters with the highest score over the training worlds, each played by `play(world, params, **options)`."""
+    """The parameters with the highest score over the training worlds, each by `play(world, params, **options)`."""
     where = space or SPACES[rule]
 
     def judge(params: Any) -> float:
