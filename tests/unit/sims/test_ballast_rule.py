@@ -232,7 +232,7 @@ def test_quote_refuses_what_the_engine_refuses() -> None:
 
 
 def test_run_hedges_by_the_rule_only_what_pays() -> None:
-    """Hedged, the vault keeps less delta; where a venue is dear nothing is; the reserve is what was charged and is left."""
+    """Hedged, the vault keeps less delta; nothing is where a venue is dear; the reserve is what of charges is left."""
     world = busy(900, 120)
     hedging = Hedging.of(load("local"), depth=50e6, fee=0.0001)
     alone, hedged = run(world, LOCAL, sample=10), run(world, LOCAL, sample=10, hedging=hedging)
