@@ -98,7 +98,7 @@ class Params:
     def array(self) -> Floats:
         """In the order of the indices above; the horizon in years."""
         x = self.config.inventory
-        first = (x.aversion, x.knee, x.c_lo, x.c_hi, x.omega, x.u_star, x.u_max, x.horizon / YEAR, x.funding_max)
+        first = (x.aversion, x.knee, x.c_lo, x.c_hi, x.omega, x.u_star, x.u_max, float(x.horizon) / YEAR, x.funding_max)
         values = [float(v) for v in (*first, x.borrow_kink, x.borrow_max, x.release_period, x.sweep_age)]
         for market in self.config.markets:
             spreads, perps = market.inventory, market.perps
