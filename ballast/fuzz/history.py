@@ -18,7 +18,7 @@ import click
 
 from ballast.chain import Chain
 from ballast.chain.artifacts import ROOT
-from ballast.fuzz import backstop_bugs, option_bugs
+from ballast.fuzz import backstop_bugs, hostile_bugs, option_bugs
 from ballast.fuzz.planted import Bug, Edit, Found, chain_with, in_twin, search
 from ballast.fuzz.runner import Failure, replay
 from ballast.fuzz.shrink import reduce, shrink, words
@@ -839,7 +839,7 @@ def main(seeds: int, seconds: float, replays: int, missing: bool, soon: bool) ->
     """
     if soon:
         found: dict[str, int | None] = json.loads(SOON.read_text()) if missing else {}
-        for bug in (*BUGS, *(bug for bug in option_bugs.BUGS if bug.twin)):
+        for bug in (*BUGS, *(bug for bug in option_bugs.BUGS if bug.twin), *hostile_bugs.BUGS):
             if bug.name not in found:
                 found[bug.name] = hardest(bug, seconds=seconds).failure.seed
             SOON.write_text(json.dumps(found, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from random import Random
 from typing import Any
@@ -9,18 +10,19 @@ from typing import Any
 import pytest
 
 from ballast.chain import Reverted, RevmChain, reverts
+from ballast.fuzz import history, hostile_bugs
 from ballast.fuzz.actions import Step, perform
-from ballast.fuzz.hostile import OF_INVENTORY, OF_ROLES, PUBLIC, functions, refusal, resolve
+from ballast.fuzz.hostile import OF_INVENTORY, PUBLIC, functions, refusal, resolve
 from ballast.fuzz.invariants import no_call_from_inside_goes_through
 from ballast.fuzz.plan import Planner, arguments
-from ballast.fuzz.planted import Bug, Edit, search
+from ballast.fuzz.planted import Bug
 from ballast.fuzz.reach import EXPECTED_OF_ALL
 from ballast.fuzz.runner import Failure, Stats, episode, replay
 from ballast.fuzz.shrink import save, shrink, words
 from ballast.fuzz.world import MAX_UINT, NOBODY, Manner, Setup, World
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.option_book import STRIKE_UNIT, key_of, pack
-from ballast.model.roles import POWERS, Role
+from ballast.model.roles import OFFICE, POWERS, Role
 
 ANSWERS = (2_000 * 10**8, 40_000 * 10**8)  # of the feeds at first
 OPENING: list[Step] = [
@@ -150,7 +152,7 @@ def test_tables_of_powers_name_every_function(world: World) -> None:
     for contract in world.contracts.values():
         name = contract.artifact.name
         if name in POWERS:
-            known = {*PUBLIC[name], *POWERS[name], *OF_ROLES, *(fn for of, fn in [OF_INVENTORY] if of == name)}
+            known = {*PUBLIC[name], *POWERS[name], *OFFICE, *(fn for of, fn in [OF_INVENTORY] if of == name)}
             assert {function.name for function in functions(contract)} == known, name
 
 
@@ -162,7 +164,7 @@ def test_functions_that_are_not_public_refuse_everybody_without_the_role(world: 
         if name == "HedgeVenueDouble":
             continue
         for function in functions(contract):
-            if function.name in (*PUBLIC.get(name, ()), *OF_ROLES):
+            if function.name in (*PUBLIC.get(name, ()), *OFFICE):
                 continue
             for who in ("stranger", "guardian", "governor", "trader1"):
                 if name in POWERS and POWERS[name].get(function.name, Role(0)) & _role_of(who):
@@ -382,67 +384,13 @@ def test_random_sequences_of_the_hostile_break_no_invariant(fuzz_scale: int) -> 
     assert not [what for what in EXPECTED_OF_ALL if not stats.reached[what]], stats.reached
 
 
-# ---- guards removed on purpose
-#
-# Two are missing, because without them a transaction can do nothing it could not do before: `_check_idle` of the
-# Vault's prices (HedgeManager is locked then and does not tell its equity) and VIEW_GAS_NEEDED (a starved view leaves
-# too little to go on with; tests/unit/hedge/test_bad_venues.py tests it as a view).
+# ---- guards removed on purpose; searches begin at seeds that have found them before
 
-CLEARINGHOUSE = "contracts/clearing/Clearinghouse.vy"
-HEDGE_MANAGER = "contracts/hedge/HedgeManager.vy"
-VAULT = "contracts/vault/Vault.vy"
-
-REMOVED = [
-    Bug(
-        "an engine settles in the middle of an operation",
-        "Clearinghouse",
-        (
-            Edit(
-                CLEARINGHOUSE,
-                "    if roles.Role.ENGINE in roles.roles_of[msg.sender]:\n        self._check_idle()\n",
-                "    if roles.Role.ENGINE in roles.roles_of[msg.sender]:\n        pass\n",
-            ),
-        ),
-        profile="all",
-    ),
-    Bug(
-        "anybody lowers the deposit cap",
-        "Vault",
-        (
-            Edit(
-                VAULT,
-                "    roles._check(roles.Role.GUARDIAN | roles.Role.GOVERNOR)\n    params: IVault.Params",
-                "    params: IVault.Params",
-            ),
-        ),
-        profile="all",
-    ),
-    Bug(
-        "what arrives is not measured",
-        "Clearinghouse",
-        (
-            Edit(
-                CLEARINGHOUSE,
-                '    assert staticcall ASSET.balanceOf(self) == before + units, "clearing: amount received"\n',
-                "",
-            ),
-        ),
-        profile="all",
-    ),
-    Bug(
-        "a venue may boast",
-        "HedgeManager",
-        (
-            Edit(
-                HEDGE_MANAGER, "MAX_VALUE: constant(uint256) = 10**10 * c.WAD", "MAX_VALUE: constant(uint256) = 2**120"
-            ),
-        ),
-        profile="all",
-    ),
-]
+BUDGET = 60.0  # [CPU s]
+SEEDS = json.loads(history.SOON.read_text())
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("bug", REMOVED, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", hostile_bugs.BUGS, ids=lambda bug: bug.name)
 def test_search_finds_that_a_guard_is_gone(bug: Bug) -> None:
-    assert search(bug, seconds=60).seconds < 60
+    assert history.hardest(bug, SEEDS.get(bug.name, 0), BUDGET).seconds < BUDGET
