@@ -423,8 +423,11 @@ def _kernel(
             reach += abs(m[j, w.HEDGE] - m[j, w.NET]) * m[j, w.PRICE] / m[i, w.PRICE]
         for side in (-1.0, 1.0):
             most = min(reach, room(h, m, i, x, side))
-            if most <= 0.0 or worth(h, p, z, m, g, i, x, side * 1e-3 * most) + g[w.GAS] <= 0.0:
+            first = side * 1e-3 * most
+            if most <= 0.0 or relief(p, z, m, g, i, first)[0] <= 0.0:
                 continue
+            if worth(h, p, z, m, g, i, x, first) + g[w.GAS] <= 0.0:
+                return 0.0
             low, high = 0.0, most  # worth has one hump: the potential is convex, and cost grows
             for _ in range(GOLDEN_STEPS):
                 left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)

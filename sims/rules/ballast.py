@@ -54,7 +54,8 @@ SUM, SQUARES, LOSS = 0, 1, 2  # [quote] Σa, [quote²] Σa², [quote] stressed l
 CAPITAL, CHECKPOINT, LEDGER = 3, 4, 5  # [quote] E, equity at the last touch, equity at the marks in the book
 LOW_PREV, LOW, LAST, OPENING = 6, 7, 8, 9  # [micro quote] minima of both windows, U, U as the block began
 COVERAGE, WINDOW_AT, OPENED_AT, SWEPT_AT = 10, 11, 12, 13
-CHANGED, PENDING = 14, 15  # whether an exposure changed in this block; markets whose window is not over
+CHANGED = 14  # whether an exposure changed in this block
+POTENTIAL = 15  # [quote] U
 N_STATE = 16
 A, OWN_LOSS, MARK, VOLATILITY, ACTIVE, WAITS, FUNDING_RATE, BORROW_RATE = range(8)
 N_MARKET_STATE = 8
@@ -142,27 +143,23 @@ def accrue(p: Floats, z: Floats, m: Floats, g: Floats) -> tuple[float, float]:
 @njit
 def quote(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dq: float) -> float:
     """Half-spread and charge; inf beyond a cap, or beyond u_max unless it closes."""
-    before = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
-    a, loss = _term(p, m, i, -dq)
-    old = z[N_STATE + i * N_MARKET_STATE + A]
-    total = z[LOSS] - z[N_STATE + i * N_MARKET_STATE + OWN_LOSS] + loss
-    after = _potential(p, z[SUM] - old + a, z[SQUARES] - old * old + a * a, total, z[CAPITAL])
+    after, total = _potential_after(p, z, m, i, -dq)
     if g[CLOSING] == 0.0:
         own = N_GLOBAL + i * N_OWN
         open_interest = abs(dq) + (m[i, LONG] if dq > 0.0 else m[i, SHORT])
         if open_interest > p[own + CAP_BASE] or open_interest * m[i, PRICE] > p[own + CAP_QUOTE]:
             return np.inf
-        if after > before and total > p[U_MAX] * z[CAPITAL]:
+        if after > z[POTENTIAL] and total > p[U_MAX] * z[CAPITAL]:
             return np.inf
-    return _half_spread(p, m, i, dq) + _charge(z, before, after)
+    return _half_spread(p, m, i, dq) + _charge(z, z[POTENTIAL], after)
 
 
 @njit
 def fill(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dq: float) -> tuple[float, float]:
     """LPs' part of the half-spread, and the charge."""
-    before = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
+    before = z[POTENTIAL]
     _shift(p, z, m, g, i, -dq)
-    after = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
+    after = z[POTENTIAL]
     charge = _charge(z, before, after)
     z[LAST] = np.floor(after * MICRO)
     if after < before:
@@ -184,11 +181,8 @@ def rate(p: Floats, z: Floats, m: Floats, g: Floats, i: int) -> float:
 @njit
 def relief(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dh: float) -> tuple[float, float]:
     """Fall of U below its lower value of now and the block's beginning, and what of the reserve that leaves over."""
-    base = min(_potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL]), z[OPENING] / MICRO)
-    a, loss = _term(p, m, i, dh)
-    old = z[N_STATE + i * N_MARKET_STATE + A]
-    total = z[LOSS] - z[N_STATE + i * N_MARKET_STATE + OWN_LOSS] + loss
-    after = _potential(p, z[SUM] - old + a, z[SQUARES] - old * old + a * a, total, z[CAPITAL])
+    base = min(z[POTENTIAL], z[OPENING] / MICRO)
+    after, _ = _potential_after(p, z, m, i, dh)
     freed = max(0.0, g[RESERVE] - after) - max(0.0, g[RESERVE] - base)
     return max(0.0, base - after), max(0.0, freed)
 
@@ -196,9 +190,9 @@ def relief(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dh: float) -> tup
 @njit
 def hedged(p: Floats, z: Floats, m: Floats, g: Floats, i: int, dh: float, spent: float) -> float:
     """Books it; excess reserve up to what was spent is LPs' at once."""
-    before = np.floor(_potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL]) * MICRO)
+    before = np.floor(z[POTENTIAL] * MICRO)
     _shift(p, z, m, g, i, dh)
-    after = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
+    after = z[POTENTIAL]
     _scale_lows(z, before, after)
     z[OPENING] = min(z[OPENING], z[LAST])
     if after * MICRO > before:
@@ -239,7 +233,7 @@ def _enter(p: Floats, z: Floats, m: Floats, g: Floats, i: int, reserve: float) -
         z[CAPITAL] = min(z[CHECKPOINT], equity)
     z[CHECKPOINT] = equity
 
-    after = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
+    after = z[POTENTIAL] = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
     _scale_lows(z, z[LAST], after)
     z[OPENING] = z[LAST]
     if now - m[i, PREVIOUS_AGE] >= z[WINDOW_AT]:
@@ -279,6 +273,7 @@ def _shift(p: Floats, z: Floats, m: Floats, g: Floats, i: int, change: float) ->
     else:
         z[own + WAITS] = 0.0
     _replace(p, z, m, i, change)
+    z[POTENTIAL] = _potential(p, z[SUM], z[SQUARES], z[LOSS], z[CAPITAL])
     z[CHANGED] = 1.0
 
 
@@ -300,6 +295,15 @@ def _term(p: Floats, m: Floats, i: int, change: float) -> tuple[float, float]:
     delta = m[i, HEDGE] - m[i, NET] + change
     dollars = delta * m[i, PRICE]
     return dollars * m[i, SIGMA] * np.sqrt(p[HORIZON]), WORST * abs(dollars)
+
+
+@njit
+def _potential_after(p: Floats, z: Floats, m: Floats, i: int, change: float) -> tuple[float, float]:
+    """U and the stressed loss if a market's delta changed."""
+    own = N_STATE + i * N_MARKET_STATE
+    a, loss = _term(p, m, i, change)
+    old, total = z[own + A], z[LOSS] - z[own + OWN_LOSS] + loss
+    return _potential(p, z[SUM] - old + a, z[SQUARES] - old * old + a * a, total, z[CAPITAL]), total
 
 
 @njit
