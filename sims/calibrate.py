@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import ndtr
 from scipy.stats import t as student
 
 from ballast import data
+from ballast.surface.fit import fit as fit_surface
+from ballast.surface.quotes import quotes_of
 from sims import flow, paths
 from sims.jit import njit
 
 Floats = NDArray[np.float64]
 
 DIGITS = 6  # of what is written down
+TENOR_DAYS = (0.0, 2.0, 5.0, 12.0, 36.0)
+DELTA_EDGES = (0.0, 0.05, 0.15, 0.35, 0.65)
+DELTAS = (0.03, 0.1, 0.25, 0.5)  # of what lies between
 GMX_FEE = 0.0005  # of notional: GMX v2 takes 4 bp of what improves its balance, 6 bp of the rest
 POOL_FEE = 0.001  # of notional: between the two tiers that most of Arbitrum's ETH trades in, 5 and 30 bp
 
 
 def main() -> None:
     """Fit everything and write it."""
-    found = rounded({"paths": fit_paths(), "flow": fit_flow()})
+    found = rounded({"paths": fit_paths(), "flow": fit_flow(), "options": fit_options()})
     paths.CALIBRATED.write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -308,6 +315,59 @@ def fit_elasticity() -> tuple[float, float]:
     b = inverse @ X.T @ y
     white = inverse @ (X.T * (y - X @ b) ** 2) @ X @ inverse
     return -float(b[0]), float(np.sqrt(white[0, 0]))
+
+
+# options
+
+
+def fit_options() -> dict[str, Any]:
+    """ETH's: smile and term of volatility, spreads, and what of recorded volume is where.
+
+    Volume is of out-of-the-money options with 1 to 60 days left where deltas are counted; `tenor_weights` are per board
+    when there is one a week. `held_days`: each contract is traded twice, opened and closed.
+    """
+    chains = data.option_chains("ETH")
+    columns = [_of_chain(chain) for chain in chains]
+    days, delta, is_call, volume, interest, half_spread = (
+        np.concatenate(column) for column in zip(*columns, strict=True)
+    )
+    near = (days >= 5) & (days < 35)
+    weights = [volume[(days >= a) & (days < b)].sum() / (b - a) for a, b in pairwise(TENOR_DAYS)]
+    usual = (days >= 1) & (days < 60)
+    shares = [
+        [volume[usual & (is_call == call) & (delta >= a) & (delta < b)].sum() for a, b in pairwise(DELTA_EDGES)]
+        for call in (True, False)
+    ]
+    fits = [fit_surface(quotes_of(chain)).surface for chain in chains]
+    panel = data.smile_panel("ETH")
+    index = data.dvol("ETH")
+    of_index = np.interp(panel.ts, index.ts + paths.DAY, index.close)
+    left = (panel.expiry - panel.ts) / paths.DAY
+    listed = (panel.ts <= index.ts[-1]) & (left >= 2) & (left <= 60)
+    slope, level = np.polyfit(np.log(left[listed] / 30), panel.atm_iv[listed] / of_index[listed], 1)
+    return {
+        "level": level,
+        "slope": slope / level,
+        "rho": np.mean([surface.rho for surface in fits]),
+        "eta": np.mean([surface.eta for surface in fits]),
+        "half_spread": np.nanmedian(half_spread[near & (np.abs(delta - 0.5) < 0.15)]),
+        "tenor_days": TENOR_DAYS[:-1],
+        "tenor_weights": np.array(weights) / np.sum(weights),
+        "deltas": DELTAS,
+        "shares": np.array(shares) / np.sum(shares),
+        "held_days": 2 * interest[usual].sum() / volume[usual].sum(),
+    }
+
+
+def _of_chain(chain: data.OptionChain) -> tuple[Any, ...]:
+    """Days left, absolute delta, right, volume, open interest half the spread [1.00 of volatility] of each option."""
+    days = (chain.expiry - chain.ts) / paths.DAY
+    deviation = chain.mark_iv * np.sqrt(days / 365)
+    d1 = np.log(chain.forward / chain.strike) / deviation + deviation / 2
+    delta = np.where(chain.is_call, ndtr(d1), ndtr(-d1))
+    vega = chain.forward * np.exp(-d1 * d1 / 2) / np.sqrt(2 * np.pi) * np.sqrt(days / 365)
+    half_spread = (chain.ask - chain.bid) / 2 * chain.index_price / vega
+    return days, delta, chain.is_call, np.nan_to_num(chain.volume_24h), chain.open_interest, half_spread
 
 
 def _least(loss: Callable[[Floats], float], start: Floats) -> Floats:
