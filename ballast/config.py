@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from ballast.chain.artifacts import ROOT
 from ballast.chain.codec import EncodingError, address_of
@@ -62,6 +71,15 @@ def _address_or_section(value: object) -> object:
 Seconds = Annotated[int, BeforeValidator(_seconds), Field(ge=0)]
 Address = Annotated[str, BeforeValidator(_address)]
 Number = Decimal
+
+
+def _price_id(value: object) -> str:
+    if not isinstance(value, str) or re.fullmatch(r"0x[0-9a-fA-F]{64}", value) is None:
+        raise ValueError(f"{value!r} is not a price id: 0x and 64 hex digits, quoted")
+    return value.lower()
+
+
+PriceId = Annotated[str, BeforeValidator(_price_id)]
 
 Model = TypeVar("Model", bound="Section")
 
@@ -119,21 +137,74 @@ class TestFeed(Section):
     decimals: int = Field(ge=0, le=18)
 
 
-class Feed(Section):
-    """A Chainlink proxy of base/quote and, on a rollup, the sequencer's uptime feed."""
+class Source(Section):
+    """Where a price comes from: an address, or `test` for one that says what it is told."""
 
-    aggregator: Address | None = None
+    aggregator: Address | None = None  # of Chainlink; beside another source what a test network's pools and Aave read
     test: TestFeed | None = None
     sequencer: Address | None = None
     grace_period: Seconds = 0
 
     @model_validator(mode="after")
-    def _one(self) -> Feed:
-        if self.aggregator is None and self.test is None:
-            raise ValueError("give `aggregator`, or `test` to deploy a feed that says what it is told")
+    def _grace(self) -> Source:
         if self.sequencer is not None and self.grace_period == 0:
             raise ValueError("a sequencer feed needs a grace_period")
         return self
+
+
+class Feed(Source):
+    """A Chainlink proxy of base/quote."""
+
+    kind: Literal["chainlink"] = "chainlink"
+
+    @model_validator(mode="after")
+    def _one(self) -> Feed:
+        if self.aggregator is None and self.test is None:
+            raise ValueError("give `aggregator`, or `test` to deploy a feed that says what it is told")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """What is read."""
+        return self.aggregator
+
+
+class PythFeed(Source):
+    """A price of Pyth: a pull oracle, whose prices are brought by whoever needs one."""
+
+    kind: Literal["pyth"]
+    id: PriceId
+    pyth: Address | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PythFeed:
+        if self.pyth is None and self.test is None:
+            raise ValueError("give `pyth`, the contract, or `test` to deploy one that says what it is told")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """What is read."""
+        return self.pyth
+
+
+def _kind(value: Any) -> str:
+    return str(value.get("kind", "chainlink") if isinstance(value, dict) else getattr(value, "kind", "chainlink"))
+
+
+AnyFeed = Annotated[Annotated[Feed, Tag("chainlink")] | Annotated[PythFeed, Tag("pyth")], Discriminator(_kind)]
+
+
+class SecondFeed(Section):
+    """Another source of a market's price: docs/mechanism.md §5."""
+
+    feed: AnyFeed
+    band: Number  # [fraction] how far the two may differ and the first alone speaks
+    lone: Number  # [fraction] that marks are wider by while one of them is dead
+
+    def params(self) -> tuple[int, int]:
+        """The last two of `PriceOracle.Second` [bps]."""
+        return self._scaled("band", BPS), self._scaled("lone", BPS)
 
 
 class Uniswap(Section):
@@ -313,7 +384,7 @@ class MarketOracle(Section):
     initial_sigma: Number
 
     def params(self) -> tuple[int | bool, ...]:
-        """`IPriceOracle.Params`; the only adapter there is, Chainlink's, knows no half-width."""
+        """`IPriceOracle.Params` of a feed that knows no half-width."""
         return (
             self.max_age,
             self.half_life_fast,
@@ -490,12 +561,22 @@ class Market(Section):
 
     name: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
     base: Token | None = None  # only venues need it
-    feed: Feed
+    feed: AnyFeed
+    second: SecondFeed | None = None
     oracle: MarketOracle
     inventory: MarketInventory
     perps: MarketPerps
     options: MarketOptions | None = None
     venues: list[Annotated[SpotVenue | ShortVenue, Field(discriminator="kind")]] = []
+
+    @property
+    def feeds(self) -> tuple[Feed | PythFeed, ...]:
+        """The first, and the second if there is one."""
+        return (self.feed,) if self.second is None else (self.feed, self.second.feed)
+
+    def oracle_params(self) -> tuple[int | bool, ...]:
+        """`IPriceOracle.Params`; Pyth knows how wide its price is."""
+        return *self.oracle.params()[:-1], any(isinstance(feed, PythFeed) for feed in self.feeds)
 
     @model_validator(mode="after")
     def _base(self) -> Market:
@@ -635,7 +716,9 @@ class Config(Section):
         self.auction.params()
         self.hedging.rule(0)
         for market in self.markets:
-            market.oracle.params()
+            market.oracle_params()
+            if market.second is not None:
+                market.second.params()
             market.inventory.params().pack()
             market.perps.params()
             if market.options is not None:
@@ -671,7 +754,7 @@ class Config(Section):
         for market in self.markets:
             if market.base is not None and market.base.address is None:
                 found.append(f"{market.name}.base")
-            if market.feed.aggregator is None:
+            if any(feed.address is None or (feed.test and feed.aggregator is None) for feed in market.feeds):
                 found.append(f"{market.name}.feed")
         return found
 

@@ -15,6 +15,7 @@ import re
 import signal
 import time
 from contextlib import ExitStack, suppress
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -71,8 +72,9 @@ def start(
 
 def pulse(sandbox: Sandbox) -> None:
     """A round of every feed at the price it has now, whoever moved it there."""
-    for aggregator in sandbox.aggregators:
+    for market, aggregator in enumerate(sandbox.aggregators):
         answer = aggregator.call("latestRoundData")[1]
+        sandbox.bring(market, Decimal(answer).scaleb(-int(aggregator.call("decimals"))))
         aggregator.send("push_now", answer)
 
 

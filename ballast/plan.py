@@ -13,7 +13,7 @@ from typing import Any, Literal
 from eth_utils.crypto import keccak
 
 from ballast.chain import Artifact, Chain, Contract, Reverted, Tx, address_of, load
-from ballast.config import ZERO, Config, Governance, Market, ShortVenue, Venue
+from ballast.config import ZERO, Config, Feed, Governance, Market, PythFeed, ShortVenue, Venue
 from ballast.model.exact.steward import MAX_WORDS, Lever
 from ballast.model.roles import Role
 from ballast.parameters import SURFACES, Surface
@@ -202,7 +202,8 @@ class Plan:
         if config.aave is not None:
             found["aave"] = config.aave.pool
         for market in config.markets:
-            found[f"aggregator/{market.name}"] = market.feed.aggregator
+            for _, source, feed in feeds(market):
+                found[source] = feed.address
             found[f"sequencer/{market.name}"] = market.feed.sequencer
             found[f"base/{market.name}"] = market.base.address if market.base else None
         return {key: address for key, address in found.items() if address is not None}
@@ -401,17 +402,27 @@ def _timelock_steps(plan: Plan) -> Iterator[Step]:
 
 def _market_steps(market_id: int, market: Market) -> Iterator[Step]:
     name, feed = market.name, At(f"feed/{market.name}")
-    sequencer = market.feed.sequencer or ZERO
-    yield Deploy(feed.key, "ChainlinkFeed", (At(f"aggregator/{name}"), sequencer, market.feed.grace_period))
+    for key, source, each in feeds(market):
+        uptime = (each.sequencer or ZERO, each.grace_period)
+        if isinstance(each, PythFeed):
+            yield Deploy(key, "PythFeed", (At(source), each.id, *uptime))
+        else:
+            yield Deploy(key, "ChainlinkFeed", (At(source), *uptime))
 
-    max_age, fast, slow, floor, cap, clip, _, has_half_width = market.oracle.params()
+    max_age, fast, slow, floor, cap, clip, _, has_half_width = market.oracle_params()
     yield Call(
-        f"oracle: list {name}", "oracle", "list_market", (feed, market.oracle.params()),
+        f"oracle: list {name}", "oracle", "list_market", (feed, market.oracle_params()),
         (
             Read("oracle", "config", (market_id,), (feed, max_age, has_half_width, False), "parameter"),
             Read("oracle", "tuning", (market_id,), (fast, slow, floor, cap, clip), "parameter"),
         ),
     )  # fmt: skip
+    if market.second is not None:
+        second = (At(f"feed/{name}/second"), *market.second.params())
+        yield Call(
+            f"oracle: second feed of {name}", "oracle", "set_second", (market_id, second),
+            (Read("oracle", "second", (market_id,), second, "parameter"),),
+        )  # fmt: skip
     spreads = market.inventory.params()
     yield Call(
         f"inventory: list {name}", "inventory", "set_market_params", (market_id, spreads.pack()),
@@ -541,6 +552,13 @@ def _venue_steps(venue_id: int, market_id: int, market: Market, number: int, ven
     )  # fmt: skip
 
 
+def feeds(market: Market) -> Iterator[tuple[str, str, Feed | PythFeed]]:
+    """(what the plan calls the adapter, what it calls its source, the config) of a market's feeds, in order."""
+    for feed, suffix in zip(market.feeds, ("", "/second"), strict=False):
+        source = "pyth" if isinstance(feed, PythFeed) else "aggregator"
+        yield f"feed/{market.name}{suffix}", f"{source}/{market.name}{suffix}", feed
+
+
 def venue_key(market: str, number: int) -> str:
     """What the plan calls a market's venues."""
     return f"venue/{market}/{number}"
@@ -610,9 +628,14 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         yield Read("governor", "params", (), plan.governance.params(), "parameter")
         yield Read("governor", "guardian", (), plan.guardian or ZERO, "parameter")
     for market in config.markets:
-        feed = f"feed/{market.name}"
-        yield Read(feed, "aggregator", (), At(f"aggregator/{market.name}"), "wiring")
-        yield Read(feed, "sequencer_feed", (), market.feed.sequencer or ZERO, "wiring")
+        for key, source, each in feeds(market):
+            if isinstance(each, PythFeed):
+                yield Read(key, "pyth", (), At(source), "wiring")
+                yield Read(key, "id", (), each.id, "wiring")
+            else:
+                yield Read(key, "aggregator", (), At(source), "wiring")
+            yield Read(key, "sequencer_feed", (), each.sequencer or ZERO, "wiring")
+            yield Read(key, "grace_period", (), each.grace_period, "wiring")
         for number, venue in enumerate(market.venues):
             key = venue_key(market.name, number)
             yield Read(key, "BASE", (), At(f"base/{market.name}"), "wiring")

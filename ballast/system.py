@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from ballast.chain import Chain, Contract, Receipt, address_of
+from ballast.chain.pyth import Pyth
 from ballast.chain.uniswap import MAX_UINT, Pool, Uniswap
-from ballast.config import Config, scaled
+from ballast.config import Config, PythFeed, scaled
 from ballast.config import load as load_config
 from ballast.model.exact.fixed import WAD
 from ballast.plan import Deploy, Deployed, Plan, venue_key
@@ -111,6 +112,7 @@ class Sandbox(System):
     uniswap: Uniswap | None = None
     pools: tuple[tuple[Pool, ...], ...] = ()  # by market
     prices: dict[int, Decimal] = field(default_factory=dict)  # last pushed, by market
+    pyth: Pyth | None = None
 
     # ---- time and prices
 
@@ -124,11 +126,18 @@ class Sandbox(System):
         self.prices[which] = value
         aggregator = self.aggregators[which]
         answer = int(value * 10 ** int(aggregator.call("decimals")))
+        self.bring(which, value)
         if updated_at is None:
             if aggregator.call("latestRoundData")[3] >= self.chain.now:
                 self.chain.warp(1)
             return aggregator.push_now.send(answer)
         return aggregator.push.send(answer, updated_at)
+
+    def bring(self, market: int, price: Decimal) -> None:
+        """Tell Pyth too, where one of the market's feeds is its."""
+        for feed in self.config.markets[market].feeds:
+            if isinstance(feed, PythFeed) and self.pyth is not None:
+                self.pyth.push(bytes.fromhex(feed.id[2:]), price, -8, sender=self.chain.accounts[0])
 
     def refresh(self) -> None:
         """A new round of every feed at its old price."""

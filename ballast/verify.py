@@ -360,8 +360,11 @@ def _with_addresses(wanted: Config, found: Config) -> Config:
     for market, entry, other in zip(wanted.markets, document["markets"], found.markets, strict=False):
         if market.base is not None and market.base.address is None and other.base is not None:
             entry["base"]["address"] = other.base.address
-        if market.feed.aggregator is None:
-            entry["feed"]["aggregator"] = other.feed.aggregator
+        second = entry["second"] and entry["second"]["feed"]
+        for feed, deployed in zip((entry["feed"], second), other.feeds, strict=False):
+            if feed is not None:
+                sources = {"aggregator", "pyth"} & feed.keys()
+                feed.update({name: getattr(deployed, name, None) for name in sources if feed[name] is None})
     return Config.model_validate(document)
 
 

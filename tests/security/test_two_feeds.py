@@ -1,0 +1,156 @@
+"""A market with Pyth first and Chainlink second: what whoever knows the truth, or brings a chosen update, can take."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ballast import config as configuration
+from ballast.chain import RevmChain, reverts
+from ballast.config import Config
+from ballast.model.exact.fixed import WIDE
+from ballast.plan import Plan
+from ballast.system import NO_LIMIT, Sandbox, deploy_system, wad
+
+WAD = 10**18
+ID = "0xff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace"
+TEST = {"price": 2_000, "decimals": 8}
+
+
+def two_feeds(first: str = "pyth") -> Config:
+    """networks/local.yaml's ETH with both sources."""
+    config = configuration.load("local").without_venues().only_market("ETH")
+    pyth, chainlink = {"kind": "pyth", "id": ID, "test": TEST}, {"test": TEST}
+    feed, other = (pyth, chainlink) if first == "pyth" else (chainlink, pyth)
+    second = {"feed": other, "band": Decimal("0.005"), "lone": Decimal("0.003")}
+    markets = [market.model_dump() | {"feed": feed, "second": second} for market in config.markets]
+    return config.changed(markets=markets)
+
+
+@pytest.fixture
+def system(chain: RevmChain) -> Sandbox:
+    sandbox = deploy_system(chain, two_feeds())
+    sandbox.deposit(chain.accounts[1], 10_000_000)
+    sandbox.add_margin(chain.accounts[2], 1_000_000)
+    return sandbox
+
+
+def say(system: Sandbox, *, pyth: int | None = None, chainlink: int | None = None, conf: int = 0) -> None:
+    """A newer price of one of them, or of both."""
+    system.chain.warp(1)
+    if pyth is not None:
+        assert system.pyth is not None
+        sender = system.chain.accounts[5]
+        system.pyth.push(bytes.fromhex(ID[2:]), Decimal(pyth), -8, sender=sender, conf=Decimal(conf))
+    if chainlink is not None:
+        system.aggregators[0].push_now.send(chainlink * 10**8)
+
+
+def quoted(system: Sandbox, size: int) -> Any:
+    return system.perp_engine.call("quote", system.chain.accounts[2], 0, size * WAD)
+
+
+def all_in(system: Sandbox, size: int) -> float:
+    """What a unit costs, spread included, charge left out [quote]."""
+    answer = quoted(system, size)
+    return float((answer.price + answer.half_spread * (1 if size > 0 else -1) // abs(size)) / WAD)
+
+
+@pytest.mark.parametrize("first", ["pyth", "chainlink"])
+def test_plan_of_two_feeds_is_deployed_as_described(chain: RevmChain, first: str) -> None:
+    system = deploy_system(chain, two_feeds(first))
+    plan = Plan(system.config, system.setup)
+    deployed = plan.start(chain, system.addresses)
+    wrong = [(read.fn, read.actual(deployed, plan)) for read in plan.reads() if not read.holds(deployed, plan)]
+    assert wrong == []
+    kinds = [plan.contracts[f"feed/ETH{suffix}"].contract for suffix in ("", "/second")]
+    assert kinds == (["PythFeed", "ChainlinkFeed"] if first == "pyth" else ["ChainlinkFeed", "PythFeed"])
+    assert system.oracle.peek(0).fresh
+
+
+@pytest.mark.parametrize("apart", [-30, -15, 15, 30])
+def test_nobody_trades_between_two_prices(system: Sandbox, apart: int) -> None:
+    """Whichever of the two is right, a trade at it loses at least the spread: there is nothing to take."""
+    say(system, pyth=2_000 + apart, chainlink=2_000)
+    low, high = sorted((2_000, 2_000 + apart))
+    assert all_in(system, 10) > high
+    assert all_in(system, -10) < low
+
+
+def test_withheld_update_is_worth_nothing_while_the_other_feed_knows(system: Sandbox) -> None:
+    """The price has moved by 1 %; whoever holds Pyth's update back, trades at the old one and brings it then, loses."""
+    trader = system.chain.accounts[2]
+    say(system, pyth=2_000, chainlink=2_000)
+    cash = system.clearinghouse.call("account", trader)[0]
+    say(system, chainlink=2_020)
+    system.trade(trader, 0, 50)
+    say(system, pyth=2_020)
+    system.close(trader, 0)
+    assert system.clearinghouse.call("account", trader)[0] < cash
+
+
+def test_beyond_the_limit_only_closing(system: Sandbox) -> None:
+    trader = system.chain.accounts[2]
+    say(system, pyth=2_000, chainlink=2_000)
+    system.trade(trader, 0, 20)
+    say(system, chainlink=2_000 + 2_000 // WIDE + 1)
+    for size in (1, -21):  # more, and past zero
+        with reverts("oracle: price too uncertain"):
+            system.perp_engine.send("trade", 0, size * WAD, NO_LIMIT if size > 0 else 0, NO_LIMIT, sender=trader)
+    system.trade(trader, 0, -5)
+    say(system, pyth=2_040)
+    system.trade(trader, 0, 1)
+
+
+def test_pyth_that_is_unsure_widens_and_then_only_closes(system: Sandbox) -> None:
+    trader = system.chain.accounts[2]
+    say(system, pyth=2_000, chainlink=2_000, conf=10)
+    assert all_in(system, 10) > 2_010
+    system.trade(trader, 0, 20)
+    say(system, pyth=2_000, conf=41)
+    with reverts("oracle: price too uncertain"):
+        system.trade(trader, 0, 1)
+    system.close(trader, 0)
+
+
+def test_one_feed_dies_and_the_other_serves(system: Sandbox) -> None:
+    """Pyth is old: Chainlink stands in with a wider mark; an old update that somebody brings then moves nothing."""
+    trader = system.chain.accounts[2]
+    max_age = system.oracle.config(0).max_age
+    system.chain.warp(max_age + 1)
+    say(system, chainlink=2_100)
+    mark = system.oracle.peek(0)
+    assert (mark.price, mark.half_width, mark.fresh) == (2_100 * WAD, 2_100 * WAD * 3 // 1_000, True)
+    system.trade(trader, 0, 5)
+    assert system.pyth is not None
+    old = system.pyth.message(bytes.fromhex(ID[2:]), 1_900 * 10**8, 0, -8, system.chain.now - 30)
+    system.markets[0].feed.update.send([old], value=1)
+    mark = system.oracle.peek(0)
+    assert mark.price == 2_100 * WAD
+    assert mark.price - mark.half_width <= 1_900 * WAD
+    say(system, pyth=2_101)
+    assert system.oracle.peek(0).price == 2_101 * WAD
+    system.close(trader, 0)
+
+
+def test_brought_update_and_trade_in_one_block_gain_nothing(system: Sandbox) -> None:
+    """Out-of-order and repeated updates around a round trip: the position's way through them costs."""
+    trader = system.chain.accounts[2]
+    feed, pyth = system.markets[0].feed, system.pyth
+    assert pyth is not None
+    say(system, pyth=2_000, chainlink=2_000)
+    cash = system.clearinghouse.call("account", trader)[0]
+    updates = [
+        pyth.message(bytes.fromhex(ID[2:]), price * 10**8, 0, -8, system.chain.now - age)
+        for price, age in ((1_980, 3), (2_001, 0), (1_985, 1))
+    ]
+    for data in updates:
+        feed.update.send([data], value=1, sender=trader)
+        system.trade(trader, 0, 10)
+    for data in reversed(updates):
+        feed.update.send([data], value=1, sender=trader)
+        system.trade(trader, 0, -10)
+    assert system.clearinghouse.call("account", trader)[0] < cash
+    assert system.oracle.peek(0).price == wad(2_000)
