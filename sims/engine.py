@@ -66,7 +66,7 @@ class Hedging:
     policy: int = NO_HEDGE
     every: int = 1  # [steps] between looks; the step after a trade is always one
     fee: float = 0.0005  # [fraction]
-    depth: float = 100e6  # [quote]
+    depth: float = 2e9  # [quote] as of local.yaml's pools
     cooldown: float = 60.0  # [s]
     off: float = 0.001  # [fraction] beyond the fee, that its price may be from the oracle's, after the hedge too
     cap: float = 20e6  # [quote] of notional held in a market

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from ballast.config import load
+from ballast.keeper.hedging import best_hedge
+from ballast.keeper.policy import Policy
+from ballast.keeper.state import Epoch, Market, Route, Rule, State, Venue
 from ballast.model.analytic.potential import Weights, potential
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.inventory import Inventory, Params
@@ -245,6 +248,34 @@ def test_run_hedges_by_the_rule_only_what_pays() -> None:
         booked = result.totals[0, engine.CHARGES] - result.totals[0, engine.REBATES] - result.totals[0, engine.RELEASED]
         assert result.reserve[0, -1] == pytest.approx(booked)
         assert result.reserve.min() >= 0.0
+
+
+def keeper_state(delta: float, depth: float, gas: float, reserve: float) -> State:
+    """What a keeper sees of one market of that delta and one pool of that depth, at 2,000 and 60 %."""
+    route = Route(index=0, spot=2_000.0, twap=2_000.0, fee=5e-4, depth=depth)
+    pool = Venue(
+        id=0, market=0, exposure_wad=10**22, equity=2e7, reported_exposure_wad=10**22, reported_equity=2e7,
+        routes=(route,), cap=inf, turnover_left=inf, fee_cap=3e-3, band=1e-3, ready_at=0, max_age=60, haircut=0.0,
+    )  # fmt: skip
+    market = Market(id=0, price=2_000.0, sigma=0.6, delta=delta, updated_at=1_000, fresh=True)
+    return State(
+        block=1, now=1_000, markets=(market,), venues=(pool,), accounts=(), epoch=Epoch(1, 2_000),
+        weights=Weights(), rule=Rule(gas=gas), capital=EQUITY_0, opening=inf, opened_at=0, reserve=reserve,
+        lp_cash=1e9, swept_at=1_000, sweep_age=3_600, option_rules={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "gas"), [(3_000.0, 2e9, 0.0), (3_000.0, 2e9, 500.0), (-2_500.0, 5e9, 20.0), (600.0, 2e9, 0.0)]
+)
+def test_run_hedges_as_much_as_the_keeper_would(size: float, depth: float, gas: float) -> None:
+    world = World.of(np.full((3, 2), PRICES), 60.0, wants=Wants.of([(1, 0, size, inf, NEVER)]), gas=gas)
+    result = run(world, LOCAL, sample=1, hedging=Hedging.of(load("local"), depth=depth), log=1)
+    state = keeper_state(-size, depth, gas, reserve=float(result.log[0, engine.LOG_TO_RESERVE]))
+    plan = best_hedge(state, state.venues[0], Policy())
+    assert result.net[0, 2, 0] + size == pytest.approx(plan.size if plan else 0.0, rel=1e-3)
+    cost = result.totals[0, [engine.HEDGING, engine.REWARDS]]
+    assert cost == pytest.approx([plan.cost, plan.reward] if plan else [0.0, 0.0], rel=3e-3)
 
 
 def test_changed_refuses_unknown_names() -> None:
