@@ -1,6 +1,6 @@
 """A part of a simulation, played again by the exact twin and by the contracts, and what the kernel says of the same.
 
-Three readings of one list of trades. The kernel finds it: its fills in the first steps of a path. The contracts (in
+Three readings of one list of trades. The kernel finds it: its fills in some steps of a path. The contracts (in
 process) and the exact twin (`ballast.model.exact.system`) play it, block by block, every round pushed and recorded,
 every market synchronised in a block where anything happens; they must agree to the wei. Then the kernel plays it once
 more, with the marks that the chain had: what is left are floats against integers.
@@ -54,8 +54,8 @@ class Differences:
     cost_quote: float  # [quote]
     equity: float  # [fraction] LPs'
     reserve: float  # [fraction of the largest reserve]
-    found: float  # [fraction of the half-spread] costs as the kernel first found them, at its own prices and volatility
-    sigma: float  # [fraction] its volatility against the chain's
+    found: float  # [fraction of the half-spread] costs as the kernel first found them, at its own volatility
+    sigma: float  # [fraction] that against the chain's, whose oracle begins with the slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +77,20 @@ def replay(
     world: World,
     params: Params,
     *,
+    path: int = 0,
+    first: int = 0,
     steps: int,
     equity: int = 10_000_000,
     agents: Agents = engine.NOBODY,
     sample: int = 60,
     seed: int = 0,
 ) -> Differences:
-    """Play the first steps of the world's first path three times. Disagreement where contracts and twin differ."""
-    part = _slice(world, steps)
-    first = engine.run(part, params, equity=float(equity), agents=agents, sample=sample, seed=seed, log=100_000)
+    """Play `steps` steps of a path three times, from the step `first` on, at which nobody has a position yet.
+    Disagreement where contracts and twin differ."""
+    part = _slice(world, path, first, steps)
+    found = engine.run(part, params, equity=float(equity), agents=agents, sample=sample, seed=seed, log=100_000)
     stage = _Stage(part, params.config, equity)
-    fills, refused, marks = stage.play(first, sample)
+    fills, refused, marks = stage.play(found, sample)
     wants = Wants.of([(f.step, f.market, f.size_wad / WAD, inf, f.opener) for f in fills])
     chain = replace(part, seen=marks[0], rounds=marks[1], previous=marks[2], sigma=marks[3]).with_wants(wants)
     again = engine.run(chain, params, equity=float(equity), sample=sample, log=len(fills) + 1)
@@ -96,25 +99,36 @@ def replay(
     return _compare(again, fills, refused, float(np.max(np.abs(part.sigma / marks[3] - 1.0))))
 
 
-def _slice(world: World, steps: int) -> World:
-    """The first steps of the first path."""
+def _slice(world: World, path: int, first: int, steps: int) -> World:
+    """A path's steps from `first` on, and what those want who come in them."""
 
     def cut(values: Floats) -> Floats:
-        return values[:1, : steps + 1] if values.shape[1] > 1 else values[:1]
+        own = values[path : path + 1] if len(values) > 1 else values
+        return own[:, first : first + steps + 1] if values.shape[1] > 1 else own
 
-    wants = world.wants_of(0)
-    kept = slice(0, int(np.searchsorted(wants.step, steps, side="right")))
+    wants = world.wants_of(path)
+    inside = (wants.step >= first) & (wants.step <= first + steps)
+    known = inside & ((wants.closes < 0) | inside[wants.closes])
+    place = np.cumsum(known) - 1  # what each becomes
+    closes = wants.closes[known]
+    kept = Wants(
+        wants.step[known] - first,
+        wants.market[known],
+        wants.size[known],
+        wants.limit[known],
+        np.where(closes < 0, NEVER, place[closes]),
+    )
     return replace(
         world,
         prices=cut(world.prices),
         seen=cut(world.seen),
-        rounds=cut(world.rounds),
-        previous=cut(world.previous),
+        rounds=cut(world.rounds) - first * world.dt,
+        previous=cut(world.previous) - first * world.dt,
         sigma=cut(world.sigma),
         vol=cut(world.vol),
         gas=cut(world.gas),
-        wants=Wants(wants.step[kept], wants.market[kept], wants.size[kept], wants.limit[kept], wants.closes[kept]),
-        offsets=np.array([0, kept.stop]),
+        wants=kept,
+        offsets=np.array([0, len(kept)]),
     )
 
 
@@ -155,7 +169,7 @@ class _Stage:
         for k in range(self.world.steps + 1):
             self.chain.warp_to(start + k * int(self.world.dt))
             for i in range(self.n):
-                if self.world.rounds[0, k, i] == k * self.world.dt:
+                if k == 0 or self.world.rounds[0, k, i] == k * self.world.dt:
                     self._push(i, _price(self.world.seen[0, k, i]))
                 mark = self.twin.oracle.peek(i, self.chain.now)
                 at, before = mark.updated_at - start, mark.prev_updated_at - start
