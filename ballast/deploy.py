@@ -23,20 +23,21 @@ from typing import Any, Literal
 
 from eth_utils.crypto import keccak
 
-from ballast.chain import Reverted, Tx, address_of
+from ballast.chain import Receipt, Reverted, Tx, address_of
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
-from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
+from ballast.chain.rpc import NO_ANSWER, NotIncluded, RpcChain, RpcError
 from ballast.config import Config
 from ballast.manifest import Created, Manifest, Sent
 from ballast.model.roles import Role
 from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step, plain
-from ballast.surroundings import build
+from ballast.surroundings import build, stand_in
 
 Stage = Literal["skipped", "sending", "sent", "done"]
 Entry = dict[str, Any]
 
 POLL = 0.5  # [s] between looks at a transaction that may be pending
+RESEND = 30.0  # [s] after which a transaction that is in no block is sent again: nodes forget
 
 
 class DeployError(RuntimeError):
@@ -106,7 +107,11 @@ def journal_beside(manifest: Path) -> Path:
 
 
 class Deployer:
-    """One deployment, begun or resumed. `fees`: (max fee, priority fee) [wei per gas], else the node's suggestion."""
+    """One deployment, begun or resumed. `fees`: (max fee, priority fee) [wei per gas], else the node's suggestion.
+
+    A transaction that is in no block after `resend` [s] is sent again, with the same nonce; after `timeout` [s] the
+    run ends.
+    """
 
     def __init__(
         self,
@@ -118,6 +123,7 @@ class Deployer:
         watch: Callable[[Progress], None] = lambda _: None,
         fees: tuple[int, int] | None = None,
         timeout: float = 600.0,
+        resend: float = RESEND,
     ) -> None:
         self.chain = chain
         self.config = config
@@ -127,6 +133,7 @@ class Deployer:
         self._watch = watch
         self._fees = fees
         self._timeout = timeout
+        self._resend = resend
 
     def run(self) -> Manifest:
         """Do what is left to do; raises DeployError, Reverted, NotIncluded."""
@@ -157,7 +164,7 @@ class Deployer:
                 f"the deployer {self.setup} keeps nothing, so it cannot be governor or guardian: use another account"
             )
         given = [("quote", config.quote.address)]
-        given += [(f"{market.name}.feed", feed.address) for market in config.markets for feed in market.feeds]
+        given += [(f"{market.name}.feed", market.feed.aggregator) for market in config.markets]
         for name, address in given:
             if address is not None and not self.chain.code(address):
                 raise DeployError(f"{config.network}: {name} {address} is not a contract on chain {config.chain_id}")
@@ -210,32 +217,84 @@ class Deployer:
                 self._note_found(deployed, step, self._unfinished(step))
             tell("skipped")
             return
+        begun = self.journal.last("intent", step=step.title)
+        tx = step.tx(deployed, plan, self.setup)
+        if nonce is None and begun is not None and self._was_included(begun, tx):
+            self._await_effect(plan, deployed, step, begun["nonce"])
+            self._step(plan, deployed, step, number)
+            return
         if nonce is None:
             nonce = self.chain.nonce(self.setup)
             self.journal.write(kind="intent", step=step.title, nonce=nonce, block=self.chain.number)
         tell("sending")
-        tx = replace(step.tx(deployed, plan, self.setup), nonce=nonce)
+        tx = replace(tx, nonce=nonce)
         if self._fees is not None:
             tx = replace(tx, max_fee=self._fees[0], priority_fee=self._fees[1])
-        tx_hash = self._submit(tx)
-        if tx_hash is None:  # an earlier attempt with this nonce is on its way, or has just arrived
-            self._await_nonce(nonce, step)
+        receipt = self._send(tx, step, tell)
+        if receipt is None:  # an attempt whose hash is not known has used the nonce
             self._step(plan, deployed, step, number)
             return
-        self.journal.write(kind="sent", step=step.title, hash=tx_hash)
-        self.sent += 1
-        tell("sent")
-        try:
-            receipt = self.chain.wait(tx_hash, tx, self._timeout)
-        except NotIncluded:
-            raise DeployError(
-                f"{step.title}: {tx_hash} found no place in a block within {self._timeout:.0f} s. Run the same command "
-                "again to go on; --max-fee offers more"
-            ) from None
         if receipt.error is not None:
-            raise DeployError(f"{step.title}: {tx_hash} failed: {receipt.error}")
-        self._note_done(deployed, step, tx_hash, receipt.block_number, receipt.gas_used, receipt.contract_address)
+            raise DeployError(f"{step.title}: {receipt.tx_hash} failed: {receipt.error}")
+        address = receipt.contract_address
+        self._note_done(deployed, step, receipt.tx_hash, receipt.block_number, receipt.gas_used, address)
         tell("done", receipt.gas_used)
+
+    def _send(self, tx: Tx, step: Step, tell: Callable[[Stage], None]) -> Receipt | None:
+        """Send until the nonce is used, which can be only once; None when it is not known by which transaction."""
+        assert tx.nonce is not None
+        deadline = time.monotonic() + self._timeout
+        known: str | None = None
+        while True:
+            tx_hash = self._submit(tx)
+            if tx_hash is not None and tx_hash != known:
+                known = tx_hash
+                self.journal.write(kind="sent", step=step.title, hash=tx_hash)
+                self.sent += 1
+                tell("sent")
+            until = min(deadline, time.monotonic() + self._resend)
+            if known is not None:
+                try:
+                    return self.chain.wait(known, tx, until - time.monotonic())
+                except NotIncluded:
+                    pass
+            while not (used := self.chain.nonce(self.setup, "latest") > tx.nonce) and time.monotonic() < until:
+                time.sleep(min(POLL, self._resend / 10))
+            if used:
+                return None
+            if time.monotonic() >= deadline:
+                what = known or f"a transaction with nonce {tx.nonce}"
+                raise DeployError(
+                    f"{step.title}: {what} found no place in a block within {self._timeout:.0f} s. Run the same "
+                    "command again to go on; --max-fee offers more"
+                )
+
+    def _was_included(self, intent: Entry, tx: Tx) -> bool:
+        """Whether the intent's nonce, which is used, went to this very transaction and that succeeded.
+
+        A node that lags behind itself may know the nonce as used and not yet what it was used for.
+        """
+        deadline = time.monotonic() + self._resend
+        while (found := self.chain.find(self.setup, intent["nonce"], intent["block"])) is None:
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"{intent['step']}: nonce {intent['nonce']} is used, and the node cannot say for what. "
+                    "Run the same command again, or ask another node"
+                )
+            time.sleep(POLL)
+        sent, receipt = self.chain.request_many(
+            [("eth_getTransactionByHash", [found]), ("eth_getTransactionReceipt", [found])]
+        )
+        to = address_of(sent["to"]) if sent["to"] else None
+        return (to, sent["input"]) == (tx.to, "0x" + tx.data.hex()) and int(receipt["status"], 16) == 1
+
+    def _await_effect(self, plan: Plan, deployed: Deployed, step: Step, nonce: int) -> None:
+        """Wait until the node shows what an included transaction did; sending it again would do it twice."""
+        deadline = time.monotonic() + self._timeout
+        while not self._is_done(plan, deployed, step):
+            if time.monotonic() > deadline:
+                raise DeployError(f"{step.title}: the transaction with nonce {nonce} is included, without effect")
+            time.sleep(POLL)
 
     def _unfinished(self, step: Step) -> int | None:
         """The nonce that is still free for this step, if it was begun; a used one has settled the matter."""
@@ -262,9 +321,18 @@ class Deployer:
         return str(newest["address"]) if newest["kind"] == "done" else create_address(self.setup, newest["nonce"])
 
     def _submit(self, tx: Tx) -> str | None:
-        """The hash; None when the nonce is taken, by an earlier attempt that is pending or was included meanwhile."""
+        """The hash; None when an attempt with this nonce is pending or included, or when nobody answered.
+
+        Sending again is harmless: of all attempts with one nonce one is included.
+        """
         try:
             return self.chain.submit(tx)
+        except NO_ANSWER:
+            return None
+        except Reverted:
+            if tx.nonce is not None and self.chain.nonce(self.setup, "latest") > tx.nonce:
+                return None  # it was included between two looks, and cannot be done twice
+            raise
         except RpcError as error:
             known = ("already known", "already imported", "underpriced", "nonce too low", "already exists")
             if any(text in error.message.lower() for text in known):
@@ -274,16 +342,6 @@ class Deployer:
                     f"the deployer {self.setup} is out of ETH: fund it and run the same command"
                 ) from None
             raise
-
-    def _await_nonce(self, nonce: int, step: Step) -> None:
-        deadline = time.monotonic() + self._timeout
-        while self.chain.nonce(self.setup, "latest") <= nonce:
-            if time.monotonic() > deadline:
-                raise DeployError(
-                    f"{step.title}: a transaction with nonce {nonce} is pending for {self._timeout:.0f} s. Wait, or "
-                    "replace it with a higher --max-fee, then run the same command again"
-                )
-            time.sleep(POLL)
 
     def _note_found(self, deployed: Deployed, step: Step, nonce: int | None) -> None:
         """A step that was done without our seeing it; its transaction is looked up by nonce, where the node can."""
@@ -397,29 +455,55 @@ class Deployer:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One transaction of a rehearsal."""
+    """One transaction of an estimate."""
 
     title: str
     gas: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """A whole deployment, tried on a private fork."""
+class Estimate:
+    """A whole deployment, tried on a node of our own."""
 
     costs: list[Cost]
     skipped: int  # steps that are done already
     fee: int  # [wei per gas] base fee and tip now
     max_fee: int  # [wei per gas] what transactions will offer at most
     balance: int  # [wei] of the deployer
+    forked: bool  # on a copy of the network; else on an empty chain, with test contracts for what the network has
 
     @property
     def gas(self) -> int:
         return sum(cost.gas for cost in self.costs)
 
 
-def rehearse(chain: RpcChain, config: Config, setup: str, journal: Path) -> Rehearsal:
+def estimate(chain: RpcChain, config: Config, setup: str, journal: Path) -> Estimate:
     """Run what is left of a deployment on an Anvil fork of the node; nothing is sent to the node itself."""
+    with Anvil(fork_url=chain.url) as node, TemporaryDirectory() as folder:
+        copy = Path(folder) / "journal.jsonl"
+        if journal.is_file():
+            copy.write_bytes(journal.read_bytes())
+        fork = node.chain()
+        quick = config.changed(confirmations=0)
+        if (start := Journal(copy).last("start")) is not None and start["digest"] == _digest(config):
+            copy.write_text(copy.read_text().replace(start["digest"], _digest(quick)))
+        return _tried(chain, fork, quick, setup, copy, forked=True)
+
+
+def estimate_without_fork(chain: RpcChain, config: Config, setup: str) -> Estimate:
+    """Run a whole deployment on an empty Anvil, with test contracts instead of what the network has.
+
+    For nodes that cannot be forked. Addresses have other zero bytes there and feeds another history: within 2 % of what
+    it will be. What a rollup charges for its data is not gas and not in it.
+    """
+    with Anvil(chain_id=config.chain_id) as node, TemporaryDirectory() as folder:
+        alone = node.chain()
+        alone.set_balance(setup, 10**24)
+        around = build(alone, stand_in(config.changed(confirmations=0)), alone.accounts[0])
+        return _tried(chain, alone, around.config, setup, Path(folder) / "journal.jsonl", forked=False)
+
+
+def _tried(chain: RpcChain, copy: RpcChain, config: Config, setup: str, journal: Path, *, forked: bool) -> Estimate:
     costs: list[Cost] = []
     skipped = 0
 
@@ -430,17 +514,9 @@ def rehearse(chain: RpcChain, config: Config, setup: str, journal: Path) -> Rehe
         skipped += progress.stage == "skipped"
 
     base, tip = _fees_now(chain)
-    with TemporaryDirectory() as folder, Anvil(fork_url=chain.url) as node:
-        copy = Path(folder) / "journal.jsonl"
-        if journal.is_file():
-            copy.write_bytes(journal.read_bytes())
-        fork = node.chain()
-        fork.set_balance(setup, 10**24)
-        quick = config.changed(confirmations=0)
-        if (start := Journal(copy).last("start")) is not None and start["digest"] == _digest(config):
-            copy.write_text(copy.read_text().replace(start["digest"], _digest(quick)))
-        Deployer(fork, quick, setup, Journal(copy), watch=watch).run()
-    return Rehearsal(costs, skipped, base + tip, chain.fees()[0], chain.balance(setup))
+    copy.set_balance(setup, 10**24)
+    Deployer(copy, config, setup, Journal(journal), watch=watch).run()
+    return Estimate(costs, skipped, base + tip, chain.fees()[0], chain.balance(setup), forked)
 
 
 # ---- small things

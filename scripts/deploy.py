@@ -16,9 +16,21 @@ from rich.table import Table
 
 from ballast import config as configuration
 from ballast import manifest as manifests
+from ballast.chain import Reverted
+from ballast.chain.rpc import RpcError
 from ballast.cli import Failure, Session, connected
 from ballast.config import GWEI, Config
-from ballast.deploy import Deployer, Forgotten, Journal, Progress, Rehearsal, journal_beside, rehearse
+from ballast.deploy import (
+    Deployer,
+    DeployError,
+    Estimate,
+    Forgotten,
+    Journal,
+    Progress,
+    estimate,
+    estimate_without_fork,
+    journal_beside,
+)
 from ballast.manifest import Manifest
 
 ETH = Decimal(10**18)
@@ -61,8 +73,8 @@ def cli(
     if fresh:
         _set_aside(journal, path)
     if plan:
-        rehearsal = _anew(session, (journal, path), lambda: rehearse(session.chain, config, sender, journal))
-        _show_plan(session, config, rehearsal)
+        found = _anew(session, (journal, path), lambda: _estimate(session, config, sender, journal))
+        _show_plan(session, config, found)
         return
     governor = config.governor
     if config.quote.test is None and isinstance(governor, str) and not session.chain.code(governor):
@@ -70,11 +82,11 @@ def cli(
     if Journal(journal).last("start") is None:
         session.confirm(f"Deploy Ballast to {config.network} (chain {config.chain_id}) as {sender}?")
     fees = _fees(session, max_fee, priority_fee)
-    found, sent = _anew(
+    deployed, sent = _anew(
         session, (journal, path), lambda: _deploy(session, config, sender, journal, fees, float(timeout))
     )
-    found.save(path)
-    _show(session, found, path, sent)
+    deployed.save(path)
+    _show(session, deployed, path, sent)
 
 
 def _anew(session: Session, paths: tuple[Path, ...], action: Callable[[], Result]) -> Result:
@@ -130,19 +142,30 @@ def _deploy(
         return deployer.run(), deployer.sent
 
 
-def _show_plan(session: Session, config: Config, rehearsal: Rehearsal) -> None:
-    expected, most = rehearsal.gas * rehearsal.fee / ETH, rehearsal.gas * rehearsal.max_fee / ETH
-    rows = [[cost.title, f"{cost.gas:,}", f"{cost.gas * rehearsal.fee / ETH:.5f}"] for cost in rehearsal.costs]
-    rows.append(["total", f"{rehearsal.gas:,}", f"{expected:.5f}"])
+def _estimate(session: Session, config: Config, sender: str, journal: Path) -> Estimate:
+    """On a fork; where the node does not serve one, beside it."""
+    try:
+        return estimate(session.chain, config, sender, journal)
+    except (Forgotten, DeployError, Reverted):
+        raise
+    except (RuntimeError, RpcError, OSError) as error:
+        session.note(f"the node cannot be forked ({error}): figures from an empty chain with test contracts")
+        return estimate_without_fork(session.chain, config, sender)
+
+
+def _show_plan(session: Session, config: Config, found: Estimate) -> None:
+    expected, most = found.gas * found.fee / ETH, found.gas * found.max_fee / ETH
+    rows = [[cost.title, f"{cost.gas:,}", f"{cost.gas * found.fee / ETH:.5f}"] for cost in found.costs]
+    rows.append(["total", f"{found.gas:,}", f"{expected:.5f}"])
     session.table(
-        f"{config.network}: {len(rehearsal.costs)} transactions, {rehearsal.skipped} steps done already",
+        f"{config.network}: {len(found.costs)} transactions, {found.skipped} steps done already",
         ["step", "gas", "ETH"],
         rows,
-        asdict(rehearsal) | {"gas": rehearsal.gas, "wei": rehearsal.gas * rehearsal.fee},
+        asdict(found) | {"gas": found.gas, "wei": found.gas * found.fee},
     )
-    held = rehearsal.balance / ETH
-    session.note(f"at {rehearsal.fee / GWEI:.2f} gwei now; at most {most:.5f} ETH. The deployer has {held:.5f} ETH")
-    if rehearsal.balance < rehearsal.gas * rehearsal.max_fee:
+    held = found.balance / ETH
+    session.note(f"at {found.fee / GWEI:.2f} gwei now; at most {most:.5f} ETH. The deployer has {held:.5f} ETH")
+    if found.balance < found.gas * found.max_fee:
         raise Failure("the deployer may run out of ETH", f"Bring its balance to {most:.5f} ETH.")
 
 

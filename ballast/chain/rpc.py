@@ -19,6 +19,9 @@ ESTIMATE_MARGIN = 1.5  # accrual costs more gas when time has passed between est
 BASE_FEE_MARGIN = 2  # blocks can double the base fee in six steps; the excess is not spent
 FALLBACK_TIP = 10**9  # [wei per gas] where the node suggests none
 _STRIDE = 8  # blocks with their transactions in one answer
+RETRIES = (0.2, 0.6, 1.8)  # [s] pauses before a question is asked again that found no answer
+BUSY = frozenset({408, 429, 502, 503, 504})  # HTTP: the node, or what stands before it, has no time
+_ONCE = ("eth_send", "evm_", "anvil_")  # methods that change something begin so: asked once
 
 
 class RpcError(Exception):
@@ -29,6 +32,14 @@ class RpcError(Exception):
         self.method = method
         self.code = code
         self.message = message
+
+
+class Busy(RpcError):
+    """The node had no time; whether it did what was asked is not known."""
+
+
+NO_ANSWER = (requests.RequestException, Busy)
+"""What a request ends with that may have been carried out, or not."""
 
 
 class NotIncluded(TimeoutError):
@@ -66,11 +77,17 @@ class Prepared:
 
 
 class JsonRpc:
-    """An endpoint that answers JSON-RPC. `timeout` [s] bounds the wait for an answer."""
+    """An endpoint that answers JSON-RPC. `timeout` [s] bounds the wait for an answer.
 
-    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
+    A question that finds no answer is asked again after each of the pauses `retries` [s], once the endpoint has
+    answered at all; what changes something is asked once, because nobody knows here whether it was done.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 60.0, retries: Sequence[float] = RETRIES) -> None:
         self.url = url
         self._timeout = timeout
+        self._retries = retries
+        self._answered = False
         self.reconnect()
 
     def reconnect(self) -> None:
@@ -108,18 +125,38 @@ class JsonRpc:
         ]
         if not bodies:
             return []
-        response = self._session.post(self.url, json=bodies[0] if len(bodies) == 1 else bodies, timeout=self._timeout)
-        try:
-            document = response.json()
-        except ValueError:
-            raise RpcError(calls[0][0], response.status_code, "answer is not JSON") from None
+        document = self._ask(calls, bodies)
         answers = [document] if isinstance(document, dict) else sorted(document, key=lambda answer: answer["id"])
         if len(answers) != len(calls):
-            raise RpcError(calls[0][0], response.status_code, f"{len(answers)} answers to {len(calls)} calls")
+            raise RpcError(calls[0][0], 0, f"{len(answers)} answers to {len(calls)} calls")
         return [
             answer.get("result") if answer.get("error") is None else _error(method, answer["error"])
             for (method, _), answer in zip(calls, answers, strict=True)
         ]
+
+    def _ask(self, calls: Sequence[tuple[str, Sequence[Any]]], bodies: list[dict[str, Any]]) -> Any:
+        """The parsed answer to one HTTP request, which is repeated where that can do no harm; raises NO_ANSWER."""
+        again = self._answered and not any(method.startswith(_ONCE) for method, _ in calls)
+        deadline = time.monotonic() + self._timeout
+        for pause in self._retries if again else ():
+            try:
+                return self._ask_once(calls, bodies)
+            except NO_ANSWER:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+        return self._ask_once(calls, bodies)
+
+    def _ask_once(self, calls: Sequence[tuple[str, Sequence[Any]]], bodies: list[dict[str, Any]]) -> Any:
+        response = self._session.post(self.url, json=bodies[0] if len(bodies) == 1 else bodies, timeout=self._timeout)
+        if response.status_code in BUSY:
+            raise Busy(calls[0][0], response.status_code, "the node is busy")
+        try:
+            document = response.json()
+        except ValueError:
+            raise RpcError(calls[0][0], response.status_code, "answer is not JSON") from None
+        self._answered = True
+        return document
 
 
 class RpcChain(JsonRpc, Chain):
@@ -130,9 +167,17 @@ class RpcChain(JsonRpc, Chain):
     unlocked.
     """
 
-    def __init__(self, url: str, *, gas_limit: int | None = None, timeout: float = 60.0, poll: float = 0.25) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        gas_limit: int | None = None,
+        timeout: float = 60.0,
+        poll: float = 0.25,
+        retries: Sequence[float] = RETRIES,
+    ) -> None:
         Chain.__init__(self)
-        JsonRpc.__init__(self, url, timeout=timeout)
+        JsonRpc.__init__(self, url, timeout=timeout, retries=retries)
         self._gas_limit = gas_limit
         self._poll = poll
         self._signers: dict[str, Signer] = {}

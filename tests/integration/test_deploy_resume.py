@@ -14,7 +14,7 @@ from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
 from ballast.config import NETWORKS, Config, load
-from ballast.deploy import Deployer, DeployError, Journal, Progress, create_address, rehearse
+from ballast.deploy import Deployer, DeployError, Journal, Progress, create_address, estimate, estimate_without_fork
 from ballast.manifest import Manifest, ManifestError
 from ballast.plan import Plan
 from ballast.surroundings import build
@@ -314,33 +314,36 @@ def test_run_something_wrong_before_renouncing_keeps_the_deployer_in_power(
     assert all(not entry["step"].endswith("renounces") for entry in Journal(journal).entries if "step" in entry)
 
 
-# ---- the rehearsal
+# ---- the estimate
 
 
-def test_rehearse_costs_what_the_deployment_then_costs(
+def test_estimate_costs_what_the_deployment_then_costs(
     chain: RpcChain, config: Config, journal: Path, run: Callable[..., Manifest]
 ) -> None:
     before = chain.number
-    rehearsal = rehearse(chain, config, chain.accounts[0], journal)
+    forecast = estimate(chain, config, chain.accounts[0], journal)
     assert chain.number == before
     assert not journal.exists()
     found = run()
     spent = sum(part.gas or 0 for part in [*found.contracts.values(), *found.transactions])
-    assert spent == pytest.approx(rehearsal.gas, rel=0.001)
-    assert rehearsal.max_fee >= rehearsal.fee > 0
-    assert rehearsal.balance == 10_000 * 10**18
+    assert spent == pytest.approx(forecast.gas, rel=0.001)
+    assert forecast.max_fee >= forecast.fee > 0
+    assert forecast.balance == 10_000 * 10**18
+    alone = estimate_without_fork(chain, config, chain.accounts[0])
+    assert (alone.forked, forecast.forked) == (False, True)
+    assert alone.gas == pytest.approx(spent, rel=0.02)
 
 
-def test_rehearse_half_done_counts_only_the_rest(
+def test_estimate_half_done_counts_only_the_rest(
     chain: RpcChain, config: Config, journal: Path, run: Callable[..., Manifest]
 ) -> None:
     with pytest.raises(Killed):
         Deployer(chain, config, chain.accounts[0], MortalJournal(journal, 12, after=True)).run()
     text = journal.read_text()
-    rehearsal = rehearse(chain, config, chain.accounts[0], journal)
+    forecast = estimate(chain, config, chain.accounts[0], journal)
     assert journal.read_text() == text
-    assert rehearsal.skipped >= 3
-    assert "deploy oracle" not in [cost.title for cost in rehearsal.costs]
+    assert forecast.skipped >= 3
+    assert "deploy oracle" not in [cost.title for cost in forecast.costs]
     check_complete(chain, config, run())
 
 
