@@ -164,7 +164,7 @@ class Deployer:
                 f"the deployer {self.setup} keeps nothing, so it cannot be governor or guardian: use another account"
             )
         given = [("quote", config.quote.address)]
-        given += [(f"{market.name}.feed", market.feed.aggregator) for market in config.markets]
+        given += [(f"{market.name}.feed", feed.address) for market in config.markets for feed in market.feeds]
         for name, address in given:
             if address is not None and not self.chain.code(address):
                 raise DeployError(f"{config.network}: {name} {address} is not a contract on chain {config.chain_id}")

@@ -12,12 +12,14 @@ from typing import Any
 
 from ballast.chain import Chain, Contract
 from ballast.chain.aave import ETHER, Aave, Terms
+from ballast.chain.pyth import Pyth
 from ballast.chain.uniswap import Pool, Uniswap
-from ballast.config import Config, Feed, TestFeed, TestPool, TestToken, Token
+from ballast.config import Config, Feed, PythFeed, TestFeed, TestPool, TestToken, Token
 from ballast.model.exact.fixed import WAD
 
 OBSERVATIONS = 200  # slots for pool averages: one a minute covers the windows in use
 LENT = 100_000_000  # of each token that a test network's Aave has to lend
+
 
 STAND_IN_PRICE = Decimal(2_000)  # [quote/base] of every market where the real feeds are not asked
 
@@ -30,11 +32,18 @@ class Surroundings:
     aggregators: tuple[Contract, ...]
     uniswap: Uniswap | None
     pools: tuple[tuple[Pool, ...], ...]
+    pyth: Pyth | None
 
     def handles(self) -> dict[str, Any]:
         """The fields that they fill in a Sandbox; prices are what the feeds say now."""
         prices = {i: _price_of(aggregator) for i, aggregator in enumerate(self.aggregators)}
-        return {"aggregators": self.aggregators, "uniswap": self.uniswap, "pools": self.pools, "prices": prices}
+        return {
+            "aggregators": self.aggregators,
+            "uniswap": self.uniswap,
+            "pools": self.pools,
+            "prices": prices,
+            "pyth": self.pyth,
+        }
 
 
 def stand_in(config: Config) -> Config:
@@ -50,7 +59,7 @@ def stand_in(config: Config) -> Config:
         pool = TestPool(base=Decimal(1_000), width=Decimal("0.5"))
         venues = [venue.model_dump() | {"test_pool": venue.test_pool or pool} for venue in market.venues]
         markets.append(
-            market.model_dump() | {"feed": {"test": feed}, "base": base and {"test": base}, "venues": venues}
+            market.model_dump() | {"feed": {"test": feed}, "second": None, "base": base and {"test": base}, "venues": venues}
         )
     return config.changed(
         quote={"test": quote},
@@ -64,6 +73,7 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
     """Deploy everything marked `test` that has no address yet."""
     quote = _token(chain, config.quote, sender)
     uniswap = _uniswap(chain, config, sender)
+    pyth = _pyth(chain, config, sender)
     aggregators, pools, markets = [], [], []
     bases: dict[Contract, Contract] = {}
     for market in config.markets:
@@ -82,7 +92,9 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
         markets.append(
             market.model_dump()
             | {
-                "feed": market.feed.model_dump() | {"aggregator": proxy.address},
+                "feed": _found(market.feed, proxy, pyth),
+                "second": market.second
+                and market.second.model_dump() | {"feed": _found(market.second.feed, proxy, pyth)},
                 "base": market.base.model_dump() | {"address": base.address} if market.base and base else None,
             }
         )
@@ -92,7 +104,7 @@ def build(chain: Chain, config: Config, sender: str) -> Surroundings:
         aave=_aave(chain, config, quote, bases, sender),
         markets=markets,
     )
-    return Surroundings(resolved, tuple(aggregators), uniswap, tuple(pools))
+    return Surroundings(resolved, tuple(aggregators), uniswap, tuple(pools), pyth)
 
 
 def _uniswap(chain: Chain, config: Config, sender: str) -> Uniswap | None:
@@ -132,6 +144,29 @@ def _aave(
     return {"test": True, "pool": aave.pool.address}
 
 
+def _pyth(chain: Chain, config: Config, sender: str) -> Pyth | None:
+    """The test network's Pyth, new or known, where a feed wants one; new ones say their prices."""
+    test = [feed for market in config.markets for feed in market.feeds if isinstance(feed, PythFeed) and feed.test]
+    if not test:
+        return None
+    known = next((feed.pyth for feed in test if feed.pyth), None)
+    pyth = Pyth.at(chain, known) if known else Pyth.deploy(chain, sender=sender)
+    for feed in test:
+        if feed.pyth is None and feed.test is not None:
+            pyth.push(bytes.fromhex(feed.id[2:]), feed.test.price, -feed.test.decimals, sender=sender)
+    return pyth
+
+
+def _found(feed: Feed | PythFeed, proxy: Contract, pyth: Pyth | None) -> dict[str, Any]:
+    """A feed's section with the test contracts that it reads."""
+    found = feed.model_dump()
+    if feed.test is not None:
+        found["aggregator"] = proxy.address
+        if isinstance(feed, PythFeed) and pyth is not None:
+            found["pyth"] = pyth.contract.address
+    return found
+
+
 def _price_of(aggregator: Contract) -> Decimal:
     """The newest answer [quote/base]."""
     return Decimal(aggregator.call("latestRoundData")[1]).scaleb(-int(aggregator.call("decimals")))
@@ -145,8 +180,11 @@ def _token(chain: Chain, token: Token, sender: str) -> Contract:
     return chain.deploy("TestToken", test.name, test.symbol, test.decimals, sender=sender)
 
 
-def _feed(chain: Chain, feed: Feed, sender: str) -> tuple[Contract, Contract]:
-    """(where rounds are pushed, what is read): an aggregator behind a proxy, as Chainlink's are."""
+def _feed(chain: Chain, feed: Feed | PythFeed, sender: str) -> tuple[Contract, Contract]:
+    """(where rounds are pushed, what is read): an aggregator and its proxy, as of Chainlink; the real Pyth is both."""
+    if isinstance(feed, PythFeed) and feed.test is None:
+        real = Pyth.at(chain, feed.pyth or "").contract
+        return real, real
     if feed.aggregator is not None:
         proxy = chain.at("AggregatorProxy", feed.aggregator)
         return chain.at("ReplayAggregator", proxy.call("aggregator")), proxy
