@@ -43,13 +43,16 @@ class ConfigError(ValueError):
     """The file does not describe a deployment; the message names file and field."""
 
 
+def seconds(text: str) -> int:
+    """A duration with its unit; ValueError if it is none."""
+    match = re.fullmatch(r"(\d+)\s*([smhd])", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write seconds, or 30s, 15m, 1h, 7d")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
 def _seconds(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+)\s*([smhd])", value.strip())
-        if match is None:
-            raise ValueError(f"{value!r} is not a duration: write seconds, or 30s, 15m, 1h, 7d")
-        return int(match[1]) * _SECONDS[match[2]]
-    return value
+    return seconds(value) if isinstance(value, str) else value
 
 
 def _address(value: object) -> str:

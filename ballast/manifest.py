@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ballast import config as configuration
-from ballast.chain import Chain
+from ballast.chain import Chain, Event
 from ballast.chain.artifacts import ROOT
+from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import Config
 from ballast.plan import Deployed, Plan
 from ballast.surroundings import build
@@ -19,6 +21,7 @@ from ballast.system import Sandbox, System, handles
 
 DEPLOYMENTS = ROOT / "deployments"
 FORMAT = "ballast-manifest/1"
+LOG_SPAN = 50_000  # blocks per query of logs; fewer where a node refuses
 
 
 class ManifestError(ValueError):
@@ -99,6 +102,22 @@ class Manifest:
             raise ManifestError(f"{self.network} has a quote token or feeds of the real world: {real or 'quote'}")
         around = build(chain, config, self.deployer)
         return Sandbox(**handles(self.deployed(chain), self.plan()), **around.handles())
+
+    def events(self, chain: RpcChain, addresses: Sequence[str]) -> Iterator[Event]:
+        """What contracts have logged since the first block, in order; raises RpcError."""
+        first, span = self.first_block, LOG_SPAN
+        last = chain.number
+        while first <= last:
+            until = min(first + span - 1, last)
+            try:
+                logs = chain.logs(addresses, first, until)
+            except RpcError:
+                if span == 1:
+                    raise
+                span = max(1, span // 4)
+                continue
+            yield from map(chain.decode_log, logs)
+            first = until + 1
 
     def save(self, path: Path) -> None:
         """Write it whole or not at all."""

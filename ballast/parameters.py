@@ -164,6 +164,15 @@ SURFACES = (
 )  # fmt: skip
 """The setters of parameters that a Steward can be let call."""
 
+GOVERNANCE = Surface(
+    "governance", "governor", "Governor", "params", "set_params",
+    (
+        *_seconds("voting_delay", "voting_period"), *_words("of the supply of shares", BPS, "quorum", "threshold"),
+        *_seconds("lock"),
+    ),
+)  # fmt: skip
+"""The Governor's own, which only a vote changes."""
+
 
 def surface(name: str) -> Surface:
     """A surface by name; LookupError names those there are."""

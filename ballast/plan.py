@@ -472,7 +472,7 @@ def in_bands(config: Config, read: Read, actual: Plain) -> bool:
     for each in levers(config):
         args = () if each.key is None else (each.key,)
         if (each.surface.contract, each.surface.view, args) == (read.target, read.fn, read.args):
-            pairs = enumerate(zip(_flat(read.expected), _flat(actual), strict=True))
+            pairs = enumerate(zip(flat(read.expected), flat(actual), strict=True))
             return all(
                 wanted == found
                 or ((lever := each.by_word.get(i)) is not None and lever.floor <= found <= lever.ceiling)
@@ -481,28 +481,35 @@ def in_bands(config: Config, read: Read, actual: Plain) -> bool:
     return False
 
 
-def _flat(value: Plain) -> list[Plain]:
+def flat(value: Plain) -> list[Plain]:
     """The words of a view."""
-    return [word for part in value for word in _flat(part)] if isinstance(value, tuple) else [value]
+    return [word for part in value for word in flat(part)] if isinstance(value, tuple | list) else [value]
 
 
 def levers(config: Config) -> list[Levers]:
     """All that the Steward may move, by id."""
     if config.steward is None:
         return []
-    venues = [venue_key(market.name, number) for market in config.markets for number, _ in enumerate(market.venues)]
-    places: dict[str, list[tuple[str, int | None]]] = {
-        "": [("", None)],
-        "market": [(market.name, i) for i, market in enumerate(config.markets)],
-        "options": [(market.name, i) for i, market in enumerate(config.markets) if market.options is not None],
-        "venue": [(key, i) for i, key in enumerate(venues)],
-    }
     return [
         Levers(surface, place, key, by_word)
         for surface in SURFACES
         if (by_word := config.steward.settings(surface))
-        for place, key in places[surface.each]
+        for place, key in places(config, surface)
     ]
+
+
+def places(config: Config, surface: Surface) -> list[tuple[str, int | None]]:
+    """Name and id of each market or venue that a setter is called for; one without either for the whole system."""
+    match surface.each:
+        case "market":
+            return [(market.name, i) for i, market in enumerate(config.markets)]
+        case "options":
+            return [(market.name, i) for i, market in enumerate(config.markets) if market.options is not None]
+        case "venue":
+            numbered = ((market, number) for market in config.markets for number, _ in enumerate(market.venues))
+            return [(venue_key(market.name, number), i) for i, (market, number) in enumerate(numbered)]
+        case _:
+            return [("", None)]
 
 
 def _steward_steps(config: Config) -> Iterator[Step]:

@@ -17,7 +17,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from ballast import config as configuration
-from ballast.chain import Artifact, Contract, DecodingError, Event, Reverted, Tx, address_of
+from ballast.chain import Artifact, Contract, DecodingError, Reverted, Tx, address_of
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import ZERO, Config
 from ballast.manifest import Created, Manifest
@@ -36,7 +36,6 @@ from ballast.plan import (
 )
 
 SECTIONS = ("manifest", "code", "arguments", "roles", "parameter", "wiring", "switch")
-LOG_SPAN = 50_000  # blocks per query of logs; halved where a node refuses
 _NOBODY = "0x00000000000000000000000000000000000ba11a"  # who runs constructors again
 _DOMAIN = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
@@ -226,28 +225,12 @@ class Verifier:
         keys = {contract.address: key for key, contract in contracts.items()}
         heard: dict[str, set[str]] = {key: set() for key in contracts}
         born: set[str] = set()
-        for event in self._events(list(keys)):
+        for event in self.manifest.events(self.chain, list(keys)):
             if event.name == "RoleChanged":
                 heard[keys[event.address]].add(event.args.holder)
             elif event.name == "AdminChanged" and event.args.previous_admin == ZERO:
                 born.add(keys[event.address])
         return heard, born
-
-    def _events(self, addresses: list[str]) -> Iterator[Event]:
-        """What contracts have logged since the first block; raises RpcError."""
-        first, span = self.manifest.first_block, LOG_SPAN
-        last = self.chain.number
-        while first <= last:
-            until = min(first + span - 1, last)
-            try:
-                logs = self.chain.logs(addresses, first, until)
-            except RpcError:
-                if span == 1:
-                    raise
-                span = max(1, span // 4)
-                continue
-            yield from map(self.chain.decode_log, logs)
-            first = until + 1
 
     # ---- the timelock
 
@@ -258,7 +241,7 @@ class Verifier:
             return
         timelock = deployed.contract("timelock", plan.artifact("timelock"))
         try:
-            events = list(self._events([timelock.address]))
+            events = list(self.manifest.events(self.chain, [timelock.address]))
         except RpcError as error:
             yield Finding("roles", "timelock: events since the first block", False, "readable", str(error))
             return
