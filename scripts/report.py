@@ -5,9 +5,21 @@ import sys
 import click
 
 from ballast import reports
-from ballast.reports import fuzz_speed, versus_foundry
+from ballast.reports import bounds, fuzz_speed, powers, versus_foundry
 
-REPORTS = ("size", "gas", "versus-foundry", "kernel", "fuzz-speed", "taylor", "margin", "stress", "hedging")
+REPORTS = (
+    "size",
+    "gas",
+    "versus-foundry",
+    "kernel",
+    "fuzz-speed",
+    "taylor",
+    "margin",
+    "stress",
+    "hedging",
+    "bounds",
+    "powers",
+)
 
 
 @click.command()
@@ -25,6 +37,8 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report taylor   how far NAV is off between renewals of the option book
       python -m scripts.report margin   pictures: what an example portfolio requires, and who pays when it falls short
       python -m scripts.report stress   liquidation and bad debt through every recorded crash
+      python -m scripts.report bounds   floor and ceiling of every parameter -> docs/bounds.md
+      python -m scripts.report powers   who may call what -> docs/powers.md
       python -m scripts.report hedging  what the keeper leaves open, and what that costs, through every 1-minute window
     """
     try:
@@ -39,6 +53,10 @@ def cli(what: str, earlier: str | None) -> None:
             for fuzzer in rows:
                 click.echo(f"{fuzzer.calls_per_second:>8,.0f} calls/s {fuzzer.seconds_to_bug:>6.2f} s  {fuzzer.name}")
             versus_foundry.compare(rows)
+        elif what == "bounds":
+            bounds.report(bounds.measure())
+        elif what == "powers":
+            powers.report()
         elif what == "fuzz-speed":
             speeds = fuzz_speed.measure(earlier)
             fuzz_speed.report(speeds)

@@ -13,39 +13,12 @@ from ballast.fuzz.actions import action
 from ballast.fuzz.world import Broken, Manner, Meddling, World
 from ballast.model.exact.fixed import Reverted as TwinReverted
 from ballast.model.exact.system import System as Twin
-from ballast.model.roles import NOT_ALLOWED, POWERS
+from ballast.model.roles import NOT_ALLOWED, OFFICE, PERMISSIONLESS, POWERS
 from ballast.testing.hedge_world import Manner as VenueManner
 
-# Functions that anybody may call. Everything else that changes state refuses whoever has no role, the ones that a later
-# version adds included.
-PUBLIC: dict[str, tuple[str, ...]] = {
-    "Clearinghouse": (
-        "deposit", "deposit_with_permit", "withdraw", "set_operator", "collect_fees", "fund_insurance",
-        "absorb_donation",
-    ),
-    "Inventory": ("sync", "sync_all"),
-    "RebateAuction": ("open", "close"),
-    "PerpEngine": ("trade", "sync"),
-    "PriceOracle": ("sync",),
-    "HedgeManager": ("rebalance", "recall", "unwind", "poke"),
-    "Mandates": ("hedge", "revoke"),
-    "Carry": ("measure",),
-    "VolSurface": ("post",),
-    "OptionBook": (),
-    "OptionEngine": ("trade", "refresh", "settle", "settle_accounts", "clear"),
-    "Liquidator": ("liquidate", "liquidate_perp", "liquidate_options", "take_perp", "take_options"),
-    "Deleverager": ("nominate", "deleverage"),
-    "CloseQueue": (
-        "request_perp", "request_options", "cancel_perp", "cancel_options", "execute_perp", "execute_options",
-    ),
-    "AaveShortVenue": ("drop_collateral",),
-    "GlobalSettlement": ("trigger", "crystallise", "finalise", "claim", "redeem", "pay_request"),
-    "Vault": (
-        "deposit", "deposit_at_least", "mint", "requestRedeem", "processEpoch", "redeem", "withdraw", "setOperator",
-        "transfer", "transferFrom", "approve", "permit",
-    ),
-}  # fmt: skip
-OF_ROLES = ("grant_role", "revoke_role", "renounce_setup", "offer_admin", "accept_admin")
+ABSENT = ("PythFeed", "Steward", "Governor", "Timelock")  # no world has them
+# What everybody may at least try: an agent's hedge is refused by a reason of its own.
+PUBLIC = {name: fns for name, fns in PERMISSIONLESS.items() if name not in ABSENT} | {"Mandates": ("hedge", "revoke")}
 LEAST_GAS = 60_000  # with less no transaction begins: it pays 21,000, and 16 for every byte it brings
 OF_POOLS = "uniswapV3SwapCallback"  # what is theirs to call at a venue
 OF_INVENTORY = ("RebateAuction", "pay")
@@ -92,7 +65,7 @@ def intrude(w: World, who: str, contract: str, fn: str, args: list[Any]) -> None
     """`fn` is a full signature. Nothing happens when the caller may do it after all."""
     target, name = w.contracts[contract], fn.partition("(")[0]
     table = w.roles.get(target.artifact.name)
-    if name in PUBLIC.get(target.artifact.name, ()) or name in OF_ROLES:
+    if name in PUBLIC.get(target.artifact.name, ()) or name in OFFICE:
         return
 
     def refuse(t: Twin) -> None:

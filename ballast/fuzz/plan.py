@@ -18,14 +18,14 @@ from eth_abi.grammar import TupleType
 from ballast.chain.codec import Function
 from ballast.fuzz import auction, closes, ending, lending, liquidations, mandates, options
 from ballast.fuzz.actions import Step
-from ballast.fuzz.hostile import OF_ROLES, PUBLIC, functions, types
+from ballast.fuzz.hostile import PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
 from ballast.fuzz.surfaces import surface_step
 from ballast.fuzz.world import ACTORS, LPS, MAX_UINT, NOBODY, TRADERS, Fault, Manner, World
 from ballast.model.exact.fixed import MICRO, STRESS_UNIT, WAD
 from ballast.model.exact.option_book import LOT, expiry_of, market_of, pack
 from ballast.model.exact.structs import Exposure
-from ballast.model.roles import Role
+from ballast.model.roles import OFFICE, Role
 from ballast.testing.hedge_world import Manner as VenueManner
 
 Proposal = Callable[["Planner"], list[Step]]
@@ -878,7 +878,7 @@ def intrusion(p: Planner) -> list[Step]:
     """A function that is somebody else's, called by whoever."""
     contract = p.rng.choice(list(p.world.contracts))
     target = p.world.contracts[contract]
-    known = (*PUBLIC.get(target.artifact.name, ()), *OF_ROLES)
+    known = (*PUBLIC.get(target.artifact.name, ()), *OFFICE)
     closed = [function for function in functions(target) if function.name not in known]
     if not closed or target.artifact.name in ("HedgeVenueDouble", "OptionEngineDouble"):  # obey anybody
         return []

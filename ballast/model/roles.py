@@ -142,6 +142,65 @@ POWERS: dict[str, dict[str, Role]] = {
     },
 }
 
+OFFICE = ("grant_role", "revoke_role", "renounce_setup", "offer_admin", "accept_admin")
+"""Of the table of roles itself, at every contract of `POWERS`: the admin's, and what concerns the caller alone."""
+
+# Functions that anybody may call. Where they act for an account, only for the caller's or with its consent.
+PERMISSIONLESS: dict[str, tuple[str, ...]] = {
+    "Clearinghouse": (
+        "deposit", "deposit_with_permit", "withdraw", "set_operator", "collect_fees", "fund_insurance",
+        "absorb_donation",
+    ),
+    "Inventory": ("sync", "sync_all"),
+    "RebateAuction": ("open", "close"),
+    "PerpEngine": ("trade", "sync"),
+    "PriceOracle": ("sync",),
+    "PythFeed": ("update", "prove"),
+    "HedgeManager": ("rebalance", "recall", "unwind", "poke"),
+    "Carry": ("measure",),
+    "VolSurface": ("post",),
+    "OptionBook": (),
+    "OptionEngine": ("trade", "refresh", "settle", "settle_accounts", "clear"),
+    "Liquidator": ("liquidate", "liquidate_perp", "liquidate_options", "take_perp", "take_options"),
+    "Deleverager": ("nominate", "deleverage"),
+    "CloseQueue": (
+        "request_perp", "request_options", "cancel_perp", "cancel_options", "execute_perp", "execute_options",
+    ),
+    "AaveShortVenue": ("drop_collateral",),
+    "GlobalSettlement": ("trigger", "crystallise", "finalise", "claim", "redeem", "pay_request"),
+    "Vault": (
+        "deposit", "deposit_at_least", "mint", "requestRedeem", "processEpoch", "redeem", "withdraw", "setOperator",
+        "transfer", "transferFrom", "approve", "permit",
+    ),
+    "Steward": ("adjust_by_sig",),
+    "Governor": (
+        "lock", "unlock", "withdraw", "delegate", "propose", "cast_vote", "cast_vote_by_sig", "queue", "object",
+    ),
+    "Timelock": ("execute", "execute_batch"),
+}  # fmt: skip
+
+_BY_MANAGER = {"rebalance": "HedgeManager", "recall": "HedgeManager"}
+_BY_POOL = {"uniswapV3SwapCallback": "the pool it trades with, during the trade"}
+
+# Functions of one caller, whom no table of roles names.
+SOLE: dict[str, dict[str, str]] = {
+    "RebateAuction": {"pay": "Inventory"},
+    "Mandates": {"hedge": "the mandate's agent"},
+    "UniswapV3Venue": _BY_MANAGER | _BY_POOL,
+    "AaveShortVenue": _BY_MANAGER | _BY_POOL,
+    "NullVenue": {"rebalance": "nobody", "recall": "nobody"},
+    "Steward": {"adjust": "the steward's key"},
+    "Governor": {
+        "veto": "its guardian: a proposal that only undoes tightenings, once",
+        "set_params": "the timelock", "set_guardian": "the timelock",
+    },
+    "Timelock": {
+        "schedule": "a proposer: the Governor, the council", "schedule_batch": "a proposer: the Governor, the council",
+        "cancel": "a canceller: the Governor", "update_delay": "the timelock", "grantRole": "the timelock",
+        "revokeRole": "the timelock", "renounceRole": "the holder of the role",
+    },
+}  # fmt: skip
+
 
 @dataclass(slots=True)
 class Roles:

@@ -8,12 +8,12 @@ import pytest
 
 from ballast.chain import RevmChain
 from ballast.fuzz import keeper
-from ballast.fuzz.hostile import OF_INVENTORY, OF_POOLS, OF_ROLES, PUBLIC, functions
+from ballast.fuzz.hostile import OF_INVENTORY, OF_POOLS, PUBLIC, functions
 from ballast.fuzz.keeper import CALLS, GANG, HEDGES, SERVICES, Keeper, i10_no_malicious_keeper_profits
 from ballast.fuzz.runner import replay
 from ballast.fuzz.world import Broken, Setup, World
 from ballast.model.exact.fixed import WAD
-from ballast.model.roles import POWERS
+from ballast.model.roles import OFFICE, POWERS
 from tests.stateful.test_lending import HEDGE, OPENING, SHORT, near
 
 
@@ -28,7 +28,7 @@ def test_the_keeper_calls_every_function_that_has_no_role(world: World) -> None:
     venues = {(name, fn) for name in ("UniswapV3Venue", "AaveShortVenue") for fn in ("rebalance", "recall", OF_POOLS)}
     for contract in world.contracts.values():
         name = contract.artifact.name
-        open_ones = {function.name for function in functions(contract)} - {*POWERS.get(name, {}), *OF_ROLES}
+        open_ones = {function.name for function in functions(contract)} - {*POWERS.get(name, {}), *OFFICE}
         open_ones |= {fn for fn in PUBLIC.get(name, ()) if fn in POWERS.get(name, {})}
         open_ones = {fn for fn in open_ones if (name, fn) not in venues | {OF_INVENTORY}}
         assert open_ones == set(CALLS.get(name, {})), name
