@@ -35,9 +35,16 @@ numba.config.CACHE_DIR = str(_HERE.parent / ".build" / "numba" / _version())
 
 
 def njit(function: F) -> F:
-    """`function` compiled without Python objects and without the interpreter's lock."""
+    """`function` compiled without Python objects and without the interpreter's lock.
+
+    A function within a function is named for what it closes over: numba keeps symbols of the same name apart by a
+    count that starts anew in every process, so that two of them, read from the cache, would be taken for one.
+    """
+    bound = [cell.cell_contents for cell in function.__closure__ or ()]
+    known = "\n".join([inspect.getsource(function), *(str(getattr(each, "_uuid", repr(each))) for each in bound)])
+    if bound:
+        function.__qualname__ += "_" + hashlib.sha256(known.encode()).hexdigest()[:16]
     compiled: Any = numba.njit(nogil=True, cache=True)(function)
-    name = f"{function.__module__}.{function.__qualname__}\n{inspect.getsource(function)}"
-    compiled._set_uuid(str(uuid5(NAMESPACE_URL, name)))
+    compiled._set_uuid(str(uuid5(NAMESPACE_URL, f"{function.__module__}.{function.__qualname__}\n{known}")))
     result: F = compiled
     return result

@@ -3,7 +3,8 @@
 Three readings of one list of trades. The kernel finds it: its fills in some steps of a path. The contracts (in
 process) and the exact twin (`ballast.model.exact.system`) play it, block by block, every round pushed and recorded,
 every market synchronised in a block where anything happens; they must agree to the wei. Then the kernel plays it once
-more, with the marks that the chain had: what is left are floats against integers.
+more, with the marks that the chain had: what is left are floats against integers. The chain's oracle begins with the
+part, and so does its volatility.
 """
 
 from __future__ import annotations
@@ -54,8 +55,6 @@ class Differences:
     cost_quote: float  # [quote]
     equity: float  # [fraction] LPs'
     reserve: float  # [fraction of the largest reserve]
-    found: float  # [fraction of the half-spread] costs as the kernel first found them, at its own volatility
-    sigma: float  # [fraction] that against the chain's, whose oracle begins with the slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,6 @@ class _Fill:
     charge: int
     equity: int  # [quote, WAD] afterwards
     reserve: int
-    found: float  # [quote] its cost as the kernel found it
 
 
 def replay(
@@ -96,7 +94,7 @@ def replay(
     again = engine.run(chain, params, equity=float(equity), sample=sample, log=len(fills) + 1)
     if len(again.log) != len(fills):
         raise Disagreement(f"{len(fills)} trades on the chain, {len(again.log)} in the kernel")
-    return _compare(again, fills, refused, float(np.max(np.abs(part.sigma / marks[3] - 1.0))))
+    return _compare(again, fills, refused)
 
 
 def _slice(world: World, path: int, first: int, steps: int) -> World:
@@ -223,7 +221,6 @@ class _Stage:
             charge=outcome.charge,
             equity=ledger.lp + self.twin.perp_engine.book_value(prices, now),
             reserve=ledger.reserve,
-            found=float(row[engine.LOG_COST]),
         )
 
     def _push(self, market: int, price: Decimal) -> None:
@@ -330,13 +327,12 @@ def _same(what: str, theirs: object, ours: object) -> None:
         raise Disagreement(f"{what}: contract {theirs}, twin {ours}")
 
 
-def _compare(again: Result, fills: list[_Fill], refused: int, sigma: float) -> Differences:
+def _compare(again: Result, fills: list[_Fill], refused: int) -> Differences:
     exact = np.array([(f.half_spread, f.charge, f.equity, f.reserve) for f in fills], dtype=np.float64) / WAD
     half_spread, charge, equity, reserve = exact.reshape(-1, 4).T
     cost = half_spread + charge
     large = np.abs(charge) > 0.01
     log = again.log
-    found = np.array([f.found for f in fills])
 
     def largest(values: Floats) -> float:
         return float(np.max(np.abs(values), initial=0.0))
@@ -351,6 +347,4 @@ def _compare(again: Result, fills: list[_Fill], refused: int, sigma: float) -> D
         cost_quote=largest(log[:, engine.LOG_COST] - cost),
         equity=largest(log[:, engine.LOG_EQUITY] / equity - 1.0),
         reserve=largest(log[:, engine.LOG_RESERVE] - reserve) / max(largest(reserve), 1e-18),
-        found=largest((found - cost) / half_spread),
-        sigma=sigma,
     )
