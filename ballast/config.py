@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
+from eth_utils.crypto import keccak
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -211,8 +212,9 @@ class SecondFeed(Section):
 
 
 class Uniswap(Section):
-    """Uniswap v3: the SwapRouter (periphery 1.x) of a deployment, or `test: true` for one of our own.
+    """Uniswap v3: a router of a deployment, or `test: true` for one of our own.
 
+    Venues swap with pools themselves and ask the router for its factory only, so SwapRouter and SwapRouter02 both do.
     Position manager and quoter only serve to move a test network's pools.
     """
 
@@ -786,15 +788,27 @@ class Config(Section):
         return self.changed(quote={"test": token})
 
 
-def load(network: str | Path) -> Config:
+def load(network: str | Path, *, rehearsed: bool = False) -> Config:
     """The deployment of a network, by name (`networks/<name>.yaml`) or by path; raises ConfigError.
 
-    `extends: <name>` takes the sections that a file does not have from another one.
+    `extends: <name>` takes the sections that a file does not have from another one, and what its markets do not say
+    from the other's markets of that name. A <placeholder> is refused; `rehearsed` puts addresses that nobody has there.
     """
     path = Path(network)
     if path.suffix not in (".yaml", ".yml"):
         path = NETWORKS / f"{network}.yaml"
-    return parse(_read(path), str(path))
+    document = _read(path)
+    return parse(_filled(document) if rehearsed else document, str(path))
+
+
+def _filled(value: Any) -> Any:
+    """Plain data with an address for every placeholder, the same for the same words."""
+    if isinstance(value, dict):
+        return {key: _filled(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part) for part in value]
+    is_placeholder = isinstance(value, str) and value.startswith("<")
+    return address_of(keccak(text=value)[12:]) if is_placeholder else value
 
 
 def _read(path: Path) -> object:
@@ -811,6 +825,9 @@ def _read(path: Path) -> object:
     if (base := document.pop("extends", None)) is None:
         return document
     inherited = _read(NETWORKS / f"{base}.yaml")
+    if isinstance(inherited, dict) and "markets" in document:
+        known = {market["name"]: market for market in inherited["markets"]}
+        document["markets"] = [known.get(market["name"], {}) | market for market in document["markets"]]
     return inherited | document if isinstance(inherited, dict) else inherited
 
 

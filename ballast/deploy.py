@@ -164,10 +164,42 @@ class Deployer:
                 f"the deployer {self.setup} keeps nothing, so it cannot be governor or guardian: use another account"
             )
         given = [("quote", config.quote.address)]
+        if config.uniswap is not None:
+            given.append(("uniswap.router", config.uniswap.router))
+        if config.aave is not None:
+            given.append(("aave.pool", config.aave.pool))
+        given += [(f"{market.name}.base", market.base.address) for market in config.markets if market.base]
         given += [(f"{market.name}.feed", feed.address) for market in config.markets for feed in market.feeds]
         for name, address in given:
             if address is not None and not self.chain.code(address):
                 raise DeployError(f"{config.network}: {name} {address} is not a contract on chain {config.chain_id}")
+
+        self._check_pools()
+
+    def _check_pools(self) -> None:
+        """Half-way through is too late to learn that a venue has no pool."""
+        config = self.config
+        if config.uniswap is None or config.uniswap.router is None or config.quote.address is None:
+            return  # a test network's are made for it
+        factory = address_of(self._ask(config.uniswap.router, "factory()", b"")[-20:])
+        for market in config.markets:
+            if market.base is None or market.base.address is None:
+                continue
+            pair = b"".join(
+                bytes(12) + bytes.fromhex(token[2:]) for token in (market.base.address, config.quote.address)
+            )
+            for fee in sorted({fee for venue in market.venues for fee in venue.fees}):
+                if not any(self._ask(factory, "getPool(address,address,uint24)", pair + fee.to_bytes(32, "big"))):
+                    raise DeployError(
+                        f"{config.network}: Uniswap has no pool of {market.name} and quote at fee {fee}: create it, or "
+                        "leave the tier out"
+                    )
+
+    def _ask(self, target: str, signature: str, arguments: bytes) -> bytes:
+        try:
+            return self.chain.read(Tx(target, keccak(text=signature)[:4] + arguments, self.setup))
+        except Reverted:
+            raise DeployError(f"{self.config.network}: {target} does not answer {signature}") from None
 
     def _begin(self) -> None:
         digest = _digest(self.config)

@@ -8,14 +8,13 @@ step's, none is doubled, and the verifier finds nothing.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
 import time
 import traceback
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -56,10 +55,6 @@ class Rehearsal:
     verify_seconds: float
     faults: dict[str, int]
     wrong: list[str]
-
-    def as_json(self) -> str:
-        """One document."""
-        return json.dumps(asdict(self), indent=2)
 
 
 def rehearse(config: Config, folder: Path, *, kills: int, seed: int, faults: Faults | None = None) -> Rehearsal:

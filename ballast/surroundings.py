@@ -49,7 +49,7 @@ class Surroundings:
 def stand_in(config: Config) -> Config:
     """The same deployment with a test contract instead of everything that a public network has already.
 
-    A rollup's uptime feed has none, so it is left out.
+    A rollup's uptime feed and a market's second feed have none, so they are left out.
     """
     quote = config.quote.test or TestToken(name="Stand-in quote", symbol="TUSD", decimals=6)
     markets = []
@@ -58,9 +58,8 @@ def stand_in(config: Config) -> Config:
         base = market.base and (market.base.test or TestToken(name=market.name, symbol="TBASE", decimals=18))
         pool = TestPool(base=Decimal(1_000), width=Decimal("0.5"))
         venues = [venue.model_dump() | {"test_pool": venue.test_pool or pool} for venue in market.venues]
-        markets.append(
-            market.model_dump() | {"feed": {"test": feed}, "second": None, "base": base and {"test": base}, "venues": venues}
-        )
+        replaced = {"feed": {"test": feed}, "second": None, "base": base and {"test": base}, "venues": venues}
+        markets.append(market.model_dump() | replaced)
     return config.changed(
         quote={"test": quote},
         uniswap=config.uniswap and {"test": True},

@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
-from ballast.config import NETWORKS, Config, load
+from ballast.config import NETWORKS, Config, ConfigError, load
 from ballast.deploy import Deployer, DeployError, Journal, Progress, create_address, estimate, estimate_without_fork
 from ballast.manifest import Manifest, ManifestError
 from ballast.plan import Plan
@@ -57,8 +57,10 @@ def chain(node: Anvil) -> RpcChain:
 
 @pytest.fixture
 def config(local_config: Config) -> Config:
-    """Half of the local network, for speed: one market, without a venue."""
-    return local_config.without_venues().changed(markets=local_config.without_venues().model_dump()["markets"][:1])
+    """A part of the local network, for speed: one market of perpetuals, without a venue and a steward."""
+    bare = local_config.without_venues()
+    market = bare.markets[0].model_dump() | {"options": None}
+    return bare.changed(markets=[market], surface=None, steward=None)
 
 
 @pytest.fixture
@@ -215,39 +217,58 @@ def test_run_waits_until_the_last_transaction_is_deep_enough(chain: RpcChain, co
     assert chain.number >= found.last_block + 2
 
 
-def test_run_example_of_a_public_network_works_once_filled_in(local_config: Config, tmp_path: Path) -> None:
+def test_run_public_network_works_once_filled_in(local_config: Config, tmp_path: Path) -> None:
     """Tokens, feeds and Uniswap are there already; the deployer signs; nothing is unlocked, nothing is `test`."""
     with Anvil(chain_id=11_155_111) as node:
         chain = node.chain(estimate_gas=True)
-        around = build(chain, local_config, chain.accounts[0]).config
-        governor, guardian = chain.accounts[8:10]
+        public, around = load("sepolia", rehearsed=True), build(chain, local_config, chain.accounts[0]).config
+        local = {str(public.quote.address): around.quote.address}
+        assert public.uniswap is not None
         assert around.uniswap is not None
-        assert around.markets[0].base is not None
-        values = iter(
-            [
-                governor,
-                guardian,
-                around.quote.address,
-                around.uniswap.router,
-                *chain.accounts[1:4],
-                around.markets[0].base.address,
-                around.markets[0].feed.aggregator,
-            ]
-        )
+        local[str(public.uniswap.router)] = around.uniswap.router
+        for market, other in zip(public.markets, around.markets, strict=True):
+            local[str(market.feed.aggregator)] = other.feed.aggregator
+            if market.base is not None and other.base is not None:
+                local[str(market.base.address)] = other.base.address
+        text = (NETWORKS / "sepolia.yaml").read_text().replace("confirmations: 5", "confirmations: 0")
+        for old, new in local.items():
+            assert old in text
+            text = text.replace(old, str(new))
+        text = re.sub(r"aave: .*\n +pool: .*\n", "", text)
+        guardian, *signers = chain.accounts[5:9]
+        own = iter([chain.accounts[4], guardian, *signers])
         path = tmp_path / "sepolia.yaml"
-        example = (NETWORKS / "sepolia.example.yaml").read_text().replace("confirmations: 5", "confirmations: 0")
-        # what is optional is a comment
-        path.write_text(re.sub(r'(?m)^([^#\n]*)"<[^>]*>"', lambda found: f'{found[1]}"{next(values)}"', example))
+        path.write_text(re.sub(r'(?m)^([^#\n]*)"<[^>]*>"', lambda found: f'{found[1]}"{next(own)}"', text))
         deployer = chain.add_key(keccak(text="ballast test deployer"))
         chain.set_balance(deployer, 10**18)
         found = Deployer(chain, load(path), deployer, Journal(tmp_path / "journal.jsonl")).run()
-        assert (found.network, found.deployer, found.governor) == ("sepolia", deployer, governor)
+        assert (found.network, found.deployer, found.guardian) == ("sepolia", deployer, guardian)
+        assert found.governor == found.addresses["timelock"]
         assert [finding for finding in Verifier(chain, found, path).run() if not finding.ok] == []
         with pytest.raises(ManifestError, match="of the real world"):
             found.sandbox(chain)
 
 
+@pytest.mark.parametrize("network", ["sepolia", "arbitrum-sepolia", "base-sepolia"])
+def test_load_public_network_lacks_only_addresses_of_ones_own(network: str) -> None:
+    with pytest.raises(ConfigError, match="is a placeholder: fill it in") as refused:
+        load(network)
+    assert {line.split(".")[0].strip().split(":")[0] for line in str(refused.value).splitlines()[1:]} == {
+        "governor", "guardian", "surface",
+    }  # fmt: skip
+    assert load(network, rehearsed=True).missing() == []
+
+
 # ---- refusals
+
+
+def test_run_venue_without_a_pool_is_refused_at_once(chain: RpcChain, local_config: Config, journal: Path) -> None:
+    around = build(chain, local_config, chain.accounts[0]).config
+    markets = around.model_dump()["markets"]
+    markets[1]["venues"][0]["fees"] = [500, 10_000]
+    with pytest.raises(DeployError, match="no pool of BTC and quote at fee 10000"):
+        Deployer(chain, around.changed(markets=markets), chain.accounts[0], Journal(journal)).run()
+    assert not journal.exists()
 
 
 def test_run_wrong_chain_is_refused(chain: RpcChain, config: Config, journal: Path) -> None:
