@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,12 +29,26 @@ from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
 from ballast.config import ConfigError
 from ballast.deploy import DeployError
 from ballast.manifest import Manifest, ManifestError
+from ballast.proposals import ProposalError
 from ballast.system import System
 
 WAD = 10**18
 YEAR = 365 * 86_400
 
 HINTS = {
+    "governor: below threshold": "Lock more shares (gov lock), or find delegators; they count from the next block on.",
+    "governor: not active": "Voting has not begun, or is over: gov status shows when.",
+    "governor: no votes": "Shares count if they were locked before the proposal was made: gov lock.",
+    "governor: has voted": "A ballot counts once and cannot be changed.",
+    "governor: not succeeded": "It did not pass, is still voted on, or is queued already: gov status.",
+    "governor: not locked": "Fewer shares than that are locked: gov status shows how many.",
+    "governor: too early": "Unlocked shares wait for the lock period: gov status shows until when.",
+    "governor: nothing unlocked": "gov unlock comes first.",
+    "governor: nothing pending": "The timelock has no such operation waiting: gov status lists them.",
+    "governor: too late": "Objections to it were open for the lock period after the first.",
+    "governor: no veto on this": "The guardian may only stop proposals that do nothing but undo tightenings.",
+    "governor: vetoed once": "The same calls stand when they are proposed again.",
+    "timelock_controller: operation is not ready": "It still waits, was cancelled or is done: gov status.",
     "oracle: stale price": "The feed has no fresh round. Wait for one; a close can wait by itself: trade queue request."
     " On a devnet: python -m ballast.devnet push",
     "vault: stale mark": "A feed has no fresh round, or a board of options waits for a refresh or for settlement.",
@@ -390,7 +405,7 @@ def explained() -> Iterator[None]:
     except requests.ConnectionError as error:
         url = getattr(error.request, "url", "the node")
         raise Failure(f"no answer from {url}", "Is the node running? make devnet starts one.") from error
-    except (ManifestError, ConfigError, DeployError, LookupError) as error:
+    except (ManifestError, ConfigError, DeployError, ProposalError, LookupError) as error:
         raise Failure(str(error)) from error
 
 
@@ -456,6 +471,12 @@ def span(seconds: int) -> str:
     while parts[0][0] == 0:
         parts.pop(0)
     return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def when(timestamp: int, now: int) -> str:
+    """A moment and how far away it is."""
+    moment = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{moment} ({'in ' + span(timestamp - now) if timestamp > now else 'over'})"
 
 
 def escape(text: str) -> str:

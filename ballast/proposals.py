@@ -10,15 +10,15 @@ amounts may be named: `perp_engine.revoke_role(carry, HEDGER)`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ballast.chain import Contract, DecodingError, EncodingError
+from ballast.chain import Contract, DecodingError, EncodingError, Event
 from ballast.config import scaled, seconds
 from ballast.model.exact.governor import Call
 from ballast.model.roles import Role
@@ -163,6 +163,53 @@ class Drafts:
 
     def _contract(self, key: str) -> Contract:
         return self._deployed.contract(key, self._plan.artifact(key))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What the Governor's event says of a proposal."""
+
+    calls: list[Call]
+    description: str
+
+
+@dataclass(slots=True)
+class Operation:
+    """What the timelock's events say of an operation."""
+
+    calls: list[Call]
+    is_batch: bool = True
+    predecessor: bytes = bytes(32)
+    salt: bytes = bytes(32)
+
+    def execution(self) -> tuple[str, tuple[Any, ...]]:
+        """Function of the timelock and its arguments."""
+        if not self.is_batch:
+            return "execute", (self.calls[0][0], 0, self.calls[0][1], self.predecessor, self.salt)
+        targets, payloads = [target for target, _ in self.calls], [data for _, data in self.calls]
+        return "execute_batch", (targets, [0] * len(targets), payloads, self.predecessor, self.salt)
+
+
+def history(system: System, events: Iterable[Event]) -> tuple[dict[int, Proposed], dict[bytes, Operation]]:
+    """Proposals by number and operations by id, of everything that Governor and timelock have logged, in order."""
+    assert system.timelock is not None
+    proposals: dict[int, Proposed] = {}
+    operations: dict[bytes, Operation] = {}
+    for event in events:
+        if event.name == "Proposed":
+            proposals[event.args.proposal_id] = Proposed(
+                [tuple(call) for call in event.args.calls], event.args.description
+            )
+        elif event.name == "CallScheduled":
+            if event.args.index == 0:  # it may have been scheduled before, and cancelled
+                operations[event.args.id] = Operation([], predecessor=event.args.predecessor)
+            operations[event.args.id].calls.append((event.args.target, event.args.payload))
+        elif event.name == "CallSalt":
+            operations[event.args.id].salt = event.args.salt
+    for identity, operation in operations.items():
+        hashed = system.timelock.call("hash_operation_batch", *operation.execution()[1])
+        operation.is_batch = hashed == identity
+    return proposals, operations
 
 
 def read(path: Path) -> tuple[list[str], list[str], str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from ballast.chain import Receipt
 from ballast.clearing_cli import settlement_rows
-from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, span
+from ballast.cli import WAD, Failure, Session, as_json, connected, figure, percent, positive, rate, size, when
 from ballast.model.exact.fixed import MICRO
 from ballast.model.exact.option_book import key_of
 from ballast.options import Board
@@ -63,7 +62,7 @@ def position(session: Session, owner: str | None) -> None:
         ("vault", f"{figure(vault.valuation.nav)} {symbol}"),
         ("room for deposits", _room(room, vault, session)),
         ("stressed loss", "–" if vault.valuation.nav <= 0 else f"{rate(vault.utilization)} of it"),
-        (f"epoch {vault.epoch.id} ends", _when(vault.epoch.ends_at, chain.now)),
+        (f"epoch {vault.epoch.id} ends", when(vault.epoch.ends_at, chain.now)),
         ("waiting in it", f"{figure(vault.epoch.pending, 4)} shares"),
     ]
     document = {
@@ -133,7 +132,7 @@ def request(session: Session, shares: str, controller: str | None) -> None:
         [
             ("shares", figure(done.shares, 4)),
             ("request (epoch)", str(done.requestId)),
-            (f"epoch {epoch.id} ends", _when(epoch.ends_at, session.chain.now)),
+            (f"epoch {epoch.id} ends", when(epoch.ends_at, session.chain.now)),
             ("transaction", receipt.tx_hash),
         ],
         {"tx": receipt.tx_hash, "shares": str(done.shares), "request_id": done.requestId, "ends_at": epoch.ends_at},
@@ -156,7 +155,7 @@ def process(session: Session) -> None:
     state = session.system.lens.call("vault")
     if not state.processable:
         if session.chain.now < state.epoch.ends_at:
-            raise Failure("the epoch is still running", f"It ends {_when(state.epoch.ends_at, session.chain.now)}.")
+            raise Failure("the epoch is still running", f"It ends {when(state.epoch.ends_at, session.chain.now)}.")
         waiting = _waiting_boards(session)
         if waiting:
             raise Failure("what the vault's options are worth is not known", waiting)
@@ -261,7 +260,7 @@ def mandates(session: Session) -> None:
     rows = [
         [
             str(number), mandate.agent, " ".join(name for venue, name in venues.items() if mandate.venues >> venue & 1),
-            _when(mandate.expiry, now), rate(mandate.share_bps * WAD // 10_000), str(mandate.hedges),
+            when(mandate.expiry, now), rate(mandate.share_bps * WAD // 10_000), str(mandate.hedges),
             *(
                 figure(amount * MICRO)
                 for amount in (mandate.size - mandate.volume, mandate.fall, mandate.cost, mandate.reward)
@@ -338,12 +337,6 @@ def _waiting_boards(session: Session) -> str:
             0, f"Boards of options wait, and are paid: {', '.join(f'trade option {need}' for need in needs)}"
         )
     return " ".join(waiting)
-
-
-def _when(timestamp: int, now: int) -> str:
-    """A moment and how far away it is."""
-    moment = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{moment} ({'in ' + span(timestamp - now) if timestamp > now else 'over'})"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""`gov` against a governed deployment on a node, and what `verify` says of its timelock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ballast import config
+from ballast.chain.anvil import Anvil
+from ballast.deploy import Deployer, Journal
+from ballast.plan import PROPOSER, TIMELOCK_ADMIN
+from ballast.verify import Verifier
+from tests.integration.net import Net, undone
+
+pytestmark = pytest.mark.anvil
+
+WAD = 10**18
+
+
+@pytest.fixture(scope="module")
+def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """Account 1 provides 600,000, account 2 400,000; nothing is locked yet."""
+    folder = tmp_path_factory.mktemp("deployments")
+    with Anvil() as node:
+        chain = node.chain(estimate_gas=True)
+        plan = config.load("local-governed").without_venues().only_market("ETH")
+        manifest = Deployer(chain, plan, chain.accounts[0], Journal(folder / "journal.jsonl")).run()
+        manifest.save(path := folder / "local-governed.json")
+        sandbox = manifest.sandbox(chain)
+        sandbox.refresh()
+        for lp, amount in zip(chain.accounts[1:3], (600_000, 400_000), strict=True):
+            sandbox.deposit(lp, amount, counts=False)
+        yield Net(chain, manifest, path, sandbox)
+
+
+@pytest.fixture
+def net(governed: Net) -> Iterator[Net]:
+    with undone(governed) as net:
+        yield net
+
+
+def test_gov_from_lock_to_execution(net: Net, tmp_path: Path) -> None:
+    sandbox = net.sandbox
+    net.run("gov lock all --unlocked 1 --yes")
+    assert net.answer("gov lock 300_000 --unlocked 2 --yes")["shares"] == str(300_000 * WAD)
+    assert "has 100,000 shares" in net.run("gov lock 300_000 --unlocked 2 --yes", ok=False).output
+    sandbox.chain.warp(1)
+    file = tmp_path / "proposal.yaml"
+    file.write_text("description: Busy days.\nset: {inventory.aversion: 9}\ncall: [vault.unpause_deposits()]\n")
+    shown = net.run(f"gov propose --file {file} --set ETH.spreads.z=3 --unlocked 1 --yes").output
+    assert "ETH.spreads.z: 2 → 3" in shown
+    assert "inventory.aversion: 8 → 9" in shown
+    assert "vault.unpause_deposits()" in shown
+    assert "governor: not active" in net.run("gov vote 0 for --unlocked 1 --yes", ok=False).output
+    sandbox.chain.warp(60)
+    assert net.answer("gov vote 0 for --unlocked 1 --yes")["votes"] == str(600_000 * WAD)
+    net.run("gov vote 0 against --unlocked 2 --yes")
+    assert "cannot be changed" in net.run("gov vote 0 for --unlocked 2 --yes", ok=False).output
+    assert "not succeeded" in net.run("gov queue 0 --unlocked 3 --yes", ok=False).output
+    sandbox.chain.warp(3_600)
+    operation = net.answer("gov queue 0 --unlocked 3 --yes")["operation"]
+    assert "still waits" in net.run("gov execute 0 --unlocked 3 --yes", ok=False).output
+    before = net.answer("gov status 0")
+    assert (before["state"], before["operation"], before["description"]) == ("QUEUED", operation, "Busy days.")
+    assert "inventory.aversion: 8 → 9" in before["calls"]
+    sandbox.chain.warp(3_600)
+    net.run("gov execute 0 --unlocked 3 --yes")
+    assert net.answer("gov status 0")["state"] == "EXECUTED"
+    assert sandbox.inventory.call("params").weights.aversion == 9 * WAD
+    assert sandbox.inventory.call("market_params", 0).z == 3 * WAD
+
+    assert net.answer("gov unlock all --unlocked 1 --yes")["shares"] == str(600_000 * WAD)
+    assert "too early" in net.run("gov withdraw --unlocked 1 --yes", ok=False).output
+    sandbox.chain.warp(3 * 3_600)
+    assert net.answer("gov withdraw --unlocked 1 --yes")["shares"] == str(600_000 * WAD)
+
+
+def test_gov_objections_end_what_the_council_scheduled(net: Net) -> None:
+    scheduled = net.answer("gov schedule --set inventory.aversion=40 --unlocked 8 --yes")["operation"]
+    net.run("gov lock 60_000 --unlocked 1 --yes")
+    net.run("gov lock 60_000 --unlocked 2 --yes")
+    (pending,) = net.answer("gov status")["operations"]
+    assert (pending["id"], pending["proposal"], pending["calls"]) == (scheduled, None, ["inventory.aversion: 8 → 40"])
+    assert "not from a vote" in net.run("gov status --unlocked 1").output
+    assert net.answer(f"gov object {scheduled} --unlocked 1 --yes")["cancelled"] is False
+    assert "Cancelled" in net.run(f"gov object {scheduled} --unlocked 2 --yes").output
+    assert net.answer("gov status")["operations"] == []
+    second = net.answer("gov schedule --set inventory.aversion=7 --unlocked 8 --yes")["operation"]
+    net.sandbox.chain.warp(3_600)
+    net.run(f"gov execute {second} --unlocked 3 --yes")
+    assert net.sandbox.inventory.call("params").weights.aversion == 7 * WAD
+
+
+def test_gov_delegate_and_veto(net: Net) -> None:
+    net.run("gov lock all --unlocked 1 --yes")
+    net.run(f"gov delegate {net.chain.accounts[5]} --unlocked 1 --yes")
+    net.sandbox.chain.warp(1)
+    net.run("gov propose --call vault.unpause_deposits() --unlocked 5 --yes")
+    assert net.answer("gov status --unlocked 5")["shares"]["votes"] == str(600_000 * WAD)
+    assert "not allowed" in net.run("gov veto 0 --unlocked 8 --yes", ok=False).output
+    net.run("gov veto 0 --unlocked 9 --yes")
+    assert net.answer("gov status 0")["state"] == "CANCELLED"
+    net.run("gov delegate self --unlocked 1 --yes")
+    assert net.answer("gov status --unlocked 1")["shares"]["delegate"] == net.chain.accounts[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("gov status 7", "there is no proposal 7"),
+        ("gov vote 7 for --unlocked 1 --yes", "there is no proposal 7"),
+        ("gov execute 7 --unlocked 1 --yes", "is not at the timelock"),
+        ("gov execute seven --unlocked 1 --yes", "neither a proposal's number nor an operation's id"),
+        ("gov propose --unlocked 1 --yes", "nothing to do"),
+        ("gov propose --set inventory.lambda=9 --unlocked 1 --yes", "inventory has no 'lambda'"),
+        ("gov propose --set inventory.aversion=9 --unlocked 1 --yes", "governor: below threshold"),
+        ("gov unlock all --unlocked 1 --yes", "has locked 0 shares"),
+        ("gov schedule --set inventory.aversion=9 --unlocked 1 --yes", "access_control: account is missing role"),
+    ],
+)
+def test_gov_what_cannot_be_done_says_why(net: Net, line: str, error: str) -> None:
+    assert error in net.run(line, ok=False).output
+
+
+def test_verify_timelock_as_deployed_and_after_a_vote(net: Net) -> None:
+    findings = Verifier(net.chain, net.manifest).run()
+    assert [finding for finding in findings if not finding.ok] == []
+    subjects = {finding.subject for finding in findings}
+    assert f"timelock: deployer {net.manifest.deployer} is admin" in subjects
+    assert {"timelock: everybody is executor", "timelock: all events since its creation"} <= subjects
+    assert net.manifest.governor == net.sandbox.timelock.address  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("role", "name"), [(PROPOSER, "proposer"), (TIMELOCK_ADMIN, "admin")], ids=["proposer", "admin"]
+)
+def test_verify_a_role_of_the_timelock_that_nobody_planned_is_found(net: Net, role: bytes, name: str) -> None:
+    stranger, timelock = net.chain.accounts[7], net.sandbox.timelock
+    assert timelock is not None
+    net.chain.request("anvil_impersonateAccount", timelock.address)
+    net.chain.set_balance(timelock.address, 10**18)
+    timelock.send("grantRole", role, stranger, sender=timelock.address)
+    wrong = [finding.subject for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
+    assert wrong == [f"timelock: stranger {stranger} is {name}"]
