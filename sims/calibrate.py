@@ -225,7 +225,7 @@ def fit_flow() -> dict[str, Any]:
     volume = sum(float(f[f > 0].sum()) for day in days for f in (day.long_flow, day.short_flow))
     standing = sum(float(day.oi_long.mean() + day.oi_short.mean()) for day in days)
     arrivals = _fit_arrivals([day.index_price for day in days], counts, mean)
-    side = _fit_side(days, mean)
+    side = _fit_side(days, arrivals["alert"], mean)
     elasticity, error = fit_elasticity()
     return {
         **arrivals,
@@ -241,22 +241,33 @@ def fit_flow() -> dict[str, Any]:
 
 
 def _fit_arrivals(prices: list[Floats], counts: list[Any], mean: float) -> dict[str, float]:
-    """Base rate, branching, decay and power, by the likelihood of each minute's count of openings."""
-    weather = [flow.weather(price, paths.MINUTE, paths.HOUR, mean)[0] for price in prices]
+    """Base rate, branching, decay, power and the half-life that fits best, by the likelihood of who opens when.
+
+    Of a minute and a side is known whether anybody opened: each has half of what is expected.
+    """
 
     def unpack(x: Floats) -> tuple[float, float, float, float]:
         return float(np.exp(x[0])), float(1.0 / (1.0 + np.exp(-x[1]))), float(np.exp(x[2])), float(x[3])
 
-    def loss(x: Floats) -> float:
-        base, branching, decay, power = unpack(x)
-        total = 0.0
-        for rough, count in zip(weather, counts, strict=True):
-            expected = paths.MINUTE * base * rough**power + _excited(count, branching, np.exp(-paths.MINUTE / decay))
-            total += float(np.sum(expected - count * np.log(expected)))
-        return total / 1_440
+    best: tuple[float, dict[str, float]] = (np.inf, {})
+    for alert in (300.0, 600.0, 1_200.0, 2_400.0, 4_800.0):
+        weather = [flow.weather(price, paths.MINUTE, alert, paths.HOUR, mean)[0] for price in prices]
 
-    base, branching, decay, power = unpack(_least(loss, np.array([np.log(200 / paths.DAY), 0.0, np.log(600.0), 1.0])))
-    return {"per_day": base * paths.DAY, "branching": branching, "decay": decay, "power": power}
+        def loss(x: Floats, weather: list[Floats] = weather) -> float:
+            base, branching, decay, power = unpack(x)
+            total = 0.0
+            for rough, count in zip(weather, counts, strict=True):
+                excited = _excited(count, branching, np.exp(-paths.MINUTE / decay))
+                half = (paths.MINUTE * base * rough**power + excited) / 2
+                total += float(np.sum((2 - count) * half - count * np.log(-np.expm1(-half))))
+            return total / 1_440
+
+        x = _least(loss, np.array([np.log(200 / paths.DAY), 0.0, np.log(600.0), 1.0]))
+        if loss(x) < best[0]:
+            base, branching, decay, power = unpack(x)
+            best = loss(x), {"per_day": base * paths.DAY, "branching": branching, "decay": decay, "power": power}
+            best[1]["alert"] = alert
+    return best[1]
 
 
 @njit
@@ -269,13 +280,13 @@ def _excited(counts: Any, branching: float, keep: float) -> Floats:
     return out
 
 
-def _fit_side(days: list[data.GmxFlow], mean: float) -> dict[str, float]:
+def _fit_side(days: list[data.GmxFlow], alert: float, mean: float) -> dict[str, float]:
     """Lean, momentum and the memory that fits best, by the likelihood of each opening being a long."""
     best: tuple[float, dict[str, float]] = (np.inf, {})
     for memory in (60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 4 * 3_600.0):
         trends, longs = [], []
         for day in days:
-            trend = flow.weather(day.index_price, paths.MINUTE, memory, mean)[1]
+            trend = flow.weather(day.index_price, paths.MINUTE, alert, memory, mean)[1]
             trends += [trend[day.long_flow > 0], trend[day.short_flow > 0]]
             longs += [np.ones(int(np.sum(day.long_flow > 0))), np.zeros(int(np.sum(day.short_flow > 0)))]
         y, long = np.concatenate(trends), np.concatenate(longs)

@@ -3,9 +3,9 @@
 *Traders* want what they want whatever the rule (`wants`), each up to a cost of his own. By market and step of dt:
 
     openings     Poisson, mean dt (base x^power + E),  E' = exp(-dt/decay) E + branching/decay for each before  (Hawkes)
-    x            volatility of the last hour (EWMA) over its mean, within 0.2 ... 5
+    x            volatility of late (EWMA of half-life `alert`) over its mean, within 0.2 ... 5
     size         exp(N(mean, spread^2)) of LP equity at the start, at most `most`
-    side         long with odds exp(lean + momentum * y),  y: return of late (EWMA of `memory`) over its deviation
+    side         long with odds exp(lean + momentum * y),  y: return until a step ago (`memory`) over its deviation
     limit        P(limit > c) = (cheapest/c)^elasticity: half the cost brings 2^elasticity times the trades
     held         exponential, mean `held`; whoever opened closes, at any cost
 
@@ -42,6 +42,7 @@ class Traders:
     branching: float  # [fraction] openings that one more brings
     decay: float  # [s]
     power: float
+    alert: float  # [s] half-life
     mean: float  # of ln(size / equity)
     spread: float
     most: float  # [fraction of equity]
@@ -72,6 +73,7 @@ def perp_traders(cheapest: float = 0.0003) -> Traders:
         branching=found["branching"],
         decay=found["decay"],
         power=found["power"],
+        alert=found["alert"],
         mean=found["mean"],
         spread=found["spread"],
         most=found["most"],
@@ -126,7 +128,7 @@ def _of_path(
     for market in range(prices.shape[1]):
         price = np.ascontiguousarray(prices[:, market])
         for kind in kinds:
-            rough, trend = weather(price, dt, kind.memory, kind.volatility[min(market, 1)])
+            rough, trend = weather(price, dt, kind.alert, kind.memory, kind.volatility[min(market, 1)])
             counts = _arrivals(rng, rough, dt, np.array([kind.per_day / DAY, kind.power, kind.branching, kind.decay]))
             step = np.repeat(np.arange(len(price)), counts)
             size = np.exp(rng.normal(kind.mean, kind.spread, len(step)))
@@ -160,19 +162,19 @@ def paired(step: Ints, market: Ints, base: Floats, limit: Floats, end: Ints, las
 
 
 @njit
-def weather(price: Floats, dt: float, memory: float, mean: float) -> tuple[Floats, Floats]:
+def weather(price: Floats, dt: float, alert: float, memory: float, mean: float) -> tuple[Floats, Floats]:
     """x and y of the module at every step, from the prices before it."""
     rough, trend = np.ones(len(price)), np.zeros(len(price))
-    hour, own = 2.0 ** (-dt / 3_600.0), 2.0 ** (-dt / memory)
+    short, own = 2.0 ** (-dt / alert), 2.0 ** (-dt / memory)
     usual = mean * mean * dt / w.YEAR
     variance = usual
     y = 0.0
     for k in range(1, len(price)):
+        trend[k] = y * np.sqrt((1.0 - own * own) / variance) if variance > 0.0 else 0.0
         r = np.log(price[k] / price[k - 1])
-        variance = variance * hour + r * r * (1.0 - hour)
+        variance = variance * short + r * r * (1.0 - short)
         y = y * own + r
         rough[k] = min(max(np.sqrt(variance / usual), CALM), WILD)
-        trend[k] = y * np.sqrt((1.0 - own * own) / variance) if variance > 0.0 else 0.0
     return rough, trend
 
 
@@ -197,7 +199,7 @@ def informed(
     lead: float = 0.0,
     edge: float = 0.0006,
     most: float = 0.05,
-    parts: int = 2,
+    parts: int = 4,
 ) -> list[Wants]:
     """What somebody wants who knows the true price `lead` [s] before it is one, and what the oracle says, path by path.
 

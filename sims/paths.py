@@ -126,10 +126,15 @@ def recorded(name: str) -> Prices:
 
 
 def hours(first: str, last: str, name: str = "") -> Prices:
-    """Hourly prices between two UTC days, `last` excluded; through an outage of the exchange the price stands."""
+    """Hourly prices between two UTC days, `last` excluded; through an outage of the exchange the price stands.
+
+    What lies before or after the record is left out; LookupError if that is everything.
+    """
     start, end = (int(np.datetime64(day, "s").astype(np.int64)) for day in (first, last))
     bars = [data.hourly(asset) for asset in MARKETS]
     start, end = max(start, int(bars[0].ts[0])), min(end, int(bars[0].ts[-1]) + HOUR)
+    if start >= end:
+        raise LookupError(f"no window {name or first!r}: hours are of 2019-01 to 2026-06")
     ts = np.arange(start, end + 1, HOUR)
     columns = []
     for series in bars:
@@ -254,29 +259,94 @@ def synthetic(
     if HOUR % dt:
         raise ValueError("a step must divide the hour")
     model = model or Model.fitted()
-    variances = [filtered(_hourly_returns(i), model.garch[i]) for i in range(2)]
-    hour = rng.integers(len(variances[0]), size=paths)
-    start = np.column_stack([v[hour] for v in variances])
+    record = np.column_stack([filtered(_hourly_returns(i), model.garch[i]) for i in range(2)])
+    start = record[rng.integers(len(record), size=paths)]
     out, vol = np.empty((paths, steps + 1, 2)), np.empty((paths, steps + 1, 2))
-    parts = HOUR // dt
-    rough = model.roughness if parts > 1 else 0.0
-    fixed = np.nan if correlation is None else float(correlation)
     for path, own in enumerate(rng.spawn(paths)):
-        _simulate(
-            own,
-            parts,
-            np.log(np.array(price)),
-            start[path],
-            model.garch,
-            model.scales,
-            np.cumsum(model.states.ravel()),
-            model.dcc,
-            model.index,
-            np.array([model.index_link, rough, fixed, volatility]),
-            out[path],
-            vol[path],
-        )
+        moves, variances, index = _play(own, model, start[path], -(-steps * dt // HOUR), HOUR // dt, correlation)
+        drifts = volatility * moves - 0.5 * volatility**2 * variances
+        out[path, 0] = price
+        out[path, 1:] = np.array(price) * np.exp(np.cumsum(drifts.reshape(-1, 2)[:steps], axis=0))
+        at = np.arange(steps + 1) * dt / HOUR
+        for i in range(2):
+            vol[path, :, i] = volatility * np.interp(at, np.arange(len(index)), np.exp(index[:, i]))
     return out, vol
+
+
+def _play(
+    rng: Generator, model: Model, h: Floats, hours: int, parts: int, correlation: float | None
+) -> tuple[Floats, Floats, Floats]:
+    """e and its variance of each part of each hour (hours, parts, 2), and ln of the index (hours + 1, 2)."""
+    state = np.minimum(np.searchsorted(model.states.ravel().cumsum(), rng.random(hours)), SCALES**2 - 1)
+    scale = np.column_stack([model.scales[0, state // SCALES], model.scales[1, state % SCALES]])
+    spread = scale if parts == 1 else np.minimum(scale, model.scales[:, 1])
+    rough = np.exp(2.0 * model.roughness * rng.standard_normal((hours, parts, 2)))
+    weight = spread[:, None] * np.sqrt(rough / rough.sum(axis=1, keepdims=True))
+    leap = np.sqrt(scale**2 - spread**2)
+    late = rng.integers(parts, size=(hours, 2))
+    late[:, 1] = np.where((leap > 0.0).all(axis=1), late[:, 0], late[:, 1])
+    extra = np.zeros((hours, parts, 2))
+    np.put_along_axis(extra, late[:, None], leap[:, None], axis=1)
+    normal, jump = (rng.standard_normal((hours, parts, 2)) for _ in range(2))
+    other = rng.standard_normal((hours, 2))
+    other[:, 1] = model.index_link * other[:, 0] + sqrt(1.0 - model.index_link**2) * other[:, 1]
+    freedom = model.index[:, 5]
+    tail = np.sqrt((freedom - 2.0) / rng.chisquare(freedom, (hours // 24 + 1, 2)))
+    fixed = np.nan if correlation is None else correlation
+    return _hour_by_hour(weight, extra, normal, jump, other, tail, h.copy(), model.garch, model.dcc, model.index, fixed)
+
+
+@njit
+def _hour_by_hour(
+    weight: Floats,
+    extra: Floats,
+    normal: Floats,
+    jump: Floats,
+    other: Floats,
+    tail: Floats,
+    h: Floats,
+    garch: Floats,
+    dcc: Floats,
+    index: Floats,
+    fixed: float,
+) -> tuple[Floats, Floats, Floats]:
+    """What moves from hour to hour: variances, correlation, index; `normal` and `jump` are not correlated yet."""
+    hours, parts = weight.shape[0], weight.shape[1]
+    moves, variances, x = np.empty((hours, parts, 2)), np.empty((hours, parts, 2)), np.empty((hours + 1, 2))
+    q11, q22, q12 = 1.0, 1.0, dcc[2]
+    xi2, day, total, mixed = index[:, 2].copy(), np.zeros(2), np.empty(2), np.empty(2)
+    for i in range(2):
+        x[0, i] = 0.5 * np.log(forecast(h, garch[i])[i] * HOURS_A_YEAR) + index[i, 1]
+    for hour in range(hours):
+        r = q12 / np.sqrt(q11 * q22) if np.isnan(fixed) else fixed
+        rest = np.sqrt(1.0 - r * r)
+        total[:] = 0.0
+        mixed[:] = 0.0  # the hour's normals, for the correlation to come
+        for k in range(parts):
+            for i in range(2):
+                n = normal[hour, k, 0] if i == 0 else r * normal[hour, k, 0] + rest * normal[hour, k, 1]
+                leap = jump[hour, k, 0] if i == 0 else r * jump[hour, k, 0] + rest * jump[hour, k, 1]
+                e = (weight[hour, k, i] * n + extra[hour, k, i] * leap) * np.sqrt(h[i])
+                moves[hour, k, i] = e
+                variances[hour, k, i] = (weight[hour, k, i] ** 2 + extra[hour, k, i] ** 2) * h[i]
+                total[i] += e
+                mixed[i] += n / np.sqrt(parts)
+        for i in range(2):
+            h[i] = _next(h[i], total[i], garch[i])
+            pull, u, y, A, B, _, tied = index[i]
+            shock = tied * mixed[i] + np.sqrt(1.0 - tied * tied) * other[hour, i]
+            shock *= tail[hour // 24, i] * np.sqrt(xi2[i] / 24.0)
+            day[i] += shock
+            level = 0.5 * np.log(forecast(h, garch[i])[i] * HOURS_A_YEAR) + u
+            x[hour + 1, i] = x[hour, i] + pull * (level - x[hour, i]) + shock
+            if hour % 24 == 23:
+                xi2[i] = y * (1.0 - A - B) + A * day[i] ** 2 + B * xi2[i]
+                day[i] = 0.0
+        p, q = dcc[0], dcc[1]
+        q11 = (1.0 - p - q) + p * mixed[0] * mixed[0] + q * q11
+        q22 = (1.0 - p - q) + p * mixed[1] * mixed[1] + q * q22
+        q12 = (1.0 - p - q) * dcc[2] + p * mixed[0] * mixed[1] + q * q12
+    return moves, variances, x
 
 
 def resampled(rng: Generator, source: Prices, paths: int, steps: int, block: float) -> tuple[Floats, Floats]:
@@ -303,113 +373,3 @@ def resampled(rng: Generator, source: Prices, paths: int, steps: int, block: flo
 def _hourly_returns(market: int) -> Floats:
     bars = data.hourly(MARKETS[market])
     return np.diff(np.log(bars.close))
-
-
-@njit
-def _simulate(
-    rng: Generator,
-    parts: int,
-    log_price: Floats,
-    h: Floats,
-    garch: Floats,
-    scales: Floats,
-    states: Floats,
-    dcc: Floats,
-    index: Floats,
-    other: Floats,
-    price: Floats,
-    vol: Floats,
-) -> None:
-    """One path of `synthetic`, into price and vol (steps + 1, 2); log_price and h (2,) are used up."""
-    link, rough, fixed, factor = other
-    steps = price.shape[0] - 1
-    q11, q22, q12 = 1.0, 1.0, dcc[2]
-    x, xi2, day, tail = np.empty(2), np.empty(2), np.zeros(2), np.empty(2)
-    weight, total = np.empty((parts, 2)), np.zeros(2)
-    n, o, scale, extra, late = np.empty(2), np.empty(2), np.empty(2), np.empty(2), np.zeros(2, dtype=np.int64)
-    for i in range(2):
-        xi2[i] = index[i, 2]
-        x[i] = 0.5 * np.log(forecast(h, garch[i])[i] * HOURS_A_YEAR) + index[i, 1]
-        price[0, i] = np.exp(log_price[i])
-        vol[0, i] = factor * np.exp(x[i])
-    step = 0
-    hour = 0
-    while step < steps:
-        if hour % 24 == 0:
-            for i in range(2):
-                freedom = index[i, 5]
-                tail[i] = np.sqrt((freedom - 2.0) / rng.chisquare(freedom))
-        u = rng.random()
-        state = 0
-        while state < SCALES * SCALES - 1 and u > states[state]:
-            state += 1
-        r12 = q12 / np.sqrt(q11 * q22) if np.isnan(fixed) else fixed
-        scale[0], scale[1] = scales[0, state // SCALES], scales[1, state % SCALES]
-        for i in range(2):
-            spread = min(scale[i], scales[i, 1]) if parts > 1 else scale[i]
-            extra[i] = np.sqrt(scale[i] * scale[i] - spread * spread)
-            if parts == 1:
-                weight[0, i] = spread
-            else:
-                mean = 0.0
-                for k in range(parts):
-                    weight[k, i] = np.exp(2.0 * rough * rng.standard_normal())
-                    mean += weight[k, i] / parts
-                for k in range(parts):
-                    weight[k, i] = spread * np.sqrt(weight[k, i] / mean / parts)
-            late[i] = rng.integers(0, parts)
-            total[i] = 0.0
-        if extra[0] > 0.0 and extra[1] > 0.0:
-            late[1] = late[0]
-        s1, s2 = 0.0, 0.0  # the hour's normals, for the correlation to come
-        for k in range(parts):
-            n[0] = rng.standard_normal()
-            n[1] = r12 * n[0] + np.sqrt(1.0 - r12 * r12) * rng.standard_normal()
-            s1 += n[0] / np.sqrt(parts)
-            s2 += n[1] / np.sqrt(parts)
-            leap = rng.standard_normal() if k == late[0] or k == late[1] else 0.0
-            other_leap = r12 * leap + np.sqrt(1.0 - r12 * r12) * rng.standard_normal() if leap != 0.0 else 0.0
-            for i in range(2):
-                e = weight[k, i] * n[i]
-                e2 = weight[k, i] * weight[k, i]
-                if k == late[i]:
-                    e += extra[i] * (leap if i == 0 else other_leap)
-                    e2 += extra[i] * extra[i]
-                e *= np.sqrt(h[i])
-                total[i] += e
-                log_price[i] += factor * e - 0.5 * factor * factor * e2 * h[i]
-                if step + k < steps:
-                    price[step + k + 1, i] = np.exp(log_price[i])
-        o[0] = rng.standard_normal()
-        o[1] = link * o[0] + np.sqrt(1.0 - link * link) * rng.standard_normal()
-        for i in range(2):
-            h[i] = _next(h[i], total[i], garch[i])
-            mean = forecast(h, garch[i])[i]
-            tied = index[i, 6]
-            shock = tied * (s1 if i == 0 else s2) + np.sqrt(1.0 - tied * tied) * o[i]
-            shock *= tail[i] * np.sqrt(xi2[i] / 24.0)
-            day[i] += shock
-            before = vol[step, i]
-            x[i] += index[i, 0] * (0.5 * np.log(mean * HOURS_A_YEAR) + index[i, 1] - x[i]) + shock
-            after = factor * np.exp(x[i])
-            for k in range(parts):
-                if step + k < steps:
-                    vol[step + k + 1, i] = before + (after - before) * (k + 1) / parts
-            if hour % 24 == 23:
-                xi2[i] = (
-                    index[i, 2] * (1.0 - index[i, 3] - index[i, 4]) + index[i, 3] * day[i] ** 2 + index[i, 4] * xi2[i]
-                )
-                day[i] = 0.0
-        if np.isnan(fixed):
-            p, q = dcc[0], dcc[1]
-            q11 = (1.0 - p - q) + p * s1 * s1 + q * q11
-            q22 = (1.0 - p - q) + p * s2 * s2 + q * q22
-            q12 = (1.0 - p - q) * dcc[2] + p * s1 * s2 + q * q12
-        step += parts
-        hour += 1
-
-
-def annual_volatility(price: Floats, dt: float) -> float:
-    """Of log returns over one step, [1/√year], mean taken as zero."""
-    returns = np.diff(np.log(price), axis=-1)
-    return float(sqrt(np.mean(returns * returns) * 365 * DAY / dt))
