@@ -60,6 +60,9 @@ def start(
     if wrong:
         raise Failure(f"the deployment is not as described: {wrong[0].subject}")
     sandbox = manifest.sandbox(chain)
+    if sandbox.timelock is not None:  # boards are listed as its operations would, without their delay
+        chain.request("anvil_impersonateAccount", sandbox.governor)
+        chain.set_balance(sandbox.governor, 10**24)
     sandbox.warp(max((venue.twap_window for market in config.markets for venue in market.venues), default=1))
     for account in chain.accounts[1:8]:
         sandbox.quote.send("mint", account, sandbox.units(FUNDS), sender=account)
@@ -106,7 +109,7 @@ def describe(console: Console, chain: RpcChain, manifest: Manifest, path: Path) 
         f"[dim]accounts  [/] 0 deployer · 1 LP with {SEED:,} in the vault · 2 … 7 traders, keepers; 1 … 7 have"
     )
     console.print(
-        f"           {FUNDS:,} test dollars each · 8 guardian · 9 governor. The node signs for all of them.\n"
+        f"           {FUNDS:,} test dollars each · 8 guardian · 9 governor or council. The node signs for all.\n"
     )
     console.print("[bold]Try, in another terminal:[/]")
     rpc = f"export BALLAST_RPC={chain.url}"

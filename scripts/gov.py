@@ -293,7 +293,7 @@ def schedule(session: Session, settings: Sequence[str], functions: Sequence[str]
     """As council, schedule calls at the timelock without a vote; they wait as long as any.
 
     \b
-      ape run gov schedule --set inventory.aversion=9 --network ethereum:local:foundry --unlocked 8
+      ape run gov schedule --set inventory.aversion=9 --network ethereum:local:foundry --unlocked 9
       ape run gov schedule --file boards.yaml --account council --network ethereum:sepolia:node
     """
     _, timelock = _contracts(session)

@@ -78,7 +78,7 @@ def test_gov_from_lock_to_execution(net: Net, tmp_path: Path) -> None:
 
 
 def test_gov_objections_end_what_the_council_scheduled(net: Net) -> None:
-    scheduled = net.answer("gov schedule --set inventory.aversion=40 --unlocked 8 --yes")["operation"]
+    scheduled = net.answer("gov schedule --set inventory.aversion=40 --unlocked 9 --yes")["operation"]
     net.run("gov lock 60_000 --unlocked 1 --yes")
     net.run("gov lock 60_000 --unlocked 2 --yes")
     (pending,) = net.answer("gov status")["operations"]
@@ -87,7 +87,7 @@ def test_gov_objections_end_what_the_council_scheduled(net: Net) -> None:
     assert net.answer(f"gov object {scheduled} --unlocked 1 --yes")["cancelled"] is False
     assert "Cancelled" in net.run(f"gov object {scheduled} --unlocked 2 --yes").output
     assert net.answer("gov status")["operations"] == []
-    second = net.answer("gov schedule --set inventory.aversion=7 --unlocked 8 --yes")["operation"]
+    second = net.answer("gov schedule --set inventory.aversion=7 --unlocked 9 --yes")["operation"]
     net.sandbox.chain.warp(3_600)
     net.run(f"gov execute {second} --unlocked 3 --yes")
     assert net.sandbox.inventory.call("params").weights.aversion == 7 * WAD
@@ -99,8 +99,8 @@ def test_gov_delegate_and_veto(net: Net) -> None:
     net.sandbox.chain.warp(1)
     net.run("gov propose --call vault.unpause_deposits() --unlocked 5 --yes")
     assert net.answer("gov status --unlocked 5")["shares"]["votes"] == str(600_000 * WAD)
-    assert "not allowed" in net.run("gov veto 0 --unlocked 8 --yes", ok=False).output
-    net.run("gov veto 0 --unlocked 9 --yes")
+    assert "not allowed" in net.run("gov veto 0 --unlocked 9 --yes", ok=False).output
+    net.run("gov veto 0 --unlocked 8 --yes")
     assert net.answer("gov status 0")["state"] == "CANCELLED"
     net.run("gov delegate self --unlocked 1 --yes")
     assert net.answer("gov status --unlocked 1")["shares"]["delegate"] == net.chain.accounts[1]
