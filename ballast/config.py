@@ -200,7 +200,7 @@ AnyFeed = Annotated[Annotated[Feed, Tag("chainlink")] | Annotated[PythFeed, Tag(
 
 
 class SecondFeed(Section):
-    """Another source of a market's price: docs/mechanism.md §5."""
+    """Another source of a market's price: docs/mechanism.md §17."""
 
     feed: AnyFeed
     band: Number  # [fraction] how far the two may differ and the first alone speaks

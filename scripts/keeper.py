@@ -14,6 +14,7 @@ from ballast.cli import Failure, Session, connected
 from ballast.keeper import Keeper, Policy, no_trade_band
 from ballast.keeper.act import CONFIRMATIONS
 from ballast.keeper.decide import decide
+from ballast.keeper.hermes import Source, source_of
 from ballast.keeper.journal import Journal, JournalInUse, WrongChain, beside
 from ballast.keeper.metrics import Metrics, write_monitoring
 from ballast.keeper.observe import Book, Observer
@@ -53,6 +54,8 @@ def _export_monitoring(context: click.Context, _parameter: click.Parameter, fold
 @click.option("--confirmations", default=CONFIRMATIONS, show_default=True, help="blocks that make a receipt final")
 @click.option("--relay", metavar="URL", help="send transactions there instead of to the node")
 @click.option("--relay-blocks", default=3, show_default=True, help="blocks without inclusion until the node gets them")
+@click.option("--prices", metavar="URL", help="where signed prices of Pyth are: Hermes, or a folder of its answers")
+@click.option("--price-lag", default=30, show_default=True, help="seconds that a price of Pyth may lag")
 @click.option("--metrics", "metrics_port", type=int, metavar="PORT", help="serve /metrics and /healthz on 127.0.0.1")
 @click.option("--max-head-age", default=120.0, show_default=True, help="seconds until /healthz calls the node stale")
 @click.option("--log-json", is_flag=True, help="log JSON lines")
@@ -80,6 +83,8 @@ def cli(
     confirmations: int,
     relay: str | None,
     relay_blocks: int,
+    prices: str | None,
+    price_lag: int,
     metrics_port: int | None,
     max_head_age: float,
     log_json: bool,
@@ -104,11 +109,13 @@ def cli(
         take=take,
         take_cost=take_cost,
         take_time=take_time,
+        price_lag=price_lag,
     )
+    source = None if prices is None else source_of(prices)
     if log_json:
         log_as_json()
     if dry_run:
-        _show_plan(session, policy)
+        _show_plan(session, policy, source)
         return
     session.confirm(f"Run a keeper as {session.me}? It sends transactions without asking again.")
     path = journal_path or beside(session.manifest_path or path_of(session.manifest.network), session.me)
@@ -119,6 +126,7 @@ def cli(
             keeper = Keeper(
                 session.chain, session.system, session.me, policy=policy, journal=journal, fees=fees,
                 relay=None if relay is None else Relay(JsonRpc(relay), relay_blocks), confirmations=confirmations,
+                prices=source,
             )  # fmt: skip
             if once:
                 _show_step(session, keeper.step())
@@ -152,11 +160,12 @@ def log_as_json() -> None:
     )
 
 
-def _show_plan(session: Session, policy: Policy) -> None:
+def _show_plan(session: Session, policy: Policy, prices: Source | None) -> None:
     book = Book({}, session.manifest.first_block - 1)
     observer = Observer(
-        session.chain, session.system, book, sender=session.sender, take=policy.take, wind_down=policy.wind_down
-    )
+        session.chain, session.system, book, sender=session.sender, take=policy.take, wind_down=policy.wind_down,
+        prices=prices,
+    )  # fmt: skip
     state = observer.observe()
     actions = decide(state, policy)
     names = [market.name for market in session.system.markets]

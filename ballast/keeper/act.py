@@ -17,6 +17,7 @@ from ballast.keeper.observe import System
 from ballast.keeper.outbox import FeePolicy, Outbox, Relay
 from ballast.keeper.state import (
     Action,
+    BringPrice,
     ClaimProfits,
     Clear,
     CloseAuction,
@@ -123,6 +124,11 @@ class Actor:
                 return s.option_engine.tx("clear", action.market, action.expiry, sender=sender)
             case ProcessEpoch():
                 return s.vault.tx("processEpoch", sender=sender)
+            case BringPrice():
+                feed, data = self.chain.at("PythFeed", action.feed), list(action.data)
+                if action.time is None:
+                    return feed.tx("update", data, sender=sender, value=action.fee)
+                return feed.tx("prove", action.time, data, sender=sender, value=action.fee)
             case SyncAll():
                 return s.inventory.tx("sync_all", sender=sender)
 

@@ -15,6 +15,7 @@ from ballast.keeper.state import (
     Account,
     Action,
     Board,
+    BringPrice,
     ClaimProfits,
     Clear,
     CloseAuction,
@@ -55,9 +56,10 @@ Hedger = Callable[[State, Policy, set[int]], list[Rebalance]]
 
 def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> list[Action]:
     """Everything worth doing now, most urgent first."""
+    actions = _prices(state, policy)
     if state.ending is not None:
-        return _end(state, state.ending, policy)
-    actions: list[Action] = [Trigger(f"trigger:{state.block}")] if state.can_end and policy.wind_down else []
+        return actions + _end(state, state.ending, policy)
+    actions += [Trigger(f"trigger:{state.block}")] if state.can_end and policy.wind_down else []
     liquidations = _liquidations(state, policy)
     actions += liquidations
     winners = _deleveraging(state)
@@ -92,6 +94,18 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
     if not actions and _sweep_is_due(state, policy):
         actions.append(SyncAll(key=f"sync:{state.swept_at}"))
     return actions
+
+
+# ---- prices
+
+
+def _prices(state: State, policy: Policy) -> list[Action]:
+    """Newer prices for pull feeds that lag, and what settles boards; everything else is judged at them, next time."""
+    return [
+        BringPrice(each.feed, each.data, each.fee, each.time, f"price:{each.feed}:{each.time or state.block}")
+        for each in state.signed
+        if each.time is not None or each.lag >= policy.price_lag
+    ]
 
 
 # ---- liquidation

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+import structlog
+
 from ballast.chain import Chain, Contract, Log, Reverted, Tx, address_of
 from ballast.chain.artifacts import load, npm
 from ballast.chain.rpc import RpcChain, RpcError, log_of
 from ballast.keeper import backstop
 from ballast.keeper.backstop import Request
+from ballast.keeper.hermes import NoUpdate, Source
 from ballast.keeper.state import (
     Account,
     Auction,
@@ -29,6 +32,7 @@ from ballast.keeper.state import (
     OptionRule,
     Route,
     Rule,
+    SignedPrice,
     State,
     Venue,
 )
@@ -47,6 +51,8 @@ OVERLAP = 8  # [blocks] that may be replaced, and are read again
 LOG_RANGE = 5_000  # [blocks] per eth_getLogs
 OPTION_BIT = 16  # of an account's mask, contracts/constants.vy: from here on it names markets with options
 MARKETS = 2**OPTION_BIT - 1
+
+log = structlog.get_logger(__name__)
 
 RAY = 1e27
 THRESHOLD = 16, 2**16 - 1  # in Aave's word of a reserve, place and mask: debt beyond this share [bps] is liquidated
@@ -166,6 +172,14 @@ class _VenueSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class _PullFeed:
+    market: int
+    contract: Contract
+    id: str  # Pyth's
+    first: bool  # it is the market's first feed, which settles
+
+
+@dataclass(frozen=True, slots=True)
 class _Setup:
     """What rarely changes."""
 
@@ -181,6 +195,7 @@ class _Setup:
     option_rules: dict[int, OptionRule]  # by market; those without options are not there
     listed: tuple[tuple[int, int], ...]  # boards: market, expiry
     mandates: tuple[int, ...]  # of the sender, that are not over
+    pulled: tuple[_PullFeed, ...]  # none without a source of updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +209,8 @@ class Observer:
     """Turns a chain into a `State`.
 
     With a `sender` and `take` [quote] also what liquidations would do that it takes into its own account, while what
-    that holds comes to no more; with `wind_down` whether global settlement could be triggered.
+    that holds comes to no more; with `wind_down` whether global settlement could be triggered; with `prices` which
+    signed prices could be brought.
     """
 
     def __init__(
@@ -206,6 +222,7 @@ class Observer:
         sender: str | None = None,
         take: float = 0.0,
         wind_down: bool = False,
+        prices: Source | None = None,
     ) -> None:
         self.chain = chain
         self.system = system
@@ -214,6 +231,7 @@ class Observer:
         self.sender = None if sender is None else address_of(sender)
         self.take = take
         self.wind_down = wind_down
+        self.prices = prices
         self._setup: _Setup | None = None
         self._prices: list[int] = []  # [quote/base, WAD] when it looked last
         self._caught_up = False
@@ -348,6 +366,21 @@ class Observer:
             mandates=tuple(
                 i for i, mandate in enumerate(mandates) if mandate.agent == self.sender and mandate.expiry > head.now
             ),
+            pulled=self._pull_feeds(number, count) if self.prices is not None else (),
+        )
+
+    def _pull_feeds(self, number: int, count: int) -> tuple[_PullFeed, ...]:
+        """Feeds of Pyth among the first and second ones of every market."""
+        oracle = self.system.oracle
+        firsts = self._all(number, *(oracle.tx("config", i) for i in range(count)))
+        seconds = self._all(number, *(oracle.tx("second", i) for i in range(count)))
+        feeds = [(i, self.chain.at("PythFeed", found.feed)) for i, found in enumerate(firsts)]
+        feeds += [(i, self.chain.at("PythFeed", found.feed)) for i, found in enumerate(seconds) if int(found.feed, 16)]
+        ids = self._try(number, *(feed.tx("id") for _, feed in feeds))
+        return tuple(
+            _PullFeed(market, feed, "0x" + price_id.hex(), place < count)
+            for place, ((market, feed), price_id) in enumerate(zip(feeds, ids, strict=True))
+            if not isinstance(price_id, Reverted)
         )
 
     def _read_venues(self, number: int, listings: Sequence[Any], limits: Sequence[Any]) -> tuple[_VenueSetup, ...]:
@@ -455,6 +488,7 @@ class Observer:
         requests = [] if frozen else sorted(self.book.requests)
         closes = backstop.queued(ask, s, requests, marks, head.now)
         self.book.requests = {(close.account, close.market, close.options) for close in closes}
+        listed = () if frozen else self._boards(head, boards, marks)
         return State(
             block=number,
             now=head.now,
@@ -493,7 +527,8 @@ class Observer:
             token_unit=setup.scale / WAD,
             gas_price=head.base_fee / WAD * (gas_mark.price / WAD),
             potential=inventory.potential / WAD,
-            boards=() if frozen else self._boards(head, boards, marks),
+            boards=listed,
+            signed=tuple(self._signed(head, setup, listed)),
             option_rules=setup.option_rules,
             own=own,
             deleveraging=backstop.deleveraging(ask, s, status, markets),
@@ -524,6 +559,30 @@ class Observer:
                 round_id=self._round(*board) if board[1] <= head.now and not entry.settlement else None,
             )
             for board, entry in stored.items()
+        )
+
+    def _signed(self, head: _Head, setup: _Setup, listed: Sequence[Board]) -> Iterator[SignedPrice]:
+        """What the source of prices has for pull feeds: the newest, and what unsettled boards wait for."""
+        known = self._all(head.number, *(feed.contract.tx("latest") for feed in setup.pulled))
+        for feed, round_ in zip(setup.pulled, known, strict=True):
+            wanted = {board.expiry for board in listed if self._waits(board, feed, head.now)}
+            for time in (None, *sorted(wanted)):
+                assert self.prices is not None  # else there were none in the setup
+                try:
+                    update = self.prices.latest(feed.id) if time is None else self.prices.at(feed.id, time)
+                    fee = feed.contract.call("update_fee", list(update.data))
+                except (NoUpdate, Reverted) as error:
+                    log.warning("no signed price", feed=feed.contract.address, time=time, error=str(error))
+                    continue
+                yield SignedPrice(feed.contract.address, update.data, fee, update.published_at - round_.round_id, time)
+
+    def _waits(self, board: Board, feed: _PullFeed, now: int) -> bool:
+        """Whether nothing but a proof of the feed is lacking to settle a board."""
+        return (
+            feed.first
+            and feed.market == board.market
+            and not board.settled
+            and (board.expiry <= now and board.round_id is None)
         )
 
     def _round(self, market: int, expiry: int) -> int | None:

@@ -18,6 +18,7 @@ from ballast.chain.rpc import RpcError
 from ballast.keeper.act import CONFIRMATIONS, Actor, Result
 from ballast.keeper.decide import Hedger, decide
 from ballast.keeper.hedging import hedges
+from ballast.keeper.hermes import Source
 from ballast.keeper.journal import Journal
 from ballast.keeper.observe import Observer, System
 from ballast.keeper.outbox import FeePolicy, Relay
@@ -54,6 +55,7 @@ class Keeper:
         fees: FeePolicy | None = None,
         relay: Relay | None = None,
         confirmations: int = CONFIRMATIONS,
+        prices: Source | None = None,
     ) -> None:
         self.chain = chain
         self.policy = policy or Policy()
@@ -62,7 +64,7 @@ class Keeper:
         self.actor = Actor(chain, system, sender, self.journal, fees, relay, confirmations)
         book = self.journal.load_book()
         self.observer = Observer(
-            chain, system, book, sender=sender, take=self.policy.take, wind_down=self.policy.wind_down
+            chain, system, book, sender=sender, take=self.policy.take, wind_down=self.policy.wind_down, prices=prices
         )
         self._saved = self.observer.base.scanned
 

@@ -7,6 +7,7 @@ from math import isinf
 
 from ballast.keeper.state import (
     Action,
+    BringPrice,
     ClaimProfits,
     Clear,
     Closing,
@@ -101,6 +102,8 @@ def action_row(action: Action, names: Sequence[str]) -> list[str]:
             return [action.kind, _board(action, names), "", "", "", f"{action.expected_reward:,.2f}"]
         case SettleAccounts():
             return ["settle accounts", _board(action, names), f"accounts: {len(action.accounts)}", "", "", ""]
+        case BringPrice(feed):
+            return ["update price" if action.time is None else "prove price", feed, "", "", f"{action.fee} wei", ""]
         case Clear():
             return ["clear", _board(action, names), "", "", "", ""]
         case Recall():

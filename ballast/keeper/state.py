@@ -287,6 +287,17 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedPrice:
+    """An update of a pull feed that could be brought."""
+
+    feed: str  # address
+    data: tuple[str, ...]  # hex
+    fee: int  # [wei]
+    lag: int  # [s] that the price on the chain is older
+    time: int | None = None  # [s] it proves the price of this time, which settles a board; None: it is the newest
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The world at one block."""
 
@@ -317,6 +328,7 @@ class State:
     ending: Ending | None = None  # None: it has not been
     mandates: tuple[Mandate, ...] = ()  # of the keeper
     auction: Auction = NO_AUCTION
+    signed: tuple[SignedPrice, ...] = ()  # by pull feeds, where a source of updates was given
 
     def venue(self, number: int) -> Venue:
         """The venue of an id."""
@@ -536,7 +548,19 @@ class SyncAll:
     kind: Literal["sync_all"] = "sync_all"
 
 
+@dataclass(frozen=True, slots=True)
+class BringPrice:
+    """PythFeed.update, or PythFeed.prove of a time."""
+
+    feed: str
+    data: tuple[str, ...]  # hex
+    fee: int  # [wei]
+    time: int | None
+    key: str
+    kind: Literal["bring_price"] = "bring_price"
+
+
 OptionAction = Refresh | Settle | SettleAccounts | Clear
 Hedging = Rebalance | Poke | Recall | Unwind | MeasureCarry | OpenAuction | CloseAuction
 Backstop = Liquidate | Nominate | Deleverage | ExecuteClose | Trigger | Crystallise | Finalise | ClaimProfits
-Action = Hedging | ProcessEpoch | SyncAll | Backstop | OptionAction
+Action = Hedging | ProcessEpoch | SyncAll | Backstop | OptionAction | BringPrice
