@@ -170,9 +170,9 @@ def weather(price: Floats, dt: float, alert: float, memory: float, mean: float) 
     variance = usual
     y = 0.0
     for k in range(1, len(price)):
-        trend[k] = y * np.sqrt((1.0 - own * own) / variance) if variance > 0.0 else 0.0
+        trend[k] = y * np.sqrt((1.0 - own * own) / variance)
         r = np.log(price[k] / price[k - 1])
-        variance = variance * short + r * r * (1.0 - short)
+        variance = max(variance * short + r * r * (1.0 - short), 1e-9 * usual)
         y = y * own + r
         rough[k] = min(max(np.sqrt(variance / usual), CALM), WILD)
     return rough, trend
