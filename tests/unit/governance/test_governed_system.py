@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ballast import config
-from ballast.chain import RevmChain, reverts
-from ballast.model.exact.governor import Call, State
+from ballast.chain import reverts
+from ballast.model.exact.governor import State
 from ballast.model.roles import Role
 from ballast.parameters import GOVERNANCE, SURFACES
 from ballast.plan import GOVERNED, PROPOSER, TIMELOCK_ADMIN, Deployed, Plan, flat, places
-from ballast.proposals import Drafts, ProposalError, read
-from ballast.system import Sandbox, deploy_system
+from ballast.proposals import Operation, ProposalError, read
+from ballast.testing.governance import DELAY, LOCK, VOTING_DELAY, VOTING_PERIOD, WAD, Assembly
 
-WAD = 10**18
-HOUR = 3_600
 ZERO = "0x" + "00" * 20
-
-
-@dataclass
-class Assembly:
-    """The governed system with two LPs: 600,000 and 400,000 shares, all locked."""
-
-    system: Sandbox
-    lps: Sequence[str]
-    drafts: Drafts
-
-    def decide(self, calls: Sequence[Call], supports: Sequence[int] = (1, 1)) -> int:
-        """Propose, vote, and where it passes queue and execute; the proposal's id."""
-        s, governor = self.system, self.system.voting
-        assert governor is not None
-        assert s.timelock is not None
-        number = int(governor.propose.send(calls, "", sender=self.lps[0]).value)
-        s.chain.warp(60)
-        for lp, support in zip(self.lps, supports, strict=True):
-            governor.cast_vote.send(number, support, sender=lp)
-        s.chain.warp(HOUR)
-        if governor.state(number) != State.SUCCEEDED:
-            return number
-        governor.queue.send(number, calls)
-        s.chain.warp(HOUR)
-        targets, payloads = [target for target, _ in calls], [data for _, data in calls]
-        s.timelock.execute_batch.send(targets, [0] * len(calls), payloads, bytes(32), governor.salt(number))
-        return number
 
 
 @pytest.fixture(scope="module")
 def governed() -> Assembly:
-    chain = RevmChain(keep_logs=True)
-    system = deploy_system(chain, config.load("local-governed").only_market("ETH"))
-    lps = chain.accounts[1:3]
-    for lp, amount in zip(lps, (600_000, 400_000), strict=True):
-        system.deposit(lp, amount)
-        system.vault.approve.send(system.voting, 2**256 - 1, sender=lp)
-        assert system.voting is not None
-        system.voting.lock.send(amount * WAD, sender=lp)
-    chain.warp(1)
-    return Assembly(system, lps, Drafts(system))
+    return Assembly.gathered()
 
 
 @pytest.fixture
 def assembly(governed: Assembly) -> Iterator[Assembly]:
     """As it was, whatever a test does to it."""
-    chain = governed.system.chain
-    assert isinstance(chain, RevmChain)
-    with chain.undone():
+    with governed.chain.undone():
         yield governed
 
 
@@ -77,17 +35,16 @@ def test_deploy_governed_every_planned_view_and_role_is_as_planned(assembly: Ass
     plan, deployed = Plan(s.config, s.setup), Deployed(s.chain, dict(s.addresses))
     for each in plan.reads():
         assert each.holds(deployed, plan), each
-    assert s.timelock is not None
     for role, holders in plan.timelock_roles(deployed).items():
         for holder in [s.setup, *deployed.addresses.values(), *s.chain.accounts, ZERO]:
-            assert s.timelock.hasRole(role, holder) == (holder in holders)
+            assert assembly.timelock.hasRole(role, holder) == (holder in holders)
     for key in GOVERNED:
         contract = getattr(s, key)
-        assert contract.admin() == s.governor == s.timelock.address
+        assert contract.admin() == s.governor == assembly.timelock.address
         assert (contract.roles_of(s.setup), contract.roles_of(s.governor)) == (0, Role.GOVERNOR)
     with reverts("access_control: account is missing role"):
-        s.timelock.grantRole.send(PROPOSER, s.setup, sender=s.setup)
-    assert not s.timelock.hasRole(TIMELOCK_ADMIN, s.setup)
+        assembly.timelock.grantRole.send(PROPOSER, s.setup, sender=s.setup)
+    assert not assembly.timelock.hasRole(TIMELOCK_ADMIN, s.setup)
 
 
 def test_vote_changes_one_parameter_of_inventory_and_no_other(assembly: Assembly) -> None:
@@ -121,10 +78,15 @@ def test_vote_grants_a_mandate_and_revokes_it(assembly: Assembly) -> None:
 
 
 def test_vote_that_is_lost_changes_nothing(assembly: Assembly) -> None:
-    number = assembly.decide(assembly.drafts.calls(["inventory.aversion=9"], []), supports=(0, 1))
-    assert assembly.system.voting is not None
-    assert assembly.system.voting.state(number) == State.DEFEATED
-    assert assembly.system.inventory.params().weights.aversion == 8 * WAD
+    calls = assembly.drafts.calls(["inventory.aversion=9"], [])
+    number = assembly.propose(calls)
+    assembly.chain.warp(VOTING_DELAY)
+    for lp, support in zip(assembly.lps, (0, 1), strict=True):
+        assembly.governor.cast_vote.send(number, support, sender=lp)
+    assembly.chain.warp(VOTING_PERIOD)
+    assert assembly.governor.state(number) == State.DEFEATED
+    with reverts("governor: not succeeded"):
+        assembly.governor.queue.send(number, calls)
 
 
 def test_vote_cannot_leave_the_immutable_bounds(assembly: Assembly) -> None:
@@ -150,37 +112,33 @@ def test_vote_changes_the_governors_own_parameters_and_the_delay(assembly: Assem
         "governance.lock: 10,800 s → 86,400 s",
     ]
     assembly.decide(calls)
-    assert assembly.system.voting is not None
-    assert assembly.system.timelock is not None
-    assert assembly.system.voting.params()[2:] == (2_000, 50, 86_400)
-    assert assembly.system.timelock.get_minimum_delay() == 7_200
+    assert assembly.governor.params()[2:] == (2_000, 50, 86_400)
+    assert assembly.timelock.get_minimum_delay() == 7_200
 
 
 def test_council_acts_alone_until_a_vote_removes_it(assembly: Assembly) -> None:
-    s = assembly.system
-    council = s.config.governor.council  # type: ignore[union-attr]
-    assert s.timelock is not None
-    ((target, data),) = assembly.drafts.calls(["inventory.aversion=10"], [])
-    s.timelock.schedule.send(target, 0, data, bytes(32), bytes(32), HOUR, sender=council)
-    s.chain.warp(HOUR)
-    s.timelock.execute.send(target, 0, data, bytes(32), bytes(32))
+    s, council = assembly.system, assembly.council
+    change = assembly.drafts.calls(["inventory.aversion=10"], [])
+    assembly.schedule(change)
+    assembly.chain.warp(DELAY)
+    fn, arguments = Operation(change).execution()
+    assembly.timelock.send(fn, *arguments)
     assert s.inventory.params().weights.aversion == 10 * WAD
     calls = assembly.drafts.calls([], [f"timelock.revokeRole(PROPOSER_ROLE, {council})"])
     assert assembly.drafts.explain(calls[0]) == [f"timelock.revokeRole(role=PROPOSER_ROLE, account={council})"]
     assembly.decide(calls)
     with reverts("access_control: account is missing role"):
-        s.timelock.schedule.send(target, 0, data, bytes(32), b"\1" * 32, HOUR, sender=council)
+        assembly.schedule(change, salt=b"\1" * 32)
 
 
 def test_locked_shares_stay_an_lp_position(assembly: Assembly) -> None:
     """Exit: unlock, wait, redeem; nothing that is voted on in between can touch the shares."""
     s, lp = assembly.system, assembly.lps[1]
-    assert s.voting is not None
     with reverts("erc20: transfer amount exceeds balance"):
         s.vault.requestRedeem.send(1, lp, lp, sender=lp)
-    s.voting.unlock.send(400_000 * WAD, sender=lp)
-    s.chain.warp(3 * HOUR)
-    s.voting.withdraw.send(sender=lp)
+    assembly.governor.unlock.send(400_000 * WAD, sender=lp)
+    s.chain.warp(LOCK)
+    assembly.governor.withdraw.send(sender=lp)
     s.vault.requestRedeem.send(400_000 * WAD, lp, lp, sender=lp)
     assert s.process_epoch().filled == 400_000 * WAD
 
