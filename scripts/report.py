@@ -5,7 +5,7 @@ import sys
 import click
 
 from ballast import reports
-from ballast.reports import bounds, fuzz_speed, powers, versus_foundry
+from ballast.reports import bounds, deployment, fuzz_speed, powers, versus_foundry
 
 REPORTS = (
     "size",
@@ -19,6 +19,7 @@ REPORTS = (
     "hedging",
     "bounds",
     "powers",
+    "deployment",
 )
 
 
@@ -39,6 +40,7 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report stress   liquidation and bad debt through every recorded crash
       python -m scripts.report bounds   floor and ceiling of every parameter -> docs/bounds.md
       python -m scripts.report powers   who may call what -> docs/powers.md
+      python -m scripts.report deployment   gas and seconds of deploying and verifying
       python -m scripts.report hedging  what the keeper leaves open, and what that costs, through every 1-minute window
     """
     try:
@@ -63,6 +65,10 @@ def cli(what: str, earlier: str | None) -> None:
             for speed in speeds:
                 for measure, figure in speed.median.items():
                     click.echo(f"{figure:>8,.0f} actions per CPU second, {measure}  {speed.name}")
+        elif what == "deployment":
+            deployed = deployment.measure()
+            deployment.report(deployed)
+            click.echo(f"{deployed.gas:,} gas, {deployed.seconds:.1f} s, verified in {deployed.verify_seconds:.1f} s")
         elif what == "kernel":
             from ballast.reports import kernel  # mpmath is a development dependency
 
