@@ -1,7 +1,7 @@
 """What a deployment costs and takes: gas by contract and by cause, seconds, and what a verifier needs.
 
-Measured on a private Anvil, on the network of networks/local-governed.yaml with its test contracts left out: what a public
-network would be charged for.
+Measured on a private Anvil, on the network of networks/local-governed.yaml with its test contracts left out: what one
+would be charged for on a public network.
 """
 
 from __future__ import annotations
