@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from ballast import config
 from ballast.chain.anvil import Anvil
+from ballast.chain.artifacts import ROOT
 from ballast.deploy import Deployer, Journal
 from ballast.plan import PROPOSER, TIMELOCK_ADMIN
 from ballast.verify import Verifier
@@ -144,3 +146,16 @@ def test_verify_a_role_of_the_timelock_that_nobody_planned_is_found(net: Net, ro
     timelock.send("grantRole", role, stranger, sender=timelock.address)
     wrong = [finding.subject for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
     assert wrong == [f"timelock: stranger {stranger} is {name}"]
+
+
+def test_gov_commands_of_the_page_work(net: Net) -> None:
+    page = (ROOT / "docs" / "governance.md").read_text()
+    lines = re.findall(r"^python -m (scripts|ballast)\.(.*)$", page, re.MULTILINE)
+    assert len(lines) > 10
+    for kind, line in lines:
+        if kind == "scripts":
+            net.run(line)
+        else:
+            net.sandbox.warp(config.seconds(line.removeprefix("devnet warp ")))
+    assert net.sandbox.inventory.call("params").weights.aversion == 9 * WAD
+    assert net.sandbox.vault.call("balanceOf", net.chain.accounts[1]) == 600_000 * WAD
