@@ -43,6 +43,9 @@ BALLAST, LYRA, FLAT = range(3)
 SPREADS, CHARGES, REBATES, RELEASED, FEES, HEDGING, PREMIA, TRADES, REFUSED, VEGA_TRADED, MAKERS = range(11)
 N_TOTALS = 11
 SHOCKS = np.array([SPOT_SHOCKS, VOL_SHOCKS]) / 1e18  # of spot [fraction] and volatility [1/√year]
+N_BOOK = 4 + SHOCKS.shape[1]  # value, delta, gamma, vega, scenarios
+PLAIN = N_BOOK
+N_OPTION = N_BOOK + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,21 +236,34 @@ def black(spot: float, strike: float, vol: float, years: float) -> tuple[float, 
 
 
 @njit
-def _add(out: Floats, size: float, put: bool, spot: float, strike: float, vol: float, years: float, p: Floats) -> None:
-    """Add `size` options to a book's value, delta, gamma P&L per variance, weighted vega and scenarios beyond delta."""
-    call, delta, gamma, vega = black(spot, strike, vol, years)
-    if put:
-        call, delta = call - spot + strike, delta - 1.0
-    out[0] += size * call
-    out[1] += size * delta
-    out[2] += size * gamma * spot * spot * min(p[6], years) / sqrt(2.0)
-    out[3] += size * vega * sqrt(MONTH / max(years, 1.0 / 365))
-    for j in range(SHOCKS.shape[1]):
-        move = spot * SHOCKS[0, j]
-        there, _, _, _ = black(spot + move, strike, max(vol + SHOCKS[1, j], 0.01), years)
-        if put:
-            there += strike - spot - move
-        out[4 + j] += size * (there - call - delta * move)
+def evaluate(
+    out: Floats, shape: Floats, spot: float, index: float, middle: Floats, k: int, horizon: float, shocks: int
+) -> None:
+    """Every listed option in hour k, into out (LISTED, STRIKES, 2, N_OPTION), a call and a put of each strike.
+
+    Value, delta, gamma P&L per variance, weighted vega, what each of the first `shocks` brings beyond delta, vega.
+    A put bends as its call does. Boards are at their number modulo LISTED.
+    """
+    for j in range(k // WEEK, k // WEEK + LISTED):
+        years = ((j + 1) * WEEK - k) * 3_600.0 / YEAR
+        for i in range(STRIKES):
+            strike = middle[j] * exp(SPACING * (i - STRIKES // 2))
+            own = volatility(shape, index, spot, strike, years)
+            call = delta = 0.0
+            slot = j % LISTED
+            for shock in range(-1, shocks):
+                move = spot * SHOCKS[0, shock] if shock >= 0 else 0.0
+                vol = max(own + SHOCKS[1, shock], 0.01) if shock >= 0 else own
+                there, slope, gamma, vega = black(spot + move, strike, vol, years)
+                if shock >= 0:
+                    out[slot, i, 0, 4 + shock] = out[slot, i, 1, 4 + shock] = there - call - delta * move
+                    continue
+                call, delta = there, slope
+                out[slot, i, 0, 0], out[slot, i, 1, 0] = call, call - spot + strike
+                out[slot, i, 0, 1], out[slot, i, 1, 1] = delta, delta - 1.0
+                out[slot, i, 0, 2] = out[slot, i, 1, 2] = gamma * spot * spot * min(horizon, years) / sqrt(2.0)
+                out[slot, i, 0, 3] = out[slot, i, 1, 3] = vega * sqrt(MONTH / max(years, 1.0 / 365))
+                out[slot, i, 0, PLAIN] = out[slot, i, 1, PLAIN] = vega
 
 
 @njit
@@ -307,24 +323,23 @@ def _play(
     hold = np.zeros((LISTED, STRIKES, 2))  # the vault's contracts
     base, skew, reference = np.zeros(LISTED), np.ones((LISTED, STRIKES)), np.zeros(LISTED)  # Lyra's
     came = np.zeros(len(want_step))
-    book, one, after_book = np.zeros(4 + SHOCKS.shape[1]), np.zeros(4 + SHOCKS.shape[1]), np.zeros(4 + SHOCKS.shape[1])
-    risk = np.zeros(16)
-    risk[6] = 1.0 / 365
-    if kind == BALLAST:
-        risk[:] = p[:16]
+    book, one, after = np.zeros(N_BOOK), np.zeros(N_BOOK), np.zeros(N_BOOK)
+    options, posted = np.zeros((LISTED, STRIKES, 2, N_OPTION)), np.zeros((LISTED, STRIKES, 2, N_OPTION))
+    horizon = p[6] if kind == BALLAST else 1.0 / 365
+    seen = SHOCKS.shape[1] if kind == BALLAST else 0
     cash, held, r, last_equity = equity, 0.0, 0.0, equity
     low, low_before, last_u = 0.0, 0.0, 0.0
     cursor = 0
     forget = 2.0 ** (-1.0 / 6.0)  # of Lyra's reference: a half-life of six hours
     for k in range(steps + 1):
-        spot, index, seen = price[k], vol[k], vol[max(k - lag, 0)]
+        spot, index = price[k], vol[k]
         first = k // WEEK
         if k % WEEK == 0:
             slot = (first - 1) % LISTED
             for i in range(STRIKES if first > 0 else 0):  # the board that is over
                 strike = middle[first - 1] * exp(SPACING * (i - STRIKES // 2))
                 cash += hold[slot, i, 0] * max(spot - strike, 0.0) + hold[slot, i, 1] * max(strike - spot, 0.0)
-                hold[slot, i] = 0.0
+                hold[slot, i, 0] = hold[slot, i, 1] = 0.0
             for j in range(first if first == 0 else first + LISTED - 1, first + LISTED):
                 years = ((j + 1) * WEEK - k) * 3_600.0 / YEAR
                 base[j % LISTED] = reference[j % LISTED] = volatility(shape, index, spot, spot, years)
@@ -334,28 +349,32 @@ def _play(
                     skew[j % LISTED, i] = min(max(own / base[j % LISTED], 0.5), 1.5)
 
         # the book as it is now
-        book[:] = 0.0
+        evaluate(options, shape, spot, index, middle, k, horizon, seen)
+        if lag > 0:
+            evaluate(posted, shape, spot, vol[max(k - lag, 0)], middle, k, horizon, 0)
+        for x in range(N_BOOK):
+            book[x] = 0.0
         plain = 0.0  # Lyra's standard vega, per 1 %
         for j in range(first, first + LISTED):
+            slot = j % LISTED
             years = ((j + 1) * WEEK - k) * 3_600.0 / YEAR
-            if kind == LYRA:
-                reference[j % LISTED] = forget * reference[j % LISTED] + (1.0 - forget) * base[j % LISTED]
+            reference[slot] = forget * reference[slot] + (1.0 - forget) * base[slot]
             for i in range(STRIKES):
                 for put in range(2):
-                    if hold[j % LISTED, i, put] != 0.0:
-                        strike = middle[j] * exp(SPACING * (i - STRIKES // 2))
-                        own = volatility(shape, index, spot, strike, years)
-                        _add(book, hold[j % LISTED, i, put], put == 1, spot, strike, own, years, risk)
-                        if kind == LYRA:
-                            _, _, _, vega = black(spot, strike, base[j % LISTED] * skew[j % LISTED, i], years)
-                            plain += hold[j % LISTED, i, put] * vega * sqrt(MONTH / max(years, 7 / 365)) / 100.0
+                    for x in range(N_BOOK if hold[slot, i, put] != 0.0 else 0):
+                        book[x] += hold[slot, i, put] * options[slot, i, put, x]
+                together = hold[slot, i, 0] + hold[slot, i, 1]
+                if kind == LYRA and together != 0.0:
+                    strike = middle[j] * exp(SPACING * (i - STRIKES // 2))
+                    _, vega = lyra.black_scholes(spot, strike, years, base[slot] * skew[slot, i], True)
+                    plain += together * vega * sqrt(MONTH / max(years, 7 / 365)) / 100.0
         now = cash + book[0] + held * spot
         capital = max(min(now, last_equity), 1.0)
         last_equity = now
         u = 0.0
         cover = 1.0
         if kind == BALLAST:
-            u, _ = _potential(risk, book, held, spot, sigma[k], capital)
+            u, _ = _potential(p, book, held, spot, sigma[k], capital)
             scale = u / last_u if last_u > 0.0 else 1.0
             low_before, low = low * scale, u
             freed = max(r - u, 0.0) * min(3_600.0 / p[7], 1.0)
@@ -375,10 +394,10 @@ def _play(
             maker = turn >= listed
             closing = False
             if not maker:
-                x = cursor + turn
-                at, size, limit, closing = want_market[x], want_size[x], want_limit[x], want_closes[x] >= 0
+                want = cursor + turn
+                at, size, limit, closing = want_market[want], want_size[want], want_limit[want], want_closes[want] >= 0
                 if closing:
-                    size, limit = -came[want_closes[x]], inf
+                    size, limit = -came[want_closes[want]], inf
                 put, i, j = at % 2, at // 2 % STRIKES, at // 2 // STRIKES
             else:
                 order = turn - listed
@@ -395,30 +414,25 @@ def _play(
                 continue
             years = hours * 3_600.0 / YEAR
             strike = middle[j] * exp(SPACING * (i - STRIKES // 2))
-            one[:] = 0.0
-            own = volatility(shape, index, spot, strike, years)
-            _add(one, -size, put == 1, spot, strike, own, years, risk)
-            worth = -one[0] / size  # of one option
-            _, _, _, vega = black(spot, strike, own, years)
+            slot = j % LISTED
+            for x in range(N_BOOK):
+                one[x] = -size * options[slot, i, put, x]
+                after[x] = book[x] + one[x]
+            worth, vega = options[slot, i, put, 0], options[slot, i, put, PLAIN]
             cost, fees, charge, u_after = 0.0, 0.0, 0.0, u
             refused = False
             new_base = new_skew = new_plain = 0.0
             if kind == BALLAST:
-                posted = worth
-                if lag > 0:
-                    posted, _, _, _ = black(spot, strike, volatility(shape, seen, spot, strike, years), years)
-                    posted += strike - spot if put == 1 else 0.0
-                after_book[:] = book + one
-                u_after, loss_after = _potential(risk, after_book, held, spot, sigma[k], capital)
-                fees = _half_spread(p, one, size, posted, spot, sigma[k], s)
+                quoted = posted[slot, i, put, 0] if lag > 0 else worth
+                u_after, loss_after = _potential(p, after, held, spot, sigma[k], capital)
+                fees = _half_spread(p, one, size, quoted, spot, sigma[k], s)
                 if u_after > u:
                     charge = u_after - u
                     refused = not closing and loss_after > p[5] * capital
                 else:
                     charge = -cover * max(min(u, min(low, low_before)) - u_after, 0.0)
-                cost = size * (posted - worth) + fees + charge
+                cost = size * (quoted - worth) + fees + charge
             elif kind == LYRA:
-                slot = j % LISTED
                 paid, fees, new_base, new_skew, new_plain = lyra.trade(
                     p,
                     spot,
@@ -448,13 +462,14 @@ def _play(
                 continue
             cash += size * worth + cost - charge - s[0] * fees
             r += charge
-            hold[j % LISTED, i, put] -= size
-            book += one
+            hold[slot, i, put] -= size
+            for x in range(N_BOOK):
+                book[x] = after[x]
             if kind == BALLAST:
                 u = u_after
                 low = min(low, u)
             elif kind == LYRA:
-                base[j % LISTED], skew[j % LISTED, i], plain = new_base, new_skew, new_plain
+                base[slot], skew[slot, i], plain = new_base, new_skew, new_plain
             totals[SPREADS] += (1.0 - s[0]) * fees
             totals[FEES] += s[0] * fees
             totals[CHARGES if charge > 0.0 else REBATES] += abs(charge)
@@ -482,7 +497,7 @@ def _play(
             totals[HEDGING] += lost
             if kind == BALLAST:
                 before = u
-                u, _ = _potential(risk, book, held, spot, sigma[k], capital)
+                u, _ = _potential(p, book, held, spot, sigma[k], capital)
                 ratio = u / before if before > 0.0 else 1.0
                 low, low_before = low * ratio, low_before * ratio
                 freed = min(max(r - u, 0.0), lost)
