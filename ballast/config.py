@@ -29,6 +29,8 @@ from ballast.chain.artifacts import ROOT
 from ballast.chain.codec import EncodingError, address_of
 from ballast.model.exact.fixed import BPS, MAX_MARKETS, MICRO, WAD
 from ballast.model.exact.fixed import Reverted as Refused
+from ballast.model.exact.governor import Params as Ballot
+from ballast.model.exact.governor import Timelock
 from ballast.model.exact.steward import Lever as Settings
 from ballast.model.words import InventoryMarketParams, InventoryParams
 from ballast.parameters import GWEI, PIPS, SURFACES, Word, surface
@@ -616,6 +618,15 @@ class Governance(Section):
     lock: Seconds  # from unlocking shares to withdrawing them
     council: Address | None  # one more proposer, which a vote can remove
 
+    @model_validator(mode="after")
+    def _bounds(self) -> Governance:
+        try:
+            Timelock(self.delay)
+            Ballot(*self.params()).check(self.delay)
+        except Refused as error:
+            raise ValueError(str(error)) from None
+        return self
+
     def params(self) -> tuple[int, ...]:
         """`IGovernor.Params`."""
         quorum, threshold = self._scaled("quorum", BPS), self._scaled("threshold", BPS)
@@ -713,8 +724,6 @@ class Config(Section):
         if self.guardian == self.governor:
             raise ValueError("governor and guardian are the same: the guardian's powers are the governor's already")
         # every number must fit its word: better now than half-way through a deployment
-        if isinstance(self.governor, Governance):
-            self.governor.params()
         self.vault.params()
         self.clearing.shares()
         self.inventory.params().pack()

@@ -53,6 +53,19 @@ class Params:
     threshold_bps: int
     lock_period: int
 
+    def check(self, delay: int) -> None:
+        """Refuses what is outside the immutable bounds; `delay` [s] of the timelock."""
+        low, high = VOTING_DELAYS
+        require(low <= self.voting_delay <= high, "governor: voting delay")
+        low, high = VOTING_PERIODS
+        require(low <= self.voting_period <= high, "governor: voting period")
+        low, high = QUORUMS
+        require(low <= self.quorum_bps <= high, "governor: quorum")
+        low, high = THRESHOLDS
+        require(low <= self.threshold_bps <= high, "governor: threshold")
+        way = self.voting_delay + self.voting_period + delay
+        require(way < self.lock_period <= MAX_LOCK_PERIOD, "governor: lock period")
+
 
 @dataclass(slots=True)
 class Proposal:
@@ -289,16 +302,7 @@ class Governor:
 
     def set_params(self, params: Params) -> None:
         """By the timelock."""
-        low, high = VOTING_DELAYS
-        require(low <= params.voting_delay <= high, "governor: voting delay")
-        low, high = VOTING_PERIODS
-        require(low <= params.voting_period <= high, "governor: voting period")
-        low, high = QUORUMS
-        require(low <= params.quorum_bps <= high, "governor: quorum")
-        low, high = THRESHOLDS
-        require(low <= params.threshold_bps <= high, "governor: threshold")
-        way = params.voting_delay + params.voting_period + self.timelock.delay
-        require(way < params.lock_period <= MAX_LOCK_PERIOD, "governor: lock period")
+        params.check(self.timelock.delay)
         self.params = params
 
     def set_guardian(self, guardian: str | None) -> None:

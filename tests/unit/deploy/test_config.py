@@ -184,3 +184,41 @@ def test_load_example_needs_only_its_placeholders_filled(path: Path, tmp_path: P
     counter = iter(range(1, 100))
     filled.write_text(re.sub(r'"<[^>]*>"', lambda _: f'"0x{next(counter):040x}"', path.read_text()))
     assert config.load(filled).is_resolved
+
+
+# ---- governed by LPs
+
+
+def test_load_governed_is_local_but_for_its_governor(local_config: Config) -> None:
+    governed = config.load("local-governed")
+    assert isinstance(governed.governor, config.Governance)
+    assert governed.governor.params() == (60, 3_600, 1_000, 50, 10_800)
+    assert governed.changed(network="local", governor=local_config.governor) == local_config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"delay": "30m"}, "timelock: delay range"),
+        ({"voting_period": "10m"}, "governor: voting period"),
+        ({"quorum": 0.9}, "governor: quorum"),
+        ({"threshold": "0.00001"}, "threshold = .* is finer than"),
+        ({"lock": "2h"}, "governor: lock period"),
+        ({"council": "<nobody yet>"}, r"governor\..*council: .*is a placeholder"),
+        ({"veto": True}, r"governor\..*veto: Extra inputs"),
+    ],
+)
+def test_parse_governor_that_cannot_be_deployed_says_why(
+    document: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    section = {"delay": "1h", "voting_delay": "1m", "voting_period": "1h", "quorum": "0.1", "threshold": "0.005"}
+    document["governor"] = section | {"lock": "3h", "council": None} | change
+    with pytest.raises(ConfigError, match=message):
+        config.parse(document, "file")
+
+
+def test_load_extends_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "child.yaml"
+    path.write_text("extends: nowhere\nnetwork: child\n")
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
+        config.load(path)
