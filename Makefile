@@ -6,7 +6,7 @@ MINUTES ?= 10
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install test demo devnet fuzz mutate lint gas size versus clean
+.PHONY: help install test demo devnet sims fuzz mutate lint gas size versus clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: ## replay real prices against the whole system (WINDOW=name)
 
 devnet: ## a local chain with everything on it, until Ctrl-C (ARGS="--port 8546")
 	@$(RUN) python -m ballast.devnet $(ARGS)
+
+sims: ## every experiment of sims/experiments -> sims/findings and out/sims/*.html (JOBS=n)
+	@$(RUN) ballast-sim run sims/experiments/*.toml --jobs $(JOBS) --publish
 
 fuzz: ## search for broken invariants (MINUTES=n JOBS=n ARGS="--seed 7 --resume")
 	@$(RUN) ballast-fuzz run --minutes $(MINUTES) --jobs $(JOBS) $(ARGS)
