@@ -1,7 +1,7 @@
 """numba, typed: `njit` for functions of arrays and floats, compiled once per version of this package.
 
-Compiled code is kept under `.build/numba`, one folder per state of the sources here that have any. Within it a function
-is known by its module, name and source, in whatever process it was compiled.
+Compiled code is kept under `.build/numba`, one folder per state of the sources here, and of the policies, that have
+any. Within it a function is known by its module, name and source, in whatever process it was compiled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HERE = Path(__file__).resolve().parent
 @cache
 def _version() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(_HERE.rglob("*.py")):
+    for path in sorted([*_HERE.rglob("*.py"), *(_HERE.parent / "ballast" / "policy").glob("*.py")]):
         source = path.read_bytes()
         if b"njit" in source:
             digest.update(source)

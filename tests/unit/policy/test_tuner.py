@@ -1,0 +1,95 @@
+"""The steward's policy: what it wants, what it may, and that the Steward takes every step of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import log
+
+import numpy as np
+import pytest
+
+from ballast.config import Lever, load
+from ballast.model.exact.fixed import WAD
+from ballast.model.exact.steward import Lever as Settings
+from ballast.model.exact.steward import Steward, Surface
+from ballast.policy import tuner
+from ballast.policy.tuner import DAY, LEVERS, LOOK, Table, Watch
+
+TABLE = Table(dict.fromkeys(LEVERS, 0.5), dict.fromkeys(LEVERS, 2.0))
+
+
+def test_goal_lies_between_the_rows_by_heat() -> None:
+    assert tuner.warmth(0.64, 1.0) == 0.0  # heat 0.8
+    assert tuner.warmth(2.56, 1.0) == 1.0  # 1.6
+    assert tuner.warmth(1.28, 1.0) == pytest.approx(0.5)
+    assert tuner.goal(8.0, 0.5, 2.0, 0.5) == pytest.approx(8.0)
+    assert tuner.goal(8.0, 0.5, 2.0, 1.0) == pytest.approx(16.0)
+
+
+def test_watch_averages_annual_variances_of_all_markets() -> None:
+    watch = Watch((100.0, 10.0), 0.5, 0.0)
+    watch.see((101.0, 10.0), 3_600.0)
+    keep = 2 ** (-1 / 24)
+    sample = log(1.01) ** 2 * 8_760 / 2  # BTC stands still
+    assert watch.short == pytest.approx(0.25 * keep + sample * (1 - keep))
+    watch.see((1_000.0, 10.0), 7_200.0)  # counts as 20 %
+    assert watch.short < 0.25 + 0.04 * 8_760
+
+
+def test_step_is_never_more_than_the_lever_allows() -> None:
+    assert tuner.stepped(8.0, 16.0, 2.0, 40.0, 2.0, LOOK) == pytest.approx(8 + 2 / 24)
+    assert tuner.stepped(8.0, 16.0, 2.0, 40.0, 2.0, 10 * DAY) == 10.0
+    assert tuner.stepped(8.0, 8.1, 2.0, 40.0, 2.0, DAY) == 8.1
+    assert tuner.stepped(39.0, 80.0, 2.0, 40.0, 2.0, DAY) == 40.0
+    assert tuner.stepped(3.0, 1.0, 2.0, 40.0, 2.0, DAY) == 2.0
+
+
+def test_levers_that_cool_down_or_are_not_the_stewards_stay() -> None:
+    lever = Lever(floor=Decimal(2), ceiling=Decimal(40), speed=Decimal(2), cooldown=7_200, tighter="higher")
+    values = dict.fromkeys(LEVERS, 8.0)
+    levers = {"inventory.aversion": lever}
+    assert tuner.proposals(levers, values, values, dict.fromkeys(LEVERS, 3_600.0), 1.0, TABLE) == {}
+    moved = tuner.proposals(levers, values, values, dict.fromkeys(LEVERS, 7_200.0), 1.0, TABLE)
+    assert moved == {"inventory.aversion": pytest.approx(8 + 2 / 12)}
+
+
+def test_the_steward_takes_every_step_of_a_storm() -> None:
+    """A month of calm and storms: the exact twin of the Steward refuses nothing that is rounded toward what was."""
+    config = load("local")
+    assert config.steward is not None
+    levers, deployed = config.steward.levers, tuner.deployed_values(config)
+    words = {"words": [round(deployed[name] * WAD) for name in LEVERS]}
+    steward = Steward(
+        lambda _: tuple(words["words"]), lambda _, data, now: words.update(words=list(data)), key="policy"
+    )
+    surface = steward.list_surface(Surface("all"))
+    for word, name in enumerate(LEVERS):
+        x = levers[name]
+        floor, ceiling, speed = (int(v * WAD) for v in (x.floor, x.ceiling, x.speed))
+        steward.set_lever(surface, word, Settings(floor, ceiling, speed, x.cooldown, 0), 0)
+    rng = np.random.default_rng(2)
+    watch = Watch((2_000.0, 40_000.0), 0.6, 0.0)
+    moved_at = dict.fromkeys(LEVERS, 0)
+    calls, seen = 0, []
+    prices = np.array([2_000.0, 40_000.0])
+    for hour in range(1, 24 * 30):
+        prices = prices * np.exp(rng.normal(0.0, 0.02 if 200 < hour < 300 else 0.004, 2))
+        now = int(hour * LOOK)
+        watch.see(prices.tolist(), now)
+        values = {name: words["words"][i] / WAD for i, name in enumerate(LEVERS)}
+        waited = {name: float(now - at) for name, at in moved_at.items()}
+        moved = tuner.proposals(levers, deployed, values, waited, watch.warm, TABLE)
+        seen.append(values["spreads.z"])
+        if moved:
+            new = list(words["words"])
+            for name, value in moved.items():
+                i = LEVERS.index(name)
+                new[i], moved_at[name] = words["words"][i] + int((value - values[name]) * 1e9) * 10**9, now
+            if new != words["words"]:
+                steward.adjust("policy", [(surface, new)], now)
+                calls += 1
+    assert calls > 100
+    assert max(seen) > 2.5  # the storm
+    assert min(seen) < 1.2  # the calm
+    for i, name in enumerate(LEVERS):
+        assert levers[name].floor * WAD <= words["words"][i] <= levers[name].ceiling * WAD
