@@ -16,6 +16,7 @@ from ballast.fuzz.attack.command import attack
 from ballast.fuzz.campaign import Campaign, CampaignError, Plan
 from ballast.fuzz.report import render
 from ballast.fuzz.screen import Screen
+from ballast.fuzz.world import ROLES
 
 OUT = ROOT / "out" / "fuzz"
 PROFILES = ("perps", "all")
@@ -26,6 +27,7 @@ Examples:
   ballast-fuzz run                                     ten minutes on two cores; results in out/fuzz
   ballast-fuzz run --minutes 60 --resume               go on with them
   ballast-fuzz run --seed 7 --episodes 50 --jobs 1     the same every time
+  ballast-fuzz run --compromised steward               a stolen key of the Steward, bounds asserted
   ballast-fuzz run --scheduler tcp://10.0.0.5:8786     on a Dask cluster
   ballast-fuzz replay out/fuzz/failures/test_X.py --backend anvil
   ballast-fuzz report out/fuzz
@@ -43,6 +45,7 @@ def main() -> None:
 @click.option("--jobs", "-j", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all randomness.")
 @click.option("--profile", type=click.Choice(PROFILES), default="perps", show_default=True, help="What may happen.")
+@click.option("--compromised", type=click.Choice(ROLES), help="Whose power is abused in ordinary traffic (no profile).")
 @click.option("--length", type=click.IntRange(1), default=400, show_default=True, help="Steps of a sequence.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=OUT, metavar="DIR",
@@ -57,12 +60,13 @@ def main() -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster to search on.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on standard output.")
 def run(
-    minutes: float | None, episodes: int | None, jobs: int, seed: int, profile: str, length: int, out: Path,
+    minutes: float | None, episodes: int | None, jobs: int, seed: int, profile: str, compromised: str | None,
+    length: int, out: Path,
     corpus: Path | None, resume: bool, keep_going: bool, scheduler: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Search. Exit code 1 when an invariant breaks, 130 after Ctrl-C (everything is kept: --resume goes on)."""
     seconds = 60 * minutes if minutes else None if episodes else 600.0
-    plan = Plan(out, seed, profile, length, seconds, episodes, jobs, keep_going, scheduler, corpus)
+    plan = Plan(out, seed, compromised or profile, length, seconds, episodes, jobs, keep_going, scheduler, corpus)
     try:
         campaign = Campaign(plan, resume)
     except CampaignError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from eth_abi.grammar import TupleType
 
 from ballast.chain.codec import Function
-from ballast.fuzz import auction, closes, ending, lending, liquidations, mandates, options
+from ballast.fuzz import auction, closes, compromise, ending, lending, liquidations, mandates, options
 from ballast.fuzz.actions import Step
 from ballast.fuzz.hostile import PUBLIC, functions, types
 from ballast.fuzz.offices import OFFICES, parameters
@@ -52,7 +52,9 @@ class Planner:
 
     def __post_init__(self) -> None:
         # every episode has its own character: some actions dominate, some never happen
-        self.proposals = PROPOSALS if self.profile == "perps" else (*PROPOSALS, *HOSTILE)
+        self.proposals = (*PROPOSALS, *HOSTILE) if self.profile == "all" else PROPOSALS
+        if self.world.setup.compromised:
+            self.proposals = (*PROPOSALS, (compromise.abuse, sum(weight for _, weight in PROPOSALS) // 3))
         self.weights = [round(weight * 2 ** self.rng.uniform(-2, 2)) for _, weight in self.proposals]
         self.originals = {of: [parameters(self.world, of, i) for i in range(self.count(of))] for of in OFFICES}
         if self.rng.random() < 0.9:  # most episodes begin with money in the vault and margin in the accounts

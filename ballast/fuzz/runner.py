@@ -12,7 +12,18 @@ from pathlib import Path
 from random import Random
 
 from ballast.chain import Chain, RevmChain, artifacts
-from ballast.fuzz import auction, closes, ending, invariants, keeper, liquidations, mandates, option_checks, promises
+from ballast.fuzz import (
+    auction,
+    closes,
+    compromise,
+    ending,
+    invariants,
+    keeper,
+    liquidations,
+    mandates,
+    option_checks,
+    promises,
+)
 from ballast.fuzz.actions import Step, describe, perform
 from ballast.fuzz.invariants import (
     AT_VENUES,
@@ -40,7 +51,8 @@ BACKSTOPS = {
     mandates.i13_carry_equals_the_twin: mandates.OF_CARRY,
 }
 AUCTION = (auction.i3_boosts_are_within_their_bounds, auction.remember_the_auction)
-EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP, *AUCTION)
+OF_ROLES = (compromise.i12_spreads_are_no_less_than_after_the_drift,)
+EVERY_STEP = (*invariants.EVERY_STEP, *option_checks.EVERY_STEP, *AUCTION, *OF_ROLES)
 THOROUGH = (*invariants.THOROUGH, *option_checks.THOROUGH, *BACKSTOPS)
 EXPERIMENTS = (*invariants.EXPERIMENTS, *option_checks.EXPERIMENTS)
 EXPERIMENTS_BEYOND = (
@@ -159,11 +171,15 @@ class Driver:
         with world.clock.on("beyond"):
             world.owned = owned(world) if name in AT_VENUES else None
             past = before(world, step)
+            watched = compromise.watch(world, step)
         world.valued = None
         with world.clock.on("outside"):
             perform(world, step)
         self._count(name, ledger)
         self._check(name, past)
+        if watched is not None:
+            with world.clock.on("beyond"):
+                compromise.i12_a_role_costs_no_more_than_its_bound(world, watched)
 
     def _count(self, name: str, before: Clearinghouse) -> None:
         self.stats.steps += 1

@@ -44,18 +44,21 @@ from ballast.model.exact.option_engine import OptionEngine, OptionParams
 from ballast.model.exact.oracle import ChainlinkFeed, Estimate, Mark, PriceOracle, Response
 from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.rebate_auction import Params as AuctionParams
+from ballast.model.exact.steward import Steward, Surface
 from ballast.model.exact.structs import Change, MarketParams, Quote
 from ballast.model.exact.system import System as Twin
 from ballast.model.exact.vault import ESCROW, NOWHERE, Valuation, Vault
 from ballast.model.exact.vault import Params as VaultParams
 from ballast.model.exact.vol_surface import Drift, Update, VolSurface
 from ballast.model.roles import NOT_ALLOWED, POWERS, Role, Roles
+from ballast.plan import levers
 from ballast.system import Sandbox, deploy_system
 from ballast.testing.hedge_world import FLOOR_HEALTH, PAUSE_MARKDOWN_BPS, TARGET_HEALTH
 
 if TYPE_CHECKING:
     from ballast.fuzz.ending import Due
 
+ROLES = ("guardian", "feeder", "steward", "keeper")  # whose powers an episode may abuse
 TRADERS = ("trader1", "trader2", "trader3")
 LPS = ("lp1", "lp2")
 ACTORS = (*TRADERS, *LPS, "keeper", "stranger")
@@ -92,13 +95,18 @@ class Setup:
     options: bool = False  # somebody lists and trades options
     feeders: int = 0  # how many must sign a volatility surface, of one more; 0: nobody does
     lending: bool = False  # every market has a venue that borrows from a real Aave, too; with TestToken alone
+    compromised: str = ""  # whose power is abused, one of `ROLES`; nobody's
 
     @classmethod
     def draw(cls, rng: Random, profile: str = "perps") -> Setup:
-        """Any of the supported ones; with profile "all" also tokens and venues with bad manners."""
+        """Any of the supported ones; with profile "all" also tokens and venues with bad manners; one in which a role is
+        abused where that is the profile."""
         decimals, desk, options = rng.choice((6, 8, 18)), rng.random() < 1 / 4, rng.random() < 1 / 2
         feeders = rng.choice((1, 2) if options else (0, 0, 0, 0, 1, 2))
         lending = rng.random() < 1 / 6
+        if profile in ROLES:
+            feeders = 2 if profile == "feeder" else feeders
+            return cls(decimals, options=options, feeders=feeders, lending=lending, compromised=profile)
         if profile != "all":
             return cls(decimals, desk=desk, options=options, feeders=feeders, lending=lending)
         token = "TestToken" if lending else rng.choice(("TestToken", "SilentToken", "RudeToken", "RudeToken"))
@@ -292,6 +300,7 @@ class Witness(Inventory):
     """The inventory's twin, which remembers what it answered in the last call."""
 
     quotes: list[Quote] = field(default_factory=list)
+    marks: list[tuple[int, Mark]] = field(default_factory=list)  # market and mark of each
     changes: list[Change] = field(default_factory=list)  # that it was told of by trades
     released: list[int] = field(default_factory=list)  # beside the quotes [quote, WAD]
     boosts: list[int] = field(default_factory=list)  # that LPs paid on top of each quote's rebate [quote, WAD]
@@ -301,6 +310,7 @@ class Witness(Inventory):
         quote = Inventory.trade(self, market, mark, change, now)
         self.boosts.append(self.clearinghouse.vault_ledger()[1] - before + sum(self.released[known:]))
         self.quotes.append(quote)
+        self.marks.append((market, mark))
         self.changes.append(change)
         return quote
 
@@ -317,6 +327,7 @@ class Witness(Inventory):
     def forget(self) -> None:
         """A new call begins, or the last one was undone."""
         self.quotes = []
+        self.marks = []
         self.boosts = []
         self.changes = []
         self.released = []
@@ -434,6 +445,8 @@ class World:
         self.actors = dict(zip(ACTORS, self.chain.accounts[1:], strict=False))
         self.actors |= {"governor": self.system.governor, "guardian": str(self.system.guardian)}
         self.rude = self.chain.at("RudeToken", self.system.quote) if self.setup.token == "RudeToken" else None
+        assert self.config.steward is not None
+        self.actors["steward"] = str(self.config.steward.key)
         self.actors |= {"token": self.system.quote.address, NOBODY: ZERO_ADDRESS}
         self.unit = 10**self.setup.decimals  # [token units] of one quote
         asked = self.config.markets[0].feed.sequencer
@@ -504,6 +517,10 @@ class World:
         self.posted: dict[int, list[Update]] = defaultdict(list)  # the last updates of each surface
         self.listed: dict[tuple[int, int], None] = {}  # market and expiry of every board there ever was
         self.asked: dict[tuple[str, str, int], int] = {}  # time of the round that each request to close knew [s]
+        self.born = self.now  # [s] when the sequence began
+        self.abuses = 0  # actions of a role that is abused, that went through
+        self.abused: dict[str, int] = defaultdict(int)  # what LPs lost by them, and what they may have [quote, WAD]
+        self.drifted: dict[tuple[int, int], int] = defaultdict(int)  # how far the steward's key has moved each lever
         self.due: dict[str, Due] = {}  # what accounts with positions owned when the system was frozen, by address
         self._views: dict[tuple[Any, ...], _View] = {}
         self.twin = self._build_twin()
@@ -767,7 +784,7 @@ class World:
         """Who may do what at each contract, by the contract's name: what the deployment left behind."""
         tables = {}
         everybody = [*self.chain.accounts, *self.actors.values(), *(each.address for each in self.contracts.values())]
-        for contract in self.contracts.values():
+        for contract in (*self.contracts.values(), self.system.steward):
             if contract.artifact.name in POWERS:
                 slot = slot_of(contract, "roles", "roles_of")
                 words = self.chain.words([(contract.address, hashed(slot, who)) for who in everybody])
@@ -903,6 +920,18 @@ class World:
         winners = twin.deleverager
         winners.trigger_bps, winners.target_bps, winners.reward = config.deleveraging.params()
         (twin.close_queue.fee,) = config.close_queue.params()
+        twin.steward = self._build_steward()
+        twin.wire()
+        return twin
+
+    def _build_steward(self) -> Steward:
+        """What the deployment has let it move; `wire` says how it reads and writes."""
+        steward, found = self.system.steward, levers(self.config)
+        twin = Steward(lambda target: (), lambda target, data, now: None, self.actors["steward"], steward.call("nonce"))
+        for i, each in enumerate(found):
+            twin.surfaces.append(Surface((each.surface.name, each.key), each.surface.followers))
+            for word, lever in each.by_word.items():
+                twin.levers[i, word], twin.moved_at[i, word] = lever, steward.call("moved_at", i, word)
         return twin
 
     def _adopt_round(self, oracle: PriceOracle, market: int) -> None:

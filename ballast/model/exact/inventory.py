@@ -273,6 +273,20 @@ def vol_spread(mp: MarketParams, vol_age: int, z: int) -> int:
     return max(mp.vol_floor, mul_up(mul_up(z, mp.vol_of_vol), sqrt_years_up(vol_age + mp.vol_tau)))
 
 
+def half_spread_of(mp: MarketParams, change: Change, mark: Mark, now: int) -> int:
+    """Half-spread of a trade [quote, WAD], rounded up."""
+    x = change.exposure
+    if change.notional == 0 and x.delta == 0 and x.vega == 0:
+        return 0
+    half_spread = mul_up(change.notional, mp.base)
+    if x.delta != 0:
+        dollars = mul_up(abs(x.delta), mark.price)
+        half_spread += mul_up(dollars, spot_spread(mp, mark, mp.z, now))
+    if x.vega != 0:
+        half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))
+    return half_spread
+
+
 @dataclass(slots=True)
 class Inventory:
     """The inventory of one deployment, mutable."""
@@ -453,17 +467,7 @@ class Inventory:
             e.book.low_prev = min(e.book.low_prev, e.book.last)
             e.book.auction_low = min(e.book.auction_low, e.book.last + 1)
 
-        half_spread = 0
-        x = change.exposure
-        if change.notional > 0 or x.delta != 0 or x.vega != 0:
-            mp = self.market_params[market]
-            half_spread = mul_up(change.notional, mp.base)
-            if x.delta != 0:
-                dollars = mul_up(abs(x.delta), mark.price)
-                half_spread += mul_up(dollars, spot_spread(mp, mark, mp.z, now))
-            if x.vega != 0:
-                half_spread += mul_up(abs(x.vega), vol_spread(mp, change.vol_age, mp.vol_z))
-
+        half_spread = half_spread_of(self.market_params[market], change, mark, now)
         funding_rate, borrow_rate = self._rates(e)
         return Quote(
             charge=charge,

@@ -56,12 +56,12 @@ Move = tuple[int, Any]
 class Steward:
     """Twin of ``Steward.vy``. ``now`` is the block's time.
 
-    ``read(target)`` answers the words of a view, ``write(target, data)`` calls the setter: whoever wires the twin says
-    how. A call that reverts may have written: whoever needs all or nothing works on a copy, as for every twin.
+    ``read(target)`` answers the words of a view, ``write(target, data, now)`` calls the setter: whoever wires the twin
+    says how. A call that reverts may have written: whoever needs all or nothing works on a copy, as for every twin.
     """
 
     read: Callable[[Hashable], Sequence[int]]
-    write: Callable[[Hashable, Any], None]
+    write: Callable[[Hashable, Any, int], None]
     key: str | None = None
     nonce: int = 0
     is_frozen: bool = False
@@ -126,7 +126,7 @@ class Steward:
     def _move(self, surface_id: int, data: Any, now: int, *, tightens: bool) -> None:
         surface = self._surface(surface_id)
         before = tuple(self.read(surface.target))
-        self.write(surface.target, data)
+        self.write(surface.target, data, now)
         after = tuple(self.read(surface.target))
         require(len(before) == len(after), "steward: view")
         has_moved = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -22,8 +22,10 @@ from ballast.model.exact.margin import Margin
 from ballast.model.exact.option_book import OptionBook
 from ballast.model.exact.option_engine import OptionEngine
 from ballast.model.exact.oracle import PriceOracle
+from ballast.model.exact.parameters import change, words
 from ballast.model.exact.perps import Inventory, PerpEngine
 from ballast.model.exact.rebate_auction import RebateAuction
+from ballast.model.exact.steward import Steward
 from ballast.model.exact.vault import Vault
 from ballast.model.exact.vol_surface import VolSurface
 
@@ -32,9 +34,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class System:
-    """Every twin; ``build`` wires them. Without an LP side ``hedge_manager``, ``carry``, ``mandates`` and ``vault``
-    are None, without options ``surface``, ``option_book``, ``option_engine`` and ``close_queue``, without either
-    ``deleverager`` and ``global_settlement``. Whoever sets one of them later calls ``wire`` again."""
+    """Every twin; ``build`` wires all but ``steward``, None unless it is set. Without an LP side ``hedge_manager``,
+    ``carry``, ``mandates`` and ``vault`` are None, without options ``surface``, ``option_book``, ``option_engine`` and
+    ``close_queue``, without either ``deleverager`` and ``global_settlement``. Whoever sets one of them later calls
+    ``wire`` again."""
 
     oracle: PriceOracle
     clearinghouse: Clearinghouse
@@ -53,6 +56,7 @@ class System:
     carry: Carry | None = None
     auction: RebateAuction | None = None
     mandates: Mandates | None = None
+    steward: Steward | None = None
 
     @classmethod
     def build(
@@ -114,6 +118,9 @@ class System:
         if self.mandates is not None:
             twin.mandates = _clone(self.mandates)
             twin.mandates.granted = list(self.mandates.granted)
+        if self.steward is not None:
+            twin.steward = _clone(self.steward)
+            twin.steward.moved_at = dict(self.steward.moved_at)
         if self.vault is not None:
             twin.vault = _clone(self.vault)
             twin.vault.balances = dict(self.vault.balances)
@@ -180,6 +187,8 @@ class System:
                 vault.clearinghouse, vault.inventory, vault.oracle = clearinghouse, inventory, oracle
                 vault.perp_engine, vault.hedge_manager = engine, manager
                 vault.option_book = self.option_book or vault.option_book
+        if self.steward is not None:
+            self.steward.read, self.steward.write = partial(words, self), partial(change, self)
         self._wire_backstops()
 
     def _wire_backstops(self) -> None:

@@ -114,7 +114,7 @@ def deploy(chain: RevmChain) -> Office:
     words: dict[Any, tuple[int, ...]] = {"alone": (200, 0, 5), 7: (200, 0, 5)}
     target.set_words.send(words["alone"])
     target.set_words_of.send(7, words[7])
-    twin = Steward(lambda name: (*words[name], 2 * words[name][0]), words.__setitem__)
+    twin = Steward(lambda name: (*words[name], 2 * words[name][0]), lambda name, new, _: words.update({name: new}))
     key = Account.from_key(SECRET).address
     office = Office(chain, governor, guardian, key, contract, target, twin, words)
     contract.set_key.send(key, sender=setup)
