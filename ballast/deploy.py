@@ -27,7 +27,7 @@ from ballast.chain import Receipt, Reverted, Tx, address_of
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import NO_ANSWER, NotIncluded, RpcChain, RpcError
-from ballast.config import Config
+from ballast.config import Config, Governance
 from ballast.manifest import Created, Manifest, Sent
 from ballast.model.roles import Role
 from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step, plain
@@ -159,9 +159,11 @@ class Deployer:
                 f"{config.network} is chain {config.chain_id} and this node is on {self.chain.chain_id}: "
                 "check --network or --rpc"
             )
-        if self.setup in (config.governor, config.guardian):
+        governor = config.governor.council if isinstance(config.governor, Governance) else config.governor
+        if self.setup in (governor, config.guardian):
             raise DeployError(
-                f"the deployer {self.setup} keeps nothing, so it cannot be governor or guardian: use another account"
+                f"the deployer {self.setup} keeps nothing, so it cannot be governor, council or guardian: "
+                "use another account"
             )
         given = [("quote", config.quote.address)]
         if config.uniswap is not None:

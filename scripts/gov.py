@@ -11,11 +11,11 @@ import click
 
 from ballast.chain import Contract
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, positive, size, span, when
-from ballast.model.exact.governor import Call, State
+from ballast.model.exact.governor import DONE, MAX_CALLS, Call, State
 from ballast.proposals import Drafts, Operation, Proposed, history, read
 
 SUPPORT = {"against": 0, "for": 1, "abstain": 2}
-DONE = 1  # the timelock's time of what was executed
+MAX_DATA, MAX_DESCRIPTION = 1_024, 1_000  # [bytes] of a call, of a proposal
 
 
 @click.group()
@@ -183,9 +183,12 @@ def propose(
     """
     governor, _ = _contracts(session)
     calls, written = _calls(session, settings, functions, path)
+    why = description or written
+    if len(why.encode()) > MAX_DESCRIPTION:
+        raise Failure(f"the description has {len(why.encode()):,} bytes, more than {MAX_DESCRIPTION:,}", "Link to it.")
     _show_calls(session, calls)
     session.confirm(f"Put {len(calls)} calls to the vote?")
-    receipt = session.send(governor, "propose", calls, description or written)
+    receipt = session.send(governor, "propose", calls, why)
     done = receipt.one("Proposed", governor)
     _sent(session, f"Proposal {done.proposal_id}", receipt, id=done.proposal_id, start=done.start, end=done.end)
 
@@ -359,6 +362,11 @@ def _calls(
     calls = Drafts(session.system).calls(settings, functions)
     if not calls:
         raise Failure("nothing to do", "Name a parameter with --set, a function with --call, or a --file.")
+    if len(calls) > MAX_CALLS:
+        raise Failure(f"{len(calls)} calls are more than {MAX_CALLS}", "Make several proposals of them.")
+    longest = max(len(data) for _, data in calls)
+    if longest > MAX_DATA:
+        raise Failure(f"a call has {longest:,} bytes, more than {MAX_DATA:,}", "Do less with it at once.")
     return calls, written
 
 

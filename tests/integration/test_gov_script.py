@@ -11,7 +11,7 @@ import pytest
 from ballast import config
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
-from ballast.deploy import Deployer, Journal
+from ballast.deploy import Deployer, DeployError, Journal
 from ballast.plan import PROPOSER, TIMELOCK_ADMIN
 from ballast.verify import Verifier
 from tests.integration.net import Net, undone
@@ -116,6 +116,13 @@ def test_gov_delegate_and_veto(net: Net) -> None:
         ("gov execute 7 --unlocked 1 --yes", "is not at the timelock"),
         ("gov execute seven --unlocked 1 --yes", "neither a proposal's number nor an operation's id"),
         ("gov propose --unlocked 1 --yes", "nothing to do"),
+        pytest.param(
+            f"gov propose --call vault.pause_deposits() --description {'x' * 1_001} --unlocked 1 --yes",
+            "1,001 bytes",
+            id="description too long",
+        ),
+        (f"gov propose {'--call vault.pause_deposits() ' * 9}--unlocked 1 --yes", "9 calls"),
+        ("gov propose --call 'oracle.halt(1, 2)' --unlocked 1 --yes", "with 2 arguments"),
         ("gov propose --set inventory.lambda=9 --unlocked 1 --yes", "inventory has no 'lambda'"),
         ("gov propose --set inventory.aversion=9 --unlocked 1 --yes", "governor: below threshold"),
         ("gov unlock all --unlocked 1 --yes", "has locked 0 shares"),
@@ -124,6 +131,13 @@ def test_gov_delegate_and_veto(net: Net) -> None:
 )
 def test_gov_what_cannot_be_done_says_why(net: Net, line: str, error: str) -> None:
     assert error in net.run(line, ok=False).output
+
+
+def test_deploy_by_the_council_is_refused(net: Net, tmp_path: Path) -> None:
+    plan = config.load("local-governed")
+    assert isinstance(plan.governor, config.Governance)
+    with pytest.raises(DeployError, match="cannot be governor, council or guardian"):
+        Deployer(net.chain, plan, str(plan.governor.council), Journal(tmp_path / "journal.jsonl")).run()
 
 
 def test_verify_timelock_as_deployed_and_after_a_vote(net: Net) -> None:
@@ -146,6 +160,24 @@ def test_verify_a_role_of_the_timelock_that_nobody_planned_is_found(net: Net, ro
     timelock.send("grantRole", role, stranger, sender=timelock.address)
     wrong = [finding.subject for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
     assert wrong == [f"timelock: stranger {stranger} is {name}"]
+
+
+def test_verify_an_operation_that_the_deployer_left_behind_is_found(net: Net) -> None:
+    """Its roles are gone, what it scheduled with them is not."""
+    deployer, timelock = net.manifest.deployer, net.sandbox.timelock
+    assert timelock is not None
+    net.chain.request("anvil_impersonateAccount", timelock.address)
+    net.chain.set_balance(timelock.address, 10**18)
+    timelock.send("grantRole", TIMELOCK_ADMIN, deployer, sender=timelock.address)
+    timelock.send("grantRole", PROPOSER, deployer, sender=deployer)
+    call = net.sandbox.oracle.tx("offer_admin", deployer)
+    arguments = (call.to, 0, call.data, bytes(32), bytes(32))
+    timelock.send("schedule", *arguments, 3_600, sender=deployer)
+    timelock.send("renounceRole", PROPOSER, deployer, sender=deployer)
+    timelock.send("renounceRole", TIMELOCK_ADMIN, deployer, sender=deployer)
+    (wrong,) = [finding for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
+    assert wrong.subject == "timelock: operations scheduled while the deployer was admin"
+    assert wrong.actual == str([f"0x{timelock.call('hash_operation', *arguments).hex()}"])
 
 
 def test_gov_commands_of_the_page_work(net: Net) -> None:
