@@ -835,8 +835,8 @@ def _read(path: Path) -> object:
         return document
     inherited = _read(NETWORKS / f"{base}.yaml")
     if isinstance(inherited, dict) and "markets" in document:
-        known = {market["name"]: market for market in inherited["markets"]}
-        document["markets"] = [known.get(market["name"], {}) | market for market in document["markets"]]
+        by_name = {market["name"]: market for market in inherited["markets"]}
+        document["markets"] = [by_name.get(market["name"], {}) | market for market in document["markets"]]
     return inherited | document if isinstance(inherited, dict) else inherited
 
 

@@ -28,9 +28,9 @@ from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import NO_ANSWER, NotIncluded, RpcChain, RpcError
 from ballast.config import Config, Governance
-from ballast.manifest import Created, Manifest, Sent
+from ballast.manifest import Manifest, Sent, created, described
 from ballast.model.roles import Role
-from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step, plain
+from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step
 from ballast.surroundings import build, stand_in
 
 Stage = Literal["skipped", "sending", "sent", "done"]
@@ -434,22 +434,13 @@ class Deployer:
             time.sleep(POLL)
 
     def _manifest(self, plan: Plan, deployed: Deployed) -> Manifest:
-        created, sent, blocks = {}, [], []
+        contracts, sent, blocks = {}, [], []
         for step in plan.steps:
             done = self.journal.last("done", step=step.title) or {}
             tx = {"tx": done.get("hash"), "block": done.get("block"), "gas": done.get("gas")}
             blocks += [tx["block"]] if tx["block"] else []
             if isinstance(step, Deploy):
-                address = deployed.addresses[step.key]
-                code = self.chain.code(address)
-                created[step.key] = Created(
-                    contract=step.contract,
-                    address=address,
-                    args=_listed(deployed.resolve(step.args)),
-                    code_hash="0x" + keccak(code).hex(),
-                    code_size=len(code),
-                    **tx,
-                )
+                contracts[step.key] = created(step, deployed, **tx)
             else:
                 sent.append(Sent(step=step.title, **tx))
         last = max(blocks, default=0)
@@ -457,30 +448,13 @@ class Deployer:
             network=self.config.network,
             chain_id=self.chain.chain_id,
             deployer=self.setup,
-            governor=deployed.resolve(plan.governor),
-            guardian=plan.guardian,
             first_block=min(blocks, default=0),
             last_block=last,
             timestamp=self.chain.timestamp_of(last),
             source=_source(),
-            external={key: address for key, address in deployed.addresses.items() if key not in created},
-            contracts=created,
-            roles={
-                key: {holder: [flag.name or "" for flag in role] for holder, role in holders.items()}
-                for key, holders in plan.roles(deployed).items()
-            },
-            reads=[
-                {
-                    "contract": read.target,
-                    "read": read.fn,
-                    "args": _listed(deployed.resolve(read.args)),
-                    "is": _listed(read.wanted(deployed)),
-                    "about": read.about,
-                }
-                for read in plan.reads()
-            ],
+            contracts=contracts,
             transactions=sent,
-            config=plan.config.model_dump(mode="json"),
+            **described(plan, deployed),
         )
 
 
@@ -579,12 +553,6 @@ def _difference(read: Read, deployed: Deployed, plan: Plan) -> str | None:
     if actual == wanted:
         return None
     return f"{read.target}.{read.fn}{deployed.resolve(read.args)} is {actual}, not {wanted}"
-
-
-def _listed(value: Any) -> Any:
-    """Tuples as lists: as JSON will have it."""
-    value = plain(value)
-    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def _digest(config: Config) -> str:

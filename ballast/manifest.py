@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 from ballast import config as configuration
 from ballast.chain import Chain, Event
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import Config
-from ballast.plan import Deployed, Plan
+from ballast.plan import Deploy, Deployed, Plan, plain
 from ballast.surroundings import build
 from ballast.system import Sandbox, System, handles
 
@@ -128,6 +130,46 @@ class Manifest:
             os.fsync(file.fileno())
         os.chmod(file.name, 0o644)
         os.replace(file.name, path)
+
+
+def described(plan: Plan, deployed: Deployed) -> dict[str, Any]:
+    """The fields of a manifest that follow from a plan and from where its contracts are."""
+    return {
+        "governor": deployed.resolve(plan.governor),
+        "guardian": plan.guardian,
+        "external": {key: address for key, address in deployed.addresses.items() if key not in plan.contracts},
+        "roles": {
+            key: {holder: [flag.name or "" for flag in role] for holder, role in holders.items()}
+            for key, holders in plan.roles(deployed).items()
+        },
+        "reads": [
+            {
+                "contract": read.target,
+                "read": read.fn,
+                "args": _listed(deployed.resolve(read.args)),
+                "is": _listed(read.wanted(deployed)),
+                "about": read.about,
+            }
+            for read in plan.reads()
+        ],
+        "config": plan.config.model_dump(mode="json"),
+    }
+
+
+def created(
+    step: Deploy, deployed: Deployed, tx: str | None = None, block: int | None = None, gas: int | None = None
+) -> Created:
+    """What is recorded of a contract that is there."""
+    address = deployed.addresses[step.key]
+    code = deployed.chain.code(address)
+    args, code_hash = _listed(deployed.resolve(step.args)), "0x" + keccak(code).hex()
+    return Created(step.contract, address, args, code_hash, len(code), tx, block, gas)
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists: as JSON will have it."""
+    value = plain(value)
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 def path_of(network: str) -> Path:

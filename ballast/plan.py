@@ -487,15 +487,17 @@ def flat(value: Plain) -> list[Plain]:
 
 
 def levers(config: Config) -> list[Levers]:
-    """All that the Steward may move, by id."""
+    """All that the Steward may move, by id: the system's, then market by market, so that one more market comes last."""
     if config.steward is None:
         return []
-    return [
+    found = [
         Levers(surface, place, key, by_word)
         for surface in SURFACES
         if (by_word := config.steward.settings(surface))
         for place, key in places(config, surface)
     ]
+    order = {market.name: i for i, market in enumerate(config.markets)}
+    return sorted(found, key=lambda each: next((order[part] for part in each.place.split("/") if part in order), -1))
 
 
 def places(config: Config, surface: Surface) -> list[tuple[str, int | None]]:

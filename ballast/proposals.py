@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ballast.chain import Contract, DecodingError, EncodingError, Event
+from ballast.chain import Contract, DecodingError, EncodingError, Event, Reverted
 from ballast.config import scaled, seconds
 from ballast.model.exact.governor import Call
 from ballast.model.roles import Role
@@ -145,9 +145,13 @@ class Drafts:
         place = next((name for name, number in places(self._plan.config, surface) if number == key), f"number {key}")
         title = f"{place}.{surface.name}" if surface.each else surface.name
         new = _words_of(surface, arguments)
+        try:
+            now: list[int | None] = list(self._values(surface, key))
+        except Reverted:  # not listed yet
+            now = [None] * len(surface.words)
         lines = [
-            f"{title}.{word.name}: {_figure(old, word)} → {_figure(new[word.name], word)}"
-            for word, old in zip(surface.words, self._values(surface, key), strict=True)
+            f"{title}.{word.name}: {'new' if old is None else _figure(old, word)} → {_figure(new[word.name], word)}"
+            for word, old in zip(surface.words, now, strict=True)
             if word.kind == "parameter" and new[word.name] != old
         ]
         return lines or [f"{title}: nothing changes"]

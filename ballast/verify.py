@@ -113,7 +113,7 @@ class Verifier:
         yield _compare("manifest", "expected reads", set(wanted), set(stated), show_difference=True)
         if self.config_path is not None:
             try:
-                wanted_config = _with_addresses(configuration.load(self.config_path), plan.config)
+                wanted_config = with_addresses(configuration.load(self.config_path), plan.config)
             except ValueError as error:
                 yield Finding("manifest", str(self.config_path), False, "a config", str(error))
                 return
@@ -331,7 +331,7 @@ def _at_address(artifact: Artifact, data: bytes, address: str, chain_id: int) ->
     return bytes(moved)
 
 
-def _with_addresses(wanted: Config, found: Config) -> Config:
+def with_addresses(wanted: Config, found: Config) -> Config:
     """The file's config with the addresses that its test contracts were given."""
     document = wanted.model_dump()
     if wanted.quote.address is None:

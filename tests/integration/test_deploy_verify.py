@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ballast import verify
+from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import NETWORKS, Config
@@ -255,7 +255,7 @@ def test_run_node_that_answers_short_ranges_of_logs_only_is_enough(
         return logs(addresses, first, last)
 
     monkeypatch.setattr(world.chain, "logs", stingy)
-    monkeypatch.setattr(verify, "LOG_SPAN", 1_000)
+    monkeypatch.setattr(manifest, "LOG_SPAN", 1_000)
     (found,) = failures(world.verify())
     assert found.subject == f"vault: stranger {STRANGER}"
     assert asked[0][0] == world.manifest.first_block
