@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import numpy as np
-from eth_account import Account
 from rich.console import Console
 from rich.table import Table
 
 from ballast import data
-from ballast.cli import WAD, YEAR, Failure, Session, as_json, connected, figure, rate, span
+from ballast.cli import (
+    PASSPHRASE,
+    WAD,
+    YEAR,
+    Failure,
+    Session,
+    as_json,
+    connected,
+    figure,
+    private_keys,
+    rate,
+    span,
+)
 from ballast.model.exact.option_book import MAX_BOARDS
 from ballast.surface import Fit, Surface, fit, quotes_of
 from ballast.surface.plot import plot
 from ballast.surface.signing import NotAnUpdate, SignedUpdate, arguments, smile_vol, update_of
 from ballast.system import Market
 
-PASSPHRASE = "BALLAST_PASSPHRASE"
 MONEYNESS = (0.8, 0.9, 1.0, 1.1, 1.2)  # strike / forward of the columns of `show`
 
 
@@ -84,7 +93,11 @@ def fit_command(currency: data.Asset, at: str | None, picture: Path | None, as_j
 @cli.command("judge")
 @click.option("--json", "as_json", is_flag=True, help="the figures for programs")
 def judge(as_json: bool) -> None:
-    """Fit every recorded chain; errors of 10-90 delta quotes at least a week from expiry, in vol points."""
+    """Fit every recorded chain; errors of 10-90 delta quotes at least a week from expiry, in vol points.
+
+    \b
+      python -m scripts.surface judge --json
+    """
     rows = [(asset, fit(quotes_of(chain))) for asset in data.ASSETS for chain in data.option_chains(asset)]
     if as_json:
         click.echo(json.dumps([_figures(asset, fitted) for asset, fitted in rows]))
@@ -346,26 +359,8 @@ def _loaded(session: Session, paths: Sequence[Path]) -> SignedUpdate:
 
 def _sign(signed: SignedUpdate, variables: Sequence[str], keystores: Sequence[Path]) -> None:
     """Add the signatures of every key that is named."""
-    if not variables and not keystores:
-        raise Failure(
-            "nobody to sign as", "Name a variable that holds a key with --key, or a key file with --keystore."
-        )
-    for variable in variables:
-        key = os.environ.get(variable)
-        if key is None:
-            raise Failure(f"the environment has no {variable}", "--key names a variable, not the key itself.")
-        try:
-            signed.sign(key)
-        except ValueError:
-            raise Failure(f"{variable} is no private key", "32 bytes in hex.") from None
-    for path in keystores:
-        passphrase = os.environ.get(PASSPHRASE)
-        if passphrase is None:
-            passphrase = click.prompt(f"passphrase of {path}", hide_input=True, err=True)
-        try:
-            signed.sign(Account.decrypt(path.read_text(), passphrase).hex())
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Failure(f"{path}: {error}", "Is it a key file, and the passphrase right?") from None
+    for key in private_keys(variables, keystores):
+        signed.sign(key)
 
 
 def _summary(signed: SignedUpdate) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from tests.integration.net import Net, command_of, started, undone
 
 pytestmark = pytest.mark.anvil
 
-SCRIPTS = ("deploy", "verify", "lp", "trade", "gov")
+SCRIPTS = ("deploy", "verify", "lp", "trade", "gov", "status")
 
 
 @pytest.fixture(scope="module")
@@ -602,3 +602,26 @@ def test_ape_runs_the_scripts_on_its_own_provider(net: Net, tmp_path: Path) -> N
     )
     assert net.sandbox.clearinghouse.call("account", trader)[0] == 5_000 * 10**18
     assert json.loads(ape("verify", "--json"))["ok"]
+
+
+# ---- status
+
+
+def test_status_says_what_the_contracts_say(net: Net) -> None:
+    net.run("trade deposit 50_000 --unlocked 2 --yes")
+    net.run("trade open ETH buy 2 --unlocked 2 --yes")
+    found = net.answer("status")
+    eth = found["markets"][0]
+    assert (eth["name"], int(eth["long"]), int(eth["delta"])) == ("ETH", 2 * 10**18, -2 * 10**18)
+    assert int(found["vault"]["valuation"]["nav"]) == net.sandbox.lens.call("vault").valuation.nav
+    assert found["powers"]["governor"] == net.sandbox.governor
+    assert [venue["venue_id"] for venue in found["hedges"]] == [0, 1]
+    assert not found["auction"]["is_open"]
+    screen = net.run("status").stdout
+    for word in ("NAV", "ETH", "BTC", "half-spread", "venue 0, ETH", "rebate auction", "guardian"):
+        assert word in screen
+
+
+def test_status_says_what_cannot_be_told(net: Net) -> None:
+    net.sandbox.warp(2 * 3_600, refresh=False)
+    assert "stale" in net.run("status").stdout
