@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import click
 import requests
+from eth_account import Account
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,7 @@ from ballast.system import System
 
 WAD = 10**18
 YEAR = 365 * 86_400
+PASSPHRASE = "BALLAST_PASSPHRASE"  # variable that holds the passphrase of key files
 
 HINTS = {
     "governor: below threshold": "Lock more shares (gov lock), or find delegators; they count from the next block on.",
@@ -49,6 +51,14 @@ HINTS = {
     "governor: no veto on this": "The guardian may only stop proposals that do nothing but undo tightenings.",
     "governor: vetoed once": "The same calls stand when they are proposed again.",
     "timelock_controller: operation is not ready": "It still waits, was cancelled or is done: gov status.",
+    "steward: not the key": "Only the steward's key adjusts, or whoever has its signature (steward sign, relay).",
+    "steward: frozen": "The guardian has frozen the steward; a vote thaws it.",
+    "steward: too far": "More than the lever allows since its last move: steward show says how far.",
+    "steward: too soon": "The lever's cooldown is not over: steward show says how long.",
+    "steward: not a lever": "A parameter that the steward may not move changes, too: steward show lists the levers.",
+    "steward: outside the band": "steward show says between what.",
+    "steward: loosens": "The guardian only tightens: steward show says which way that is.",
+    "steward: signature expired": "Its deadline is over: sign anew.",
     "oracle: stale price": "The feed has no fresh round. Wait for one; a close can wait by itself: trade queue request."
     " On a devnet: python -m ballast.devnet push",
     "vault: stale mark": "A feed has no fresh round, or a board of options waits for a refresh or for settlement.",
@@ -57,7 +67,7 @@ HINTS = {
     "perps: limit price": "The price is beyond your limit by now. Quote again, or allow more with --slippage.",
     "perps: expired": "The transaction was included after its deadline. Send it again.",
     "perps: paused": "This market takes only closing trades for now.",
-    "oracle: price too uncertain": "The price is too uncertain for new risk (its sources disagree); closing is accepted.",
+    "oracle: price too uncertain": "Too uncertain for new risk (its sources disagree); closing is accepted.",
     "perps: not listed": "No such market: trade markets lists them.",
     "perps: base cap": "Open interest on this side is at its cap. Trade less, or the other way.",
     "perps: quote cap": "Open interest on this side is at its cap. Trade less, or the other way.",
@@ -361,6 +371,33 @@ def sign_as(chain: RpcChain, account: str | None, unlocked: str | None, yes: boo
         ape.logging.logger.set_level("ERROR")  # it warns of every signature, on standard output
         keeper.set_autosign(True)
     return chain.add_signer(keeper.address, ApeSigner(keeper))
+
+
+def private_keys(variables: Sequence[str], keystores: Sequence[Path]) -> list[str]:
+    """What the named environment variables and encrypted key files hold, for messages that are signed beside a
+    transaction; Failure when none is named, or one holds no key."""
+    if not variables and not keystores:
+        raise Failure(
+            "nobody to sign as", "Name a variable that holds a key with --key, or a key file with --keystore."
+        )
+    keys = []
+    for variable in variables:
+        key = os.environ.get(variable)
+        if key is None:
+            raise Failure(f"the environment has no {variable}", "--key names a variable, not the key itself.")
+        try:
+            keys.append(Account.from_key(key).key.hex())
+        except ValueError:
+            raise Failure(f"{variable} is no private key", "32 bytes in hex.") from None
+    for path in keystores:
+        passphrase = os.environ.get(PASSPHRASE)
+        if passphrase is None:
+            passphrase = click.prompt(f"passphrase of {path}", hide_input=True, err=True)
+        try:
+            keys.append(Account.decrypt(path.read_text(), passphrase).hex())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Failure(f"{path}: {error}", "Is it a key file, and the passphrase right?") from None
+    return keys
 
 
 class ApeSigner:
