@@ -64,7 +64,7 @@ class Hedging:
     `RULE`: as the potential asks (rules with `relief`), at the size that is worth most to phi of the fall."""
 
     policy: int = NO_HEDGE
-    every: int = 1  # [steps] between looks; the step after a trade is always one
+    every: int = 1  # [steps] between looks
     fee: float = 0.0005  # [fraction]
     depth: float = 2e9  # [quote] as of local.yaml's pools
     cooldown: float = 60.0  # [s]
@@ -532,14 +532,12 @@ def _kernel(
         came = np.zeros(len(want_step))  # of each want, what was filled
         ready = np.zeros(n)  # [s] when each market may be hedged again
         hedges, hedge_every = h[H_POLICY] != NO_HEDGE, int(h[H_EVERY])
-        traded = False  # whether hedges are looked at in the next step for that reason
         written = cursor = slot = 0
         next_want = want_step[0] if len(want_step) > 0 else steps + 1
         next_sample, next_hedge, next_crowd = 0, hedge_every if hedges else steps + 1, crowd_every - 1
 
         for k in range(steps + 1):
-            sampling, wanted, crowded = k == next_sample, k == next_want, k == next_crowd
-            hedging = k == next_hedge or (traded and hedges)
+            sampling, wanted, crowded, hedging = k == next_sample, k == next_want, k == next_crowd, k == next_hedge
             if not (sampling or wanted or crowded or hedging):
                 continue
             _look(k, dt, seen, rounds, previous, sigma, vol, gas, m, g)
@@ -551,11 +549,9 @@ def _kernel(
             totals[CARRIED] += carried
             totals[RELEASED] += freed
 
-            traded = False
             if hedging:
                 hedge(h, p, z, m, g, prices[k], ready, totals)
-                if k == next_hedge:
-                    next_hedge += hedge_every
+                next_hedge += hedge_every
             listed = reacting = 0
             if wanted:
                 while cursor + listed < len(want_step) and want_step[cursor + listed] == k:
@@ -589,7 +585,6 @@ def _kernel(
                     _enter_or_leave(g, size)
                 else:
                     filled, cost = trade(p, z, m, g, market, size, limit, closing, totals)
-                    traded = traded or filled
                     if filled and written < log:
                         line = fills[written]
                         line[LOG_STEP], line[LOG_MARKET], line[LOG_SIZE] = k, market, size

@@ -44,8 +44,8 @@ from sims.world import (
 
 # parameters of all markets, then those of each
 LAMBDA, KNEE, C_LO, C_HI, OMEGA, U_STAR, U_MAX, HORIZON, FUNDING_MAX, BORROW_KINK, BORROW_MAX = range(11)
-RELEASE_PERIOD, SWEEP_AGE = 11, 12
-N_GLOBAL = 13
+RELEASE_PERIOD, SWEEP_AGE, ROOT = 11, 12, 13  # ROOT: of the horizon [√year]
+N_GLOBAL = 14
 BASE, FLOOR, Z, TAU, DEVIATION, FEE_SHARE, CAP_BASE, CAP_QUOTE = range(8)
 N_OWN = 8
 
@@ -101,6 +101,7 @@ class Params:
         x = self.config.inventory
         first = (x.aversion, x.knee, x.c_lo, x.c_hi, x.omega, x.u_star, x.u_max, float(x.horizon) / YEAR, x.funding_max)
         values = [float(v) for v in (*first, x.borrow_kink, x.borrow_max, x.release_period, x.sweep_age)]
+        values.append(values[HORIZON] ** 0.5)
         for market in self.config.markets:
             spreads, perps = market.inventory, market.perps
             values += [float(v) for v in (spreads.base, spreads.floor, spreads.z, spreads.tau, spreads.deviation)]
@@ -294,7 +295,7 @@ def _term(p: Floats, m: Floats, i: int, change: float) -> tuple[float, float]:
     """a and stressed loss of a market whose delta changes."""
     delta = m[i, HEDGE] - m[i, NET] + change
     dollars = delta * m[i, PRICE]
-    return dollars * m[i, SIGMA] * np.sqrt(p[HORIZON]), WORST * abs(dollars)
+    return dollars * m[i, SIGMA] * p[ROOT], WORST * abs(dollars)
 
 
 @njit
@@ -369,7 +370,7 @@ def _set_rates(p: Floats, z: Floats, own: int) -> None:
     joint = z[SUM] * z[SUM]
     high = (1.0 - p[C_HI]) * z[SQUARES] + p[C_HI] * joint >= (1.0 - p[C_LO]) * z[SQUARES] + p[C_LO] * joint
     c = p[C_HI] if high else p[C_LO]
-    slope = ((1.0 - c) * z[own + A] + c * z[SUM]) * z[own + VOLATILITY] * np.sqrt(p[HORIZON])
+    slope = ((1.0 - c) * z[own + A] + c * z[SUM]) * z[own + VOLATILITY] * p[ROOT]
     limit = p[KNEE] * capital
     slope *= p[LAMBDA] / capital if var <= limit * limit else p[LAMBDA] * p[KNEE] / np.sqrt(var)
     funding = max(-p[FUNDING_MAX], min(p[FUNDING_MAX], slope / p[HORIZON]))

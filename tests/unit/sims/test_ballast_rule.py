@@ -279,6 +279,6 @@ def test_run_hedges_as_much_as_the_keeper_would(size: float, depth: float, gas: 
 
 
 def test_changed_refuses_unknown_names() -> None:
-    assert LOCAL.changed(aversion=4, z=1.5, fee_share=0).array()[[0, 15, 18]].tolist() == [4.0, 1.5, 0.0]
+    assert LOCAL.changed(aversion=4, z=1.5, fee_share=0).array()[[0, 16, 19]].tolist() == [4.0, 1.5, 0.0]
     with pytest.raises(TypeError, match="lambda"):
         LOCAL.changed(**{"lambda": 4.0})
