@@ -5,7 +5,7 @@ import sys
 import click
 
 from ballast import reports
-from ballast.reports import bounds, deployment, fuzz_speed, powers, versus_foundry
+from ballast.reports import bounds, deployment, fuzz_speed, layouts, powers, versus_foundry
 
 REPORTS = (
     "size",
@@ -20,6 +20,7 @@ REPORTS = (
     "bounds",
     "powers",
     "deployment",
+    "layouts",
 )
 
 
@@ -39,8 +40,10 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report margin   pictures: what an example portfolio requires, and who pays when it falls short
       python -m scripts.report stress   liquidation and bad debt through every recorded crash
       python -m scripts.report bounds   floor and ceiling of every parameter -> docs/bounds.md
+      python -m scripts.report layouts  storage of every contract -> tests/golden/layouts
       python -m scripts.report powers   who may call what -> docs/powers.md
       python -m scripts.report deployment   gas and seconds of deploying and verifying
+      python -m scripts.report sim-speed   steps of the simulation kernel per CPU second, and its distance from the chain
       python -m scripts.report hedging  what the keeper leaves open, and what that costs, through every 1-minute window
     """
     try:
@@ -57,6 +60,8 @@ def cli(what: str, earlier: str | None) -> None:
             versus_foundry.compare(rows)
         elif what == "bounds":
             bounds.report(bounds.measure())
+        elif what == "layouts":
+            layouts.write(layouts.measure())
         elif what == "powers":
             powers.report()
         elif what == "fuzz-speed":
@@ -69,6 +74,12 @@ def cli(what: str, earlier: str | None) -> None:
             deployed = deployment.measure()
             deployment.report(deployed)
             click.echo(f"{deployed.gas:,} gas, {deployed.seconds:.1f} s, verified in {deployed.verify_seconds:.1f} s")
+        elif what == "sim-speed":
+            from sims import speed as sim_speed  # compiles
+
+            simulated = sim_speed.measure(click.echo)
+            sim_speed.report(simulated)
+            sim_speed.compare(simulated)
         elif what == "kernel":
             from ballast.reports import kernel  # mpmath is a development dependency
 

@@ -15,6 +15,7 @@ import json
 import os
 import sysconfig
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -232,10 +233,13 @@ def _write(slot: Path, stored: Json) -> None:
 
 def _compile(path: Path) -> Json:
     from vyper.exceptions import VyperException
+    from vyper.warnings import VyperWarning
 
     try:
-        return _compiled(path)
-    except VyperException as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", VyperWarning)
+            return _compiled(path)
+    except (VyperException, VyperWarning) as error:
         raise CompilationFailed(f"{path.relative_to(SOURCES)}: {type(error).__name__}: {error}") from None
 
 

@@ -114,6 +114,14 @@ def test_load_broken_source_names_file_and_line(project: Path) -> None:
         artifacts.load("Cupboard")
 
 
+def test_load_a_warning_of_the_compiler_is_an_error(project: Path) -> None:
+    (project / "contracts" / "Shifty.vy").write_text(
+        "# pragma version 0.4.3\n\n@external\ndef f() -> uint256:\n    return shift(1, 2)\n"
+    )
+    with pytest.raises(artifacts.CompilationFailed, match=r"contracts/Shifty.vy: .*deprecated"):
+        artifacts.load("Shifty")
+
+
 def test_load_unknown_name_raises_unknown_contract(project: Path) -> None:
     with pytest.raises(artifacts.UnknownContract):
         artifacts.load("Wardrobe")
