@@ -43,7 +43,7 @@ def cli(what: str, earlier: str | None) -> None:
       python -m scripts.report layouts  storage of every contract -> tests/golden/layouts
       python -m scripts.report powers   who may call what -> docs/powers.md
       python -m scripts.report deployment   gas and seconds of deploying and verifying
-      python -m scripts.report sim-speed   steps of the simulation kernel per CPU second, and its distance from the chain
+      python -m scripts.report sim-speed   the simulation kernel: steps per CPU second, distance from the chain
       python -m scripts.report hedging  what the keeper leaves open, and what that costs, through every 1-minute window
     """
     try:
