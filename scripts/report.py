@@ -21,6 +21,7 @@ REPORTS = (
     "powers",
     "deployment",
     "layouts",
+    "sim-speed",
 )
 
 
