@@ -74,6 +74,15 @@ def test_votes_at_a_time_that_is_over_never_change(world: World) -> None:
     assert world.contract.votes_at(a, before - 100) == 0
 
 
+def test_votes_that_change_twice_in_a_second_take_one_word_of_history(world: World) -> None:
+    a = world.lps[0]
+    first, again = (world.lock(a, LOT // 4).gas_used for _ in range(2))
+    world.warp(1)
+    later = world.lock(a, LOT // 4).gas_used
+    new_word = 17_000  # [gas] that a slot costs beyond one that is changed
+    assert min(first, later) - again > new_word
+
+
 def test_unlock_ends_votes_at_once_and_shares_come_back_after_the_lock_period(world: World) -> None:
     a = world.lps[0]
     receipt = world.unlock(a, LOT)
@@ -186,6 +195,12 @@ def test_propose_where_nobody_holds_shares_takes_a_vote_still(world: World, call
     governor = world.chain.deploy("Governor", empty, world.timelock, ZERO, astuple(PARAMS))
     with reverts("governor: below threshold"):
         governor.propose.send(calls, "")
+    owner = world.lps[0]
+    empty.mint.send(owner, 1)
+    empty.approve.send(governor, 1, sender=owner)
+    governor.lock.send(1, sender=owner)
+    world.warp(1)
+    assert governor.propose.send(calls, "", sender=owner).one("Proposed").quorum == 1
 
 
 @pytest.mark.parametrize(
