@@ -134,7 +134,7 @@ def lines(measured: Measured) -> list[str]:
     text += [
         "",
         f"Bound: {BOUND / 1e6:.0f} million on two cores for *{'* and *'.join(BOUND_ROWS)}*.",
-        f"By the clock, two threads, on a machine busy with other work, the first did {measured.wall / 1e6:.0f} million.",
+        f"By the clock, two threads on a busy machine, the first did {measured.wall / 1e6:.0f} million.",
         "",
         "## The same trades on the contracts",
         "",
