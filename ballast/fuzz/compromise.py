@@ -1,7 +1,7 @@
 """I12, a role at a time: its power is abused to the full in the midst of ordinary traffic, and what that may cost LPs
 is bounded and summed up (docs/governance.md says why).
 
-        guardian    what it raises U by, of R - U: R that would have been released stays to cover U
+        guardian    what of R was due to LPs and not booked yet, where it raises U: that stays to cover U
         feeder      0: a minority of them changes no surface
         steward     the same as a guardian; and later half-spreads are never less than after as many days of drift
         keeper      phi times the fall of U that its hedges cause
@@ -113,8 +113,8 @@ class Watch:
     """What there was before an action of the role that is abused."""
 
     nav: int  # [quote, WAD]
-    potential: int  # [quote, WAD] U
-    excess: int  # [quote, WAD] of R over U
+    potential: int  # [quote, MICRO] U as it was last saved
+    due: int  # [quote, WAD] of R to LPs, in NAV but not booked
     surfaces: dict[int, object]  # last update of each
 
 
@@ -122,16 +122,11 @@ def watch(w: World, step: Step) -> Watch | None:
     """None for what is none of its actions, or when nothing has a price any more."""
     if w.frozen or not _is_abuse(w, step):
         return None
-    u = _potential(w)
-    return Watch(w.valuation().nav, u, max(w.twin.clearinghouse.reserve - u, 0), dict(w.surface.last))
-
-
-def _potential(w: World) -> int:
-    """U at the marks of now [quote, WAD]."""
-    inventory = w.twin.fork().inventory
-    assert isinstance(inventory, Inventory)
-    inventory.sync_all(w.now)
-    return inventory.book.last * MICRO
+    trial = w.twin.fork()
+    assert isinstance(trial.inventory, Inventory)
+    trial.inventory.sync_all(w.now)
+    due = w.twin.clearinghouse.reserve - trial.clearinghouse.reserve
+    return Watch(w.valuation().nav, w.inventory.book.last, due, dict(w.surface.last))
 
 
 def _is_abuse(w: World, step: Step) -> bool:
@@ -151,15 +146,16 @@ def _is_abuse(w: World, step: Step) -> bool:
 
 
 def i12_a_role_costs_no_more_than_its_bound(w: World, before: Watch) -> None:
-    """NAV falls by nothing but what a hedge may cost, as roles move no money, and by a release that is due no more.
-    What is lost is summed up over the episode; what an action gains LPs does not count against that."""
+    """NAV falls by nothing but what a hedge may cost, as roles move no money, and by a release that is due no more
+    since U is higher: NAV counts what nobody has booked yet. What is lost is summed up over the episode; what an action
+    gains LPs does not count against that."""
     if w.frozen:
         return
     role = w.setup.compromised
     w.abuses += sum(outcome.ok for outcome in w.outcomes)
     falls = sum(outcome.value.fall for outcome in w.outcomes if outcome.ok and isinstance(outcome.value, Outcome))
     w.abused["loss"] += max(before.nav - w.valuation().nav, 0)
-    kept = min(max(_potential(w) - before.potential, 0), before.excess)
+    kept = before.due if w.inventory.book.last > before.potential else 0
     w.abused["bound"] += DUST + (falls * w.manager.rule.phi_bps // BPS if role == "keeper" else kept)
     if w.abused["loss"] > w.abused["bound"]:
         raise Broken("i12_a_role_costs_no_more_than_its_bound", f"{role}: {dict(w.abused)} of {before.nav}")
@@ -172,8 +168,9 @@ def i12_spreads_are_no_less_than_after_the_drift(w: World) -> None:
     loosened all spreads since the beginning, as fast as it may, down to the ends of their bands."""
     if w.setup.compromised != "steward":
         return
-    for quote, change, (market, mark) in zip(w.inventory.quotes, w.inventory.changes, w.inventory.marks, strict=True):
-        least = half_spread_of(loosest(w, market), change, mark, w.now)
+    known = zip(w.inventory.quotes, w.inventory.changes, w.inventory.marks, strict=True)
+    for quote, change, (market, mark, then) in known:
+        least = half_spread_of(loosest(w, market), change, mark, then)
         if quote.half_spread < least:
             raise Broken(
                 "i12_spreads_are_no_less_than_after_the_drift", f"{quote.half_spread} of {change}, not {least}"

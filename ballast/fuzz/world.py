@@ -300,7 +300,7 @@ class Witness(Inventory):
     """The inventory's twin, which remembers what it answered in the last call."""
 
     quotes: list[Quote] = field(default_factory=list)
-    marks: list[tuple[int, Mark]] = field(default_factory=list)  # market and mark of each
+    marks: list[tuple[int, Mark, int]] = field(default_factory=list)  # market, mark and time of each
     changes: list[Change] = field(default_factory=list)  # that it was told of by trades
     released: list[int] = field(default_factory=list)  # beside the quotes [quote, WAD]
     boosts: list[int] = field(default_factory=list)  # that LPs paid on top of each quote's rebate [quote, WAD]
@@ -310,7 +310,7 @@ class Witness(Inventory):
         quote = Inventory.trade(self, market, mark, change, now)
         self.boosts.append(self.clearinghouse.vault_ledger()[1] - before + sum(self.released[known:]))
         self.quotes.append(quote)
-        self.marks.append((market, mark))
+        self.marks.append((market, mark, now))
         self.changes.append(change)
         return quote
 
