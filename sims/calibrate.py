@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr
 from scipy.stats import t as student
 
@@ -55,12 +55,13 @@ def fit_paths() -> dict[str, Any]:
     """The fields of `paths.Model`."""
     common = _common_hours()
     fits = [fit_garch(common[:, i]) for i in range(2)]
-    garch, scales = [fit[0] for fit in fits], np.array([fit[1] for fit in fits])
-    z = np.column_stack([common[:, i] / np.sqrt(paths.filtered(common[:, i], garch[i])) for i in range(2)])
+    garch, scales = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
+    spill = fit_spill(common, garch, scales, [fit[2] for fit in fits])
+    z = common / np.sqrt(paths.filtered_both(common, garch, spill))
     states, normals = fit_states(z, scales, np.outer(fits[0][2], fits[1][2]))
     for i in range(2):  # together they came out a little more frequent than alone: z keeps unit variance
         scales[i] /= np.sqrt(states.sum(axis=1 - i) @ scales[i] ** 2)
-    index, link = fit_index(garch)
+    index, link = fit_index(garch, spill)
     return {
         "garch": garch,
         "scales": scales,
@@ -68,6 +69,7 @@ def fit_paths() -> dict[str, Any]:
         "dcc": fit_dcc(normals),
         "index": index,
         "index_link": link,
+        "spill": spill,
         "roughness": fit_roughness(),
     }
 
@@ -104,6 +106,20 @@ def fit_garch(returns: Floats) -> tuple[Floats, Floats, Floats]:
     parameters, sizes, chances = unpack(_least(loss, np.array([4.8, -2.7, -2.0, -2.0, -5.0, 0.5, 1.5])))
     parameters[4] = 2.0 * paths.filtered(returns, parameters).max()
     return parameters, sizes, chances
+
+
+def fit_spill(returns: Floats, garch: Floats, scales: Floats, chances: list[Floats]) -> float:
+    """Which part of one market's news is in the other's variance, all else as each market has it alone."""
+
+    def loss(spill: float) -> float:
+        h = paths.filtered_both(returns, garch, spill)
+        total = 0.0
+        for i in range(2):
+            densities = np.exp(-0.5 * (returns[:, i] ** 2 / h[:, i])[:, None] / scales[i] ** 2) / scales[i]
+            total += float(np.mean(0.5 * np.log(h[:, i]) - np.log(densities @ chances[i])))
+        return total
+
+    return float(minimize_scalar(loss, bounds=(0.0, 0.4), method="bounded", options={"xatol": 1e-4}).x)
 
 
 def fit_states(z: Floats, scales: Floats, states: Floats) -> tuple[Floats, Floats]:
@@ -156,13 +172,14 @@ def fit_dcc(normals: Floats) -> Floats:
     return np.array([*unpack(_least(loss, np.array([4.0, -3.0]))), mean])
 
 
-def fit_index(garch: list[Floats]) -> tuple[Floats, float]:
+def fit_index(garch: Floats, spill: float) -> tuple[Floats, float]:
     """Rows of `Model.index`, from daily closes of the index; and how both markets' shocks hang together otherwise."""
     rows, shocks = [], []
+    closes = np.log(np.column_stack([data.hourly(asset).close for asset in paths.MARKETS]))
+    variance = paths.filtered_both(np.diff(closes, axis=0, append=closes[-1:]), garch, spill)
     for i, asset in enumerate(paths.MARKETS):
         bars, index = data.hourly(asset), data.dvol(asset)
-        returns = np.diff(np.log(bars.close), prepend=np.log(bars.close[0]))
-        ahead = paths.forecast(paths.filtered(returns, garch[i]), garch[i])
+        ahead = paths.forecast(variance[:, i], garch[i])
         at = np.searchsorted(bars.ts + paths.HOUR, index.ts + paths.DAY, side="right") - 1
         level = 0.5 * np.log(ahead[at] * paths.HOURS_A_YEAR)
         x = np.log(index.close)

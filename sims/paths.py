@@ -2,7 +2,8 @@
 
 The model of one market, by the hour (numbers and where they come from: `calibrate.py`, `calibrated.json`):
 
-    r = e - h/2,  e = sqrt(h) z,  h' = v (1 - a - c/2 - b) + (a + c [e < 0]) e^2 + b h    GJR-GARCH
+    r = e - h/2,  e = sqrt(h) z,  h' = v (1 - a - c/2 - b) + (a + c [e < 0]) h n + b h    GJR-GARCH, but for
+    n = (1 - s) z^2 + s z^2 of the other market                                           a spill s
     z = scale * n:  calm, burst or jump, drawn jointly for both markets;  n normal, correlated as
     Q' = (1 - p - q) Q0 + p n n' + q Q,  R = Q over its diagonal                          DCC
     x' = x + k (ln s + u - x) + xi t o,  o correlated with n                              ln of the volatility index
@@ -174,10 +175,18 @@ def implied(ts: Ints) -> Floats:
 @cache
 def _forecast(market: int) -> tuple[Ints, Floats]:
     """Times [Unix seconds] and what the model thinks the index of a market is then, from hourly prices up to then."""
-    bars, model = data.hourly(MARKETS[market]), Model.fitted()
-    returns = np.diff(np.log(bars.close), prepend=np.log(bars.close[0]))
-    ahead = forecast(filtered(returns, model.garch[market]), model.garch[market])
-    return bars.ts + HOUR, np.sqrt(ahead * HOURS_A_YEAR) * np.exp(model.index[market, 1])
+    model = Model.fitted()
+    ahead = forecast(record_variance()[:, market], model.garch[market])
+    level = np.sqrt(ahead * HOURS_A_YEAR) * np.exp(model.index[market, 1])
+    return data.hourly(MARKETS[market]).ts + HOUR, level
+
+
+@cache
+def record_variance() -> Floats:
+    """The model's h of the hour after each recorded one, given all before, (n, 2)."""
+    model = Model.fitted()
+    closes = np.log(np.column_stack([data.hourly(asset).close for asset in MARKETS]))
+    return filtered_both(np.diff(closes, axis=0, append=closes[-1:]), model.garch, model.spill)
 
 
 def _rest_of_btc(ts: Ints, price: Floats, known: int) -> Floats:
@@ -203,6 +212,7 @@ class Model:
     dcc: Floats  # (3,): p, q, correlation of Q0
     index: Floats  # (2, 7): k [per hour], u, y [variance of a day], A, B, degrees of freedom, correlation of o and n
     index_link: float  # correlation of both markets' o, beside what n brings
+    spill: float  # of one market's news into the other's variance
     roughness: float  # standard deviation of the log weight of a minute within its hour
 
     @classmethod
@@ -211,24 +221,39 @@ class Model:
         found = calibrated()["paths"]
         names = ("garch", "scales", "states", "dcc", "index")
         garch, scales, states, dcc, index = (np.array(found[name]) for name in names)
-        return cls(garch, scales, states, dcc, index, found["index_link"], found["roughness"])
+        return cls(garch, scales, states, dcc, index, found["index_link"], found["spill"], found["roughness"])
 
 
 @njit
-def _next(h: float, e: float, garch: Floats) -> float:
-    """h of the hour after one that brought e."""
+def _next(h: float, news: float, falls: bool, garch: Floats) -> float:
+    """h of the hour after one that brought news, h n of the module."""
     v, a, c, b, most = garch
-    return float(min(v * (1.0 - a - c / 2 - b) + (a + (c if e < 0.0 else 0.0)) * e * e + b * h, most))
+    return float(min(v * (1.0 - a - c / 2 - b) + (a + (c if falls else 0.0)) * news + b * h, most))
 
 
 @njit
 def filtered(returns: Floats, garch: Floats) -> Floats:
-    """h of each hour given the returns before it, (n,); the record begins at the mean."""
+    """h of each hour given the returns before it, (n,), without spill; the record begins at the mean."""
     out = np.empty(len(returns))
     h = garch[0]
     for k in range(len(returns)):
         out[k] = h
-        h = _next(h, returns[k], garch)
+        h = _next(h, returns[k] * returns[k], returns[k] < 0.0, garch)
+    return out
+
+
+@njit
+def filtered_both(returns: Floats, garch: Floats, spill: float) -> Floats:
+    """h of each hour and market given the returns before it, both (n, 2)."""
+    out = np.empty((len(returns), 2))
+    h, z2 = garch[:, 0].copy(), np.empty(2)
+    for k in range(len(returns)):
+        for i in range(2):
+            out[k, i] = h[i]
+            z2[i] = returns[k, i] * returns[k, i] / h[i]
+        for i in range(2):
+            news = h[i] * ((1.0 - spill) * z2[i] + spill * z2[1 - i])
+            h[i] = _next(h[i], news, returns[k, i] < 0.0, garch[i])
     return out
 
 
@@ -259,7 +284,7 @@ def synthetic(
     if HOUR % dt:
         raise ValueError("a step must divide the hour")
     model = model or Model.fitted()
-    record = np.column_stack([filtered(_hourly_returns(i), model.garch[i]) for i in range(2)])
+    record = record_variance()
     start = record[rng.integers(len(record), size=paths)]
     out, vol = np.empty((paths, steps + 1, 2)), np.empty((paths, steps + 1, 2))
     for path, own in enumerate(rng.spawn(paths)):
@@ -293,7 +318,9 @@ def _play(
     freedom = model.index[:, 5]
     tail = np.sqrt((freedom - 2.0) / rng.chisquare(freedom, (hours // 24 + 1, 2)))
     fixed = np.nan if correlation is None else correlation
-    return _hour_by_hour(weight, extra, normal, jump, other, tail, h.copy(), model.garch, model.dcc, model.index, fixed)
+    return _hour_by_hour(
+        weight, extra, normal, jump, other, tail, h.copy(), model.garch, model.dcc, model.index, model.spill, fixed
+    )
 
 
 @njit
@@ -308,13 +335,14 @@ def _hour_by_hour(
     garch: Floats,
     dcc: Floats,
     index: Floats,
+    spill: float,
     fixed: float,
 ) -> tuple[Floats, Floats, Floats]:
     """What moves from hour to hour: variances, correlation, index; `normal` and `jump` are not correlated yet."""
     hours, parts = weight.shape[0], weight.shape[1]
     moves, variances, x = np.empty((hours, parts, 2)), np.empty((hours, parts, 2)), np.empty((hours + 1, 2))
     q11, q22, q12 = 1.0, 1.0, dcc[2]
-    xi2, day, total, mixed = index[:, 2].copy(), np.zeros(2), np.empty(2), np.empty(2)
+    xi2, day, total, mixed, news = index[:, 2].copy(), np.zeros(2), np.empty(2), np.empty(2), np.empty(2)
     for i in range(2):
         x[0, i] = 0.5 * np.log(forecast(h, garch[i])[i] * HOURS_A_YEAR) + index[i, 1]
     for hour in range(hours):
@@ -332,7 +360,10 @@ def _hour_by_hour(
                 total[i] += e
                 mixed[i] += n / np.sqrt(parts)
         for i in range(2):
-            h[i] = _next(h[i], total[i], garch[i])
+            j = 1 - i
+            news[i] = (1.0 - spill) * total[i] * total[i] + spill * total[j] * total[j] * h[i] / h[j]
+        for i in range(2):
+            h[i] = _next(h[i], news[i], total[i] < 0.0, garch[i])
             pull, u, y, A, B, _, tied = index[i]
             shock = tied * mixed[i] + np.sqrt(1.0 - tied * tied) * other[hour, i]
             shock *= tail[hour // 24, i] * np.sqrt(xi2[i] / 24.0)
@@ -367,9 +398,3 @@ def resampled(rng: Generator, source: Prices, paths: int, steps: int, block: flo
     price[:, 1:] = source.price[0] * np.exp(np.cumsum(returns[at], axis=1))
     vol = np.concatenate([np.broadcast_to(source.vol[at[:, :1]], (paths, 1, 2)), source.vol[at + 1]], axis=1)
     return price, vol
-
-
-@cache
-def _hourly_returns(market: int) -> Floats:
-    bars = data.hourly(MARKETS[market])
-    return np.diff(np.log(bars.close))

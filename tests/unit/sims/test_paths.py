@@ -86,9 +86,8 @@ def test_synthetic_correlation_and_volatility_do_as_told() -> None:
 def test_synthetic_moments_are_within_those_of_recorded_years() -> None:
     found = worlds.Worlds(years=40).summary_of_prices(3)
     outside = {row["moment"] for row in found if not row["inside"]}
-    # Known: correlation is 0.75 instead of 0.83 and volatility of BTC is forgotten within a week.
-    assert outside <= {"correlation of hours", "BTC memory, week", "ETH memory, week", "ETH memory, day"}
-    assert len(found) - len(outside) >= 16
+    # Known: volatility is forgotten within weeks.
+    assert outside <= {"BTC memory, week", "ETH memory, week"}
 
 
 def test_resampled_keeps_blocks_of_both_markets_together() -> None:
