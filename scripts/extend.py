@@ -34,7 +34,7 @@ def cli(session: Session, name: str, finish: bool, out: Path) -> None:
     """
     manifest = session.manifest
     path = session.manifest_path or manifests.path_of(manifest.network)
-    state = path.with_suffix(".extension.json")
+    state = path.with_suffix(".extension")
     try:
         extension = Extension.between(manifest, session.chain, configuration.load(name), state, session.me)
         if finish:
