@@ -10,6 +10,7 @@ COMMANDS = {
     "lp": "provide liquidity: deposit, request, claim, redeem",
     "trade": "perpetuals and options: quote, open, close, margin, queue, settlement",
     "gov": "lock shares, propose, vote, queue, execute",
+    "steward": "parameters that move a little per day: show, adjust, sign, relay, tighten",
     "keeper": "hedge, liquidate, settle: run a keeper",
     "deploy": "put a system on a chain, or go on where that ended",
     "verify": "compare a deployment with its description, as a stranger would",
