@@ -407,8 +407,10 @@ def _kernel(
 
     @njit
     def worth(h: Floats, p: Floats, z: Floats, m: Floats, g: Floats, i: int, x: float, dh: float) -> float:
-        """[quote] what a hedge saves at phi, beyond what it costs."""
+        """[quote] what a hedge saves at phi, beyond what it costs; -inf where the potential does not fall."""
         fall, frees = relief(p, z, m, g, i, dh)
+        if fall <= 0.0:
+            return -np.inf
         cost = measured_cost(h, m, i, x, dh)
         reward = reward_of(h, frees, cost, abs(dh) * m[i, w.PRICE])
         return float(h[H_PHI] * fall - cost - reward - g[w.GAS])
@@ -423,10 +425,12 @@ def _kernel(
             reach += abs(m[j, w.HEDGE] - m[j, w.NET]) * m[j, w.PRICE] / m[i, w.PRICE]
         for side in (-1.0, 1.0):
             most = min(reach, room(h, m, i, x, side))
-            first = side * 1e-3 * most
-            if most <= 0.0 or relief(p, z, m, g, i, first)[0] <= 0.0:
+            if most <= 0.0:
                 continue
-            if worth(h, p, z, m, g, i, x, first) + g[w.GAS] <= 0.0:
+            first = worth(h, p, z, m, g, i, x, side * 1e-3 * most) + g[w.GAS]
+            if first == -np.inf:
+                continue  # the other side it is
+            if first <= 0.0:
                 return 0.0
             low, high = 0.0, most  # worth has one hump: the potential is convex, and cost grows
             for _ in range(GOLDEN_STEPS):
