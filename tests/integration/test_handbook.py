@@ -90,6 +90,13 @@ def test_commands_do_what_the_page_says(tmp_path: Path, monkeypatch: pytest.Monk
         for _, text in blocks("sh"):
             for line in text.splitlines():
                 shell.run(line)
+        # and nothing can be added twice, or changed this way
+        extend = "python -m scripts.extend --unlocked 3 --yes --config"
+        shell.run(f"{extend} more.yaml   # refused: the file has nothing")
+        Path("other.yaml").write_text(Path("more.yaml").read_text().replace("max_age: 1h", "max_age: 2h"))
+        shell.run(
+            "python -m scripts.extend --config other.yaml --unlocked 3 --yes   # refused: oracle: list SOL is another"
+        )
         # what the page led to
         system = manifests.find(chain).system(chain)
         assert system.inventory.call("params").weights.aversion == 9 * 10**18

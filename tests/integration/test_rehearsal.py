@@ -22,7 +22,8 @@ HASTY = Faults(latency=0.001, silence=0.2, lost=0.03, late=0.05, delay=0.15, **R
 
 def test_rehearse_killed_through_a_bad_connection_doubles_nothing(local_config: Config, tmp_path: Path) -> None:
     bare = local_config.without_venues()
-    small = bare.changed(markets=bare.model_dump()["markets"][:1])
+    market = bare.markets[0].model_dump() | {"options": None}
+    small = bare.changed(markets=[market], surface=None, steward=None)
     found = rehearse(small, tmp_path, kills=3, seed=7, faults=HASTY)
     assert found.wrong == []
     assert found.kills == 3
