@@ -12,6 +12,7 @@ from ballast.model.exact.fixed import SPOT_SHOCKS, VOL_SHOCKS
 from ballast.surface.ssvi import total_variance
 from sims import options, paths
 from sims.options import STRIKES, WEEK, Ballast, Customers, Flat, Lyra, Setting
+from sims.studies.options import Options
 from sims.world import NEVER, Floats, Wants
 
 ALONE = Setting(band=inf, edge=inf, fee_share=0.0)  # nobody hedges, no market makers
@@ -122,12 +123,11 @@ def test_ballast_round_trip_gains_nothing_and_parts_cost_no_less() -> None:
 
 
 def test_ballast_reserve_is_charges_less_rebates_and_releases() -> None:
-    price, vol = paths.synthetic(np.random.default_rng(4), 2, 4 * WEEK)
+    price, vol = (np.stack(column) for column in zip(path(4 * WEEK, 4), path(4 * WEEK, 5), strict=True))
     wanted = [
-        options.wants(np.random.default_rng(i), price[i, :, 0], vol[i, :, 0], Customers(per_day=80.0), 10e6)
-        for i in range(2)
+        options.wants(np.random.default_rng(i), price[i], vol[i], Customers(per_day=80.0), 10e6) for i in range(2)
     ]
-    found = options.run(price[:, :, 0], vol[:, :, 0], wanted, Ballast())
+    found = options.run(price, vol, wanted, Ballast())
     totals = found.totals
     left = totals[:, options.CHARGES] - totals[:, options.REBATES] - totals[:, options.RELEASED]
     assert found.reserve[:, -1] == pytest.approx(left, abs=1e-6)
@@ -170,3 +170,17 @@ def test_wants_are_where_recorded_volume_is() -> None:
     assert wanted.limit[opened].min() >= found["half_spread"]
     days = ((board + 1) * WEEK - wanted.step)[opened] / 24
     assert np.mean(days < 2) > 1.5 * np.mean((days >= 2) & (days < 4))  # volume is at the shortest
+
+
+def test_study_charges_the_fixed_spread_what_ballast_was_paid() -> None:
+    study = Options(spans=(("2023-08-01", "2023-08-22"),), draws=1, buyers=(0.6,))
+    cases = study.cases(3)
+    found = [study.solve(case) for case in cases]
+    assert found == [study.solve(case) for case in cases]  # its seed decides
+    assert found[0]["fixed spread"]["paid"] == pytest.approx(
+        found[0]["Ballast"]["paid"], rel=0.05
+    )  # sales at worth at most
+    assert all(rule["drawdown"] > 0 for rule in found[0].values())
+    summary = study.summary(cases, found)
+    assert list(summary["years"]) == ["2023"]
+    assert set(study.pictures(summary)) == {"years"}
