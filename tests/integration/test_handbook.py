@@ -123,6 +123,17 @@ def test_commands_for_public_networks_have_these_options() -> None:
             command.make_context("handbook", arguments)
 
 
+@pytest.mark.parametrize("script", ["deploy", "rehearse", "verify", "publish", "extend", "guard"])
+def test_examples_of_operators_commands_have_these_options(script: str) -> None:
+    command = command_of(script)
+    examples = [line.strip() for line in (command.help or "").splitlines() if " run " in line or " -m scripts." in line]
+    own = [line for line in examples if f"run {script} " in line or f"scripts.{script} " in line]
+    assert own
+    for line in own:
+        _, arguments = parsed([word for word in shlex.split(line) if "=…" not in word])
+        command.make_context(script, arguments)
+
+
 def test_every_contract_has_its_incident() -> None:
     table = PAGE[PAGE.index("## Incidents") : PAGE.index("## Upgrade")]
     named = set(re.findall(r"\b[A-Z]\w+", " ".join(row.split("|")[1] for row in re.findall(r"^\|.*", table, re.M))))
