@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from math import log, sqrt
 from pathlib import Path
 
-from ballast.config import Config, Lever
+from ballast.config import Config
+from ballast.model.exact.steward import Lever as Settings
 
 LEVERS = ("inventory.aversion", "inventory.u_star", "spreads.base", "spreads.z")
 DAY = 86_400.0
@@ -91,26 +92,13 @@ class Watch:
         return warmth(self.short, self.long)
 
 
-def proposals(
-    levers: Mapping[str, Lever],
-    deployed: Mapping[str, float],
-    values: Mapping[str, float],
-    waited: Mapping[str, float],
-    warm: float,
-    table: Table,
-) -> dict[str, float]:
-    """New values by lever, where there is something to move: `waited` [s] since each last moved, `deployed` values."""
-    found = {}
-    for name in LEVERS:
-        lever = levers.get(name)
-        if lever is None or waited[name] < lever.cooldown:
-            continue
-        wanted = goal(deployed[name], table.calm[name], table.storm[name], warm)
-        floor, ceiling, speed = float(lever.floor), float(lever.ceiling), float(lever.speed)
-        value = stepped(values[name], wanted, floor, ceiling, speed, waited[name])
-        if value != values[name]:
-            found[name] = value
-    return found
+def accepted(value: int, wanted: int, lever: Settings, waited: int) -> int:
+    """The value toward `wanted` that the Steward accepts of its key `waited` [s] after the last move, in its unit."""
+    if lever.floor == lever.ceiling or waited < lever.cooldown:
+        return value
+    room = lever.speed * min(waited, int(DAY)) // int(DAY)
+    new = min(max(min(max(wanted, value - room), value + room), lever.floor), lever.ceiling)
+    return new if abs(new - value) <= room else value
 
 
 def deployed_values(config: Config) -> dict[str, float]:

@@ -125,7 +125,7 @@ def _begin(p: Floats, s: Floats, prices: Floats, now: float) -> None:
 
 @njit
 def _look(p: Floats, s: Floats, prices: Floats, now: float) -> None:
-    """Heat, goals and steps, as `tuner.Watch` and `tuner.proposals`."""
+    """Heat, goals and steps, as `tuner.Watch` and what the steward accepts."""
     n, mine, elapsed = len(prices), len(p) - N_ALL, now - s[LOOKED]
     if elapsed < LOOK:
         return
