@@ -39,6 +39,7 @@ PASSPHRASE = "BALLAST_PASSPHRASE"  # variable that holds the passphrase of key f
 
 HINTS = {
     "governor: below threshold": "Lock more shares (gov lock), or find delegators; they count from the next block on.",
+    "governor: signature": "It is of another vote, voter, deployment or chain: gov ballot makes one.",
     "governor: not active": "Voting has not begun, or is over: gov status shows when.",
     "governor: no votes": "Shares count if they were locked before the proposal was made: gov lock.",
     "governor: has voted": "A ballot counts once and cannot be changed.",
@@ -419,10 +420,22 @@ class ApeSigner:
             raise Failure("not signed")
         return _Raw(bytes(signed.serialize_transaction()))
 
+    def sign_message(self, message: Any) -> Any:
+        """The signature; Failure when the owner declines."""
+        signed = self._account.sign_message(message)
+        if signed is None:
+            raise Failure("not signed")
+        return _Signed(bytes(signed.encode_rsv()))
+
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
     raw_transaction: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    signature: bytes
 
 
 @contextmanager

@@ -194,6 +194,23 @@ class Operation:
         return "execute_batch", (targets, [0] * len(targets), payloads, self.predecessor, self.salt)
 
 
+def ballot(governor: Contract, chain_id: int, proposal: int, support: int, voter: str) -> dict[str, Any]:
+    """What a voter signs, as wallets show it."""
+    domain = ("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address")
+    fields = ("proposal", "uint256"), ("support", "uint256"), ("voter", "address")
+    return {
+        "types": {
+            "EIP712Domain": [{"name": name, "type": kind} for name, kind in domain],
+            "Ballot": [{"name": name, "type": kind} for name, kind in fields],
+        },
+        "primaryType": "Ballot",
+        "domain": {
+            "name": "Ballast Governor", "version": "1", "chainId": chain_id, "verifyingContract": governor.address,
+        },
+        "message": {"proposal": proposal, "support": support, "voter": voter},
+    }  # fmt: skip
+
+
 def history(system: System, events: Iterable[Event]) -> tuple[dict[int, Proposed], dict[bytes, Operation]]:
     """Proposals by number and operations by id, of everything that Governor and timelock have logged, in order."""
     assert system.timelock is not None

@@ -12,7 +12,7 @@ import click
 from ballast.chain import Contract
 from ballast.cli import WAD, Failure, Session, as_json, connected, figure, positive, size, span, when
 from ballast.model.exact.governor import DONE, MAX_CALLS, Call, State
-from ballast.proposals import Drafts, Operation, Proposed, history, read
+from ballast.proposals import Drafts, Operation, Proposed, ballot, history, read
 
 SUPPORT = {"against": 0, "for": 1, "abstain": 2}
 MAX_DATA, MAX_DESCRIPTION = 1_024, 1_000  # [bytes] of a call, of a proposal
@@ -209,6 +209,51 @@ def vote(session: Session, proposal: int, support: str) -> None:
     _show_calls(session, proposed.calls)
     session.confirm(f"Vote {support} proposal {proposal}? A ballot cannot be changed.")
     receipt = session.send(governor, "cast_vote", proposal, SUPPORT[support])
+    _sent(session, "Voted", receipt, id=proposal, votes=str(receipt.one("VoteCast", governor).votes))
+
+
+@cli.command(name="ballot")
+@click.argument("proposal", type=int)
+@click.argument("support", type=click.Choice(list(SUPPORT)))
+@connected
+def sign_ballot(session: Session, proposal: int, support: str) -> None:
+    """Sign a vote on PROPOSAL and print it, for somebody else to hand in with `cast`. Costs no gas.
+
+    \b
+      ape run gov ballot 0 for --network ethereum:local:foundry --unlocked 1
+      ape run gov ballot 0 for --account provider --network ethereum:sepolia:node
+    """
+    governor, _ = _contracts(session)
+    _show_calls(session, _proposed(session, proposal).calls)
+    document = ballot(governor, session.chain.chain_id, proposal, SUPPORT[support], session.me)
+    signature = "0x" + session.chain.sign_typed(session.me, document).hex()
+    rows = [("voter", session.me), ("signature", signature)]
+    session.show(
+        f"Vote {support} proposal {proposal}", rows,
+        {"id": proposal, "support": support, "voter": session.me, "signature": signature},
+    )  # fmt: skip
+
+
+@cli.command()
+@click.argument("proposal", type=int)
+@click.argument("support", type=click.Choice(list(SUPPORT)))
+@click.argument("voter")
+@click.argument("signature")
+@connected
+def cast(session: Session, proposal: int, support: str, voter: str, signature: str) -> None:
+    """Hand in the vote on PROPOSAL that VOTER has signed.
+
+    \b
+      ape run gov cast 0 for 0x3C44…93BC 0x5be1…1b --account keeper1 --network ethereum:sepolia:node
+    """
+    governor, _ = _contracts(session)
+    try:
+        signed = bytes.fromhex(signature.removeprefix("0x"))
+    except ValueError:
+        raise Failure(f"{signature!r} is no signature", "gov ballot prints one.") from None
+    whose = session.account(voter)
+    session.confirm(f"Hand in the vote {support} proposal {proposal} of {whose}?")
+    receipt = session.send(governor, "cast_vote_by_sig", proposal, SUPPORT[support], whose, signed)
     _sent(session, "Voted", receipt, id=proposal, votes=str(receipt.one("VoteCast", governor).votes))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import requests
 from eth_account import Account
+from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 
@@ -61,6 +62,8 @@ class Signer(Protocol):
     """Signs for one address: a local key, or whatever keeps one."""
 
     def sign_transaction(self, fields: dict[str, Any]) -> Signed: ...
+
+    def sign_message(self, message: Any) -> Any: ...  # has `signature`
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,14 @@ class RpcChain(JsonRpc, Chain):
         if address not in self.accounts:
             self.accounts.append(address)
         return address
+
+    def sign_typed(self, account: Any, document: dict[str, Any]) -> bytes:
+        """The signature of an EIP-712 document by an account that signs here or at the node."""
+        address = address_of(account)
+        signer = self._signers.get(address)
+        if signer is None:
+            return bytes.fromhex(self.request("eth_signTypedData_v4", address, document)[2:])
+        return bytes(signer.sign_message(encode_typed_data(full_message=document)).signature)
 
     def fees(self) -> tuple[int, int]:
         """(max fee, priority fee) [wei per gas] that a transaction sent now would offer."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eth_account import Account
 
 from ballast import config
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.deploy import Deployer, DeployError, Journal
 from ballast.plan import PROPOSER, TIMELOCK_ADMIN
+from ballast.proposals import ballot
 from ballast.verify import Verifier
 from tests.integration.net import Net, undone
 
@@ -108,6 +110,30 @@ def test_gov_delegate_and_veto(net: Net) -> None:
     assert net.answer("gov status --unlocked 1")["shares"]["delegate"] == net.chain.accounts[1]
 
 
+def test_gov_ballot_is_handed_in_by_anybody(net: Net) -> None:
+    """Signed by the node, and by a key of our own."""
+    key = Account.from_key("0x" + "33" * 32)
+    net.run("gov lock all --unlocked 1 --yes")
+    net.sandbox.vault.transfer.send(key.address, 100_000 * WAD, sender=net.chain.accounts[2])
+    net.chain.set_balance(key.address, WAD)
+    net.chain.add_signer(key.address, key)
+    net.sandbox.vault.approve.send(net.manifest.addresses["governor"], 2**256 - 1, sender=key.address)
+    governor = net.sandbox.voting
+    assert governor is not None
+    governor.lock.send(100_000 * WAD, sender=key.address)
+    net.sandbox.chain.warp(1)
+    net.run("gov propose --set inventory.aversion=9 --unlocked 1 --yes")
+    net.sandbox.chain.warp(60)
+    signed = net.answer("gov ballot 0 for --unlocked 1")
+    line = f"gov cast 0 {{}} {net.chain.accounts[1]} {signed['signature']} --unlocked 5 --yes"
+    assert "governor: signature" in net.run(line.format("against"), ok=False).output
+    assert net.answer(line.format("for"))["votes"] == str(600_000 * WAD)
+    document = ballot(governor, net.chain.chain_id, 0, 0, key.address)
+    governor.cast_vote_by_sig.send(0, 0, key.address, net.chain.sign_typed(key.address, document))
+    found = net.answer("gov status 0")
+    assert (found["votes_for"], found["votes_against"]) == (str(600_000 * WAD), str(100_000 * WAD))
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -115,6 +141,7 @@ def test_gov_delegate_and_veto(net: Net) -> None:
         ("gov vote 7 for --unlocked 1 --yes", "there is no proposal 7"),
         ("gov execute 7 --unlocked 1 --yes", "is not at the timelock"),
         ("gov execute seven --unlocked 1 --yes", "neither a proposal's number nor an operation's id"),
+        ("gov cast 0 for 0x976EA74026E726554dB657fA54763abd0C3a0aa9 0xno --unlocked 1 --yes", "is no signature"),
         ("gov propose --unlocked 1 --yes", "nothing to do"),
         pytest.param(
             f"gov propose --call vault.pause_deposits() --description {'x' * 1_001} --unlocked 1 --yes",
@@ -182,7 +209,8 @@ def test_verify_an_operation_that_the_deployer_left_behind_is_found(net: Net) ->
 
 def test_gov_commands_of_the_page_work(net: Net) -> None:
     page = (ROOT / "docs" / "governance.md").read_text()
-    lines = re.findall(r"^python -m (scripts|ballast)\.(.*)$", page, re.MULTILINE)
+    section = page.partition("\n## By command\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^python -m (scripts|ballast)\.(.*)$", section, re.MULTILINE)
     assert len(lines) > 10
     for kind, line in lines:
         if kind == "scripts":

@@ -11,6 +11,7 @@ from ballast.chain import reverts
 from ballast.model.exact.fixed import WAD, Reverted
 from ballast.model.exact.governor import MAX_LOCK_PERIOD, QUEUE_WINDOW, Call, State
 from ballast.plan import PROPOSER
+from ballast.proposals import ballot
 from tests.unit.governance.world import DAY, DELAY, NONE, PARAMS, SIGNER, SUPPLY, UNDOING, ZERO, World, batch, selector
 
 PERIOD = PARAMS.voting_period
@@ -284,17 +285,7 @@ def test_cast_vote_by_sig_counts_the_signer(world: World, calls: list[Call]) -> 
 
 
 def test_ballot_digest_is_eip_712(world: World) -> None:
-    message = encode_typed_data(
-        {"name": "Ballast Governor", "version": "1", "chainId": 31337, "verifyingContract": world.contract.address},
-        {
-            "Ballot": [
-                {"name": "proposal", "type": "uint256"},
-                {"name": "support", "type": "uint256"},
-                {"name": "voter", "type": "address"},
-            ]
-        },
-        {"proposal": 3, "support": 2, "voter": SIGNER.address},
-    )
+    message = encode_typed_data(full_message=ballot(world.contract, 31337, 3, 2, SIGNER.address))
     signature = SIGNER.sign_message(message).signature
     signed = SIGNER.unsafe_sign_hash(world.contract.ballot_digest(3, 2, SIGNER.address)).signature
     assert signed == signature
