@@ -87,6 +87,8 @@ def test_help_every_local_example_works(net: Net) -> None:
     story = [
         "verify",
         "verify --all",
+        "status",
+        "status --json",
         "trade markets",
         "trade offers",
         "trade quote ETH buy 10",
