@@ -64,6 +64,9 @@ class Surface:
                 return (InventoryParams(**by_name).pack(),)
             case "spreads":
                 return (InventoryMarketParams(**by_name).pack(),)
+            case "oracle":  # which wants an initial sigma and then ignores it
+                *first, has_half_width = by_name.values()
+                return (*first, by_name["sigma_floor"], has_half_width)
             case _:
                 return tuple(by_name.values())
 
@@ -132,6 +135,15 @@ SURFACES = (
     Surface(
         "clearing", "clearinghouse", "Clearinghouse", "shares", "set_shares",
         (*_words("of fees", BPS, "insurance_share"), *_words("of penalties", BPS, "liquidator_share", "lp_share")),
+    ),
+    Surface(
+        "oracle", "oracle", "PriceOracle", "params", "set_params",
+        (
+            *_seconds("max_age", "half_life_fast", "half_life_slow"), *_words("vol", WAD, "sigma_floor", "sigma_cap"),
+            *_words("log return", WAD, "return_clip"), Word("initial_sigma", WAD, "vol", "follower"),
+            *_words("0 or 1", 1, "has_half_width"),
+        ),
+        each="market",
     ),
     Surface(
         "perps", "perp_engine", "PerpEngine", "config", "set_params",

@@ -276,5 +276,6 @@ def _words_of(surface: Surface, arguments: Sequence[int]) -> dict[str, int]:
             return asdict(InventoryParams.unpack(arguments[0]))
         case "spreads":
             return asdict(InventoryMarketParams.unpack(arguments[0]))
-        case _:
-            return {word.name: value for word, value in zip(surface.parameters, arguments, strict=True)}
+        case "oracle":
+            arguments = [*arguments[:6], *arguments[7:]]
+    return {word.name: value for word, value in zip(surface.parameters, arguments, strict=True)}

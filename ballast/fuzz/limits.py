@@ -51,7 +51,6 @@ class Limits:
                 *((listing.venue, listing.market, listing.retired) for listing in listings),
                 *(tuple(system.hedge_manager.call("venue_params", venue)) for venue in venues),
                 *(tuple(system.oracle.call("config", market)) for market in markets),
-                *(tuple(system.oracle.call("tuning", market)) for market in markets),
                 system.clearinghouse.call("margin"),
                 *(tuple(sorted((who, int(held)) for who, held in table.held.items())) for table in w.roles.values()),
             ),

@@ -90,13 +90,6 @@ class _World:
         with self.chain.acting_as(self.system.governor):
             self.chain.read(Tx(contract.address, data, self.system.governor))
 
-    def field(
-        self, contract: Contract, fn: str, before: tuple[Any, ...], fields: list[int], i: int, value: int
-    ) -> None:
-        """A setter that takes a struct last, with another field, by the governor, undone."""
-        with self.chain.acting_as(self.system.governor):
-            contract.call(fn, *before, (*fields[:i], value, *fields[i + 1 :]), sender=self.system.governor)
-
     def argument(self, contract: Contract, fn: str, args: list[Any], i: int, offset: int, value: int) -> None:
         """A function of the governor's with another argument, undone."""
         with self.chain.acting_as(self.system.governor):
@@ -176,10 +169,6 @@ def _cannot_send(probe: _Probe, value: int) -> bool:
     return isinstance(_refusal(probe, value), ValueError)
 
 
-_ORACLE = (
-    ("max_age", "s", 1), ("half_life_fast", "s", 1), ("half_life_slow", "s", 1), ("sigma_floor", "vol", WAD),
-    ("sigma_cap", "vol", WAD), ("return_clip", "log return", WAD),
-)  # fmt: skip
 _CONSTRUCTED = (  # plan's key, argument, field of it, name, unit, scale
     ("timelock", 0, None, "governor.delay", "s", 1),
     ("governor", 3, 0, "governor.voting_delay", "s", 1),
@@ -204,11 +193,6 @@ def _probes(w: _World) -> Iterator[_Probe]:
     system = w.system
     for surface in SURFACES:
         yield from _of_surface(w, surface)
-
-    oracle = [int(value) for value in w.config.markets[0].oracle.params()]
-    for i, (name, unit, scale) in enumerate(_ORACLE):
-        attempt = partial(w.field, system.oracle, "set_params", (0,), oracle, i)
-        yield _Probe(f"oracle.{name}", "PriceOracle", unit, scale, oracle[i], "set_params", attempt)
 
     threshold = int(system.surface.call("threshold"))
     attempt = partial(w.argument, system.surface, "set_threshold", [threshold], 0, 0)

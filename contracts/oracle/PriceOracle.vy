@@ -437,6 +437,24 @@ def second(market: uint256) -> Second:
 
 @view
 @external
+def params(market: uint256) -> IPriceOracle.Params:
+    """@return what `set_params` would take and change nothing; initial_sigma is not kept, sigma_floor stands for it"""
+    config: Config = self._decode(self._word(market))
+    tuning: Tuning = self._load_tuning(market)
+    return IPriceOracle.Params(
+        max_age=config.max_age,
+        half_life_fast=tuning.half_life_fast,
+        half_life_slow=tuning.half_life_slow,
+        sigma_floor=tuning.sigma_floor,
+        sigma_cap=tuning.sigma_cap,
+        return_clip=tuning.return_clip,
+        initial_sigma=tuning.sigma_floor,
+        has_half_width=config.has_half_width,
+    )
+
+
+@view
+@external
 def tuning(market: uint256) -> Tuning:
     """@return half-lives [s], floor and cap of sigma [1/sqrt(year), WAD], clip of a log return [WAD]"""
     self._word(market)

@@ -7,12 +7,13 @@ Not mirrored: what feeders may move, which no twin of ``VolSurface`` checks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
 from ballast.model.exact.hedge import Rule, VenueParams
 from ballast.model.exact.inventory import Params as InventoryTerms
 from ballast.model.exact.option_engine import OptionParams
+from ballast.model.exact.oracle import Params as OracleParams
 from ballast.model.exact.potential import Weights
 from ballast.model.exact.rebate_auction import Params as AuctionParams
 from ballast.model.exact.structs import MarketParams
@@ -46,6 +47,9 @@ def words(system: System, target: Target) -> tuple[int, ...]:
         case "clearing":
             ledger = twins.clearinghouse
             return ledger.insurance_share_bps, ledger.liquidator_share_bps, ledger.lp_share_bps
+        case "oracle":
+            params = twins.oracle.markets[key].params
+            return astuple(replace(params, initial_sigma=params.sigma_floor))
         case "perps":
             config = twins.perp_engine.config(key)
             return *astuple(config.params), int(config.listed), int(config.paused)
@@ -73,6 +77,9 @@ def change(system: System, target: Target, values: Sequence[int], now: int) -> N
             twins.vault.set_params(VaultParams(*values))
         case "clearing":
             twins.clearinghouse.set_shares(*values)
+        case "oracle":
+            numbers: list[Any] = [*values[:6], values[3], bool(values[7])]  # sigma_floor for the initial sigma
+            twins.oracle.set_params(key, OracleParams(*numbers))
         case "perps":
             twins.perp_engine.set_params(key, MarketParams(*values[:7]))
         case "options":

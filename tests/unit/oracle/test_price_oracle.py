@@ -650,3 +650,15 @@ def test_outage_is_not_ended_by_a_halt(chain: RevmChain, oracle: Contract, gover
 def test_outage_does_not_answer_without_the_gas_that_a_feed_may_need(oracle: Contract) -> None:
     with reverts("oracle: gas for a proof"):
         oracle.send("outage", 0, gas=400_000)
+
+
+def test_params_are_what_set_params_takes_and_changes_nothing_by(oracle: Contract, setup: str) -> None:
+    """But for the initial sigma, which is not kept."""
+    wanted = Params(max_age=900, sigma_floor=20 * 10**16, has_half_width=True)
+    oracle.set_params.send(0, astuple(wanted), sender=setup)
+    found = tuple(oracle.params(0))
+    assert found == astuple(replace(wanted, initial_sigma=wanted.sigma_floor))
+    oracle.set_params.send(0, found, sender=setup)
+    assert tuple(oracle.params(0)) == found
+    with reverts("oracle: not listed"):
+        oracle.params(1)
