@@ -1,9 +1,10 @@
 """The kernel: one loop over steps, compiled for a rule and a crowd, that plays each path of a world.
 
 At a step where anybody wants anything, where LPs' equity is sampled or a hedge may be due: traders pay for holding
-(`accrue`), the wanted trades are quoted and filled or refused in their order, the crowd acts, the vault hedges. At all
-others nothing happens and nothing is computed. Trades are settled at the oracle's price, hedges at the true one; LPs'
-equity is measured at the true one. Traders have margin without end: nobody's default depends on the rule.
+(`accrue`), keepers hedge what earlier steps left, the wanted trades are quoted and filled or refused in their order,
+and the crowd acts. At all others nothing happens and nothing is computed. Trades are settled at the oracle's price,
+hedges at the true one; LPs' equity is measured at the true one. Traders have margin without end: nobody's default
+depends on the rule.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ GOLDEN_STEPS = 16  # to a thousandth of the room
 @dataclass(frozen=True, slots=True)
 class Hedging:
     """What the vault hedges, and where: at a venue of a fee and a depth (its virtual quote reserve, a constant product
-    that arbitrage restores by the next step). `BAND`: back to the target once delta has left the band, without keepers.
-    `RULE`: as the potential asks (rules with `relief`), at the size that is worth most to phi of the fall."""
+    that arbitrage restores by the next step), long or short alike. `BAND`: back to the target once delta has left the
+    band, without keepers. `RULE`: as the potential asks (rules with `relief`), at the size that is worth most to phi of
+    the fall."""
 
     policy: int = NO_HEDGE
     every: int = 1  # [steps] between looks
