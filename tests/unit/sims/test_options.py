@@ -8,7 +8,10 @@ import pytest
 
 from ballast.model.analytic import black76
 from ballast.model.analytic.potential import Weights, potential
-from ballast.model.exact.fixed import SPOT_SHOCKS, VOL_SHOCKS
+from ballast.model.exact.fixed import SPOT_SHOCKS, VOL_SHOCKS, WAD
+from ballast.model.exact.inventory import half_spread_of
+from ballast.model.exact.oracle import Mark
+from ballast.model.exact.structs import Change, Exposure
 from ballast.surface.ssvi import total_variance
 from sims import options, paths
 from sims.options import STRIKES, WEEK, Ballast, Customers, Flat, Lyra, Setting
@@ -88,6 +91,22 @@ def test_potential_equals_the_analytic_one(size: float) -> None:
         dollar_gamma=book[2:3] * np.sqrt(2) / weights.horizon, stressed_loss=loss,
     )  # fmt: skip
     assert u == pytest.approx(known, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [3.0, -3.0])
+def test_half_spread_equals_the_exact_one_up_to_its_cap(size: float) -> None:
+    rule, setting = Ballast(), Setting()
+    table, _ = listed()
+    one = -size * table[4, MIDDLE, 0, : options.N_BOOK]
+    delta, vega, notional = (int(x * WAD) for x in (one[1], one[3], abs(size) * 2_050.0))
+    change = Change(Exposure(delta, 0, vega), notional=notional, vol_age=int(setting.surface_age))
+    mark = Mark(2_050 * WAD, int(0.8 * WAD), 0, 1, 1_000, 999, True)
+    exact = half_spread_of(rule.config.markets[0].inventory.params(), change, mark, 1_000) / WAD
+    value = float(table[4, MIDDLE, 0, 0])
+    found = options._half_spread(rule.array(), one, size, value, 2_050.0, 0.8, setting.array())
+    assert found == pytest.approx(exact, rel=1e-9)
+    cheap = options._half_spread(rule.array(), one, size, 1.0, 2_050.0, 0.8, setting.array())
+    assert cheap == pytest.approx(3.0 * (0.205 if size > 0 else 1.0))  # a basis point of spot; what is sold, whole
 
 
 @pytest.mark.parametrize("put", [False, True])
