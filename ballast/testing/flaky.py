@@ -1,8 +1,9 @@
 """A bad connection to a good node: what public endpoints do on a bad day, repeatable by seed.
 
 `with FlakyProxy(node.url, Faults(), seed=7) as proxy: RpcChain(proxy.url)`. Every request may be slow, be cut off
-before it reaches the node or before its answer comes back, or be answered 429 or 502, or not at all for a while. A
-signed transaction may be accepted and forgotten, as when a pool evicts it, or handed on late.
+before it reaches the node or before its answer comes back, be answered 429 or 502, or not at all for a while, or by a
+node that is a block behind. A signed transaction may be accepted and forgotten, as when a pool evicts it, or handed on
+late.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SEND = "eth_sendRawTransaction"
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Probabilities per request, the last two per signed transaction; times in seconds."""
+    """Probabilities per request, two of them per signed transaction, one per question; times in seconds."""
 
     latency: float = 0.003  # mean, of an exponential wait
     cut_before: float = 0.02  # the node never hears of it
@@ -35,6 +36,7 @@ class Faults:
     broken: float = 0.02  # 502
     silent: float = 0.002  # no answer for `silence`; the node never hears of it
     silence: float = 1.0
+    stale: float = 0.02  # a question about "latest" goes to a node that is a block behind
     lost: float = 0.1  # accepted, never handed on
     late: float = 0.1  # accepted, handed on after `delay`
     delay: float = 0.3
@@ -88,13 +90,15 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients are killed: their broken pipes are no news."""
 
-    def draw(self, sends: bool) -> tuple[float, str]:
+    def draw(self, sends: bool, asks: bool) -> tuple[float, str]:
         """(how long to wait [s], what goes wrong) for one request."""
         faults = self.faults
         kinds = {"cut_before": faults.cut_before, "cut_after": faults.cut_after, "busy": faults.busy}
         kinds |= {"broken": faults.broken, "silent": faults.silent}
         if sends:
             kinds |= {"lost": faults.lost, "late": faults.late}
+        if asks:
+            kinds |= {"stale": faults.stale}
         with self._lock:
             wait = self._random.expovariate(1 / faults.latency) if faults.latency else 0.0
             fault = self._random.choices([*kinds, "none"], [*kinds.values(), 1 - sum(kinds.values())])[0]
@@ -113,6 +117,11 @@ class _Server(ThreadingHTTPServer):
         ).content
         return answer
 
+    def height(self) -> int:
+        """Number of the node's newest block."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "eth_blockNumber", "params": []}).encode()
+        return int(json.loads(self.ask(body))["result"], 16)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -126,8 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         call = json.loads(body)
-        sends = isinstance(call, dict) and call["method"] == SEND
-        wait, fault = self.server.draw(sends)
+        single = isinstance(call, dict)
+        sends, asks = single and call["method"] == SEND, single and "latest" in call["params"]
+        wait, fault = self.server.draw(sends, asks)
         time.sleep(wait)
         if fault in ("busy", "broken"):
             self._answer(b"no time", 429 if fault == "busy" else 502)
@@ -139,6 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
             tx_hash = "0x" + keccak(bytes.fromhex(raw[2:])).hex()
             self._answer(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": tx_hash}).encode())
             return
+        if fault == "stale":
+            behind = max(0, self.server.height() - 1)
+            call["params"] = [hex(behind) if part == "latest" else part for part in call["params"]]
+            body = json.dumps(call).encode()
         if fault == "silent":
             time.sleep(self.server.faults.silence)
         answer = b"" if fault in ("cut_before", "silent") else self.server.ask(body)

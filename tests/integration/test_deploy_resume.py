@@ -185,6 +185,45 @@ def test_run_transaction_still_pending_is_waited_for(
     check_complete(chain, config, run())
 
 
+def test_run_node_that_lags_behind_itself_does_not_get_it_twice(
+    chain: RpcChain, config: Config, journal: Path, run: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind one URL there may be several nodes: one knows the nonce as used, another not the contract it created."""
+    with pytest.raises(Killed):
+        Deployer(chain, config, chain.accounts[0], MortalJournal(journal, 4, after=True)).run()
+    intent = Journal(journal).last("intent")
+    assert intent is not None
+    address, code, looks = create_address(chain.accounts[0], intent["nonce"]), chain.code, 0
+
+    def lagging(of: Any) -> bytes:
+        nonlocal looks
+        looks += of == address
+        return b"" if of == address and looks <= 2 else code(of)
+
+    monkeypatch.setattr(chain, "code", lagging)
+    found = run()
+    assert looks > 2
+    assert found.contracts["oracle"].address == address
+    assert found.contracts["clearinghouse"].address == create_address(chain.accounts[0], intent["nonce"] + 1)
+
+
+def test_run_transaction_that_the_node_forgets_is_sent_again(
+    chain: RpcChain, run: Callable[..., Manifest], journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, forgotten = chain.send, []
+
+    def forgetful(prepared: Any) -> str:
+        if not forgotten and Journal(journal).last("intent"):
+            forgotten.append(prepared)
+            return "0x" + "11" * 32
+        return send(prepared)
+
+    monkeypatch.setattr(chain, "send", forgetful)
+    found = run(resend=0.1)
+    hashes = [entry["hash"] for entry in Journal(journal).entries if entry["kind"] == "sent"][:2]
+    assert hashes == ["0x" + "11" * 32, found.contracts["oracle"].tx]
+
+
 def test_run_transaction_nobody_includes_says_how_to_go_on(chain: RpcChain, run: Callable[..., Manifest]) -> None:
     def stop_the_chain(progress: Progress) -> None:
         if (progress.number, progress.stage) == (3, "sending"):
