@@ -99,7 +99,7 @@ def test_commands_do_what_the_page_says(tmp_path: Path, monkeypatch: pytest.Monk
         )
         # what the page led to
         system = manifests.find(chain).system(chain)
-        assert system.inventory.call("params").weights.aversion == 9 * 10**18
+        assert system.inventory.call("params").weights.aversion == 91 * 10**17
         assert system.perp_engine.call("listed_mask") == 0b111
         assert system.surface.call("is_signer", chain.accounts[3])
         assert system.vault.call("totalSupply") == 0
