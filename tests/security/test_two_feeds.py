@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from ballast import boards
 from ballast import config as configuration
 from ballast.chain import RevmChain, reverts
 from ballast.config import Config
 from ballast.model.exact.fixed import WIDE
+from ballast.options import Board, expiries, orders
 from ballast.plan import Plan
 from ballast.system import NO_LIMIT, Sandbox, deploy_system, wad
 
@@ -154,3 +156,26 @@ def test_brought_update_and_trade_in_one_block_gain_nothing(system: Sandbox) -> 
         system.trade(trader, 0, -10)
     assert system.clearinghouse.call("account", trader)[0] < cash
     assert system.oracle.peek(0).price == wad(2_000)
+
+
+def test_options_pay_for_the_gap_on_their_delta_and_do_not_open_beyond_the_limit(system: Sandbox) -> None:
+    """A call and a put, bought and sold: worse than at either price by the spread, to first order; closing goes on."""
+    trader, engine = system.chain.accounts[2], system.option_engine
+    boards.roll(system)
+    say(system, pyth=2_000, chainlink=2_000)
+    board = Board(0, expiries(system, 0)[-1]).name(system)  # far: a sale never brings less than nothing
+    calls = orders(system, {f"{board}-2000-C": 10})
+    engine.send("trade", calls, 2**255 - 1, NO_LIMIT, sender=trader)
+    for size in (10, -10):
+        gap = 0
+        for option in ("C", "P"):
+            sizes = orders(system, {f"{board}-2000-{option}": size})
+            say(system, pyth=2_000, chainlink=2_000)
+            narrow = engine.call("quote", trader, sizes).half_spread
+            say(system, chainlink=2_030)
+            gap += engine.call("quote", trader, sizes).half_spread - narrow
+        assert gap > 10 * 0.99 * 30 * WAD  # deltas of a call and its put are one together
+    say(system, chainlink=2_041)
+    with reverts("options: stale surface"):
+        engine.send("trade", calls, 2**255 - 1, NO_LIMIT, sender=trader)
+    engine.send("trade", [(series, -size) for series, size in calls], 2**255 - 1, NO_LIMIT, sender=trader)
