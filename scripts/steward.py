@@ -13,6 +13,8 @@ from ballast.cli import Failure, Session, connected, private_keys, span
 from ballast.config import seconds
 from ballast.model.exact.steward import DAY
 from ballast.plan import levers
+from ballast.policy.tuner import Table
+from ballast.policy.wanted import NoPrices, heat, settings_now
 from ballast.proposals import Drafts
 from ballast.steward import Move, NotAnAdjustment, Signed, calls_of, moves_of
 
@@ -78,6 +80,31 @@ def show(session: Session) -> None:
         ["lever", "now", "may go to", "band", "a day", "tighter"],
         rows,
         {"key": key, "is_frozen": frozen, "nonce": str(steward.call("nonce")), "levers": document},
+    )
+
+
+@cli.command()
+@click.option(
+    "--prices", required=True, type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="CSV: ts [Unix seconds] and a column for each market, hourly, of a month",
+)  # fmt: skip
+@connected
+def wanted(session: Session, prices: Path) -> None:
+    """What the policy would move now, as settings for `adjust` and `sign`: ballast/policy/tuner.py.
+
+    \b
+      python -m scripts.steward wanted --prices hours.csv --rpc http://127.0.0.1:8545
+    """
+    system = session.system
+    try:
+        watch = heat(prices, [market.name for market in system.config.markets])
+    except NoPrices as error:
+        raise Failure(str(error)) from None
+    found = settings_now(system, watch.warm, Table.load(), session.chain.now)
+    session.show(
+        "Wanted",
+        [("storm", f"{watch.warm:.0%}"), ("settings", " ".join(f"--set {each}" for each in found) or "none")],
+        {"warm": watch.warm, "settings": found},
     )
 
 

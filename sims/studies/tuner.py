@@ -137,14 +137,13 @@ class Tuner(Study):
                 verdict(
                     "LPs' return over drawdown is better on held-out crashes, in the median",
                     median > 0.0,
-                    f"{median:+.1%} over {len(gains)} crashes, from {worst:+.1%} to {max(gains):+.1%}; constant "
-                    f"parameters learnt alike {still:+.1%}",
+                    f"{median:+.1%} over {len(gains)} crashes, from {worst:+.1%} to {max(gains):+.1%}",
                 ),
                 verdict("and never worse by more than 5 %", worst >= -0.05, f"the worst is {worst:+.1%}"),
                 verdict(
-                    "it is following heat that does it: constant parameters learnt alike are worse on most crashes",
+                    "following heat is better than constant parameters learnt alike, on most crashes",
                     beaten > len(rows) / 2,
-                    f"they are on {beaten} of {len(rows)}",
+                    f"it is on {beaten} of {len(rows)}, but constants have {still:+.1%} of the {median:+.1%}",
                 ),
             ],
         }

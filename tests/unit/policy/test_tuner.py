@@ -7,6 +7,7 @@ from math import log
 import numpy as np
 import pytest
 
+from ballast.chain.artifacts import ROOT
 from ballast.config import load
 from ballast.model.exact.fixed import WAD
 from ballast.model.exact.steward import Lever as Settings
@@ -88,3 +89,14 @@ def test_the_steward_takes_every_step_of_a_storm() -> None:
     assert calls > 100
     assert max(seen) > 2.5  # the storm
     assert min(seen) < 1.2  # the calm
+
+
+def test_shipped_table_is_the_finding_s_and_a_storm_loosens_nothing() -> None:
+    table = Table.load()
+    page = (ROOT / "sims" / "findings" / "tuner.md").read_text().splitlines()
+    (line,) = (line for line in page if line.startswith("| **shipped** |"))
+    numbers = [float(cell) for cell in line.split("|")[3:-1] if cell.strip()]
+    assert numbers == [*table.calm.values(), *table.storm.values()]
+    for name in LEVERS:
+        tighter = -1 if name == "inventory.u_star" else 1
+        assert tighter * table.storm[name] >= tighter * table.calm[name]
