@@ -19,9 +19,6 @@ COMMANDS = {
     "guard": "pause, freeze, revoke: calls made at once with one's own role",
     "verify": "compare a deployment with its description, as a stranger would",
     "status": "the whole system on one screen",
-    "steward": "move parameters a little, inside the bands on chain",
-    "guard": "for the guardian: tighten at once",
-    "publish": "verify the contracts at an explorer",
     "surface": "for feeders: fit, sign and post volatility surfaces",
 }
 

@@ -24,7 +24,6 @@ from ballast.plan import Deploy, Deployed, Plan, Step, plain
 from ballast.surroundings import build
 from ballast.verify import with_addresses
 
-
 LEVERS = 4  # that a call of a proposal has room for
 
 
