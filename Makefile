@@ -34,10 +34,11 @@ fuzz: ## search for broken invariants (MINUTES=n JOBS=n ARGS="--seed 7 --resume"
 mutate: ## what tests would not notice -> docs/reports/mutants.md (ARGS="--only Vault", --sample 500)
 	@$(RUN) ballast-mutate run --jobs $(JOBS) --report docs/reports/mutants.md $(ARGS)
 
-lint: ## ruff and mypy --strict
+lint: ## ruff, mypy --strict; of contracts format (mamushi) and style (natrix): lint.toml
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check ballast scripts sims tests
 	@$(RUN) mypy
+	@$(RUN) python -m scripts.lint
 
 gas: ## whole-transaction gas on Anvil -> docs/reports/gas.md
 	@$(RUN) python -m scripts.report gas
