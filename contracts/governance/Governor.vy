@@ -69,9 +69,10 @@ interface ITimelock:
     def cancel(id: bytes32): nonpayable
 
 
-# Of one scheduling of an operation.
+# What is counted together against one scheduling of an operation.
 struct Objections:
     started: uint256            # [s]
+    period: uint256             # [s] lock_period then
     shares: uint256             # [shares, WAD]
 
 
@@ -118,8 +119,9 @@ has_voted: public(HashMap[uint256, HashMap[address, bool]])
 _proposal_of: HashMap[bytes32, uint256]
 # Calls that were vetoed once, by hash.
 was_vetoed: public(HashMap[bytes32, bool])
-# By scheduling (operation and the time it is ready at), and there by account [shares, WAD].
+# By scheduling: operation and the time it is ready at.
 _objections: HashMap[bytes32, Objections]
+# By scheduling and start of the count, and there by account [shares, WAD].
 _objected: HashMap[bytes32, HashMap[address, uint256]]
 
 
@@ -239,7 +241,7 @@ def cast_vote_by_sig(proposal_id: uint256, support: uint256, voter: address, sig
 @external
 def queue(proposal_id: uint256, calls: DynArray[IGovernor.Call, MAX_CALLS]) -> bytes32:
     """
-    @notice Schedules what has passed. Then anybody executes it at the timelock: execute_batch with the same calls, amounts of
+    @notice Schedules what has passed, unless another proposer has already: it is the proposal's then too. Then anybody executes it at the timelock: execute_batch with the same calls, amounts of
             0, predecessor 0 and `salt(proposal_id)`.
     @param calls of the proposal
     @return the operation
@@ -258,9 +260,15 @@ def queue(proposal_id: uint256, calls: DynArray[IGovernor.Call, MAX_CALLS]) -> b
     operation: bytes32 = keccak256(abi_encode(targets, amounts, payloads, empty(bytes32), salt))
     self._proposals[proposal_id].operation = operation
     self._proposal_of[operation] = proposal_id + 1
-    delay: uint256 = staticcall TIMELOCK.get_minimum_delay()
-    log IGovernor.Queued(proposal_id=proposal_id, operation=operation, ready_at=block.timestamp + delay)
-    extcall TIMELOCK.schedule_batch(targets, amounts, payloads, empty(bytes32), salt, delay)
+    ready_at: uint256 = staticcall TIMELOCK.get_timestamp(operation)
+    is_there: bool = ready_at != 0
+    delay: uint256 = 0
+    if not is_there:
+        delay = staticcall TIMELOCK.get_minimum_delay()
+        ready_at = block.timestamp + delay
+    log IGovernor.Queued(proposal_id=proposal_id, operation=operation, ready_at=ready_at)
+    if not is_there:
+        extcall TIMELOCK.schedule_batch(targets, amounts, payloads, empty(bytes32), salt, delay)
     return operation
 
 
@@ -269,9 +277,9 @@ def object(operation: bytes32) -> bool:
     """
     @notice Counts the caller's own locked shares against an operation that waits at the timelock, and cancels it when there are
             enough. Delegates have no say here.
-    @dev    No snapshot is needed: shares that objected are locked for lock_period at least, and objections to one scheduling
-            are open no longer than that after the first, so they cannot come back under another name. Nor can borrowed shares
-            object: they could not be given back.
+    @dev    No snapshot is needed: shares that objected are locked for lock_period at least, and are counted no longer than that
+            after the first of their count, so they cannot come back under another name. Then a new count begins from nothing:
+            whatever waits can always be objected to. Nor can borrowed shares object: they could not be given back.
     @param operation at the timelock
     @return whether it was cancelled
     """
@@ -280,12 +288,10 @@ def object(operation: bytes32) -> bool:
     shares: uint256 = votes.locked[msg.sender]
     assert shares > 0, "governor: no votes"
     scheduling: bytes32 = keccak256(abi_encode(operation, ready_at))
-    objections: Objections = self._objections[scheduling]
-    if objections.started == 0:
-        objections.started = block.timestamp
-    assert block.timestamp < objections.started + self.params.lock_period, "governor: too late"
-    objections.shares = objections.shares - self._objected[scheduling][msg.sender] + shares
-    self._objected[scheduling][msg.sender] = shares
+    objections: Objections = self._open_count(scheduling)
+    count: bytes32 = keccak256(abi_encode(scheduling, objections.started))
+    objections.shares = objections.shares - self._objected[count][msg.sender] + shares
+    self._objected[count][msg.sender] = shares
     self._objections[scheduling] = objections
     needed: uint256 = self._objections_needed(operation)
     log IGovernor.Objected(
@@ -390,7 +396,7 @@ def objections(operation: bytes32) -> (uint256, uint256):
     """
     ready_at: uint256 = staticcall TIMELOCK.get_timestamp(operation)
     return (
-        self._objections[keccak256(abi_encode(operation, ready_at))].shares,
+        self._open_count(keccak256(abi_encode(operation, ready_at))).shares,
         self._objections_needed(operation),
     )
 
@@ -468,6 +474,17 @@ def _state(proposal: IGovernor.Proposal) -> IGovernor.State:
     if ready_at == 0:
         return IGovernor.State.CANCELLED
     return IGovernor.State.EXECUTED if ready_at == DONE else IGovernor.State.QUEUED
+
+
+@internal
+@view
+def _open_count(scheduling: bytes32) -> Objections:
+    """@notice The count that an objection of now belongs to."""
+    objections: Objections = self._objections[scheduling]
+    period: uint256 = self.params.lock_period
+    if block.timestamp < objections.started + min(objections.period, period):
+        return objections
+    return Objections(started=block.timestamp, period=period, shares=0)
 
 
 @internal

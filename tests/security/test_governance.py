@@ -142,18 +142,36 @@ def test_minority_cannot_stop_what_a_majority_passed(assembly: Assembly, attacke
 
 
 def test_objecting_with_the_same_shares_under_two_names_counts_once(assembly: Assembly, attacker: str) -> None:
-    """The shares come back when the objections are closed."""
+    """The shares come back when what they were counted in is over, and the next count begins from nothing."""
     operation = assembly.schedule(theft(assembly, attacker))
     assembly.governor.unlock.send(310_000 * WAD, sender=assembly.lps[1])  # 90,000 are less than the quorum
     assembly.governor.object.send(operation, sender=assembly.lps[1])
     assembly.governor.unlock.send(90_000 * WAD, sender=assembly.lps[1])
     assembly.chain.warp(LOCK)
     assembly.governor.withdraw.send(sender=assembly.lps[1])
-    assembly.system.vault.transfer.send(attacker, 400_000 * WAD, sender=assembly.lps[1])
+    assembly.system.vault.transfer.send(attacker, 90_000 * WAD, sender=assembly.lps[1])
     assembly.system.vault.approve.send(assembly.governor, 2**256 - 1, sender=attacker)
-    assembly.governor.lock.send(400_000 * WAD, sender=attacker)
-    with reverts("governor: too late"):
-        assembly.governor.object.send(operation, sender=attacker)
+    assembly.governor.lock.send(90_000 * WAD, sender=attacker)
+    assert assembly.governor.objections(operation) == (0, 100_000 * WAD)
+    assert assembly.governor.object.send(operation, sender=attacker).value is False
+    assert assembly.governor.objections(operation) == (90_000 * WAD, 100_000 * WAD)
+
+
+def test_objection_to_ones_own_operation_does_not_make_it_unstoppable(assembly: Assembly) -> None:
+    """The council objects with a wei as soon as it has scheduled, waits, and keeps what is ready for a rainy day."""
+    calls = theft(assembly, assembly.council)
+    operation = assembly.schedule(calls)
+    assembly.governor.unlock.send(1, sender=assembly.lps[1])
+    assembly.chain.warp(LOCK)
+    assembly.governor.withdraw.send(sender=assembly.lps[1])
+    assembly.system.vault.transfer.send(assembly.council, 1, sender=assembly.lps[1])
+    assembly.system.vault.approve.send(assembly.governor, 1, sender=assembly.council)
+    assembly.governor.lock.send(1, sender=assembly.council)
+    assembly.governor.object.send(operation, sender=assembly.council)
+    assembly.chain.warp(30 * 86_400)
+    assert assembly.governor.object.send(operation, sender=assembly.lps[0]).value is True
+    with reverts("timelock_controller: operation is not ready"):
+        assembly.execute(0, calls)
 
 
 def test_council_cannot_take_the_vote_away(assembly: Assembly, attacker: str) -> None:
@@ -178,10 +196,26 @@ def test_council_that_schedules_a_proposals_operation_first_changes_nothing(asse
     for lp in assembly.lps:
         assembly.governor.cast_vote.send(number, 1, sender=lp)
     assembly.chain.warp(VOTING_PERIOD)
-    with reverts("timelock_controller: operation already scheduled"):
-        assembly.governor.queue.send(number, calls)
+    assembly.governor.queue.send(number, calls)
+    assert assembly.governor.state(number) == State.QUEUED
     assembly.execute(number, calls)
     assert assembly.system.inventory.params().weights.aversion == 9 * WAD
+    assert assembly.governor.state(number) == State.EXECUTED
+
+
+def test_council_and_a_quorum_that_objects_cannot_stop_its_removal(assembly: Assembly) -> None:
+    """It schedules what was voted for before the Governor does, as if without a vote: a tenth would cancel that."""
+    calls = assembly.drafts.calls([], [f"timelock.revokeRole(PROPOSER_ROLE, {assembly.council})"])
+    number = assembly.propose(calls)
+    assembly.chain.warp(VOTING_DELAY)
+    assembly.governor.cast_vote.send(number, 1, sender=assembly.lps[0])
+    assembly.governor.cast_vote.send(number, 0, sender=assembly.lps[1])
+    assembly.chain.warp(VOTING_PERIOD)
+    operation = assembly.schedule(calls, salt=assembly.governor.salt(number))
+    assembly.governor.queue.send(number, calls)
+    assert assembly.governor.object.send(operation, sender=assembly.lps[1]).value is False
+    assembly.execute(number, calls)
+    assert assembly.governor.state(number) == State.EXECUTED
 
 
 def test_vote_cannot_touch_locked_shares_or_the_vaults_money(assembly: Assembly, attacker: str) -> None:

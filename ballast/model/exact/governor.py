@@ -195,6 +195,15 @@ class Votes:
 
 
 @dataclass(slots=True)
+class Count:
+    """Objections to one scheduling of an operation that are counted together."""
+
+    started: int
+    period: int
+    objected: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Governor:
     """Twin of ``Governor.vy``. ``undoing`` are the selectors that a guardian may veto, ``address`` holds the shares."""
 
@@ -207,8 +216,7 @@ class Governor:
     votes: Votes = field(default_factory=Votes)
     proposals: list[Proposal] = field(default_factory=list)
     was_vetoed: set[tuple[Call, ...]] = field(default_factory=set)
-    started: dict[tuple[Hashable, int], int] = field(default_factory=dict)
-    objected: dict[tuple[Hashable, int], dict[str, int]] = field(default_factory=dict)
+    counts: dict[tuple[Hashable, int], Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.set_params(self.params)
@@ -260,11 +268,12 @@ class Governor:
         return weight
 
     def queue(self, proposal_id: int, calls: Sequence[Call], now: int) -> Hashable:
-        """Schedules what has passed."""
+        """Schedules what has passed, unless another proposer has."""
         proposal = self._load(proposal_id, calls)
         require(self._state(proposal, now) == State.SUCCEEDED, "governor: not succeeded")
         operation = ("proposal", proposal_id)
-        self.timelock.schedule(operation, now)
+        if self.timelock.time_of(operation) == 0:
+            self.timelock.schedule(operation, now)
         proposal.operation = operation
         return operation
 
@@ -274,12 +283,10 @@ class Governor:
         require(ready_at > DONE, "governor: nothing pending")
         shares = self.votes.locked.get(account, 0)
         require(shares > 0, "governor: no votes")
-        scheduling = operation, ready_at
-        started = self.started.get(scheduling, now)
-        require(now < started + self.params.lock_period, "governor: too late")
-        self.started[scheduling] = started
-        self.objected.setdefault(scheduling, {})[account] = shares
-        objections, needed = self.objections(operation)
+        count = self._open_count(operation, now)
+        count.objected[account] = shares
+        self.counts[operation, ready_at] = count
+        objections, needed = self.objections(operation, now)
         if objections < needed:
             return False
         self.timelock.cancel(operation)
@@ -316,14 +323,21 @@ class Governor:
         require(proposal_id < len(self.proposals), "governor: no such proposal")
         return self._state(self.proposals[proposal_id], now)
 
-    def objections(self, operation: Hashable) -> tuple[int, int]:
+    def objections(self, operation: Hashable, now: int) -> tuple[int, int]:
         """Shares that objected to an operation's present scheduling, and how many cancel it."""
-        objected = self.objected.get((operation, self.timelock.time_of(operation)), {})
+        objected = self._open_count(operation, now).objected
         needed = part_up(self.vault.supply, self.params.quorum_bps)
         for proposal in self.proposals:
             if proposal.operation is not None and proposal.operation == operation:
                 needed = max(needed, proposal.votes[FOR] + 1)
         return sum(objected.values()), needed
+
+    def _open_count(self, operation: Hashable, now: int) -> Count:
+        count = self.counts.get((operation, self.timelock.time_of(operation)))
+        period = self.params.lock_period
+        if count is not None and now < count.started + min(count.period, period):
+            return count
+        return Count(now, period)
 
     def _load(self, proposal_id: int, calls: Sequence[Call]) -> Proposal:
         require(proposal_id < len(self.proposals), "governor: no such proposal")

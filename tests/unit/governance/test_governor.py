@@ -421,15 +421,62 @@ def test_object_with_shares_not_locked_delegated_or_without_an_operation_reverts
         world.object(b, "no such plan")
 
 
-def test_object_later_than_the_lock_period_after_the_first_reverts(world: World, calls: list[Call]) -> None:
-    a, b, _ = world.lps
+def test_object_later_than_the_lock_period_after_the_first_begins_anew(world: World, calls: list[Call]) -> None:
+    a, b, c = world.lps
     world.schedule("plan", calls)
     world.object(a, "plan")
     world.warp(PARAMS.lock_period - 1)
-    world.object(a, "plan")
+    assert tuple(world.object(a, "plan").one("Objected"))[3] == LOT
     world.warp(1)
-    with reverts("governor: too late"):
-        world.object(b, "plan")
+    assert world.contract.objections(world.operations["plan"])[0] == 0
+    assert tuple(world.object(b, "plan").one("Objected"))[3] == LOT
+    assert world.object(c, "plan").value is True
+
+
+@pytest.mark.parametrize("days", [6.5, 14])
+def test_objections_count_no_longer_than_the_shorter_lock_period(world: World, calls: list[Call], days: float) -> None:
+    """Of when the count began and of now: what objected may be back after either."""
+    a, b, _ = world.lps
+    changed = replace(PARAMS, lock_period=int(days * DAY))
+    change = [(world.contract.address, world.contract.tx("set_params", astuple(changed)).data)]
+    world.schedule("change", change)
+    world.warp(DELAY)
+    world.schedule("plan", calls)
+    world.object(a, "plan")
+    world.timelock.execute_batch.send(*batch(change), NONE, b"change".rjust(32, b"\0"), sender=world.stranger)
+    world.twin.timelock.execute("change", world.now)
+    world.twin.set_params(changed)
+    shorter = min(PARAMS.lock_period, changed.lock_period)
+    world.warp(shorter - 1)
+    assert world.contract.objections(world.operations["plan"])[0] == LOT
+    world.warp(1)
+    assert world.object(b, "plan").value is False
+    assert world.contract.objections(world.operations["plan"])[0] == LOT
+
+
+def test_queue_takes_over_what_another_has_scheduled(world: World, calls: list[Call]) -> None:
+    """Then it takes more than the votes it was passed with to cancel it; also if it is executed already."""
+    a, b, c = world.lps
+    first = int(world.propose(a, calls).value)
+    second = int(world.propose(a, calls).value)
+    world.warp(PARAMS.voting_delay)
+    for voter in (a, b, c):
+        for proposal in (first, second):
+            world.vote(voter, proposal, 1)
+    world.warp(PARAMS.voting_period - DELAY)
+    for proposal in (first, second):
+        salt = world.contract.salt(proposal)
+        world.timelock.schedule_batch.send(*batch(calls), NONE, salt, DELAY, sender=world.council)
+        world.twin.timelock.schedule(("proposal", proposal), world.now)
+    world.warp(DELAY)
+    receipt = world.queue(first, calls)
+    assert receipt.one("Queued").ready_at == world.now
+    assert world.contract.state(first) == State.QUEUED
+    assert world.contract.objections(world.operations["proposal", first])[1] == 3 * LOT + 1
+    world.execute(second, calls, lambda twin: None)
+    assert world.contract.state(second) == State.SUCCEEDED
+    world.queue(second, calls)
+    assert world.contract.state(second) == State.EXECUTED
 
 
 # ---- the timelock's powers

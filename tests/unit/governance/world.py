@@ -191,7 +191,7 @@ class World:
                 assert contract.votes_at(account, time) == votes.at(account, time)
         for name, identity in self.operations.items():
             assert self.timelock.get_timestamp(identity) == twin.timelock.time_of(name)
-            assert contract.objections(identity) == twin.objections(name)
+            assert contract.objections(identity) == twin.objections(name, now)
         assert contract.proposal_count() == len(twin.proposals)
         for i, proposal in enumerate(twin.proposals):
             found = contract.proposal(i)
