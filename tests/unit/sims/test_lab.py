@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,14 @@ def test_every_experiment_has_a_finding_with_its_seed_and_pictures() -> None:
         assert f"(seed {lab.load(path).seed})" in text
         for picture in report.PICTURE.findall(text):
             assert (report.FINDINGS / picture[1]).is_file()
+
+
+def test_every_table_of_a_finding_is_one() -> None:
+    for path in report.FINDINGS.glob("*.md"):
+        lines = path.read_text().splitlines()
+        for above, line, below in zip(lines, lines[1:], lines[2:], strict=False):
+            if re.fullmatch(r"\|(:?-+:?\|)+", line):
+                assert above.count("|") == line.count("|") == below.count("|"), f"{path.name}: {above}"
 
 
 def test_run_is_a_function_of_the_seed(outcome: lab.Outcome, tmp_path: Path) -> None:
