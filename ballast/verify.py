@@ -21,6 +21,7 @@ from ballast.chain import Artifact, Contract, DecodingError, Event, Reverted, Tx
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import ZERO, Config
 from ballast.manifest import Created, Manifest
+from ballast.model.exact.governor import DONE
 from ballast.model.roles import Role
 from ballast.plan import (
     CANCELLER,
@@ -257,8 +258,9 @@ class Verifier:
             who = "everybody" if holder == ZERO else _name_of(holder, deployed, plan)
             subject = f"timelock: {who} is {names.get(role, '0x' + role.hex())}"
             yield _compare("roles", subject, (role, holder) in planned, bool(timelock.call("hasRole", role, holder)))
-        early = _scheduled_under(plan.setup, events)
-        yield _compare("roles", "timelock: operations scheduled while the deployer was admin", [], early)
+        unplanned = _scheduled_beside(planned - {(TIMELOCK_ADMIN, plan.setup)}, events)
+        waiting = ["0x" + each.hex() for each in unplanned if timelock.call("get_timestamp", each) > DONE]
+        yield _compare("roles", "timelock: waiting operations that somebody unplanned may have scheduled", [], waiting)
 
     # ---- views
 
@@ -351,15 +353,19 @@ def with_addresses(wanted: Config, found: Config) -> Config:
     return Config.model_validate(document)
 
 
-def _scheduled_under(admin: str, events: list[Event]) -> list[str]:
-    """Ids of operations that the timelock's events show while `admin` could make itself a proposer."""
-    early, is_admin = [], False
+def _scheduled_beside(planned: set[tuple[bytes, str]], events: list[Event]) -> list[bytes]:
+    """Ids of operations scheduled while somebody outside the plan was proposer, or could make himself one."""
+    found, others = [], set()
     for event in events:
-        if event.name in ("RoleGranted", "RoleRevoked") and event.args[:2] == (TIMELOCK_ADMIN, admin):
-            is_admin = event.name == "RoleGranted"
-        elif event.name == "CallScheduled" and is_admin:
-            early.append("0x" + event.args.id.hex())
-    return early
+        if event.name in ("RoleGranted", "RoleRevoked"):
+            holding = (event.args.role, event.args.account)
+            if event.name == "RoleRevoked":
+                others.discard(holding)
+            elif holding[0] in (TIMELOCK_ADMIN, PROPOSER) and holding not in planned:
+                others.add(holding)
+        elif event.name == "CallScheduled" and others:
+            found.append(event.args.id)
+    return found
 
 
 def _name_of(address: str, deployed: Deployed, plan: Plan) -> str:

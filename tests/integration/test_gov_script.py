@@ -203,7 +203,24 @@ def test_verify_an_operation_that_the_deployer_left_behind_is_found(net: Net) ->
     timelock.send("renounceRole", PROPOSER, deployer, sender=deployer)
     timelock.send("renounceRole", TIMELOCK_ADMIN, deployer, sender=deployer)
     (wrong,) = [finding for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
-    assert wrong.subject == "timelock: operations scheduled while the deployer was admin"
+    assert wrong.subject == "timelock: waiting operations that somebody unplanned may have scheduled"
+    assert wrong.actual == str([f"0x{timelock.call('hash_operation', *arguments).hex()}"])
+
+
+def test_verify_an_operation_of_a_friend_who_gave_his_role_up_is_found(net: Net) -> None:
+    """The deployer made him proposer and renounced before anything was scheduled; in the end nobody has a role."""
+    deployer, timelock, friend = net.manifest.deployer, net.sandbox.timelock, net.chain.accounts[7]
+    assert timelock is not None
+    net.chain.request("anvil_impersonateAccount", timelock.address)
+    net.chain.set_balance(timelock.address, 10**18)
+    timelock.send("grantRole", TIMELOCK_ADMIN, deployer, sender=timelock.address)
+    timelock.send("grantRole", PROPOSER, friend, sender=deployer)
+    timelock.send("renounceRole", TIMELOCK_ADMIN, deployer, sender=deployer)
+    call = net.sandbox.oracle.tx("offer_admin", friend)
+    arguments = (call.to, 0, call.data, bytes(32), bytes(32))
+    timelock.send("schedule", *arguments, 3_600, sender=friend)
+    timelock.send("renounceRole", PROPOSER, friend, sender=friend)
+    (wrong,) = [finding for finding in Verifier(net.chain, net.manifest).run() if not finding.ok]
     assert wrong.actual == str([f"0x{timelock.call('hash_operation', *arguments).hex()}"])
 
 
