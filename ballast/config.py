@@ -681,6 +681,9 @@ class Steward(Section):
                     settings.check()
                 except Refused as error:
                     raise ValueError(f"{setter.name}.{setter.words[i].name}: {error}") from None
+        rate = self.levers.get("auction.max_rate")
+        if rate is not None and rate.floor <= rate.speed:
+            raise ValueError("auction.max_rate: floor at most speed: the key would enable what the guardian disables")
         return self
 
 
