@@ -24,12 +24,12 @@ from eth_account import Account
 from rich.console import Console
 from rich.table import Table
 
-from ballast import manifest as manifests
 from ballast.chain import Contract, EncodingError, Receipt, Reverted, address_of
 from ballast.chain.rpc import NotIncluded, RpcChain, RpcError
 from ballast.config import ConfigError
-from ballast.deploy import DeployError
-from ballast.manifest import Manifest, ManifestError
+from ballast.deployment import manifest as manifests
+from ballast.deployment.deploy import DeployError
+from ballast.deployment.manifest import Manifest, ManifestError
 from ballast.proposals import ProposalError
 from ballast.system import System
 

@@ -27,15 +27,15 @@ from rich.table import Table
 
 from ballast import boards
 from ballast import config as configuration
-from ballast import manifest as manifests
 from ballast.chain import Reverted
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.cli import Failure, connect, explained
-from ballast.deploy import Deployer, Journal, journal_beside
-from ballast.manifest import Manifest
+from ballast.deployment import manifest as manifests
+from ballast.deployment.deploy import Deployer, Journal, journal_beside
+from ballast.deployment.manifest import Manifest
+from ballast.deployment.verify import Verifier
 from ballast.system import Sandbox
-from ballast.verify import Verifier
 
 PORT = 8_545
 PULSE = 15.0  # [s] between rounds of every feed

@@ -1,7 +1,7 @@
 """The deployment as data: which contracts, in which order, wired how, and which view shows that each step is done.
 
-One list of steps serves everybody. Tests run it on an empty chain, `ballast.deploy` runs it with a journal and asks the
-chain what is done already, `ballast.verify` reads the same views again months later.
+One list of steps serves everybody. Tests run it on an empty chain, `ballast.deployment.deploy` runs it with a journal
+and asks the chain what is done already, `ballast.deployment.verify` reads the same views again months later.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def deploy_system(
     `admin` (governor) and `guardian` default to the config's, `setup` (the deployer) to the chain's first account.
     Pools are old enough for their averages when this returns, and every feed has a fresh round.
     """
-    from ballast.surroundings import build
+    from ballast.deployment.surroundings import build
 
     config = config or load_config("local")
     if admin is not None or guardian is not None:

@@ -15,12 +15,12 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from ballast import config as configuration
-from ballast import manifest as manifests
 from ballast.chain import Reverted
 from ballast.chain.rpc import RpcError
 from ballast.cli import Failure, Session, connected
 from ballast.config import GWEI, Config
-from ballast.deploy import (
+from ballast.deployment import manifest as manifests
+from ballast.deployment.deploy import (
     Deployer,
     DeployError,
     Estimate,
@@ -31,7 +31,7 @@ from ballast.deploy import (
     estimate_without_fork,
     journal_beside,
 )
-from ballast.manifest import Manifest
+from ballast.deployment.manifest import Manifest
 
 ETH = Decimal(10**18)
 Result = TypeVar("Result")

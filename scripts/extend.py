@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from ballast import config as configuration
-from ballast import manifest as manifests
 from ballast.cli import Failure, Session, connected
-from ballast.extension import Extension, ExtensionError
+from ballast.deployment import manifest as manifests
+from ballast.deployment.extension import Extension, ExtensionError
 
 
 @click.command()

@@ -11,6 +11,7 @@ import structlog
 
 from ballast.chain.rpc import JsonRpc
 from ballast.cli import Failure, Session, connected
+from ballast.deployment.manifest import path_of
 from ballast.keeper import Keeper, Policy, no_trade_band
 from ballast.keeper.act import CONFIRMATIONS
 from ballast.keeper.decide import decide
@@ -21,7 +22,6 @@ from ballast.keeper.observe import Book, Observer
 from ballast.keeper.outbox import FeePolicy, Relay
 from ballast.keeper.service import Service, Step
 from ballast.keeper.show import action_row, state_rows
-from ballast.manifest import path_of
 
 GWEI = 10**9
 

@@ -18,9 +18,9 @@ from typing import Any
 import ape
 from silverback import SilverbackBot
 
-from ballast import manifest as manifests
 from ballast.chain.rpc import RpcChain
 from ballast.cli import ApeSigner
+from ballast.deployment import manifest as manifests
 from ballast.keeper import Keeper
 from ballast.keeper.journal import Journal, beside
 from ballast.keeper.metrics import Metrics

@@ -10,8 +10,17 @@ from pathlib import Path
 import click
 
 from ballast.cli import Failure, Session, connected
+from ballast.deployment.publish import (
+    ETHERSCAN,
+    Explorer,
+    Published,
+    PublishError,
+    form,
+    publish,
+    recompiled,
+    standard_json,
+)
 from ballast.plan import Deployed
-from ballast.publish import ETHERSCAN, Explorer, Published, PublishError, form, publish, recompiled, standard_json
 
 
 @click.command()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ballast import config as configuration
 from ballast.cli import explained
-from ballast.rehearsal import Rehearsal, rehearse
+from ballast.deployment.rehearsal import Rehearsal, rehearse
 
 
 @click.command()

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ballast.cli import Session, connected, escape
 from ballast.config import NETWORKS
-from ballast.verify import SECTIONS, Finding, Verifier
+from ballast.deployment.verify import SECTIONS, Finding, Verifier
 
 
 @click.command()

@@ -16,6 +16,7 @@ from string import Formatter
 from typing import Any, TypeVar
 
 from ballast.chain import Reverted
+from ballast.deployment.surroundings import OBSERVATIONS
 from ballast.fuzz.desk import NO_STRESS
 from ballast.fuzz.world import MAX_UINT, NOBODY, WEALTH, Broken, Fault, Manner, World
 from ballast.model.analytic import margin
@@ -28,7 +29,6 @@ from ballast.model.exact.option_pricer import premiums
 from ballast.model.exact.perps import NO_LIMIT
 from ballast.model.exact.structs import Change, Exposure
 from ballast.model.exact.system import System as Twin
-from ballast.surroundings import OBSERVATIONS
 
 Step = list[Any]  # [action, {argument: value}]
 TOKENS_AT_VENUES = "clearing: tokens at venues"  # the one reason that keeps money: it is at venues, a recall brings it

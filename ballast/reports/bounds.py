@@ -21,11 +21,11 @@ from ballast import config as configuration
 from ballast.chain import Contract, Reverted, RevmChain, Tx
 from ballast.chain.artifacts import ROOT
 from ballast.config import Config
+from ballast.deployment.surroundings import build
 from ballast.model.exact.fixed import BPS, WAD
 from ballast.model.exact.steward import DAY, Lever
 from ballast.parameters import MICROS, SURFACES, Surface
 from ballast.plan import Plan, levers
-from ballast.surroundings import build
 from ballast.system import Sandbox, handles, run
 
 PAGE = ROOT / "docs" / "bounds.md"

@@ -16,11 +16,11 @@ from eth_utils.crypto import keccak
 
 from ballast import config
 from ballast.chain.anvil import Anvil
-from ballast.deploy import Deployer, Journal
+from ballast.deployment.deploy import Deployer, Journal
+from ballast.deployment.surroundings import build
+from ballast.deployment.verify import Verifier
 from ballast.plan import Deploy
 from ballast.reports import REPORTS
-from ballast.surroundings import build
-from ballast.verify import Verifier
 
 NETWORK = "local-governed"
 BOUND = 25_000_000  # [gas] that was hoped for

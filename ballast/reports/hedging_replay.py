@@ -24,12 +24,12 @@ from ballast.data import Floats
 from ballast.demo.flow import MARKETS, Desk, Minute, Scenario
 from ballast.demo.replay import GENESIS_LEAD, LATENCY, Actors, arbitrage
 from ballast.demo.stage import RevmStage
+from ballast.deployment.surroundings import build as surround
 from ballast.keeper import Action, Keeper, Policy, State
 from ballast.keeper.decide import decide
 from ballast.keeper.journal import Journal
 from ballast.keeper.risk import potential_of
 from ballast.keeper.state import Rebalance
-from ballast.surroundings import build as surround
 from ballast.system import NO_LIMIT, deploy_system
 
 MARGIN = 10**9  # [quote] of every trader

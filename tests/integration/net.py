@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from ballast import devnet
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
-from ballast.manifest import Manifest
+from ballast.deployment.manifest import Manifest
 from ballast.system import Sandbox
 
 

@@ -10,15 +10,23 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
 from ballast.config import NETWORKS, Config, ConfigError, load
-from ballast.deploy import Deployer, DeployError, Journal, Progress, create_address, estimate, estimate_without_fork
-from ballast.manifest import Manifest, ManifestError
+from ballast.deployment import manifest
+from ballast.deployment.deploy import (
+    Deployer,
+    DeployError,
+    Journal,
+    Progress,
+    create_address,
+    estimate,
+    estimate_without_fork,
+)
+from ballast.deployment.manifest import Manifest, ManifestError
+from ballast.deployment.surroundings import build
+from ballast.deployment.verify import Verifier
 from ballast.plan import Plan
-from ballast.surroundings import build
-from ballast.verify import Verifier
 
 pytestmark = pytest.mark.anvil
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from ballast import manifest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import NETWORKS, Config
-from ballast.deploy import Deployer, Journal
-from ballast.manifest import Manifest
+from ballast.deployment import manifest
+from ballast.deployment.deploy import Deployer, Journal
+from ballast.deployment.manifest import Manifest
+from ballast.deployment.verify import SECTIONS, Finding, Verifier
 from ballast.model.roles import Role
 from ballast.plan import GOVERNED
 from ballast.system import System
-from ballast.verify import SECTIONS, Finding, Verifier
 
 pytestmark = pytest.mark.anvil
 

@@ -12,10 +12,10 @@ from eth_account import Account
 from ballast import config
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
-from ballast.deploy import Deployer, DeployError, Journal
+from ballast.deployment.deploy import Deployer, DeployError, Journal
+from ballast.deployment.verify import Verifier
 from ballast.plan import PROPOSER, TIMELOCK_ADMIN
 from ballast.proposals import ballot
-from ballast.verify import Verifier
 from tests.integration.net import Net, undone
 
 pytestmark = pytest.mark.anvil

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from ballast import devnet
-from ballast import manifest as manifests
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT, contract_paths
+from ballast.deployment import manifest as manifests
 from ballast.proposals import Drafts
 from tests.integration.net import command_of
 

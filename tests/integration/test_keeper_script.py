@@ -5,9 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from ballast import devnet, manifest
+from ballast import devnet
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
+from ballast.deployment import manifest
 from ballast.keeper.journal import Journal
 from ballast.keeper.observe import Observer
 from scripts.keeper import cli

@@ -16,9 +16,9 @@ import pytest
 from ballast.chain.artifacts import load
 from ballast.chain.rpc import RpcChain
 from ballast.config import Config
-from ballast.deploy import Deployer, Journal
-from ballast.manifest import Manifest
-from ballast.publish import Explorer, PublishError, form, publish, recompiled, standard_json
+from ballast.deployment.deploy import Deployer, Journal
+from ballast.deployment.manifest import Manifest
+from ballast.deployment.publish import Explorer, PublishError, form, publish, recompiled, standard_json
 
 pytestmark = pytest.mark.anvil
 

@@ -10,8 +10,8 @@ import pytest
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import Busy, RpcChain
 from ballast.config import Config
-from ballast.deploy import journal_beside
-from ballast.rehearsal import rehearse
+from ballast.deployment.deploy import journal_beside
+from ballast.deployment.rehearsal import rehearse
 from ballast.testing.flaky import Faults, FlakyProxy
 
 pytestmark = pytest.mark.anvil

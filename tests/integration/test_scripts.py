@@ -18,11 +18,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from ballast import boards, manifest
+from ballast import boards
 from ballast import cli as shell
 from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import RpcChain
+from ballast.deployment import manifest
 from ballast.options import Board, find
 from tests.integration.net import Net, command_of, started, undone
 
@@ -535,7 +536,7 @@ def free_port() -> int:
 def test_devnet_runs_moves_and_ends_without_leaving_a_node(tmp_path: Path) -> None:
     """In a copy of deployments/, so that a developer's own devnet is left alone."""
     program = (
-        "import sys, pathlib; from ballast import manifest, devnet;"
+        "import sys, pathlib; from ballast import devnet; from ballast.deployment import manifest;"
         f"manifest.DEPLOYMENTS = pathlib.Path({str(tmp_path)!r}); devnet.main(sys.argv[1:])"
     )
     port = free_port()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ballast import manifest
 from ballast.chain import RevmChain
 from ballast.chain.artifacts import ROOT
-from ballast.deploy import DeployError, Journal, create_address, journal_beside
+from ballast.deployment import manifest
+from ballast.deployment.deploy import DeployError, Journal, create_address, journal_beside
 
 
 def test_write_entries_are_read_back(tmp_path: Path) -> None:

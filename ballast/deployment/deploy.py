@@ -28,10 +28,10 @@ from ballast.chain.anvil import Anvil
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import NO_ANSWER, NotIncluded, RpcChain, RpcError
 from ballast.config import Config, Governance
-from ballast.manifest import Manifest, Sent, created, described
+from ballast.deployment.manifest import Manifest, Sent, created, described
+from ballast.deployment.surroundings import build, stand_in
 from ballast.model.roles import Role
 from ballast.plan import GOVERNED, Deploy, Deployed, Plan, Read, Renounce, Step
-from ballast.surroundings import build, stand_in
 
 Stage = Literal["skipped", "sending", "sent", "done"]
 Entry = dict[str, Any]

@@ -20,7 +20,7 @@ from ballast import config as configuration
 from ballast.chain import Artifact, Contract, DecodingError, Event, Reverted, Tx, address_of
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import ZERO, Config
-from ballast.manifest import Created, Manifest
+from ballast.deployment.manifest import Created, Manifest
 from ballast.model.exact.governor import DONE
 from ballast.model.roles import Role
 from ballast.plan import (

@@ -17,8 +17,8 @@ from ballast.chain import Chain, Event
 from ballast.chain.artifacts import ROOT
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import Config
+from ballast.deployment.surroundings import build
 from ballast.plan import Deploy, Deployed, Plan, plain
-from ballast.surroundings import build
 from ballast.system import Sandbox, System, handles
 
 DEPLOYMENTS = ROOT / "deployments"

@@ -20,15 +20,15 @@ from random import Random
 
 from eth_utils.crypto import keccak
 
-from ballast import manifest as manifests
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
 from ballast.config import Config
-from ballast.deploy import Deployer, Journal, journal_beside
+from ballast.deployment import manifest as manifests
+from ballast.deployment.deploy import Deployer, Journal, journal_beside
+from ballast.deployment.surroundings import build, stand_in
+from ballast.deployment.verify import Finding, Verifier
 from ballast.plan import Plan
-from ballast.surroundings import build, stand_in
 from ballast.testing.flaky import Faults, FlakyProxy
-from ballast.verify import Finding, Verifier
 
 KEY = keccak(text="ballast rehearsal deployer")
 PATIENCE = 5.0  # [s] a life waits for one transaction

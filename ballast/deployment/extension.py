@@ -18,11 +18,11 @@ import yaml
 
 from ballast.chain.rpc import RpcChain
 from ballast.config import Config
-from ballast.manifest import Manifest, Sent, created, described
+from ballast.deployment.manifest import Manifest, Sent, created, described
+from ballast.deployment.surroundings import build
+from ballast.deployment.verify import with_addresses
 from ballast.model.exact.governor import MAX_CALLS
 from ballast.plan import Deploy, Deployed, Plan, Step, plain
-from ballast.surroundings import build
-from ballast.verify import with_addresses
 
 LEVERS = 4  # that a call of a proposal has room for
 

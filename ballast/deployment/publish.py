@@ -19,7 +19,7 @@ import requests
 
 from ballast.chain import Artifact
 from ballast.chain.artifacts import SOURCES, compiler_data
-from ballast.manifest import Manifest
+from ballast.deployment.manifest import Manifest
 from ballast.plan import Deploy, Deployed
 
 ETHERSCAN = "https://api.etherscan.io/v2/api"  # one for all chains
