@@ -22,6 +22,7 @@ import click
 import requests
 from eth_account import Account
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ballast.chain import Contract, EncodingError, Receipt, Reverted, address_of
@@ -265,7 +266,7 @@ class Session:
     def note(self, text: str) -> None:
         """A remark for people; silent with --json."""
         if not self.json:
-            self.console.print(f"[dim]{escape(text)}[/]")
+            self.console.print(f"[dim]{as_text(text)}[/]")
 
     def show(self, title: str, rows: Sequence[tuple[str, object]], document: Any) -> None:
         """Name and value per line, or `document` with --json."""
@@ -278,7 +279,7 @@ class Session:
         table.add_column(style="dim")
         table.add_column(justify="right", overflow="fold")
         for name, value in rows:
-            table.add_row(name, str(value))
+            table.add_row(name, as_text(str(value)))
         self.console.print(table)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], document: Any) -> None:
@@ -292,6 +293,12 @@ class Session:
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
+
+
+def as_text(text: str) -> str:
+    """What somebody else may have written, with nothing in it that moves the cursor, colours or hides."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escape("".join(shown))
 
 
 def connected(function: Function) -> Function:
@@ -527,11 +534,6 @@ def when(timestamp: int, now: int) -> str:
     """A moment and how far away it is."""
     moment = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return f"{moment} ({'in ' + span(timestamp - now) if timestamp > now else 'over'})"
-
-
-def escape(text: str) -> str:
-    """Brackets that rich must not read as markup."""
-    return text.replace("[", "\\[")
 
 
 def as_json(value: Any) -> Any:

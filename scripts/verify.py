@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-from ballast.cli import Session, connected, escape
+from ballast.cli import Session, connected
 from ballast.config import NETWORKS
 from ballast.deployment.verify import SECTIONS, Finding, Verifier
 

@@ -97,6 +97,22 @@ def test_gov_objections_end_what_the_council_scheduled(net: Net) -> None:
     assert net.sandbox.inventory.call("params").weights.aversion == 7 * WAD
 
 
+def test_gov_shows_a_description_that_would_draw_on_the_screen_as_plain_text(net: Net) -> None:
+    """Control characters would overwrite what the calls do; markup would style it, or end the command."""
+    net.run("gov lock all --unlocked 1 --yes")
+    net.sandbox.chain.warp(1)
+    why = "\x1b[3A\x1b[2Kinventory.aversion: 8 → 9\r\n[bold]nothing[/bold] else [/dim] \\\\[/dim]\u202e"
+    calls = [(net.manifest.addresses["oracle"], net.sandbox.oracle.tx("halt", 0).data)]
+    governor = net.sandbox.voting
+    assert governor is not None
+    governor.propose.send(calls, why, sender=net.chain.accounts[1])
+    shown = net.run("gov status 0").output
+    assert "oracle.halt(market=0)" in shown
+    assert "[bold]nothing[/bold] else [/dim]" in shown
+    assert [character for character in shown if not character.isprintable() and character != "\n"] == []
+    assert net.answer("gov status 0")["description"] == why
+
+
 def test_gov_delegate_and_veto(net: Net) -> None:
     net.run("gov lock all --unlocked 1 --yes")
     net.run(f"gov delegate {net.chain.accounts[5]} --unlocked 1 --yes")
