@@ -73,7 +73,7 @@ class Hedging:
     off: float = 0.001  # [fraction] beyond the fee, that its price may be from the oracle's, after the hedge too
     cap: float = 20e6  # [quote] of notional held in a market
     band: float = 0.05  # [fraction of LP equity] of dollar delta, outside which it is hedged
-    target: float = 0.025  # [fraction of LP equity] that is left of it
+    target: float = 0.5  # [fraction of the band] that is left of it
     phi: float = 0.6  # [fraction of the fall of the potential] that a hedge may cost
     eta: float = 0.15  # [fraction of what it frees] to the keeper
     size_reward: float = 0.00005  # [fraction of notional] to the keeper, at least
@@ -252,7 +252,7 @@ def band_hedge(h: Floats, m: Floats, g: Floats, i: int, x: float) -> float:
     if abs(dollars) <= h[H_BAND] * g[w.EQUITY]:
         return 0.0
     side = -1.0 if dollars > 0.0 else 1.0
-    wanted = (abs(dollars) - h[H_TARGET] * g[w.EQUITY]) / m[i, w.PRICE]
+    wanted = (abs(dollars) - h[H_TARGET] * h[H_BAND] * g[w.EQUITY]) / m[i, w.PRICE]
     return float(side * min(wanted, room(h, m, i, x, side)))
 
 

@@ -122,7 +122,7 @@ def test_run_asks_the_crowd_tells_it_what_came_and_repeats_its_luck() -> None:
 def test_run_hedges_to_the_target_at_what_a_constant_product_takes() -> None:
     wants = Wants.of([(1, 0, 20.0, inf, NEVER), (10, 0, 10.0, inf, NEVER)])
     still = World.of(np.full((50, 1), 2_000.0), MINUTE, wants=wants, gas=3.0)
-    hedging = Hedging(policy=engine.BAND, band=0.05, target=0.03, fee=0.0005, depth=40e6)
+    hedging = Hedging(policy=engine.BAND, band=0.05, target=0.6, fee=0.0005, depth=40e6)
     result = run(still, flat.Params(fee=0.0), equity=FUNDS, sample=1, hedging=hedging)
     t = result.totals[0]
     quote, base, bought = 40e6, 40e6 / 2_000, 15.0  # at 2,000: 60,000 short, of which 30,000 may stay
@@ -132,6 +132,15 @@ def test_run_hedges_to_the_target_at_what_a_constant_product_takes() -> None:
     assert t[engine.HEDGES] == 1  # 40,000 were inside the band
     assert t[engine.HEDGING] == pytest.approx(lost)
     assert result.profit[0] == pytest.approx(-lost - 3.0)
+
+
+@pytest.mark.parametrize("band", [0.01, 0.04])
+def test_run_hedges_a_band_of_any_width_to_half_of_it_and_rests(band: float) -> None:
+    world = World.of(np.full((9, 1), 2_000.0), MINUTE, wants=Wants.of([(1, 0, 30.0, inf, NEVER)]))
+    result = run(world, FLAT, equity=FUNDS, sample=1, hedging=Hedging(policy=engine.BAND, band=band))
+    left = -band / 2 * (FUNDS + result.totals[0, engine.SPREADS]) / 2_000.0
+    assert result.net[0, 2:, 0] == pytest.approx(np.full(7, left))
+    assert result.totals[0, engine.HEDGES] == 1
 
 
 def test_run_hedges_no_more_at_once_than_the_price_may_move() -> None:
