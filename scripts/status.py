@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,8 +15,7 @@ Row = tuple[str, object]
 OVER = (State.DEFEATED, State.EXECUTED, State.CANCELLED, State.EXPIRED)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):  # no dataclass: ape loads scripts as no module
     """A section of the screen: lines for people, a document for programs."""
 
     name: str

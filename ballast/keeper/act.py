@@ -143,6 +143,10 @@ class Actor:
             assert tx.function is not None
             if tx.function.decode(answer).reward / 1e18 < KEPT * action.closing.reward:
                 return Reverted("keeper: taking it over pays less by now")
+        if isinstance(action, BringPrice) and action.time is None:
+            assert tx.function is not None
+            if 0 < tx.function.decode(answer) < action.published_at:
+                return Reverted("keeper: the price is older than its source says")
         return None
 
     def act(self, actions: list[Action]) -> list[Result]:

@@ -102,10 +102,13 @@ def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> lis
 def _prices(state: State, policy: Policy) -> list[Action]:
     """Newer prices for pull feeds that lag, and what settles boards; everything else is judged at them, next time."""
     return [
-        BringPrice(each.feed, each.data, each.fee, each.time, f"price:{each.feed}:{each.time or state.block}")
+        BringPrice(
+            each.feed, each.data, each.fee, each.published_at, each.time,
+            f"price:{each.feed}:{each.time or state.block}",
+        )
         for each in state.signed
-        if each.time is not None or each.lag >= policy.price_lag
-    ]
+        if (each.time is not None or each.lag >= policy.price_lag) and each.fee <= policy.price_fee
+    ]  # fmt: skip
 
 
 # ---- liquidation

@@ -7,13 +7,16 @@ Source of the form: hermes.pyth.network/docs, /v2/updates/price/latest and /v2/u
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import requests
+from urllib3.exceptions import HTTPError
 
-TIMEOUT = 5.0  # [s]
+TIMEOUT = 5.0  # [s] for a byte, and for all of an answer's body
+MAX_BODY = 1 << 20  # [bytes], some 60 times what an answer has
 
 
 class NoUpdate(Exception):
@@ -57,11 +60,25 @@ class Hermes:
     def _ask(self, which: str, price_id: str) -> Update:
         url = f"{self.url.rstrip('/')}/v2/updates/price/{which}"
         try:
-            answer = requests.get(url, {"ids[]": price_id, "encoding": "hex"}, timeout=TIMEOUT)
-            answer.raise_for_status()
-            return parse(answer.json(), price_id)
-        except (requests.RequestException, ValueError) as error:
+            query = {"ids[]": price_id, "encoding": "hex"}
+            with requests.get(url, query, timeout=TIMEOUT, stream=True, allow_redirects=False) as answer:
+                answer.raise_for_status()
+                return parse(json.loads(_body(answer)), price_id)
+        except (requests.RequestException, HTTPError, ValueError, RecursionError) as error:
             raise NoUpdate(f"{url}: {error}") from None
+
+
+def _body(answer: requests.Response) -> bytes:
+    """All of it, unless there is too much or it takes too long: a keeper that waits for prices does nothing else."""
+    until = time.monotonic() + TIMEOUT
+    body = bytearray()
+    while part := answer.raw.read1(MAX_BODY, decode_content=True):
+        body += part
+        if len(body) > MAX_BODY:
+            raise ValueError(f"more than {MAX_BODY:,} bytes")
+        if time.monotonic() > until:
+            raise ValueError(f"not all there after {TIMEOUT:g} s")
+    return bytes(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -574,7 +574,8 @@ class Observer:
                 except (NoUpdate, Reverted) as error:
                     log.warning("no signed price", feed=feed.contract.address, time=time, error=str(error))
                     continue
-                yield SignedPrice(feed.contract.address, update.data, fee, update.published_at - round_.round_id, time)
+                lag = update.published_at - round_.round_id
+                yield SignedPrice(feed.contract.address, update.data, fee, update.published_at, lag, time)
 
     def _waits(self, board: Board, feed: _PullFeed, now: int) -> bool:
         """Whether nothing but a proof of the feed is lacking to settle a board."""

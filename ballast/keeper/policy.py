@@ -26,6 +26,7 @@ class Policy:
     measure_every: int = 6 * 3_600  # [s] that one measurement of carry stands for at most
     poke_at: float = 1e-4  # [fraction of the venue's equity] difference, of exposure too, worth reporting
     price_lag: int = 30  # [s] that a pull feed's price may be older than the newest signed one
+    price_fee: int = 10**14  # [wei] most that Pyth may ask for one message
     sweep_lead: float = 0.9  # part of the sweep age after which markets are synchronised
     hedge: bool = True
     wind_down: bool = False  # trigger global settlement when that is possible

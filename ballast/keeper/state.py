@@ -293,6 +293,7 @@ class SignedPrice:
     feed: str  # address
     data: tuple[str, ...]  # hex
     fee: int  # [wei]
+    published_at: int  # [s] as its source says
     lag: int  # [s] that the price on the chain is older
     time: int | None = None  # [s] it proves the price of this time, which settles a board; None: it is the newest
 
@@ -555,6 +556,7 @@ class BringPrice:
     feed: str
     data: tuple[str, ...]  # hex
     fee: int  # [wei]
+    published_at: int  # [s] as its source says
     time: int | None
     key: str
     kind: Literal["bring_price"] = "bring_price"

@@ -102,14 +102,16 @@ def __init__(pyth: address, id: bytes32, sequencer_feed: address, grace_period: 
 
 @payable
 @external
-def update(data: DynArray[Bytes[MAX_DATA], MAX_PARTS]):
+def update(data: DynArray[Bytes[MAX_DATA], MAX_PARTS]) -> uint256:
     """
-    @notice Brings newer prices. A price that is not newer changes nothing, and costs the fee all the same.
+    @notice Brings newer prices. A price that is not newer changes nothing, and costs the fee all the same: ask by a call first.
     @param data  what Pyth's price service answers
+    @return id of the round that `latest` now answers; 0 if that is not ok
     """
     fee: uint256 = self._take_fee(data)
     extcall PYTH.updatePriceFeeds(data, value=fee)
     self._refund(fee)
+    return (staticcall IFeed(self).latest()).round_id
 
 
 @payable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from ballast import boards
 from ballast import config as configuration
 from ballast.chain import RevmChain
 from ballast.keeper import Keeper, Policy
+from ballast.keeper import hermes as hermes_module
 from ballast.keeper.hermes import Files, Hermes, NoUpdate, source_of
 from ballast.system import Sandbox, deploy_system
 
@@ -102,3 +104,72 @@ def test_hermes_asks_for_the_price_and_says_what_is_wrong(system: Sandbox) -> No
     assert asked == [("/v2/updates/price/latest", query), ("/v2/updates/price/5", query)]
     with pytest.raises(NoUpdate):
         hermes.latest(ID)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("huge", "more than"),
+        ("slow", "not all there"),
+        ("deep", "recursion"),
+        ("elsewhere", "not an answer|Expecting value"),
+    ],
+)
+def test_hermes_that_answers_too_much_too_slowly_or_elsewhere_is_left(
+    monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
+    monkeypatch.setattr(hermes_module, "TIMEOUT", 0.3)
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if kind == "elsewhere":
+                self.send_response(302)
+                self.send_header("Location", "http://127.0.0.1:1/")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.end_headers()
+            try:
+                for _ in range(64):
+                    self.wfile.write({"huge": b" " * (1 << 16), "deep": b"[" * 4_000, "slow": b" "}[kind])
+                    if kind == "slow":
+                        time.sleep(0.05)
+            except OSError:
+                pass
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(NoUpdate, match=reason):
+            Hermes(f"http://127.0.0.1:{server.server_port}").latest(ID)
+        assert time.monotonic() - began < 2
+        server.shutdown()
+
+
+def test_keeper_pays_no_fee_beyond_its_own_limit(system: Sandbox, tmp_path: Path) -> None:
+    """The source decides how many prices a message has, and Pyth charges for each."""
+    feed = system.markets[0].feed
+    system.chain.warp(60)
+    said = document(system, 2_010, system.chain.now, system.chain.now - 1)
+    (tmp_path / "latest.json").write_text(json.dumps(said))
+    fee = feed.call("update_fee", [bytes.fromhex(part) for part in said["binary"]["data"]])  # type: ignore[index]
+    assert fee > 0
+    for limit, brought in ((fee - 1, False), (fee, True)):
+        policy = Policy(price_lag=30, price_fee=limit)
+        keeper = Keeper(system.chain, system, system.chain.accounts[3], policy=policy, prices=Files(tmp_path))
+        assert any(action.kind == "bring_price" for action in keeper.plan(keeper.observe())) is brought
+
+
+def test_keeper_does_not_pay_again_and_again_for_a_price_that_is_not_newer(system: Sandbox, tmp_path: Path) -> None:
+    """A source that says its old message is of now."""
+    chain = system.chain
+    old = document(system, 2_010, system.markets[0].feed.latest().round_id, 0)
+    keeper = Keeper(chain, system, chain.accounts[3], policy=Policy(price_lag=30), prices=Files(tmp_path))
+    chain.warp(60)
+    old["parsed"] = [{"id": ID[2:], "price": {"price": "1", "publish_time": chain.now}}]
+    (tmp_path / "latest.json").write_text(json.dumps(old))
+    (result,) = [each for each in keeper.step().results if each.action.kind == "bring_price"]
+    assert result.ending != "done"
