@@ -243,15 +243,13 @@ class Deployer:
         def tell(stage: Stage, gas: int | None = None) -> None:
             self._watch(Progress(number, len(plan.steps), step.title, stage, gas))
 
-        nonce = self._unfinished(step)
         if self._is_done(plan, deployed, step):
             newest = self.journal.last("intent", "done", step=step.title)
             if newest is None or newest["kind"] == "intent":
-                # asked again: the transaction may have been included since the nonce was read
                 self._note_found(deployed, step, self._unfinished(step))
             tell("skipped")
             return
-        begun = self.journal.last("intent", step=step.title)
+        begun, nonce = self.journal.last("intent", step=step.title), self._unfinished(step)
         tx = step.tx(deployed, plan, self.setup)
         if nonce is None and begun is not None and self._was_included(begun, tx):
             self._await_effect(plan, deployed, step, begun["nonce"])

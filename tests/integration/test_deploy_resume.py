@@ -339,25 +339,28 @@ def test_run_quote_without_code_is_refused(chain: RpcChain, config: Config, jour
         Deployer(chain, elsewhere, chain.accounts[0], Journal(journal)).run()
 
 
-def test_run_changed_config_is_refused(
-    chain: RpcChain, config: Config, journal: Path, run: Callable[..., Manifest]
-) -> None:
-    run()
+def begin(chain: RpcChain, config: Config, journal: Path) -> None:
+    """Write down who deploys what, and what is around it; nothing more."""
+    with pytest.raises(Killed):
+        Deployer(chain, config, chain.accounts[0], MortalJournal(journal, 2, after=True)).run()
+    assert [entry["kind"] for entry in Journal(journal).entries] == ["start", "surroundings"]
+
+
+def test_run_changed_config_is_refused(chain: RpcChain, config: Config, journal: Path) -> None:
+    begin(chain, config, journal)
     vault = config.vault.model_dump() | {"deposit_cap": 1}
     with pytest.raises(DeployError, match=r"networks/local\.yaml has changed"):
         Deployer(chain, config.changed(vault=vault), chain.accounts[0], Journal(journal)).run()
 
 
-def test_run_another_account_is_refused(
-    chain: RpcChain, config: Config, journal: Path, run: Callable[..., Manifest]
-) -> None:
-    run()
+def test_run_another_account_is_refused(chain: RpcChain, config: Config, journal: Path) -> None:
+    begin(chain, config, journal)
     with pytest.raises(DeployError, match=f"was begun by {chain.accounts[0]}"):
         Deployer(chain, config, chain.accounts[1], Journal(journal)).run()
 
 
-def test_run_restarted_node_is_noticed(config: Config, journal: Path, run: Callable[..., Manifest]) -> None:
-    run()
+def test_run_restarted_node_is_noticed(chain: RpcChain, config: Config, journal: Path) -> None:
+    begin(chain, config, journal)
     with Anvil() as another:
         other = another.chain(estimate_gas=True)
         with pytest.raises(DeployError, match="it was restarted: run again with --fresh"):
