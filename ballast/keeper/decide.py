@@ -51,7 +51,7 @@ _BATCH = 32  # accounts in one transaction: OptionEngine takes 64, GlobalSettlem
 
 
 Hedger = Callable[[State, Policy, set[int]], list[Rebalance]]
-"""What chooses hedges in all but some markets: hedging.py, or strategies.py to compare it with."""
+"""What chooses hedges in all but some markets: hedging.py, or another way to compare it with."""
 
 
 def decide(state: State, policy: Policy, hedger: Hedger = hedging.hedges) -> list[Action]:

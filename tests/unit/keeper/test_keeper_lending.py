@@ -10,7 +10,6 @@ from ballast.keeper import Keeper, hedging
 from ballast.keeper.risk import potential_of
 from ballast.keeper.show import state_rows
 from ballast.keeper.state import Rebalance, Recall, Unwind
-from ballast.keeper.strategies import no_hedge
 from ballast.system import deploy_system
 
 WAD = 10**18
@@ -252,7 +251,7 @@ def test_step_measures_carry_of_a_short_and_funding_follows(sandbox, keeper, sho
 
 
 def test_step_opens_an_auction_where_nothing_can_be_hedged_and_closes_it(sandbox, trader):
-    passive = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], hedger=no_hedge)
+    passive = Keeper(sandbox.chain, sandbox, sandbox.chain.accounts[3], hedger=lambda *_: [])
     sandbox.trade(trader, "ETH", 1_800)
     sandbox.warp(60)
     (result,) = passive.step().results
