@@ -106,23 +106,20 @@ class Extension:
 
     def finished(self) -> Manifest:
         """The manifest of what is there now; raises ExtensionError while something is missing."""
-        missing = [step.title for step in self.steps if not isinstance(step, Deploy) and not self._is_done(step)]
+        calls = [step for step in self.steps if not isinstance(step, Deploy)]
+        missing = [step.title for step in calls if not step.done(self.deployed, self.plan)]
         if missing:
             raise ExtensionError(f"not carried out yet: {', '.join(missing)}")
         manifest = self.manifest
         new = {step.key: created(step, self.deployed) for step in self.steps if isinstance(step, Deploy)}
         ordered = {key: (manifest.contracts | new)[key] for key in self.plan.contracts}
-        sent = [Sent(step.title, None, None, None) for step in self.steps if not isinstance(step, Deploy)]
+        sent = [Sent(step.title, None, None, None) for step in calls]
         return replace(
             manifest,
             contracts=ordered,
             transactions=[*manifest.transactions, *sent],
             **described(self.plan, self.deployed),
         )
-
-    def _is_done(self, step: Step) -> bool:
-        assert not isinstance(step, Deploy)
-        return step.done(self.deployed, self.plan)
 
 
 def _parts(arguments: list[Any]) -> Iterator[list[Any]]:
