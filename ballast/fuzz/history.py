@@ -319,8 +319,8 @@ OUT_OF_ORDER = Bug(
     (
         Edit(
             ORACLE_TWIN,
-            "round_.round_id > mark.round_id and round_.updated_at > mark.updated_at",
-            "round_.round_id > mark.round_id and round_.updated_at != mark.updated_at",
+            "accepted = round_.ok and newer and round_.updated_at > mark.updated_at",
+            "accepted = round_.ok and newer and round_.updated_at != mark.updated_at",
         ),
         Edit(ORACLE_TWIN, "dt = round_.updated_at - mark.updated_at", "dt = abs(round_.updated_at - mark.updated_at)"),
     ),
