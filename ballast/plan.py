@@ -659,6 +659,11 @@ def _wiring(plan: Plan) -> Iterator[Read]:
         yield Read(key, "admin", (), plan.governor, "wiring")
         yield Read(key, "pending_admin", (), ZERO, "wiring")
 
+    for market_id, market in enumerate(config.markets):
+        if market.second is None:
+            yield Read("oracle", "second", (market_id,), (ZERO, 0, 0), "wiring")
+        if market.options is None:  # without it nobody posts a surface, and no board is listed
+            yield Read("surface", "drift", (market_id,), (0,) * 7, "parameter")
     count = len(config.markets)
     yield Read("oracle", "market_count", (), count, "switch")
     yield Read("inventory", "market_count", (), count, "switch")

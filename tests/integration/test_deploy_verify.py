@@ -121,6 +121,12 @@ def replace_feed(world: World) -> None:
     as_governor("oracle", "set_feed", 0, feed.address)(world)
 
 
+def name_a_second_feed(world: World) -> None:
+    feed = world.chain.deploy("ChainlinkFeed", world.manifest.addresses["aggregator/ETH"], "0x" + "00" * 20, 0)
+    world.manifest.sandbox(world.chain).move("ETH", 2_000)
+    as_governor("oracle", "set_second", 0, (feed.address, 50, 30))(world)
+
+
 def list_third_market(world: World) -> None:
     params = world.manifest.parsed_config().markets[0].oracle.params()
     as_governor("oracle", "list_market", world.manifest.addresses["feed/ETH"], params)(world)
@@ -159,6 +165,7 @@ SPOILS: dict[str, tuple[Spoil, str, str]] = {
         as_governor("oracle", "grant_role", "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f", int(Role.GOVERNOR)),
         "roles", "oracle: guardian",
     ),
+    "second feed": (name_a_second_feed, "wiring", "oracle.second(0)"),
     "deployer with a role": (
         as_governor("inventory", "grant_role", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", int(Role.ENGINE)),
         "roles", "inventory: deployer",
