@@ -137,7 +137,11 @@ class Drafts:
         for surface in self._surfaces:
             if (surface.contract, surface.setter) == (key, found[0].name):
                 return self._changes(surface, flat(arguments))
-        named = (f"{name}={self._shown(value)}" for name, value in zip(found[0].inputs.names, arguments, strict=True))
+        of_role = found[0].name in ("grant_role", "revoke_role")
+        named = (
+            f"{name}={_roles(value) if of_role and type(value) is int else self._shown(value)}"
+            for name, value in zip(found[0].inputs.names, arguments, strict=True)
+        )
         return [f"{key}.{found[0].name}({', '.join(named)})"]
 
     def _changes(self, surface: Surface, arguments: list[int]) -> list[str]:
@@ -250,6 +254,11 @@ def read(path: Path) -> tuple[list[str], list[str], str]:
         raise ProposalError(f"{path}: write `description`, `set` and `call`")
     settings = [f"{name}={value}" for name, value in (document.get("set") or {}).items()]
     return settings, [str(call) for call in document.get("call") or []], str(document.get("description", ""))
+
+
+def _roles(flags: int) -> str:
+    """Powers by name: nobody should vote for a number."""
+    return " | ".join(flag.name or "?" for flag in Role(flags)) or "nothing"
 
 
 def _integer(text: str, word: Word, path: str) -> int:

@@ -113,6 +113,13 @@ def test_gov_shows_a_description_that_would_draw_on_the_screen_as_plain_text(net
     assert net.answer("gov status 0")["description"] == why
 
 
+def test_gov_shows_powers_by_name(net: Net) -> None:
+    net.run("gov schedule --call 'oracle.grant_role(0x976EA74026E726554dB657fA54763abd0C3a0aa9, 1)' --unlocked 9 --yes")
+    (operation,) = net.answer("gov status")["operations"]
+    (words,) = operation["calls"]
+    assert re.fullmatch(r"oracle\.grant_role\(holder=0x976EA74026E726554dB657fA54763abd0C3a0aa9, \w+=GOVERNOR\)", words)
+
+
 def test_gov_delegate_and_veto(net: Net) -> None:
     net.run("gov lock all --unlocked 1 --yes")
     net.run(f"gov delegate {net.chain.accounts[5]} --unlocked 1 --yes")
