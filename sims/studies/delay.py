@@ -99,22 +99,22 @@ class Delay(Study):
                 )  # fmt: skip
             tables[name] = rows
         minute = [row for row in tables[OURS] if 0.0 < row["delay"] <= 60.0]
-        worse = [row for row in tables[OURS] if row["delay"] > 60.0]
-        plain = {row["delay"]: row["even"] for row in tables[FIXED]}
+        late = [row for row in tables[OURS] if row["delay"] > 0.0]
+        plain = {row["delay"]: row for row in tables[FIXED]}
         text = ", ".join(f"{row['delay'] / 60:.0f} min {_share(row['even'])}" for row in tables[OURS])
         return {
             "shares": list(self.shares),
             "tables": tables,
             "verdicts": [
                 verdict(
-                    "a minute's delay costs LPs nothing up to a toxic share of 20 %",
-                    all(row["even"] is None or row["even"] >= 0.2 for row in minute),
+                    "with a minute's delay LPs still earn where a fifth of what is wanted is toxic",
+                    all(_even(row) >= 0.2 for row in minute),
                     f"break-even toxic shares of Ballast: {text}",
                 ),
                 verdict(
                     "the spread that widens with volatility and age raises the break-even wherever there is one",
-                    all((row["even"] or 1.0) >= (plain[row["delay"]] or 1.0) for row in minute + worse),
-                    ", ".join(f"{delay / 60:.0f} min {_share(even)} without it" for delay, even in plain.items()),
+                    all(_even(row) >= _even(plain[row["delay"]]) for row in late),
+                    ", ".join(f"{d / 60:.0f} min {_share(row['even'])} without it" for d, row in plain.items()),
                 ),
             ],
         }
@@ -143,6 +143,11 @@ def break_even(shares: Sequence[float], margins: Sequence[float]) -> float | Non
         if margins[i] <= 0.0:
             return shares[i - 1] + (shares[i] - shares[i - 1]) * margins[i - 1] / (margins[i - 1] - margins[i])
     return None
+
+
+def _even(row: Mapping[str, Any]) -> float:
+    """The break-even of a row; 1 where there is none."""
+    return 1.0 if row["even"] is None else float(row["even"])
 
 
 def _share(even: float | None) -> str:

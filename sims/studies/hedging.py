@@ -89,14 +89,17 @@ class HedgingStudy(Study):
                 if row["of_band"] is not None:
                     ratios.append((chain, depth, row["of_band"]))
             places.append({"chain": chain, "depth": depth, "bands": bands, "rules": rules})
-        deployed = next(
-            row for place in places if place["chain"] == "rollup" and place["depth"] == max(self.depths)
-            for row in place["rules"] if (row["aversion"], row["phi"]) == (8.0, 0.6)
-        )  # fmt: skip
+        aversion, phi = float(config().inventory.aversion), float(config().hedging.phi)
+        place = next(p for p in places if p["chain"] == "rollup" and p["depth"] == max(self.depths))
+        by_phi = [row for row in place["rules"] if row["aversion"] == aversion]
+        by_aversion = [row for row in place["rules"] if row["phi"] == phi]
+        deployed = next(row for row in by_phi if row["phi"] == phi)
         median = float(np.median([ratio for *_, ratio in ratios])) if ratios else float("nan")
         return {
             "places": places,
             "median": median,
+            "compared": len(ratios),
+            "moves": {"φ": [by_phi[0], by_phi[-1]], "λ": [by_aversion[0], by_aversion[-1]]},
             "fee": keeper().fee,
             "gas_units": int(config().hedging.gas_units),
             "gwei": ROLLUP,
@@ -111,7 +114,8 @@ class HedgingStudy(Study):
                 verdict(
                     "at the same precision the rule costs no more than a trusted operator's fixed band",
                     median <= 1.0,
-                    f"median over settings {median:.2f} times as much",
+                    f"median over settings {median:.2f} times as much; as deployed "
+                    + ("more precise than any band" if deployed["of_band"] is None else f"{deployed['of_band']:.2f}"),
                 ),
             ],
         }

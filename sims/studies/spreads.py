@@ -3,10 +3,11 @@
 *The cycle.* Every hour of 2019-2026 the oracle's volatility gives the half-spread that a trade would pay. It is set
 beside what the price did in the seconds that the spread is to cover (τ0, by the square root of time from minutes).
 
-*Informed traders.* Generated markets of one to sixteen times the variance, the same traders in each, and a fifth of
-what is wanted from traders who see the price a minute before the oracle. The spread that stands still is set to what
-the other one asks on average over the same markets. LPs' margin is as in the study of delays: what inventory happened
-to win is left out.
+*Informed traders.* Generated markets of a quarter to four times the usual volatility, the same traders in each, and a
+fifth of what is wanted from traders who see the price a minute before the oracle. A market counts as often as the
+recorded hours' volatility, as the oracle has it, was nearest to its own. The spread that stands still is set to what
+the other one asks on this average over the same markets. LPs' margin is as in the study of delays: what inventory
+happened to win is left out.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Spreads(Study):
     def solve(self, case: Case) -> dict[str, Any]:
         """Whichever it is."""
         if case.volatility:
-            return {"standing": self._standing(case), "margins": self._margins(case)}
+            sigma = float(np.median(self._world(case, 0.0).sigma[:, :, 0]))
+            return {"standing": self._standing(case), "sigma": sigma, "margins": self._margins(case)}
         prices = paths.recorded(case.year or case.window)
         oracle = OracleModel(initial_sigma=float(prices.vol[0, 0]))
         sigma = observe(prices.price[None], prices.dt, oracle)[3][0]
@@ -73,7 +75,7 @@ class Spreads(Study):
             "spread": [float(q) for q in np.quantile(spread, (0.05, 0.5, 0.95))],
             "highest": float(spread.max()),
             "covered": float(np.mean(spread[:-1] >= seconds)),
-            "course": [[prices.start + k * prices.dt, float(spread[k])] for k in at],
+            "course": [[prices.start + k * prices.dt, float(spread[k]), float(sigma[k, 0])] for k in at],
         }
 
     def _world(self, case: Case, toxic: float) -> World:
@@ -114,11 +116,16 @@ class Spreads(Study):
         """The cycle's table, and margins with the standing spread nearest to the same average."""
         cycle = [r for c, r in zip(cases, results, strict=True) if not c.volatility]
         markets = [(c, r) for c, r in zip(cases, results, strict=True) if c.volatility]
-        average = float(np.mean([r["standing"] for _, r in markets]))
+        met = np.array([point[2] for r in cycle if r["name"].isdigit() for point in r["course"]])
+        shares = _shares(met, np.array([r["sigma"] for _, r in markets]))
+        average = float(np.dot(shares, [r["standing"] for _, r in markets]))
         nearest = min(FLOORS, key=lambda floor: abs(np.log((floor + float(_params().base)) / average)))
         rows = []
-        for case, result in markets:
-            row: dict[str, Any] = {"volatility": case.volatility, "spread": result["standing"]}
+        for (case, result), share in zip(markets, shares, strict=True):
+            row: dict[str, Any] = {
+                "volatility": case.volatility, "sigma": result["sigma"], "share": float(share),
+                "spread": result["standing"],
+            }  # fmt: skip
             for name, key in (("own", "adjusts itself"), ("still", f"{nearest:g}")):
                 usual, earned, volume, total, costs, wanted = result["margins"][key]
                 row[name] = {
@@ -126,7 +133,7 @@ class Spreads(Study):
                     "cost": costs / volume, "filled": volume / wanted,
                 }  # fmt: skip
             rows.append(row)
-        own, still = (sum(row[name]["earned"] for row in rows) for name in ("own", "still"))
+        own, still = (sum(row["share"] * row[name]["earned"] for row in rows) for name in ("own", "still"))
         worst_own, worst_still = (min(row[name]["margin"] for row in rows) for name in ("own", "still"))
         calm = rows[0]
         return {
@@ -138,7 +145,8 @@ class Spreads(Study):
                 verdict(
                     "over the cycle LPs earn more with it than with a standing spread of the same average",
                     own >= still,
-                    f"{own:,.0f} against {still:,.0f} quote, a path of each market, informed traders included",
+                    f"{own:,.0f} against {still:,.0f} quote a path, each market as often as recorded, informed traders "
+                    "included",
                 ),
                 verdict(
                     "and their worst market is better",
@@ -174,6 +182,12 @@ class Spreads(Study):
 
 
 FLOORS = (0.00015, 0.0002, 0.0003, 0.0004, 0.0005, 0.0006, 0.0008, 0.0009, 0.001)  # of standing half-spreads
+
+
+def _shares(met: Floats, markets: Floats) -> Floats:
+    """Of volatilities that were met, which part was nearest to each market's (logarithms)."""
+    nearest = np.argmin(np.abs(np.log(met)[:, None] - np.log(markets)[None]), axis=1)
+    return np.bincount(nearest, minlength=len(markets)) / len(met)
 
 
 def _params() -> Any:
