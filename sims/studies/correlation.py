@@ -115,7 +115,7 @@ class Correlation(Study):
                             "fall": float(np.median(f[:, 0])), "fall_95": float(np.quantile(f[:, 0], 0.95)),
                             "late": float(f[:, 1].mean()), "late_05": float(np.quantile(f[:, 1], 0.05)),
                             "early": float(f[:, 2].mean()), "revenue": float(f[:, 3].mean()),
-                            "hedging": float(f[:, 4].mean()), "cost": float(f[:, 3].sum() / f[:, 5].sum()),
+                            "hedging": float(f[:, 4].mean()), "cost": float(np.average(f[:, 7], weights=f[:, 5])),
                             "filled": float(f[:, 5].sum() / f[:, 6].sum()),
                         }
                     )  # fmt: skip

@@ -22,14 +22,14 @@ from matplotlib.figure import Figure
 
 from sims import engine, flow, paths
 from sims.engine import BAND, Hedging, Result, Rule
-from sims.measures import all_in, keeper, play, rule, scene
+from sims.measures import all_in, config, keeper, play, rule, scene
 from sims.rules import flat
 from sims.studies import Study, verdict
 from sims.world import World
 
 HOUR = 3_600.0
 FLAT = "flat"
-DEPLOYED = "8 24"  # λ, h [h]
+DEPLOYED = f"{float(config().inventory.aversion):g} {float(config().inventory.horizon) / HOUR:g}"  # λ, h [h]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Parameters(Study):
             "chosen": [float(x) for x in chosen.split()],
             "point": ours,
             "deployed": own,
+            "deployed_at": [float(x) for x in DEPLOYED.split()],
             "good": sum(p["lp"] and p["trader"] for p in judged["points"].values()),
             "verdicts": [
                 verdict(
