@@ -140,7 +140,7 @@ def _powers(session: Session) -> Part:
     for number in range(system.voting.call("proposal_count")):
         state = State(system.voting.call("state", number))
         if state not in OVER:
-            rows.append((f"proposal {number}", f"{state.name.lower()}: gov status {number}"))
+            rows.append((f"proposal {number}", f"{str(state.name).lower()}: gov status {number}"))
             document["proposals"].append({"id": number, "state": state.name})
     if not document["proposals"]:
         rows.append(("proposals", "none waits"))
