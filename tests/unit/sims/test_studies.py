@@ -9,10 +9,10 @@ from sims import engine, lab, measures, paths
 from sims.rules import flat
 from sims.studies.correlation import Case as CorrelationCase
 from sims.studies.correlation import Correlation
-from sims.studies.delay import break_even
+from sims.studies.delay import _even, break_even
 from sims.studies.hedging import _cheapest, _over_band
 from sims.studies.returns import Returns
-from sims.studies.spreads import half_spread
+from sims.studies.spreads import _shares, half_spread
 from sims.tuning import Split
 from sims.world import World
 
@@ -50,6 +50,7 @@ def test_break_even_lies_where_the_line_between_measurements_crosses_zero(
 ) -> None:
     found = break_even((0.0, 0.1, 0.2), margins)
     assert found == (None if even is None else pytest.approx(even))
+    assert _even({"even": found}) == (1.0 if even is None else pytest.approx(even))  # none at all is no zero
 
 
 def test_hedging_is_compared_with_the_cheapest_bands_at_the_same_error() -> None:
@@ -63,6 +64,11 @@ def test_hedging_is_compared_with_the_cheapest_bands_at_the_same_error() -> None
 def test_half_spread_is_the_deployed_base_and_the_larger_of_floor_and_volatility() -> None:
     # base 1 bp, floor 2 bp, z 2, tau 3 s: at 60 % 2 * 0.6 * sqrt(3 / 31,536,000) = 3.701 bp
     assert half_spread(np.array([0.1, 0.6])) == pytest.approx([3e-4, 1e-4 + 3.7012e-4], rel=1e-4)
+
+
+def test_markets_of_the_cycle_count_as_often_as_their_volatility_was_met() -> None:
+    met = np.array([0.31, 0.45, 0.6, 0.8, 0.84])  # 0.42 and 0.85 lie halfway
+    assert _shares(met, np.array([0.3, 0.6, 1.2])).tolist() == pytest.approx([0.2, 0.8, 0.0])
 
 
 def test_correlation_worlds_differ_only_in_what_follows_the_break() -> None:
