@@ -112,7 +112,8 @@ def tracking_error(world: World, result: Result, unhedged: Result) -> Floats:
 
 
 def figures(results: Sequence[Result]) -> dict[str, float]:
-    """Medians over paths of what LPs got, and what traders paid, of results of the same length."""
+    """Medians over paths of what LPs got, and what traders paid, of results of the same length; `sharpe_whole` counts
+    the reserve as LPs', for worlds in which none of them come or go."""
 
     def over(get: Callable[[Result], Floats]) -> float:
         return float(np.median(np.concatenate([get(result) for result in results])))
@@ -125,6 +126,7 @@ def figures(results: Sequence[Result]) -> dict[str, float]:
         "volatility": over(lambda r: r.volatility),
         "drawdown": over(lambda r: r.drawdown),
         "sharpe": over(lambda r: r.sharpe),
+        "sharpe_whole": over(lambda r: replace(r, equity=r.equity + r.reserve).sharpe),
         "revenue": float(np.concatenate([revenue(r) for r in results]).mean()),
         "hedging": float(np.concatenate([hedging_cost(r) for r in results]).mean()),
         "volume": volume / len(totals),
