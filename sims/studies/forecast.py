@@ -138,7 +138,8 @@ class Forecast(Study):
                 verdict(
                     "a model forecasts better than the martingale out of sample, on average of currencies and targets",
                     mean[best] > 0,
-                    f"{best}: mean R² {mean[best]:.1%}; for {len(sure)} of {len(CURRENCIES) * len(TARGETS)} the 90 %"
+                    f"{best}, the best of {len(mean)} in hindsight: mean R² {mean[best]:.1%}; "
+                    f"for {len(sure)} of {len(CURRENCIES) * len(TARGETS)} the 90 %"
                     " interval is above zero",
                 ),
                 verdict(
