@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -272,11 +272,10 @@ def page(parameters: list[Parameter]) -> str:
 
 
 def _number(value: int, scale: int) -> str:
-    exact = Decimal(value) / scale
-    if abs(exact) >= 10**12:
-        return f"{exact:.3g}".replace("e+", "e")
-    text = f"{exact:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    with localcontext(prec=80):  # every digit of a word, whatever the process has set
+        exact = Decimal(value) / scale
+        text = f"{exact:.3g}".replace("e+", "e") if abs(exact) >= 10**12 else f"{exact:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def report(parameters: list[Parameter], path: Path = PAGE) -> None:

@@ -28,8 +28,9 @@ def test_rehearse_killed_through_a_bad_connection_doubles_nothing(local_config: 
     assert found.wrong == []
     assert found.kills == 3
     assert found.transactions <= found.steps
-    # it was a bad day: each kind of fault happened
-    assert {"cut_before", "cut_after", "busy", "broken", "lost", "late"} <= set(found.faults)
+    # it was a bad day: each kind of fault happened, and one at least of the two that only sent transactions meet
+    assert {"cut_before", "cut_after", "busy", "broken"} <= set(found.faults)
+    assert {"lost", "late"} & set(found.faults)
     entries = [json.loads(line) for line in journal_beside(tmp_path / "local.json").read_text().splitlines()]
     assert sum(entry["kind"] == "done" for entry in entries) == found.steps
 
