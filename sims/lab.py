@@ -7,14 +7,16 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ballast.parallel import workers
-from sims.studies import Study, study
+from sims.replay import NEAR, Disagreement, replay, sampled
+from sims.studies import Study, study, verdict
 
 HERE = Path(__file__).resolve().parent
 EXPERIMENTS = HERE / "experiments"
@@ -104,7 +106,35 @@ def run(
         if done:
             done(solved, len(cases))
     summary = experiment.study.summary(cases, results)
+    used = time.process_time()
+    if found := replayed(experiment, cases):
+        summary |= {"slice": found[0], "verdicts": [*summary["verdicts"], found[1]]}
+    cpu += time.process_time() - used
     return Outcome(experiment, summary, len(cases), time.perf_counter() - began, cpu)
+
+
+def replayed(experiment: Experiment, cases: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """A slice of one of the study's worlds, played by the exact twin and the contracts (`sims/replay.py`), and the
+    verdict on it; None where no case plays Ballast's perpetuals. Nobody hedges in it, no carry traders come."""
+    rng = np.random.default_rng([experiment.seed, *experiment.name.encode()])
+    played = (experiment.study.perps(cases[i], rng) for i in rng.permutation(len(cases)))
+    world, params = next((found for found in played if found), (None, None))
+    if world is None or params is None:
+        return None
+    path, first, steps = sampled(world, rng)
+    place = {"world": world.name, "path": path, "first": first, "steps": steps}
+    bound = f"contracts and exact twin play a slice of it alike to the wei, the kernel to {NEAR:.0e}"
+    where = f"{world.name}, path {path}, {steps:,} steps from {first:,}, not hedged, without carry traders"
+    try:
+        d = replay(world, params, path=path, first=first, steps=steps)
+    except Disagreement as error:
+        return place | {"unequal": str(error)}, verdict(bound, False, f"{where}: {error}")
+    text = (
+        f"{where}: contracts and twin agree to the wei, {d.trades} trades, {d.rebates} rebates, {d.refused} refused by "
+        f"both; largest differences of the kernel: cost {d.cost:.0e} of the half-spread, {d.cost_quote:.0e} quote, "
+        f"charge {d.charge:.0e}, LP equity {d.equity:.0e}, reserve {d.reserve:.0e}"
+    )
+    return place | asdict(d), verdict(bound, d.trades > 0 and d.largest <= NEAR, text)
 
 
 def _solved(study: Study, cases: Sequence[Any], jobs: int, scheduler: str | None) -> Iterator[tuple[int, Any, float]]:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from math import inf
 
 import numpy as np
+from numpy.random import Generator
 
 from ballast.chain import Reverted, RevmChain, Tx, address_of
 from ballast.chain.uniswap import MAX_UINT
@@ -35,6 +36,8 @@ from sims.world import NEVER, Floats, Wants, World
 
 MARGIN = 10**9  # [quote] that everybody has: nobody's default is part of it
 TICKS = 10**8  # prices of test feeds
+NEAR = 1e-9  # [fraction] that floats and contracts may differ by
+SLICE, MOST_STEPS = 400, 5_000  # [wants], [steps] of a sampled slice at most
 _TRADE = ("price", "half_spread", "charge", "realised", "owed", "size", "cost", "funding_rate", "borrow_rate")
 
 
@@ -55,6 +58,11 @@ class Differences:
     cost_quote: float  # [quote]
     equity: float  # [fraction] LPs'
     reserve: float  # [fraction of the largest reserve]
+
+    @property
+    def largest(self) -> float:
+        """Of the relative ones."""
+        return max(self.cost, self.charge, self.equity, self.reserve)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,19 @@ def replay(
     if len(again.log) != len(fills):
         raise Disagreement(f"{len(fills)} trades on the chain, {len(again.log)} in the kernel")
     return _compare(again, fills, refused)
+
+
+def sampled(world: World, rng: Generator) -> tuple[int, int, int]:
+    """Path, first step and number of steps of a slice of a world, drawn by what is wanted: SLICE of a path's wants, in
+    MOST_STEPS at most. ValueError where nobody wants anything."""
+    path = int(rng.integers(world.paths))
+    at = world.wants_of(path).step
+    if not len(at):
+        raise ValueError(f"nobody wants anything in {world.name}")
+    begin = int(rng.integers(max(1, len(at) - SLICE + 1)))
+    first = min(int(at[begin]), world.steps - 1)
+    last = min(int(at[min(begin + SLICE, len(at)) - 1]), world.steps)
+    return path, first, min(max(1, last - first), MOST_STEPS)
 
 
 def _slice(world: World, path: int, first: int, steps: int) -> World:

@@ -16,7 +16,7 @@ from ballast.config import load
 from ballast.reports import REPORTS, ReportFailed
 from sims import engine, flow, paths
 from sims.engine import Hedging, Rule, run
-from sims.replay import Differences, replay
+from sims.replay import NEAR, Differences, replay
 from sims.rules import ballast, flat
 from sims.world import OracleModel, World
 
@@ -24,7 +24,6 @@ PATHS, STEPS, MINUTE = 8, 30 * 1_440, 60.0
 EQUITY = 10e6
 TIMES = 7  # of which the quickest counts
 BOUND = 20e6  # [path-steps/s] on two cores, of the perp study: Ballast, and its keepers once an hour
-NEAR = 1e-9  # [fraction] that floats and contracts may differ by
 BOUND_ROWS = ("Ballast", "Ballast, keepers look every hour")
 
 

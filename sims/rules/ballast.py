@@ -84,6 +84,7 @@ class Params:
         inventory = self.config.inventory
         places: Mapping[str, Any] = type(inventory).model_fields
         ours = {name: value for name, value in values.items() if name in places}
+        whole = {name: int(v) for name, v in ours.items() if places[name].annotation is int and v == int(v)}
         markets = []
         for market in self.config.markets:
             spreads = {name: v for name, v in values.items() if name in type(market.inventory).model_fields}
@@ -93,8 +94,8 @@ class Params:
                 raise TypeError(f"no such parameter: {', '.join(sorted(unknown))}")
             parts = market.inventory.model_copy(update=spreads), market.perps.model_copy(update=perps)
             markets.append(market.model_copy(update={"inventory": parts[0], "perps": parts[1]}))
-        whole = {"inventory": inventory.model_copy(update=ours), "markets": markets}
-        return Params(self.config.model_copy(update=whole))
+        changed = {"inventory": inventory.model_copy(update=ours | whole), "markets": markets}
+        return Params(self.config.model_copy(update=changed))
 
     def array(self) -> Floats:
         """In the order of the indices above; the horizon in years."""

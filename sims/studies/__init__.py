@@ -13,7 +13,11 @@ from pkgutil import iter_modules
 from typing import Any
 
 from matplotlib.figure import Figure
+from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict
+
+from sims.rules import ballast
+from sims.world import World
 
 
 class Study(BaseModel, ABC):
@@ -28,6 +32,11 @@ class Study(BaseModel, ABC):
     @abstractmethod
     def solve(self, case: Any) -> Any:
         """The result of one case: a function of the case and the parameters."""
+
+    def perps(self, case: Any, rng: Generator) -> tuple[World, ballast.Params] | None:
+        """A world of that case and parameters with which Ballast's perpetuals are played in it, one of several by
+        `rng`, for the slice that the contracts play, too; None where the case plays none."""
+        return None
 
     @abstractmethod
     def summary(self, cases: Sequence[Any], results: Sequence[Any]) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, flow, paths
 from sims.engine import Hedging
 from sims.measures import EQUITY, all_in, hedging_cost, keeper, play, revenue, rule
+from sims.rules import ballast
 from sims.studies import Study, verdict
 from sims.world import Floats, OracleModel, Wants, World
 
@@ -73,6 +75,11 @@ class Correlation(Study):
                     ]
                 ).tolist()  # fmt: skip
         return found
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params]:
+        """One of the settings."""
+        low, high = self.settings[str(rng.choice(list(self.settings)))]
+        return self._world(case), rule(c_lo=low, c_hi=high)
 
     def _world(self, case: Case) -> World:
         """Prices are the same for every correlation but for what it changes, wants but for prices."""

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, paths
 from sims.engine import Hedging, Rule
 from sims.measures import hedging_cost, keeper, play, revenue, rule, scene
-from sims.rules import flat, gmx_v2
+from sims.rules import ballast, flat, gmx_v2
 from sims.studies import Study, verdict
-from sims.world import Floats, OracleModel
+from sims.world import Floats, OracleModel, World
 
 OURS = "Ballast"
 FIXED = "Ballast, spread fixed at its floor"
@@ -55,12 +56,10 @@ class Delay(Study):
 
     def solve(self, case: Case) -> dict[str, list[list[float]]]:
         """By rule and share: [quote] earned, volume, volume of the first share, what the informed were refused."""
-        prices = paths.recorded(case.window)
-        oracle = OracleModel(delay=case.delay, initial_sigma=float(prices.vol[0, 0]))
         found: dict[str, list[list[float]]] = {name: [] for name in self.rules()}
         base: dict[str, tuple[Floats, Floats]] = {}
         for share in self.shares:
-            world = scene(prices, case.seed, self.draws, oracle=oracle, toxic=share)
+            world = self._world(case, share)
             for name, (params, hedging) in self.rules().items():
                 result = play(world, params, hedging, carry=False)
                 if name not in base:
@@ -72,6 +71,15 @@ class Delay(Study):
                     [float(earned.sum()), float(totals[:, engine.VOLUME].sum()), float(totals[:, engine.WANTED].sum())]
                 )
         return found
+
+    def _world(self, case: Case, share: float) -> World:
+        prices = paths.recorded(case.window)
+        oracle = OracleModel(delay=case.delay, initial_sigma=float(prices.vol[0, 0]))
+        return scene(prices, case.seed, self.draws, oracle=oracle, toxic=share)
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params]:
+        """One of the shares, as deployed."""
+        return self._world(case, float(rng.choice(self.shares))), rule()
 
     def rules(self) -> dict[str, tuple[Rule, Hedging | None]]:
         """Who is compared; GMX v2 as published."""

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, paths
 from sims.engine import BAND, Hedging, Result
 from sims.measures import ROLLUP, config, keeper, rule, scene
+from sims.rules import ballast
 from sims.studies import Study, verdict
 from sims.world import Floats, World
 
@@ -71,6 +73,11 @@ class HedgingStudy(Study):
             free = replace(venue, policy=BAND, band=width, off=off, cooldown=0.0, cap=np.inf)
             found[f"band {width:g} {off:g}"] = _figures(world, _run(world, rule(), free), bare)
         return found
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params]:
+        """One of the λ."""
+        world = scene(paths.recorded(case.window), case.seed, self.draws, elastic=False, chain=case.chain)
+        return world, rule(aversion=float(rng.choice(self.aversions)))
 
     def summary(self, cases: Sequence[Case], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Frontiers, pooled over windows, and what the rule costs over the band at the same precision."""

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, flow, paths
 from sims.engine import BAND, Hedging, Result, Rule
 from sims.measures import all_in, config, keeper, play, rule, scene
-from sims.rules import flat
+from sims.rules import ballast, flat
 from sims.studies import Study, verdict
 from sims.world import World
 
@@ -61,13 +62,7 @@ class Parameters(Study):
 
     def solve(self, case: Case) -> dict[str, list[float]]:
         """Figures of each point: the first grid where traders are usual, the second where they are strained."""
-        window = case.world in {w.name for w in paths.windows()}
-        year, month = (int(x) for x in case.world.split("-")[:2]) if not window else (0, 0)
-        after = f"{year + (month == 10)}-{(month + 2) % 12 + 1:02d}-01"
-        prices = paths.recorded(case.world) if window else paths.hours(f"{case.world}-01", after, case.world)
-        sizes = self.strain if case.strained else 1.0
-        kinds = (flow.perp_traders().scaled(sizes=sizes), flow.hedgers(standing=0.1 * sizes))
-        world = scene(prices, case.seed, self.draws, kinds=kinds, elastic=not case.strained)
+        world = self._world(case)
         found: dict[str, list[float]] = {}
         if case.strained:
             for omega, knee in product(self.omegas, self.knees_at):
@@ -81,6 +76,22 @@ class Parameters(Study):
                 world, flat.Params(fee=fee), replace(keeper(), policy=BAND, band=self.band)
             )
         return found
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params]:
+        """One of the points of its grid."""
+        a, b = ("omega", "u_star") if case.strained else ("aversion", "horizon")
+        grid = (self.omegas, self.knees_at) if case.strained else (self.aversions, [h * HOUR for h in self.horizons])
+        first, second = (float(rng.choice(values)) for values in grid)
+        return self._world(case), rule(**{a: first, b: second})
+
+    def _world(self, case: Case) -> World:
+        window = case.world in {w.name for w in paths.windows()}
+        year, month = (int(x) for x in case.world.split("-")[:2]) if not window else (0, 0)
+        after = f"{year + (month == 10)}-{(month + 2) % 12 + 1:02d}-01"
+        prices = paths.recorded(case.world) if window else paths.hours(f"{case.world}-01", after, case.world)
+        sizes = self.strain if case.strained else 1.0
+        kinds = (flow.perp_traders().scaled(sizes=sizes), flow.hedgers(standing=0.1 * sizes))
+        return scene(prices, case.seed, self.draws, kinds=kinds, elastic=not case.strained)
 
     def summary(self, cases: Sequence[Case], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Both grids, chosen and judged."""

@@ -23,13 +23,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, paths
 from sims.engine import BAND, NO_HEDGE, Hedging, Result
 from sims.measures import all_in, figures, keeper, play, revenue, rule, scene
-from sims.rules import flat
+from sims.rules import ballast, flat
 from sims.studies import Study, verdict
 from sims.tuning import SPACES, Dimension, Space, Tuned, sharpe, tune
+from sims.world import World
 
 OURS = "ballast"
 GOALS = {"dear": "traders may pay anything", "alike": "traders pay no more than Ballast's as deployed"}
@@ -80,8 +82,15 @@ class Returns(Study):
         """Either part."""
         return self._drawdowns(case) if case.window else self._judge(case)
 
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params] | None:
+        """A crash, as deployed."""
+        return (self._crash(case), rule()) if case.window else None
+
+    def _crash(self, case: Case) -> World:
+        return scene(paths.recorded(case.window), case.seed, self.draws, elastic=False)
+
     def _drawdowns(self, case: Case) -> dict[str, Any]:
-        world = scene(paths.recorded(case.window), case.seed, self.draws, elastic=False)
+        world = self._crash(case)
         ours = play(world, rule(), keeper(), carry=False)
         fee = float(revenue(ours).mean() / play(world, flat.Params(), carry=False).totals[:, engine.VOLUME].mean())
         others = {

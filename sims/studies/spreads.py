@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 
 from sims import engine, flow, paths
 from sims.measures import EQUITY, hedging_cost, keeper, play, revenue, rule
+from sims.rules import ballast
 from sims.studies import Study, verdict
 from sims.world import YEAR, Floats, OracleModel, World, observe
 
@@ -77,6 +79,10 @@ class Spreads(Study):
             "covered": float(np.mean(spread[:-1] >= seconds)),
             "course": [[prices.start + k * prices.dt, float(spread[k]), float(sigma[k, 0])] for k in at],
         }
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params] | None:
+        """A market with the informed in it, as deployed."""
+        return (self._world(case, self.toxic), rule()) if case.volatility else None
 
     def _world(self, case: Case, toxic: float) -> World:
         rng = np.random.default_rng([case.seed, 7])

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.random import Generator
 from scipy.optimize import differential_evolution
 from scipy.stats import qmc
 
@@ -37,8 +38,8 @@ from ballast.policy import tuner as policy
 from ballast.policy.tuner import LEVERS
 from sims import engine, paths
 from sims.engine import Result
-from sims.measures import keeper, play, revenue, scene
-from sims.rules import adaptive
+from sims.measures import keeper, play, revenue, rule, scene
+from sims.rules import adaptive, ballast
 from sims.studies import Study, verdict
 from sims.world import Floats, OracleModel, World
 
@@ -87,6 +88,10 @@ class Tuner(Study):
         return [
             _answers(_played(world, _params(x))) for x in np.vstack([np.zeros(len(NAMES)), self._points(case.seed)])
         ]
+
+    def perps(self, case: Case, rng: Generator) -> tuple[World, ballast.Params]:
+        """The first design: as deployed, before the steward has moved anything."""
+        return self._world(case.window, case.crowd, case.seed, self.draws), rule()
 
     def _points(self, seed: int) -> Floats:
         """Logarithms of the multipliers, (designs, 8)."""

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
-from sims import lab, report, studies
+from ballast.model.exact.inventory import Inventory
+from sims import lab, measures, paths, report, studies
 from sims.__main__ import main
+from sims.rules import ballast
+from sims.studies import Study
 from sims.studies.contagion import BREAKERS, END, FAILURES, LEFT, Case, Contagion
+from sims.world import World
 
 TINY = """study = "contagion"
 title = "A small one"
@@ -112,3 +119,52 @@ def test_contagion_failure_that_no_breaker_concerns_is_the_same_with_and_without
     whole, blind = (study.solve(Case("2021-12-04_flash", without, 1)) for without in ("", BREAKERS[0]))
     assert np.array_equal(whole[FAILURES.index("venue")], blind[FAILURES.index("venue")])
     assert not np.array_equal(whole[FAILURES.index("oracle")], blind[FAILURES.index("oracle")])
+
+
+class Traded(Study):
+    """A study that finds nothing, of five hours with traders in them."""
+
+    def cases(self, seed: int) -> list[int]:
+        return [seed, 0]
+
+    def solve(self, case: int) -> int:
+        return case
+
+    def perps(self, case: int, rng: np.random.Generator) -> tuple[World, ballast.Params] | None:
+        """The first case alone trades."""
+        prices = paths.recorded("2021-12-04_flash").part(2_880, 3_180)
+        params = measures.rule(aversion=float(rng.choice([4.0, 16.0])))
+        return (measures.scene(prices, case, 2), params) if case else None
+
+    def summary(self, cases: Sequence[int], results: Sequence[int]) -> dict[str, Any]:
+        return {"verdicts": []}
+
+    def pictures(self, summary: Mapping[str, Any]) -> dict[str, Figure]:
+        return {}
+
+
+def test_run_plays_a_slice_on_the_contracts_and_says_how_near_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = lab.Experiment("traded", "", "traded", 6, Traded())
+    first, again = (lab.run(experiment, jobs=1).as_json()["summary"] for _ in range(2))
+    assert first == again
+    assert first["slice"]["trades"] > 30
+    assert first["slice"]["cost"] > 0.0  # floats are no integers: it has compared
+    assert [v["holds"] for v in first["verdicts"]] == [True]
+    monkeypatch.setattr(lab, "NEAR", first["slice"]["cost"] / 2)
+    assert [v["holds"] for v in lab.run(experiment, jobs=1).summary["verdicts"]] == [False]
+
+
+def test_run_whose_contracts_and_twin_differ_by_a_wei_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    potential = Inventory.potential
+    monkeypatch.setattr(Inventory, "potential", lambda twin: potential(twin) + 1)
+    found = lab.run(lab.Experiment("traded", "", "traded", 6, Traded()), jobs=1).summary
+    assert [v["holds"] for v in found["verdicts"]] == [False]
+    assert found["slice"]["unequal"].startswith("potential: contract ")
+
+
+def test_every_study_says_what_the_contracts_make_of_it() -> None:
+    for path in lab.experiments():
+        text = (report.FINDINGS / f"{path.stem}.md").read_text()
+        played = type(lab.load(path).study).perps is not Study.perps
+        assert (": contracts and exact twin play a slice of it" in text) is played, path.stem
+        assert ("No slice of it is replayed on the contracts:" in text) is not played, path.stem
