@@ -80,6 +80,12 @@ class Manifest:
         """Every address by the key the plan gives it."""
         return self.external | {key: created.address for key, created in self.contracts.items()}
 
+    def is_at_home(self, chain: Chain) -> bool:
+        """Whether the chain has the manifest's code at every address."""
+        return all(
+            created.code_hash == "0x" + keccak(chain.code(created.address)).hex() for created in self.contracts.values()
+        )
+
     def parsed_config(self) -> Config:
         """The config as it was deployed."""
         return configuration.parse(self.config, f"config of the manifest of {self.network}")
@@ -204,6 +210,8 @@ def find(chain: Chain) -> Manifest:
         raise ManifestError(
             f"no deployment on chain {chain.chain_id} is recorded in {DEPLOYMENTS}: deploy first, or name a --manifest"
         )
+    if len(found) > 1:  # deployers of throw-away chains put different contracts at the same addresses
+        found = [each for each in found if each[1].is_at_home(chain)] or found
     if len(found) > 1:
         raise ManifestError(f"several deployments on chain {chain.chain_id}: choose with --manifest {found[0][0]}")
     return found[0][1]

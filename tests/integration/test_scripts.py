@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -444,6 +445,10 @@ def test_connect_finds_the_manifest_of_the_chain(net: Net, monkeypatch: pytest.M
     assert markets().exit_code == 0
     net.manifest.save(tmp_path / "again.json")
     assert "several deployments on chain 31337: choose with --manifest" in markets().output
+    (tmp_path / "again.json").unlink()
+    gone = net.manifest.contracts | {"lens": replace(net.manifest.contracts["lens"], code_hash="0x" + "00" * 32)}
+    replace(net.manifest, contracts=gone).save(tmp_path / "before.json")  # of a chain that had the same id
+    assert markets().exit_code == 0
 
 
 # ---- deploy
