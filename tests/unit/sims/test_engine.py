@@ -183,6 +183,20 @@ def test_observe_a_round_is_due_by_heartbeat_or_deviation() -> None:
     assert wide.seen[0, :, 0].tolist() == [100.0, 100.0, 100.0, 100.6, 100.6, 100.6, 100.6]
 
 
+def test_njit_names_a_closure_for_what_it_closes_over() -> None:
+    """Of one name, two of them from the cache would be linked as one, and a kernel would run another's functions."""
+
+    def kernel(of):  # type: ignore[no-untyped-def]
+        @njit
+        def inner(x):  # type: ignore[no-untyped-def]
+            return of(x)
+
+        return inner.__qualname__
+
+    assert kernel(flat.quote) == kernel(flat.quote)
+    assert kernel(flat.quote) != kernel(flat.fill)
+
+
 def test_world_refuses_wants_out_of_order() -> None:
     with pytest.raises(ValueError, match="order of steps"):
         World.of(prices(10), MINUTE, wants=Wants.of([(5, 0, 1.0, inf, NEVER), (4, 0, 1.0, inf, NEVER)]))
