@@ -49,7 +49,6 @@ HINTS = {
     "governor: too early": "Unlocked shares wait for the lock period: gov status shows until when.",
     "governor: nothing unlocked": "gov unlock comes first.",
     "governor: nothing pending": "The timelock has no such operation waiting: gov status lists them.",
-    "governor: too late": "Objections to it were open for the lock period after the first.",
     "governor: no veto on this": "The guardian may only stop proposals that do nothing but undo tightenings.",
     "governor: vetoed once": "The same calls stand when they are proposed again.",
     "timelock_controller: operation is not ready": "It still waits, was cancelled or is done: gov status.",

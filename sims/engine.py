@@ -22,7 +22,7 @@ import numpy as np
 from ballast.config import Config
 from sims import world as w
 from sims.jit import njit
-from sims.world import Floats, World
+from sims.world import Course, Floats, World
 
 MOST_ROWS = 16  # what a crowd may want at one step
 
@@ -136,7 +136,7 @@ class Agents:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Course):
     """What came of each path."""
 
     world: str
@@ -152,16 +152,6 @@ class Result:
     def profit(self) -> Floats:
         """[quote] per path."""
         return np.asarray(self.equity[:, -1] - self.equity[:, 0])
-
-    @property
-    def returns(self) -> Floats:
-        """Over the whole path [fraction]."""
-        return np.asarray(self.equity[:, -1] / self.equity[:, 0] - 1.0)
-
-    @property
-    def drawdown(self) -> Floats:
-        """Largest fall from an earlier peak [fraction], per path."""
-        return np.asarray(np.max(1.0 - self.equity / np.maximum.accumulate(self.equity, axis=1), axis=1))
 
     @property
     def volatility(self) -> Floats:

@@ -30,7 +30,7 @@ from sims.flow import paired
 from sims.jit import njit
 from sims.paths import HOUR, calibrated
 from sims.rules import lyra
-from sims.world import YEAR, Floats, Ints, OracleModel, Wants, observe
+from sims.world import YEAR, Course, Floats, Ints, OracleModel, Wants, observe
 
 WEEK = 168  # [hours]
 LISTED = 5  # boards at a time
@@ -121,23 +121,13 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Course):
     """What came of each path."""
 
     equity: Floats  # (paths, steps + 1) [quote]
     reserve: Floats  # (paths, steps + 1) [quote]
     vega: Floats  # (paths, steps + 1) [quote per 1.00] the vault's, weighted
     totals: Floats  # (paths, N_TOTALS)
-
-    @property
-    def returns(self) -> Floats:
-        """Over the whole path [fraction]."""
-        return np.asarray(self.equity[:, -1] / self.equity[:, 0] - 1.0)
-
-    @property
-    def drawdown(self) -> Floats:
-        """Largest fall from an earlier peak [fraction]."""
-        return np.asarray(np.max(1.0 - self.equity / np.maximum.accumulate(self.equity, axis=1), axis=1))
 
 
 def smile() -> Floats:

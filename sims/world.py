@@ -48,6 +48,23 @@ TO_LP, TO_RESERVE = 8, 9  # [quote] of the last fill
 N_VAULT = 10
 
 
+class Course:
+    """What can be said of LP equity alone, for results that sample it."""
+
+    __slots__ = ()
+    equity: Floats  # (paths, samples) [quote]
+
+    @property
+    def returns(self) -> Floats:
+        """Over the whole path [fraction]."""
+        return np.asarray(self.equity[:, -1] / self.equity[:, 0] - 1.0)
+
+    @property
+    def drawdown(self) -> Floats:
+        """Largest fall from an earlier peak [fraction], per path."""
+        return np.asarray(np.max(1.0 - self.equity / np.maximum.accumulate(self.equity, axis=1), axis=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Wants:
     """Trades that traders want, over all paths, each path's in the order of steps; arrays of shape (n,).

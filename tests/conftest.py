@@ -11,6 +11,7 @@ from ballast.chain import RevmChain
 from ballast.chain.anvil import Anvil
 from ballast.chain.rpc import RpcChain
 from ballast.system import Sandbox, deploy_system
+from ballast.testing.governance import Assembly
 
 FUZZ_SCALE = int(os.environ.get("BALLAST_FUZZ_SCALE", "1"))
 
@@ -71,3 +72,16 @@ def system(chain: RevmChain, local_config: config.Config, quote_decimals: int) -
 def bare_system(chain: RevmChain, local_config: config.Config, quote_decimals: int) -> Sandbox:
     """All of Ballast but venues: nowhere to hedge, and quicker to build."""
     return deploy_system(chain, local_config.without_venues().with_quote_decimals(quote_decimals))
+
+
+@pytest.fixture(scope="module")
+def governed() -> Assembly:
+    """A deployed system that LPs govern; share it through `assembly`."""
+    return Assembly.gathered()
+
+
+@pytest.fixture
+def assembly(governed: Assembly) -> Iterator[Assembly]:
+    """`governed` as it was, whatever a test does to it."""
+    with governed.chain.undone():
+        yield governed

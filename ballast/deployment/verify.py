@@ -20,7 +20,7 @@ from ballast import config as configuration
 from ballast.chain import Artifact, Contract, DecodingError, Event, Reverted, Tx, address_of
 from ballast.chain.rpc import RpcChain, RpcError
 from ballast.config import ZERO, Config
-from ballast.deployment.manifest import Created, Manifest
+from ballast.deployment.manifest import Created, Manifest, described
 from ballast.model.exact.governor import DONE
 from ballast.model.roles import Role
 from ballast.plan import (
@@ -91,27 +91,22 @@ class Verifier:
     def _manifest(self, plan: Plan, deployed: Deployed) -> Iterator[Finding]:
         """It must say what its own config leads to, and the config what the network's file says."""
         manifest = self.manifest
-        yield _compare("manifest", "governor", deployed.resolve(plan.governor), manifest.governor)
-        yield _compare("manifest", "guardian", plan.guardian, manifest.guardian)
+        expected = described(plan, deployed)
+        for name in ("governor", "guardian", "roles"):
+            yield _compare("manifest", name, expected[name], getattr(manifest, name))
         yield _compare("manifest", "network", plan.config.network, manifest.network)
         yield _compare("manifest", "chain id of its config", plan.config.chain_id, manifest.chain_id)
         yield _compare("manifest", "external addresses", plan.external(), manifest.external)
         unknown = sorted(set(manifest.contracts) - set(plan.contracts))
         yield _compare("manifest", "contracts beyond the plan", [], unknown)
-        roles = {
-            key: {holder: [flag.name for flag in role] for holder, role in holders.items()}
-            for key, holders in plan.roles(deployed).items()
-        }
-        yield _compare("manifest", "roles", roles, manifest.roles)
-        wanted = [
-            (read.target, read.fn, plain(deployed.resolve(read.args)), read.wanted(deployed), read.about)
-            for read in plan.reads()
-        ]
-        stated = [
-            (entry["contract"], entry["read"], _tupled(entry["args"]), _tupled(entry["is"]), entry["about"])
-            for entry in manifest.reads
-        ]
-        yield _compare("manifest", "expected reads", set(wanted), set(stated), show_difference=True)
+        wanted, stated = (
+            {
+                (entry["contract"], entry["read"], _tupled(entry["args"]), _tupled(entry["is"]), entry["about"])
+                for entry in entries
+            }
+            for entries in (expected["reads"], manifest.reads)
+        )
+        yield _compare("manifest", "expected reads", wanted, stated, show_difference=True)
         if self.config_path is not None:
             try:
                 wanted_config = with_addresses(configuration.load(self.config_path), plan.config)

@@ -719,6 +719,11 @@ def hardest(bug: Bug, seed: int = 0, seconds: float = 60.0) -> Found:
     return search(bug, seed, seconds, twin_too=bool(bug.twin))
 
 
+def soonest(bug: Bug, seconds: float = 60.0) -> Found:
+    """`hardest` from the seed that has found it before, if there is one."""
+    return hardest(bug, json.loads(SOON.read_text()).get(bug.name, 0), seconds)
+
+
 # ---- the report
 
 Entry = tuple[str, list[str]]  # a bug's row of the table, and its section

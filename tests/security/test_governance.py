@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from ballast.chain import reverts
 from ballast.model.exact.governor import State
 from ballast.testing.governance import DELAY, LOCK, VOTING_DELAY, VOTING_PERIOD, WAD, Assembly
-
-
-@pytest.fixture(scope="module")
-def governed() -> Assembly:
-    return Assembly.gathered()
-
-
-@pytest.fixture
-def assembly(governed: Assembly) -> Iterator[Assembly]:
-    """As it was, whatever a test does to it."""
-    with governed.chain.undone():
-        yield governed
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from random import Random
 from typing import Any
@@ -387,10 +386,9 @@ def test_random_sequences_of_the_hostile_break_no_invariant(fuzz_scale: int) -> 
 # ---- guards removed on purpose; searches begin at seeds that have found them before
 
 BUDGET = 60.0  # [CPU s]
-SEEDS = json.loads(history.SOON.read_text())
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("bug", hostile_bugs.BUGS, ids=lambda bug: bug.name)
 def test_search_finds_that_a_guard_is_gone(bug: Bug) -> None:
-    assert history.hardest(bug, SEEDS.get(bug.name, 0), BUDGET).seconds < BUDGET
+    assert history.soonest(bug, BUDGET).seconds < BUDGET

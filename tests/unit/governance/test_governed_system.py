@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from ballast.proposals import Operation, ProposalError, read
 from ballast.testing.governance import DELAY, LOCK, VOTING_DELAY, VOTING_PERIOD, WAD, Assembly
 
 ZERO = "0x" + "00" * 20
-
-
-@pytest.fixture(scope="module")
-def governed() -> Assembly:
-    return Assembly.gathered()
-
-
-@pytest.fixture
-def assembly(governed: Assembly) -> Iterator[Assembly]:
-    """As it was, whatever a test does to it."""
-    with governed.chain.undone():
-        yield governed
 
 
 def test_deploy_governed_every_planned_view_and_role_is_as_planned(assembly: Assembly) -> None:

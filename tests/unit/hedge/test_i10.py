@@ -275,12 +275,8 @@ def test_donation_made_in_the_same_block_cannot_be_hedged_for_pay(chain: RevmCha
         w.rebalance(-300 * WAD, sender=w.whale)
 
 
-def test_release_that_a_donation_books_first_is_no_gain_of_the_hedge(chain: RevmChain) -> None:
-    w = build(chain)
-    add_uniswap(w)
-    w.deposit_margin(2_000_000 * WAD, w.trader)
-    w.trade(2_500 * WAD)
-    w.next_block()
+def test_release_that_a_donation_books_first_is_no_gain_of_the_hedge(real: World) -> None:
+    w = real
     w.rebalance(400 * WAD)
     w.pool.arbitrage_to(PRICE)
     w.next_block(6 * 3_600)  # what the reserve has too much is due now
